@@ -1,0 +1,28 @@
+.PHONY: repro test lock
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+repro: .venv/installed ## install, make everything from nothing, say where it lies
+	$(BIN)/dvc repro
+	@$(BIN)/dvc metrics show
+	@echo
+	@echo "pictures   metrics/plots/audio_to_image.png, data/samples/audio_to_image/"
+	@echo "sounds     data/samples/image_to_audio/*/*.wav, metrics/plots/image_to_audio.png"
+	@echo "metrics    metrics/*.json (dvc metrics show), metrics/plots/*.csv (dvc plots show)"
+
+test: .venv/installed ## install, and pass the checks and the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lock: .venv/installed ## pin the newest versions that pyproject.toml allows
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.txt
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,37 @@
+"""Which pairs a training step sees, and how they are shifted: pure functions of the step and a seed."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cycle_sound.params import Augment
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """A generator of its own for each tuple of numbers."""
+    state = 0
+    for number in numbers:
+        state = (state * 1_000_003 + number + 1) % (1 << 62)
+    return torch.Generator().manual_seed(state)
+
+
+def rows(step: int, count: int, batch_size: int, seed: int) -> Tensor:
+    """Rows of the batch of a step, (batch_size,): shuffled epochs one behind the other, each row once an epoch."""
+    first = step * batch_size
+    epochs = range(first // count, (first + batch_size - 1) // count + 1)
+    order = torch.cat([torch.randperm(count, generator=seeded(seed, epoch)) for epoch in epochs])
+    start = first - epochs[0] * count
+    return order[start : start + batch_size]
+
+
+def shifted(pictures: Tensor, augment: Augment, generator: torch.Generator) -> Tensor:
+    """Each picture moved by up to ± rows and ± columns, its edges repeated: (b, c, h, w) → the same."""
+    down, across = augment.rows, augment.columns
+    if down == across == 0:
+        return pictures
+    height, width = pictures.shape[2:]
+    padded = F.pad(pictures, (across, across, down, down), mode="replicate")
+    tops = torch.randint(0, 2 * down + 1, (len(pictures),), generator=generator).tolist()
+    lefts = torch.randint(0, 2 * across + 1, (len(pictures),), generator=generator).tolist()
+    places = zip(padded, tops, lefts, strict=True)
+    return torch.stack([one[:, top : top + height, left : left + width] for one, top, left in places])

@@ -1,0 +1,15 @@
+"""Which device computes, and determinism on it."""
+
+import torch
+
+
+def best() -> torch.device:
+    """A GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def prepare(seed: int) -> None:
+    """Seed the initial weights, and have every operation give the same bits each time on one machine."""
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,200 @@
+"""How good one direction is on the test split, with the floor and the ceiling of each figure.
+
+The floor is what the same samples score against shuffled sources; the ceiling is what real targets score once they
+have been through the tokenizer alone: no transformer can do better.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cycle_sound import metrics
+from cycle_sound.batches import seeded
+from cycle_sound.classifier import Classifier
+from cycle_sound.dvae import DiscreteVAE
+from cycle_sound.metrics import Interval
+from cycle_sound.params import Evaluate, Modality, Sampling
+from cycle_sound.sampling import generate, log_likelihood
+from cycle_sound.transformer import Transformer
+
+BATCH = 100  # pairs at a time
+
+
+class Side(NamedTuple):
+    """One modality of the test split, with its models."""
+
+    modality: Modality
+    pictures: Tensor  # (n, c, h, w): real ones
+    tokens: Tensor  # (n, rows, columns)
+    vae: DiscreteVAE
+    classifier: Classifier | None  # None: the data has no labels
+
+    def decoded(self, tokens: Tensor) -> Tensor:
+        """Pictures of tokens, in batches: (n, rows, columns) → (n, c, h, w)."""
+        with torch.inference_mode():
+            return torch.cat([self.vae.decode(part) for part in tokens.split(BATCH)])
+
+
+class Judged(NamedTuple):
+    """What a classifier says of pictures."""
+
+    labels: list[str]
+    features: np.ndarray  # (n, d)
+
+
+def judged(classifier: Classifier, pictures: Tensor) -> Judged:
+    """Labels and features of pictures: (n, c, h, w)."""
+    with torch.inference_mode():
+        features = torch.cat([classifier.features(part) for part in pictures.split(BATCH)])
+        labels = [classifier.labels[index] for index in classifier.head(features).argmax(1).tolist()]
+    return Judged(labels, features.numpy())
+
+
+def sampled(model: Transformer, grids: Tensor, config: Sampling, seed: int) -> Tensor:
+    """Tokens generated for source grids, in batches: (n, …) → (n, rows, columns)."""
+    parts = enumerate(grids.split(BATCH))
+    return torch.cat([generate(model, part, config, seeded(seed, number)) for number, part in parts])
+
+
+class Generated(NamedTuple):
+    """What a direction made of every test source, and what the other direction made of that."""
+
+    samples: list[Tensor]  # per repeat, target pictures (n, c, h, w)
+    returned: Tensor  # source pictures (n, c, h, w), from the first repeat
+
+
+def grids_of(model: Transformer, pictures: Tensor, tokens: Tensor) -> Tensor:
+    """What a transformer reads of a source: its pictures or its tokens, by its condition."""
+    return pictures if model.config.condition == "encoder" else tokens
+
+
+def generated(
+    forward: Transformer, back: Transformer, source: Side, target: Side, config: Sampling, repeats: int, seed: int
+) -> Generated:
+    """Sample `repeats` targets for every source, and go back from the first."""
+    grids = grids_of(forward, source.pictures, source.tokens)
+    drawn = [sampled(forward, grids, config, seed + repeat) for repeat in range(repeats)]
+    samples = [target.decoded(tokens) for tokens in drawn]
+    returned = sampled(back, grids_of(back, samples[0], drawn[0]), config, seed)
+    return Generated(samples, source.decoded(returned))
+
+
+def named(name: str, interval: Interval) -> dict[str, float]:
+    """A figure with its 95 % interval, flat."""
+    return {name: interval.share, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def agreement(found: list[str], wanted: list[str]) -> Interval:
+    """Share of equal labels."""
+    return metrics.wilson(sum(a == b for a, b in zip(found, wanted, strict=True)), len(found))
+
+
+def likelihood(model: Transformer, grids: Tensor, tokens: Tensor) -> dict[str, float]:
+    """Cross-entropy of the real targets in nats per token, given their own sources and given shuffled ones."""
+    with torch.inference_mode():
+        prefixes = torch.cat([model.encode_source(part) for part in grids.split(BATCH)])
+        wrong = prefixes.roll(len(prefixes) // 2, dims=0)  # test pairs stand in shuffled order
+        figures = {}
+        for name, given in (("cross_entropy", prefixes), ("cross_entropy_shuffled", wrong)):
+            parts = zip(given.split(BATCH), tokens.flatten(1).split(BATCH), strict=True)
+            nats = torch.cat([-log_likelihood(model, *part) for part in parts]) / model.tokens
+            figures[name] = float(nats.mean())
+    return figures
+
+
+def retrieval(model: Transformer, grids: Tensor, tokens: Tensor, config: Evaluate) -> dict[str, float]:
+    """Recall of a source's own target among `candidates` test targets.
+
+    Targets are ranked by log p(target | source) − log p(target | null): without the second term, the targets that are
+    likely under any source would win.
+    """
+    pool = min(config.candidates, len(tokens))
+    queries = min(config.queries, len(tokens))
+    flat = tokens.flatten(1)
+    ranks = []
+    with torch.inference_mode():
+        null = torch.cat([log_likelihood(model, model.null_prefix(len(part)), part) for part in flat.split(BATCH)])
+        for query in range(queries):
+            rows = torch.arange(query, query + pool) % len(tokens)  # its own target first
+            prefix = model.encode_source(grids[query : query + 1]).expand(pool, -1, -1)
+            scores = log_likelihood(model, prefix, flat[rows]) - null[rows]
+            ranks.append(int((scores > scores[0]).sum()))
+    chance = {f"recall_at_{k}_floor": min(k / pool, 1.0) for k in (1, 5)}
+    hits = {k: metrics.wilson(sum(rank < k for rank in ranks), queries) for k in (1, 5)}
+    return {**named("recall_at_1", hits[1]), **named("recall_at_5", hits[5]), **chance}
+
+
+def classes(target: Side, samples: list[Tensor], wanted: list[str]) -> dict[str, float]:
+    """What the target's classifier says of the generated pictures, `samples[repeat]` (n, c, h, w).
+
+    Only pairs whose label the classifier knows count. Empty without a classifier.
+    """
+    judge = target.classifier
+    known = [row for row, label in enumerate(wanted) if judge is not None and label in judge.labels]
+    if judge is None or len(known) < 2:
+        return {}
+    labels = [wanted[row] for row in known]
+    real = judged(judge, target.pictures[known])
+    tokenized = judged(judge, target.decoded(target.tokens[known]))
+    made = [judged(judge, pictures[known]) for pictures in samples]
+    shuffled = labels[len(labels) // 2 :] + labels[: len(labels) // 2]
+    return {
+        **named("class_consistency", agreement(made[0].labels, labels)),
+        "class_consistency_floor": agreement(made[0].labels, shuffled).share,
+        "class_consistency_ceiling": agreement(tokenized.labels, labels).share,
+        "classifier_accuracy": agreement(real.labels, labels).share,
+        "frechet_distance": metrics.frechet_distance(made[0].features, real.features),
+        "frechet_distance_ceiling": metrics.frechet_distance(tokenized.features, real.features),
+        **diversity(made, real, labels),
+    }
+
+
+def diversity(made: list[Judged], real: Judged, labels: list[str]) -> dict[str, float]:
+    """Mean feature distance between two samples of one source, over that of two real targets of one label."""
+    if len(made) < 2:
+        return {}
+    between = np.linalg.norm(made[0].features - made[1].features, axis=1).mean()
+    groups = [real.features[[other == label for other in labels]] for label in sorted(set(labels))]
+    within = [metrics.pairwise_distance(group) for group in groups if len(group) > 1]
+    return {"diversity": float(between / np.mean(within))} if within else {}
+
+
+def cycle(source: Side, back: Tensor, wanted: list[str]) -> dict[str, float]:
+    """Share of clips that come back around the cycle with their label: `back` are the source-side pictures."""
+    judge = source.classifier
+    known = [row for row, label in enumerate(wanted) if judge is not None and label in judge.labels]
+    if judge is None or not known:
+        return {}
+    labels = [wanted[row] for row in known]
+    found = judged(judge, back[known]).labels
+    shuffled = labels[len(labels) // 2 :] + labels[: len(labels) // 2]
+    return {
+        **named("cycle_consistency", agreement(found, labels)),
+        "cycle_consistency_floor": agreement(found, shuffled).share,
+    }
+
+
+def figures(
+    model: Transformer, source: Side, target: Side, made: Generated, labels: list[str], config: Evaluate
+) -> dict[str, float]:
+    """All figures of a direction that ask a model: likelihood, retrieval, classes, the cycle."""
+    grids = grids_of(model, source.pictures, source.tokens)
+    return {
+        "pairs": len(target.tokens),
+        **likelihood(model, grids, target.tokens),
+        **retrieval(model, grids, target.tokens, config),
+        **classes(target, made.samples, labels),
+        **cycle(source, made.returned, labels),
+    }
+
+
+def one_of_each(labels: list[str], count: int) -> list[int]:
+    """Rows of `count` pairs, the labels in turn."""
+    seen: dict[str, int] = {}
+    turns = []
+    for row, label in enumerate(labels):
+        seen[label] = seen.get(label, 0) + 1
+        turns.append((seen[label], label, row))
+    return [row for _, _, row in sorted(turns)[:count]]

@@ -1,0 +1,316 @@
+"""params.yaml as one typed, frozen tree. Numbers live in params.yaml alone: no field has a default.
+
+A misspelt key, a string for a number or an impossible combination is a `ParamsError` of one line, before any work.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Modality = Literal["image", "audio"]
+Direction = Literal["audio_to_image", "image_to_audio"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+Positive = Annotated[int, Field(gt=0)]
+Width = Annotated[int, Field(gt=0, multiple_of=8)]  # GroupNorm takes eight groups
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Above0 = Annotated[float, Field(gt=0)]
+
+
+def source_of(direction: Direction) -> Modality:
+    """The modality a direction starts from."""
+    return "audio" if direction == "audio_to_image" else "image"
+
+
+def target_of(direction: Direction) -> Modality:
+    """The modality a direction generates."""
+    return "image" if direction == "audio_to_image" else "audio"
+
+
+def opposite_of(direction: Direction) -> Direction:
+    """The direction that leads back."""
+    return "image_to_audio" if direction == "audio_to_image" else "audio_to_image"
+
+
+class ParamsError(ValueError):
+    """params.yaml does not hold what it must; the message is one line that names the key."""
+
+
+class Section(BaseModel):
+    """A part of the tree: strict types, no unknown keys, frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Synthetic(Section):
+    """The toy orchestra, drawn and synthesised from the seed."""
+
+    train_pairs: Positive
+    test_pairs: Positive
+
+
+class Folder(Section):
+    """A folder {train_data,test_data}/ID.jpg + ID.mp3, optionally with labels.csv."""
+
+    path: str
+
+
+class Videos(Section):
+    """A folder of video files, cut into (frame, sound around it) pairs."""
+
+    path: str
+    labels: str  # a list `NAME.mp4,label` without header; "" for none
+    pairs_per_clip: Positive
+    test_share: Share
+
+
+class Data(Section):
+    """Where the pairs come from."""
+
+    source: Literal["synthetic", "folder", "videos"]
+    clip_seconds: Above0
+    min_seconds: Above0
+    silence_db: Annotated[float, Field(lt=0)]
+    max_rejected: Share
+    valid_share: Share
+    synthetic: Synthetic
+    folder: Folder
+    videos: Videos
+
+
+class Image(Section):
+    """The picture of the image modality: (3, size, size)."""
+
+    size: Positive  # pixels
+
+
+class Audio(Section):
+    """The picture of the audio modality, a log-mel of (1, mels, frames), and the way back to a waveform."""
+
+    sample_rate: Positive  # Hz
+    fft: Positive  # samples
+    hop_length: Positive  # samples
+    mels: Positive
+    fmin: NonNegative  # Hz
+    min_db: float
+    max_db: float
+    griffin_lim_rounds: Positive
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "Audio":
+        if self.min_db >= self.max_db:
+            raise ValueError(f"min_db {self.min_db} must lie below max_db {self.max_db}")
+        if self.hop_length > self.fft // 2:
+            raise ValueError(f"hop_length {self.hop_length} must be at most half of fft {self.fft}: no inverse otherwise")
+        if self.fmin >= self.sample_rate / 2:
+            raise ValueError(f"fmin {self.fmin} Hz must lie below half the sample rate")
+        return self
+
+    def frames(self, seconds: float) -> int:
+        """Frames of the log-mel of a sound of so many seconds."""
+        return round(seconds * self.sample_rate / self.hop_length)
+
+
+class Shard(Section):
+    """The WebDataset shards."""
+
+    pairs_per_shard: Positive
+
+
+class Augment(Section):
+    """Random shifts of one modality's pictures, in pixels (for a log-mel: mel bands and frames)."""
+
+    rows: Count
+    columns: Count
+
+
+class Augments(Section):
+    """Augmentation of each modality."""
+
+    image: Augment
+    audio: Augment
+
+    def __getitem__(self, modality: Modality) -> Augment:
+        return self.image if modality == "image" else self.audio
+
+
+class Optimizer(Section):
+    """AdamW with warm-up and cosine decay, and how the run is watched."""
+
+    steps: Positive
+    batch_size: Positive
+    learning_rate: Above0
+    final_learning_rate: Share  # as a share of learning_rate
+    warmup: Count  # steps
+    weight_decay: NonNegative
+    beta2: Share
+    clip_norm: Above0
+    ema_decay: Share
+    valid_every: Positive  # steps
+
+
+class Vae(Section):
+    """One modality's discrete VAE."""
+
+    patch: Positive
+    width: Width
+    blocks: Positive
+    downsamples: Count
+    codebook_size: Annotated[int, Field(ge=2, le=65536)]
+    code_width: Positive
+    temperature_start: Above0
+    temperature_end: Annotated[float, Field(gt=0, le=0.125)]
+    noise: NonNegative
+    kl_weight: NonNegative
+    information_weight: NonNegative
+    balance_weight: NonNegative
+    perceptual_weight: NonNegative
+    perceptual_weights: str
+    min_usage: Share
+    optimizer: Optimizer
+
+    @property
+    def stride(self) -> int:
+        """Pixels per token, in each direction."""
+        return self.patch * 2**self.downsamples
+
+
+class Vaes(Section):
+    """The VAE of each modality."""
+
+    image: Vae
+    audio: Vae
+
+    def __getitem__(self, modality: Modality) -> Vae:
+        return self.image if modality == "image" else self.audio
+
+
+class Tokens(Section):
+    """The token cache."""
+
+    views: Positive
+    top: Positive
+
+
+class Transformer(Section):
+    """One direction's transformer."""
+
+    condition: Literal["encoder", "tokens"]
+    source_width: Width
+    source_halvings: Annotated[int, Field(ge=2)]
+    width: Width
+    depth: Positive
+    heads: Positive
+    dropout: Share
+    condition_dropout: Share
+    alignment_weight: NonNegative
+    reconstruction_weight: NonNegative
+    optimizer: Optimizer
+
+    @model_validator(mode="after")
+    def _heads(self) -> "Transformer":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        return self
+
+
+class Transformers(Section):
+    """The transformer of each direction."""
+
+    audio_to_image: Transformer
+    image_to_audio: Transformer
+
+    def __getitem__(self, direction: Direction) -> Transformer:
+        return self.audio_to_image if direction == "audio_to_image" else self.image_to_audio
+
+
+class Classifier(Section):
+    """The judge of one modality, trained on real data."""
+
+    width: Width
+    dropout: Share
+    optimizer: Optimizer
+
+
+class Sampling(Section):
+    """How tokens are drawn."""
+
+    temperature: NonNegative
+    top_k: Count
+    guidance: NonNegative
+
+
+class Evaluate(Section):
+    """What the evaluation looks at."""
+
+    candidates: Positive
+    queries: Positive
+    repeats: Positive
+    waveforms: Positive
+    shown: Positive
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: Count
+    data: Data
+    image: Image
+    audio: Audio
+    shard: Shard
+    augment: Augments
+    vae: Vaes
+    tokens: Tokens
+    classifier: Classifier
+    transformer: Transformers
+    sampling: Sampling
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Params":
+        exact = self.data.clip_seconds * self.audio.sample_rate / self.audio.hop_length
+        frames = self.audio.frames(self.data.clip_seconds)
+        if abs(exact - frames) > 1e-6:
+            raise ValueError(f"data.clip_seconds {self.data.clip_seconds} is {exact:.3f} hops: it must be a whole number")
+        sides = {
+            "image.size": (self.image.size, self.vae.image),
+            "audio.mels": (self.audio.mels, self.vae.audio),
+            "audio frames (data.clip_seconds × audio.sample_rate / audio.hop_length)": (frames, self.vae.audio),
+        }
+        for name, (pixels, vae) in sides.items():
+            if pixels % vae.stride:
+                raise ValueError(f"{name} = {pixels} is not a multiple of the VAE's stride {vae.stride}")
+        return self
+
+
+def parse(tree: Any) -> Params:
+    """The typed tree of a parsed params.yaml.
+
+    Raises `ParamsError`, one line with the path of the first wrong key.
+    """
+    if not isinstance(tree, Mapping):
+        raise ParamsError("params.yaml: expected a mapping of sections")
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        got = "" if isinstance(first["input"], Mapping) else f" (got {first['input']!r})"
+        more = f" [and {error.error_count() - 1} more]" if error.error_count() > 1 else ""
+        raise ParamsError(f"params.yaml: {place + ': ' if place else ''}{first['msg']}{got}{more}") from None
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml. Raises `ParamsError` if it is missing, not YAML, or wrong."""
+    try:
+        return parse(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; run from the project's root") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None

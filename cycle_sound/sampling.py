@@ -1,0 +1,49 @@
+"""Drawing target tokens one after another, with a cache of keys and values and classifier-free guidance."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cycle_sound.params import Sampling
+from cycle_sound.transformer import Transformer
+
+
+@torch.inference_mode()
+def generate(model: Transformer, grid: Tensor, config: Sampling, generator: torch.Generator) -> Tensor:
+    """Tokens drawn for source grids: (b, c, h, w) or (b, h, w) → (b, rows, columns) int64.
+
+    With guidance other than 1 the logits are null + guidance × (conditional − null) (Ho and Salimans 2022,
+    arXiv:2207.12598), both passes in one batch. A temperature of 0 takes the most likely token each time.
+    """
+    batch = len(grid)
+    prefix = model.encode_source(grid)
+    guided = config.guidance != 1
+    if guided:
+        prefix = torch.cat([prefix, model.null_prefix(batch)])
+    state = model.begin(prefix)
+    drawn: list[Tensor] = []
+    for place in range(model.tokens):
+        last = drawn[-1].repeat(2 if guided else 1) if drawn else None
+        logits = model.step(state, last, place).float()  # (b or 2b, v)
+        if guided:
+            conditional, null = logits.chunk(2)
+            logits = null + config.guidance * (conditional - null)
+        drawn.append(draw(logits, config, generator))
+    return torch.stack(drawn, dim=1).unflatten(1, model.shapes.target_grid)
+
+
+def draw(logits: Tensor, config: Sampling, generator: torch.Generator) -> Tensor:
+    """One token per row of logits, by temperature and top-k: (b, v) → (b,)."""
+    if config.temperature == 0:
+        return logits.argmax(-1)
+    if 0 < config.top_k < logits.shape[-1]:
+        kth = logits.topk(config.top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < kth, -torch.inf)
+    return torch.multinomial(F.softmax(logits / config.temperature, dim=-1), 1, generator=generator)[:, 0]
+
+
+@torch.inference_mode()
+def log_likelihood(model: Transformer, prefix: Tensor, tokens: Tensor) -> Tensor:
+    """Log-probability of whole token sequences, in nats: (b, 1 + s, width), (b, t) → (b,)."""
+    log_p = F.log_softmax(model(prefix, tokens).float(), dim=-1)
+    return log_p.gather(-1, tokens[..., None])[..., 0].sum(1)

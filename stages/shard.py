@@ -1,0 +1,18 @@
+"""Turn the pairs into WebDataset shards of pictures and log-mels.
+
+python -m stages.shard
+"""
+
+from cycle_sound import command, files, manifest, paths, sharding
+from cycle_sound.params import Params
+
+
+def main(params: Params) -> None:
+    """Shard the accepted pairs into train, valid and test."""
+    rows = manifest.read(paths.MANIFEST)
+    counts = sharding.shard(rows, paths.RAW, paths.SHARDS, params)
+    files.write_json(paths.metrics("shard"), counts)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,31 @@
+"""Train the discrete VAE of one modality.
+
+python -m stages.train_vae image
+"""
+
+from cycle_sound import command, device, dvae, files, paths
+from cycle_sound.objectives.vae import VaeObjective, examine
+from cycle_sound.params import MODALITIES, Modality, Params
+from cycle_sound.shards import Split, read_index
+from cycle_sound.training import Curve, fit
+
+
+def main(modality: Modality, params: Params) -> None:
+    """Write the VAE and its figures on valid. Raises `CodebookCollapse` where too few codes are in use."""
+    device.prepare(params.seed)
+    index = read_index(paths.SHARDS)
+    train, valid = Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid")
+    config = params.vae[modality]
+
+    model = dvae.DiscreteVAE(config, train.shape(modality)[0]).to(device.best())
+    objective = VaeObjective(model, modality, (train, valid), params.augment[modality], params.seed)
+    curve = Curve(paths.curve("train_vae", modality), paths.live("train_vae", modality))
+    fit(model, objective, config.optimizer, params.seed, curve)
+
+    figures = examine(model, modality, valid, index["audio"]["max_db"] - index["audio"]["min_db"])
+    dvae.save(paths.vae(modality), model, train.shape(modality), index)
+    files.write_json(paths.metrics("train_vae", modality), figures)
+
+
+if __name__ == "__main__":
+    command.run(main, MODALITIES)

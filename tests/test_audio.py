@@ -1,0 +1,168 @@
+"""Sound files ⇄ waveforms ⇄ log-mels."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from librosa import mel_frequencies
+
+from cycle_sound import audio
+from cycle_sound.params import Audio
+
+RATE = 16000
+AUDIO = Audio(
+    sample_rate=RATE,
+    fft=1024,
+    hop_length=384,
+    mels=64,
+    fmin=40.0,
+    min_db=-60.0,
+    max_db=30.0,
+    griffin_lim_rounds=32,
+)
+
+
+def sine(frequency: float, seconds: float = 1.536, rate: int = RATE) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def encoded(samples: np.ndarray, rate: int, **options: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, **options)
+    return file.getvalue()
+
+
+def pitch(waveform: np.ndarray) -> float:
+    """Frequency of the strongest partial, in Hz."""
+    spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
+    return float(spectrum.argmax() * RATE / len(waveform))
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+def test_every_kind_is_decoded_to_mono(kind: str):
+    content = encoded(np.stack([sine(440), sine(440), np.zeros(24576, np.float32)], 1)[:, :2], RATE, format=kind)
+    wave, rate = audio.decode(content)
+    assert wave.dtype == np.float32
+    assert (wave.shape, rate) == ((24576,), RATE)
+    assert pitch(wave) == pytest.approx(440, abs=1)
+
+
+def test_channels_are_averaged():
+    wave, _ = audio.decode(encoded(np.stack([sine(440), -sine(440)], 1), RATE, format="WAV"))
+    assert np.abs(wave).max() < 1e-4
+
+
+def test_a_part_equals_the_same_part_of_the_whole():
+    content = audio.encode_mp3(sine(440), RATE)
+    whole, _ = audio.decode(content)
+    part, _ = audio.decode(content, start=0.5, seconds=0.25)
+    assert np.allclose(part, whole[8000:12000], atol=1e-4)
+    content = audio.encode_mp3(sine(440, 4.0), RATE)  # long enough to be entered by a jump
+    assert np.allclose(audio.decode(content, 3.0, 0.25)[0], audio.decode(content)[0][48000:52000], atol=1e-3)
+    with pytest.raises(audio.BadSound, match="no samples"):
+        audio.decode(content, start=100, seconds=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello " * 100, bytes(5000), b"ID3" + bytes(100)])
+def test_what_is_no_sound_is_refused(content: bytes):
+    with pytest.raises(audio.BadSound):
+        audio.decode(content)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_no_numbers_are_refused(value: float):
+    wave = sine(440)
+    wave[100] = value
+    with pytest.raises(audio.BadSound, match="NaN"):
+        audio.decode(encoded(wave, RATE, format="WAV", subtype="FLOAT"))
+
+
+def test_no_samples_and_absurd_headers_are_refused():
+    with pytest.raises(audio.BadSound, match="no samples"):
+        audio.decode(encoded(np.zeros(0, np.float32), RATE, format="WAV"))
+    lying = bytearray(encoded(sine(440), RATE, format="WAV"))
+    lying[24:28] = (1).to_bytes(4, "little")
+    with pytest.raises(audio.BadSound, match="1 Hz"):
+        audio.decode(bytes(lying))
+
+
+def test_hours_of_sound_are_refused_without_decoding_them_all(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(audio, "MAX_SECONDS", 1.0)
+    content = encoded(sine(440), RATE, format="FLAC")
+    with pytest.raises(audio.BadSound, match="more than 1 s"):
+        audio.decode(content)
+    assert len(audio.decode(content, 1.0, 0.2)[0]) == 3200
+
+
+def test_mp3_is_written_at_the_nearest_rate_that_it_has():
+    assert soundfile.info(io.BytesIO(audio.encode_mp3(sine(440, rate=96000), 96000))).samplerate == 48000
+    assert soundfile.info(io.BytesIO(audio.encode_mp3(sine(440, rate=10000), 10000))).samplerate == 11025
+    mp3 = audio.encode_mp3(sine(440), RATE)
+    assert audio.as_mp3(mp3) == mp3
+    assert len(audio.decode(audio.as_mp3(encoded(sine(440), RATE, format="WAV")))[0]) == 24576
+
+
+def test_resampling_keeps_the_pitch():
+    wave = audio.resample(sine(440, rate=44100), 44100, RATE)
+    assert len(wave) == pytest.approx(24576, abs=1)
+    assert wave.dtype == np.float32
+    assert pitch(wave) == pytest.approx(440, abs=1)
+    same = sine(440)
+    assert audio.resample(same, RATE, RATE) is same
+
+
+def test_length_is_fitted():
+    assert audio.fit_length(np.ones(5, np.float32), 3).tolist() == [1, 1, 1]
+    assert audio.fit_length(np.ones(2, np.float32), 4).tolist() == [1, 1, 0, 0]
+
+
+def test_level():
+    assert audio.level_db(np.ones(100, np.float32)) == pytest.approx(0)
+    assert audio.level_db(sine(440)) == pytest.approx(-9.03, abs=0.05)
+    assert audio.level_db(np.zeros(100, np.float32)) == -200
+
+
+@pytest.mark.parametrize("frequency", [220.0, 880.0, 3000.0])
+def test_the_log_mel_of_a_sine_peaks_in_its_band_and_inverts_to_its_pitch(frequency: float):
+    picture = audio.log_mel(sine(frequency), AUDIO)
+    assert picture.shape == (1, 64, 64)
+    assert picture.dtype == np.float32
+    assert -1 <= picture.min() < picture.max() <= 1
+    edges = mel_frequencies(n_mels=66, fmin=AUDIO.fmin, fmax=RATE / 2)  # band i spans edges i to i + 2
+    band = int(picture[0].mean(1).argmax())
+    assert edges[band] <= frequency <= edges[band + 2]
+    wave = audio.waveform(picture, AUDIO)
+    assert wave.shape == (24576,)
+    assert wave.dtype == np.float32
+    assert abs(pitch(wave) - frequency) < (edges[band + 2] - edges[band]) / 2 + 5
+    assert audio.level_db(wave) == pytest.approx(audio.level_db(sine(frequency)), abs=2)
+
+
+def test_the_way_to_a_waveform_and_back_keeps_the_log_mel():
+    noise = np.random.default_rng(0).normal(0, 0.1, 24576).astype(np.float32)
+    picture = audio.log_mel(noise, AUDIO)
+    again = audio.log_mel(audio.waveform(picture, AUDIO), AUDIO)
+    assert np.abs(again - picture).mean() * 45 < 0.5  # dB
+    assert np.array_equal(audio.waveform(picture, AUDIO), audio.waveform(picture, AUDIO))
+
+
+def test_silence_is_the_bottom_of_the_log_mel_and_comes_back_quiet():
+    picture = audio.log_mel(np.zeros(24576, np.float32), AUDIO)
+    assert (picture == -1).all()
+    assert audio.level_db(audio.waveform(picture, AUDIO)) < -50
+
+
+def test_a_waveform_shorter_than_a_hop_has_no_log_mel():
+    assert audio.log_mel(sine(440)[:1151], AUDIO).shape == (1, 64, 2)
+    with pytest.raises(ValueError, match="one hop"):
+        audio.log_mel(sine(440)[:383], AUDIO)
+
+
+def test_wav_files_are_clipped_and_whole(tmp_path: Path):
+    audio.write_wav(tmp_path / "new" / "x.wav", 4 * sine(440), RATE)
+    wave, rate = soundfile.read(tmp_path / "new" / "x.wav")
+    assert rate == RATE
+    assert 0.99 < np.abs(wave).max() <= 1
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.wav"]

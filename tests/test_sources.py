@@ -1,0 +1,382 @@
+"""Clips from folders and videos, their acquisition, and the manifest."""
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from cycle_sound import acquisition, audio, command, images, manifest, sources
+from cycle_sound.params import Audio, Data, Folder, ParamsError, Synthetic, Videos
+from cycle_sound.sources import folder, videos
+from cycle_sound.sources.clip import Clip, Pair
+
+RATE = 16000
+AUDIO = Audio(
+    sample_rate=RATE, fft=1024, hop_length=384, mels=64, fmin=40.0, min_db=-60.0, max_db=30.0, griffin_lim_rounds=32
+)
+REAL_VIDEOS = Path(__file__).resolve().parents[2] / "shared/data/vggsound"
+
+
+def data(source: Literal["folder", "videos"], path: Path, **video: Any) -> Data:
+    settings: dict[str, Any] = {"labels": "", "pairs_per_clip": 1, "test_share": 0.5, **video}
+    return Data(
+        source=source,
+        clip_seconds=0.5,
+        min_seconds=0.1,
+        silence_db=-60.0,
+        max_rejected=1.0,
+        valid_share=0.1,
+        synthetic=Synthetic(train_pairs=1, test_pairs=1),
+        folder=Folder(path=str(path)),
+        videos=Videos(path=str(path), **settings),
+    )
+
+
+def tone(seconds: float = 0.5, level: float = 0.5) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * 440 * np.arange(round(seconds * RATE)) / RATE)).astype(np.float32)
+
+
+def sound(kind: str, wave: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, wave, RATE, format=kind)
+    return file.getvalue()
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGBA", (30, 20), "green").save(file, "PNG")
+    return file.getvalue()
+
+
+JPEG = images.encode_jpeg(Image.new("RGB", (30, 20), "green"))
+MP3 = audio.encode_mp3(tone(), RATE)
+
+
+def fill(root: Path, **contents: Any) -> None:
+    """Write files named `split/NAME`."""
+    for name, content in contents.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@pytest.fixture
+def troubled(tmp_path: Path) -> Path:
+    """A folder with every kind of trouble, and two good pairs in each split."""
+    root = tmp_path / "folder"
+    fill(
+        root,
+        **{
+            "train_data/good.jpg": JPEG,
+            "train_data/good.mp3": MP3,
+            "train_data/CASE.PNG": png(),
+            "train_data/CASE.Wav": sound("WAV", tone()),
+            "test_data/t.jpeg": JPEG,
+            "test_data/t.flac": sound("FLAC", tone()),
+            "test_data/both.jpg": JPEG,
+            "test_data/both.mp3": MP3,
+            "train_data/both.jpg": JPEG,
+            "train_data/both.mp3": MP3,
+            "train_data/two.jpg": JPEG,
+            "train_data/two.png": png(),
+            "train_data/two.mp3": MP3,
+            "train_data/blind.mp3": MP3,
+            "train_data/deaf.jpg": JPEG,
+            "train_data/torn.jpg": JPEG[:200],
+            "train_data/torn.mp3": MP3,
+            "train_data/text.jpg": JPEG,
+            "train_data/text.mp3": "hello " * 100,
+            "train_data/empty.jpg": "",
+            "train_data/empty.mp3": MP3,
+            "train_data/quiet.jpg": JPEG,
+            "train_data/quiet.mp3": audio.encode_mp3(np.zeros(RATE, np.float32), RATE),
+            "train_data/brief.jpg": JPEG,
+            "train_data/brief.ogg": sound("OGG", tone(0.05)),
+            "train_data/notes.txt": "none of ours",
+            "train_data/._good.jpg": "none of ours",
+            "labels.csv": 'id,split,label,group\ngood,train,"a, b",g1\nt,test,c,\nlost,train,d,\n../../x,train,d,\n',
+        },
+    )
+    return root
+
+
+def test_a_folder_with_all_kinds_of_trouble_is_accounted_for(troubled: Path, tmp_path: Path):
+    settings = data("folder", troubled)
+    rows = acquisition.acquire(sources.clips(settings, AUDIO, 0), settings, tmp_path / "raw", jobs=1)
+    assert {(row.split, row.id): row.status for row in rows} == {
+        ("train", "good"): "ok",
+        ("train", "CASE"): "ok",
+        ("test", "t"): "ok",
+        ("test", "both"): "ok",
+        ("train", "both"): "duplicate",
+        ("train", "two"): "duplicate",
+        ("train", "blind"): "unpaired",
+        ("train", "deaf"): "unpaired",
+        ("train", "torn"): "corrupt",
+        ("train", "text"): "corrupt",
+        ("train", "empty"): "corrupt",
+        ("train", "quiet"): "silent",
+        ("train", "brief"): "too_short",
+        ("train", "lost"): "unavailable",
+        ("train", "../../x"): "corrupt",
+    }
+    assert all((row.status == "ok") == (row.reason == "") for row in rows)
+    written = {str(path.relative_to(tmp_path / "raw")) for path in (tmp_path / "raw").rglob("*") if path.is_file()}
+    pairs = [f"{row.split}_data/{row.id}" for row in rows if row.status == "ok"]
+    assert written == {"manifest.csv", *(f"{pair}.jpg" for pair in pairs), *(f"{pair}.mp3" for pair in pairs)}
+    assert (tmp_path / "raw/train_data/good.mp3").read_bytes() == MP3  # byte for byte
+    assert (tmp_path / "raw/train_data/good.jpg").read_bytes() == JPEG
+    good = next(row for row in rows if row.id == "good")
+    assert (good.label, good.group) == ("a, b", "g1")
+    assert next(row for row in rows if row.id == "t").group == "t"
+
+
+def test_the_manifest_reads_as_written_and_its_bytes_do_not_depend_on_the_jobs(troubled: Path, tmp_path: Path):
+    settings = data("folder", troubled)
+    clips = sources.clips(settings, AUDIO, 0)
+    rows = acquisition.acquire(clips, settings, tmp_path / "one", jobs=1)
+    acquisition.acquire(clips[::-1], settings, tmp_path / "two", jobs=2)
+    assert manifest.read(tmp_path / "one/manifest.csv") == rows
+    assert (tmp_path / "one/manifest.csv").read_bytes() == (tmp_path / "two/manifest.csv").read_bytes()
+    counts = manifest.summary(rows)
+    assert (counts["asked"], counts["ok"], counts["train"], counts["test"]) == (15, 4, 2, 2)
+    assert counts["rejected"] == 11 == sum(count for name, count in counts.items() if name.startswith("rejected_"))
+
+
+def test_folders_of_another_layout_and_bad_lists_are_refused_in_one_line(tmp_path: Path):
+    with pytest.raises(ValueError, match="no such folder"):
+        folder.clips(data("folder", tmp_path / "none"))
+    with pytest.raises(ValueError, match="neither train_data nor test_data"):
+        folder.clips(data("folder", tmp_path))
+    (tmp_path / "train_data").mkdir()
+    with pytest.raises(ValueError, match="no pictures"):
+        folder.clips(data("folder", tmp_path))
+    for text, message in {
+        "a,train,x\n": "header",
+        "id,split,label\na,valid,x\n": "line 2",
+        "id,split,label\na,train\n": "line 2",
+        "id,split,label\na,train,x\na,train,y\n": "line 3: a is listed before",
+        b"id,split,label\na,train,\xff\n": "UTF-8",
+    }.items():
+        fill(tmp_path, **{"labels.csv": text})
+        with pytest.raises(ValueError, match=message):
+            folder.clips(data("folder", tmp_path))
+
+
+def give(pair: Pair) -> Pair:
+    return pair
+
+
+def fail() -> Pair:
+    raise RuntimeError("a decoder\nfell over")
+
+
+GOOD = partial(give, Pair(JPEG, MP3))
+
+
+def made(name: str, fetch: Callable[[], Pair] = GOOD, split: Literal["train", "test"] = "train") -> Clip:
+    return Clip(name, split, "", name, fetch, {"pitch": 0.25})
+
+
+@pytest.mark.parametrize(
+    "name", ["../out", "a/b", "a\\b", "/abs", "nul\0", "line\nbreak", ".hidden", "..", "", "x" * 201, "\udcff"]
+)
+def test_an_id_that_is_no_file_name_writes_nothing_anywhere(name: str, tmp_path: Path):
+    into = tmp_path / "deep" / "raw"
+    rows = acquisition.acquire([made(name), made("a"), made("-b", split="test")], data("folder", tmp_path), into, 1)
+    assert [row.status for row in rows if row.id not in ("a", "-b")] == ["corrupt"]
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) == 5
+    assert len(manifest.read(into / "manifest.csv")) == 3
+
+
+def test_an_exception_in_a_source_is_one_corrupt_clip(tmp_path: Path):
+    clips = [made("a", fail), made("b"), made("c", split="test")]
+    rows = acquisition.acquire(clips, data("folder", tmp_path), tmp_path)
+    assert [(row.id, row.status, row.reason) for row in rows] == [
+        ("c", "ok", ""),
+        ("a", "corrupt", "RuntimeError: a decoder fell over"),
+        ("b", "ok", ""),
+    ]
+    assert manifest.read(tmp_path / "manifest.csv")[0].attributes == {"pitch": 0.25}
+
+
+def test_too_many_rejected_is_said_after_the_manifest_is_written(tmp_path: Path):
+    settings = data("folder", tmp_path).model_copy(update={"max_rejected": 0.25})
+    clips = [made("a", fail), made("b", fail), made("c"), made("d", split="test")]
+    with pytest.raises(acquisition.TooManyRejected, match=r"^2 of 4 clips rejected, 50%; .* 25%: 2 corrupt \(Runtime"):
+        acquisition.acquire(clips, settings, tmp_path, 1)
+    assert len(manifest.read(tmp_path / "manifest.csv")) == 4
+    acquisition.acquire(clips, settings.model_copy(update={"max_rejected": 0.5}), tmp_path, 1)
+
+
+def test_an_empty_side_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="no clips"):
+        acquisition.acquire([], data("folder", tmp_path), tmp_path, 1)
+    with pytest.raises(ValueError, match="no test pairs"):
+        acquisition.acquire([made("a")], data("folder", tmp_path), tmp_path, 1)
+
+
+def film(path: Path, seconds: float = 3.0, *, mute: bool = False, blind: bool = False, rotation: int = 0) -> None:
+    """A video that turns from black to red, with a sound that grows from nothing over its length."""
+    rate, frames = 22050, round(seconds * 10)
+    with av.open(str(path), "w") as container:
+        streams: list[Any] = []  # all of them before the first packet: the header names them
+        if not blind:
+            video = container.add_stream("mpeg4", rate=10)
+            video.width, video.height, video.pix_fmt, video.gop_size = 64, 48, "yuv420p", 12
+            video.set_display_rotation(rotation)
+            streams.append((video, film_frames(frames)))
+        if not mute:
+            sound = container.add_stream("pcm_s16le" if path.suffix == ".avi" else "aac", rate=rate, layout="stereo")
+            streams.append((sound, film_sound(seconds, rate)))
+        for stream, parts in streams:
+            for part in parts:
+                container.mux(stream.encode(part))
+            container.mux(stream.encode())
+
+
+def film_frames(count: int) -> Iterator[av.VideoFrame]:
+    for i in range(count):
+        picture = np.zeros((48, 64, 3), np.uint8)
+        picture[..., 0] = 255 * i // count
+        yield av.VideoFrame.from_ndarray(picture, format="rgb24")
+
+
+def film_sound(seconds: float, rate: int, size: int = 1024) -> Iterator[av.AudioFrame]:
+    wave = np.random.default_rng(0).normal(0, 0.2, (2, round(seconds * rate)))
+    wave = (wave * np.linspace(0, 1, wave.shape[1])).clip(-1, 1)
+    for start in range(0, wave.shape[1], size):
+        pulses = np.rint(32767 * wave[:, start : start + size].T.reshape(1, -1)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(pulses, format="s16", layout="stereo")
+        frame.rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+        yield frame
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_a_moment_of_a_video_gives_its_frame_and_the_sound_around_it(suffix: str, tmp_path: Path):
+    path = tmp_path / f"-film{suffix}"
+    film(path)
+    levels = []
+    for place in (0.0, 0.5, 1.0):
+        pair = videos.fetch(path, place, 0.5, 0.1)
+        red = images.to_array(images.open_picture(pair.picture), 16)[0].mean()
+        assert red == pytest.approx(255 * place, abs=16)
+        wave, rate = audio.decode(pair.sound)
+        assert rate == 22050
+        assert len(wave) == pytest.approx(rate / 2, abs=rate * 0.07)
+        levels.append(np.sqrt(np.mean(wave**2)) / (0.2 / np.sqrt(2)))
+    assert levels == pytest.approx([0.14, 0.5, 0.92], abs=0.06)
+
+
+def test_a_video_shorter_than_a_clip_gives_all_its_sound(tmp_path: Path):
+    film(tmp_path / "short.mp4", 1.0)
+    wave, rate = audio.decode(videos.fetch(tmp_path / "short.mp4", 0.5, 5.0, 0.1).sound)
+    assert len(wave) / rate == pytest.approx(1, abs=0.1)
+
+
+def test_a_video_stored_sideways_is_turned_upright(tmp_path: Path):
+    film(tmp_path / "phone.mp4", rotation=-90)
+    assert images.open_picture(videos.fetch(tmp_path / "phone.mp4", 0.5, 0.5, 0.1).picture).size == (48, 64)
+
+
+def test_videos_that_cannot_be_used_are_rejected_for_the_right_reason(tmp_path: Path):
+    film(tmp_path / "good.mp4")
+    film(tmp_path / "another.mp4")  # by its hash in the other split
+    film(tmp_path / "mute.mp4", mute=True)
+    film(tmp_path / "blind.mp4", blind=True)
+    film(tmp_path / "brief.mp4", 1.0)
+    (tmp_path / "torn.mp4").write_bytes((tmp_path / "good.mp4").read_bytes()[:3000])
+    (tmp_path / "empty.webm").write_bytes(b"")
+    (tmp_path / "good.mpeg").write_bytes(b"the same id again")
+    settings = data("videos", tmp_path).model_copy(update={"min_seconds": 1.2, "clip_seconds": 1.5})
+    rows = acquisition.acquire(videos.clips(settings), settings, tmp_path / "raw", 1)
+    assert not any(str(tmp_path) in row.reason for row in rows)  # a manifest is the same wherever it is made
+    fates = sorted((row.id, row.status) for row in rows)
+    assert fates == [
+        ("another", "ok"),
+        ("blind", "no_video"),
+        ("brief", "too_short"),
+        ("empty", "corrupt"),
+        ("good", "duplicate"),
+        ("good", "ok"),
+        ("mute", "no_audio"),
+        ("torn", "corrupt"),
+    ]
+
+
+def test_all_clips_of_one_source_video_stay_on_one_side(tmp_path: Path):
+    names = [f"{chr(97 + i) * 11}_{second:06d}.mp4" for i in range(8) for second in (0, 30)]
+    fill(tmp_path, **dict.fromkeys(names, ""))
+    for share in (0.0001, 0.5, 0.9999):
+        clips = videos.clips(data("videos", tmp_path, pairs_per_clip=3, test_share=share))
+        assert len({clip.id for clip in clips}) == 48
+        sides = {split: {clip.group for clip in clips if clip.split == split} for split in ("train", "test")}
+        assert sides["train"]
+        assert sides["test"]
+        assert not sides["train"] & sides["test"]
+        assert sides["train"] | sides["test"] == {chr(97 + i) * 11 for i in range(8)}
+
+
+def test_a_list_labels_the_videos_found_and_asks_for_no_others(tmp_path: Path):
+    fill(tmp_path, **{"-a_b.mp4": "", "c.mkv": "", "list.csv": '-a_b.mp4,"dog, barking"\nc.mp4,cat\nd.mp4,bird\n'})
+    clips = videos.clips(data("videos", tmp_path, labels=str(tmp_path / "list.csv")))
+    assert {clip.id: clip.label for clip in clips} == {"-a_b": "dog, barking", "c": "cat"}
+    with pytest.raises(ValueError, match="no such file"):
+        videos.clips(data("videos", tmp_path, labels=str(tmp_path / "none.csv")))
+    fill(tmp_path, **{"list.csv": "a,b,c\n"})
+    with pytest.raises(ValueError, match="line 1: needs two columns"):
+        videos.clips(data("videos", tmp_path, labels=str(tmp_path / "list.csv")))
+
+
+@pytest.mark.skipif(not REAL_VIDEOS.is_dir(), reason=f"needs the real videos of {REAL_VIDEOS}")
+def test_real_videos(tmp_path: Path):
+    settings = data("videos", REAL_VIDEOS / "videos", labels=str(REAL_VIDEOS / "test.csv"), test_share=0.2)
+    rows = acquisition.acquire(sources.clips(settings, AUDIO, 0), settings, tmp_path, 2)
+    assert len(rows) == 7
+    assert {row.id: row.status for row in rows if row.status != "ok"} == {"0jZtLuEdjrk_000110": "no_audio"}
+    labels = {row.id: row.label for row in rows}
+    assert labels["1aDnyPubxdY_000118"] == "baby crying"
+
+
+def test_what_a_person_can_mend_ends_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(Path(__file__).resolve().parents[1])
+    monkeypatch.setattr(sys, "argv", ["stages/any.py"])
+
+    def check(error: Exception) -> tuple[Any, str]:
+        def main(_: object) -> None:
+            raise error
+
+        with pytest.raises(SystemExit) as end:
+            command.run(main)
+        return end.value.code, capsys.readouterr().err
+
+    monkeypatch.setattr(command, "CODE", [Path(__file__).parent])
+    monkeypatch.setattr(command.params, "load", lambda: None)
+    assert check(ParamsError("params.yaml: seed: wrong")) == (2, "error: params.yaml: seed: wrong\n")
+    assert check(acquisition.TooManyRejected("too\nmany")) == (1, "error: too many\n")
+    assert check(FileNotFoundError(2, "no", "data/x")) == (1, "error: no such file: data/x\n")
+    with pytest.raises(ZeroDivisionError):
+        command.run(lambda _: print(1 // 0))
+    with pytest.raises(ValueError, match="invalid literal"):
+        command.run(lambda _: print(int("a fault of the program")))
+
+
+def test_a_stage_takes_one_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(command.params, "load", lambda: "params")
+    given = []
+    monkeypatch.setattr(sys, "argv", ["stages/train_vae.py", "image"])
+    command.run(lambda word, params: given.append((word, params)), choices=("image", "audio"))
+    assert given == [("image", "params")]
+    monkeypatch.setattr(sys, "argv", ["stages/train_vae.py", "smell"])
+    with pytest.raises(SystemExit, match="2"):
+        command.run(lambda word, params: None, choices=("image", "audio"))
+    assert "python -m stages.train_vae" in capsys.readouterr().err
