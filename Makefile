@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 repro: .venv/installed ## install, make everything from nothing, say where it lies
 	$(BIN)/dvc repro

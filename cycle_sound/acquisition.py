@@ -66,7 +66,7 @@ def _acquire(clip: Clip, data: Data, into: Path, again: bool) -> Row:
         return replace(row, status=rejected.status, reason=_one_line(rejected.reason))
     except (images.BadPicture, audio.BadSound) as error:
         return replace(row, status="corrupt", reason=_one_line(str(error)))
-    except Exception as error:  # noqa: BLE001 - one clip's content must not end the work on all others
+    except Exception as error:  # one clip's content must not end the work on all others
         what = getattr(error, "strerror", None) or error  # of an error with a file, the words without the file's place
         return replace(row, status="corrupt", reason=_one_line(f"{type(error).__name__}: {what}"))
     place = into / f"{clip.split}_data"  # outside the `try`: a full disk is nobody's bad clip

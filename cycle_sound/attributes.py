@@ -1,4 +1,4 @@
-"""What sound and picture share beside the kind, read back by analysis: pitch ↔ hue, loudness ↔ size, strokes ↔ things."""
+"""What sound and picture share beside the kind, read back by analysis: pitch ↔ hue, loudness ↔ size, …"""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cycle_sound.params import Augment
+from cycle_sound.params import Augment, Wear
 
 
 def seeded(*numbers: int) -> torch.Generator:
@@ -22,6 +22,17 @@ def rows(step: int, count: int, batch_size: int, seed: int) -> Tensor:
     order = torch.cat([torch.randperm(count, generator=seeded(seed, epoch)) for epoch in epochs])
     start = first - epochs[0] * count
     return order[start : start + batch_size]
+
+
+def worn(pictures: Tensor, wear: Wear, generator: torch.Generator) -> Tensor:
+    """Each picture blurred and covered with noise, by amounts of its own: (b, c, h, w) → the same.
+
+    A model that has seen only clean pictures judges what a decoder made by its texture, not by what it shows.
+    """
+    blur, noise = torch.rand(2, len(pictures), 1, 1, 1, generator=generator)
+    coarse = F.interpolate(F.avg_pool2d(pictures, wear.blur), size=pictures.shape[2:], mode="bilinear")
+    grain = torch.randn(pictures.shape, generator=generator)
+    return pictures.lerp(coarse, blur) + wear.noise * noise * grain
 
 
 def shifted(pictures: Tensor, augment: Augment, generator: torch.Generator) -> Tensor:

@@ -19,7 +19,8 @@ def save(path: Path, model: nn.Module, kind: str, facts: dict[str, Any]) -> None
     """Write weights and `facts` (JSON) atomically."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with files.replacing(path) as part:
-        save_file(tensors, part, metadata={"kind": kind, "facts": json.dumps(facts, sort_keys=True)})
+        # one key alone: safetensors writes several in random order
+        save_file(tensors, part, metadata={"facts": json.dumps({"kind": kind, **facts}, sort_keys=True)})
 
 
 def facts(path: Path, kind: str) -> dict[str, Any]:
@@ -28,12 +29,11 @@ def facts(path: Path, kind: str) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no such model; `dvc repro` makes it")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            parsed: dict[str, Any] = json.loads((file.metadata() or {}).get("facts", "{}"))
     except SafetensorError as error:
         raise BadCheckpoint(f"{path}: not a safetensors file: {error}") from None
-    if metadata.get("kind") != kind:
-        raise BadCheckpoint(f"{path}: holds {metadata.get('kind', 'something else')}, not {kind}")
-    parsed: dict[str, Any] = json.loads(metadata["facts"])
+    if parsed.get("kind") != kind:
+        raise BadCheckpoint(f"{path}: holds a {parsed.get('kind', 'model of another program')}, not a {kind}")
     return parsed
 
 

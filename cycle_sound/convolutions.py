@@ -31,11 +31,12 @@ def residuals(width: int, blocks: int) -> nn.Sequential:
 def recognition(channels: int, width: int, halvings: int) -> tuple[nn.Sequential, int]:
     """A stack that recognises, and its width: (b, channels, h, w) → (b, wider, h / 2^halvings, w / 2^halvings).
 
-    Batch normalisation and max pooling learn to tell things apart several times faster here than what reconstructs best.
+    Batch normalisation and max pooling learn to tell things apart several times faster than what reconstructs best.
     """
     layers: list[nn.Module] = []
     for number in range(halvings):
         wider = width * min(2**number, 4)
-        layers += [nn.Conv2d(channels, wider, 3, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU(), nn.MaxPool2d(2)]
+        convolution = nn.Conv2d(channels, wider, 3, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(wider), nn.ReLU(), nn.MaxPool2d(2)]
         channels = wider
     return nn.Sequential(*layers), channels

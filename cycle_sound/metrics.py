@@ -65,7 +65,7 @@ def wilson(hits: int, count: int) -> Interval:
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Fréchet distance of two sets of features taken as Gaussians (Heusel et al. 2017, arXiv:1706.08500): (n, d), (m, d)."""
+    """Fréchet distance of features (n, d) and (m, d) as Gaussians (Heusel et al. 2017, arXiv:1706.08500)."""
     ridge = 1e-6 * np.eye(a.shape[1])  # fewer samples than dimensions leave the covariances singular
     cov_a, cov_b = np.cov(a, rowvar=False) + ridge, np.cov(b, rowvar=False) + ridge
     mean = ((a.mean(0) - b.mean(0)) ** 2).sum()
@@ -89,7 +89,7 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
 
 
 def correlation_interval(name: str, a: Sequence[float], b: Sequence[float]) -> dict[str, float | None]:
-    """Spearman's rank correlation with its 95 % interval (Fisher's z; Bonett and Wright 2000), as `name`, `_low`, `_high`."""
+    """Spearman's rank correlation as `name`, its 95 % interval as `_low`, `_high` (Bonett and Wright 2000)."""
     rho = rank_correlation(a, b)
     count = int((np.isfinite(a) & np.isfinite(b)).sum())
     if rho is None or count < 4:

@@ -45,7 +45,7 @@ class ParamsError(ValueError):
 class Section(BaseModel):
     """A part of the tree: strict types, no unknown keys, frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Synthetic(Section):
@@ -107,7 +107,7 @@ class Audio(Section):
         if self.min_db >= self.max_db:
             raise ValueError(f"min_db {self.min_db} must lie below max_db {self.max_db}")
         if self.hop_length > self.fft // 2:
-            raise ValueError(f"hop_length {self.hop_length} must be at most half of fft {self.fft}: no inverse otherwise")
+            raise ValueError(f"hop_length {self.hop_length} must be at most half of fft {self.fft}")
         if self.fmin >= self.sample_rate / 2:
             raise ValueError(f"fmin {self.fmin} Hz must lie below half the sample rate")
         return self
@@ -130,11 +130,19 @@ class Augment(Section):
     columns: Count
 
 
+class Wear(Section):
+    """What is done to real pictures, so that what a decoder makes looks familiar."""
+
+    blur: Positive  # pixels
+    noise: NonNegative  # standard deviation, of pictures in [-1, 1]
+
+
 class Augments(Section):
-    """Augmentation of each modality."""
+    """Augmentation of each modality; wear is for models that recognise."""
 
     image: Augment
     audio: Augment
+    wear: Wear
 
     def __getitem__(self, modality: Modality) -> Augment:
         return self.image if modality == "image" else self.audio
@@ -168,7 +176,6 @@ class Vae(Section):
     temperature_end: Annotated[float, Field(gt=0, le=0.125)]
     noise: NonNegative
     kl_weight: NonNegative
-    information_weight: NonNegative
     balance_weight: NonNegative
     perceptual_weight: NonNegative
     perceptual_weights: str
@@ -277,7 +284,7 @@ class Params(Section):
         exact = self.data.clip_seconds * self.audio.sample_rate / self.audio.hop_length
         frames = self.audio.frames(self.data.clip_seconds)
         if abs(exact - frames) > 1e-6:
-            raise ValueError(f"data.clip_seconds {self.data.clip_seconds} is {exact:.3f} hops: it must be a whole number")
+            raise ValueError(f"data.clip_seconds {self.data.clip_seconds} is {exact:.3f} hops, not a whole number")
         sides = {
             "image.size": (self.image.size, self.vae.image),
             "audio.mels": (self.audio.mels, self.vae.audio),
@@ -312,5 +319,5 @@ def load(path: Path = Path("params.yaml")) -> Params:
         return parse(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the project's root") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None

@@ -59,9 +59,16 @@ def spectrogram(path: Path, log_mel: np.ndarray, config: Audio) -> None:
     decibel = (log_mel[0] + 1) / 2 * (config.max_db - config.min_db) + config.min_db
     figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.subplots()
-    scale = {"sr": config.sample_rate, "hop_length": config.hop_length, "fmin": config.fmin}
     mesh = librosa.display.specshow(
-        decibel, x_axis="time", y_axis="mel", fmax=config.sample_rate / 2, ax=axes, cmap="magma", **scale
+        decibel,
+        x_axis="time",
+        y_axis="mel",
+        sr=config.sample_rate,
+        hop_length=config.hop_length,
+        fmin=config.fmin,
+        fmax=config.sample_rate / 2,
+        ax=axes,
+        cmap="magma",
     )
     figure.colorbar(mesh, ax=axes, format="%+.0f dB")
     save(figure, path)

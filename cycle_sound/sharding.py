@@ -50,8 +50,9 @@ def shard(rows: Sequence[Row], raw: Path, into: Path, params: Params, workers: i
         if not members[name]:
             raise ValueError(f"the {name} split is empty: bring more clips, from more sources")
     size = params.shard.pairs_per_shard
+    work = joblib.delayed(write)
     jobs = [
-        joblib.delayed(write)(into / f"{name}-{start // size:06d}.tar", members[name][start : start + size], raw, params)
+        work(into / f"{name}-{start // size:06d}.tar", members[name][start : start + size], raw, params)
         for name in SPLITS
         for start in range(0, len(members[name]), size)
     ]

@@ -35,7 +35,7 @@ class Sample(NamedTuple):
 
 def write_shard(path: Path, samples: Iterable[Sample]) -> None:
     """Write one tar atomically; the same samples give the same bytes."""
-    with files.replacing(path) as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with files.replacing(path) as part, tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as tar:
         for sample in samples:
             key = _key(sample.facts["id"])
             _add(tar, f"{key}.image.npy", _npy(sample.image))
@@ -92,7 +92,7 @@ class Split:
 
     def pictures(self, modality: Modality, rows: Iterable[int]) -> Tensor:
         """Pictures of the given rows: float32 (b, c, h, w) in [-1, 1]."""
-        arrays = [np.load(io.BytesIO(self._arrays[modality][row]), allow_pickle=False) for row in rows]
+        arrays = [np.load(io.BytesIO(self._arrays[modality][row].tobytes()), allow_pickle=False) for row in rows]
         batch = torch.from_numpy(np.stack(arrays))
         if batch.dtype == torch.uint8:
             return batch.float() / 127.5 - 1

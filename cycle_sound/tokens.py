@@ -1,4 +1,4 @@
-"""The token cache: the tokens of every clip of a split, memory-mapped, tied to the VAE and the shards they came from."""
+"""The token cache: the tokens of every clip, memory-mapped, tied to the VAE and the shards they came from."""
 
 import json
 from pathlib import Path

@@ -1,9 +1,9 @@
 """A decoder-only transformer over [source prefix | target tokens]: p(target tokens | source), one after another.
 
-The prefix is seen in both directions, the target causally; its first position, the source's summary, is also added to
-every target position, so that the condition is used from the first steps on, before attention has learned to find it. Position i of the target's input holds token i - 1 (a
-learned start for the first) and the place, by row and column, of the token to be predicted. The transformer knows
-tokens and two grids, never the VAE.
+The prefix is seen in both directions, the target causally; its first position, made of the source's summary, is also
+added to every target position, so that the condition is used before attention has learned to find it. Position i of the
+target's input holds token i - 1 (a learned start for the first) and the place, by row and column, of the token to be
+predicted. The transformer knows tokens and two grids, never the VAE.
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound import checkpoint
-from cycle_sound.params import Transformer as Config
 from cycle_sound.conditioning import PictureEncoder, Source, TokenEncoder, alignment
+from cycle_sound.params import Modality
+from cycle_sound.params import Transformer as Config
 
 KIND = "transformer"
 
@@ -218,7 +219,7 @@ def prefix_mask(prefix: int, target: int, device: torch.device) -> Tensor:
     return place[None, :] <= place[:, None].clamp(min=prefix - 1)
 
 
-def save(path: Path, model: Transformer, vaes: Mapping[str, str]) -> None:
+def save(path: Path, model: Transformer, vaes: Mapping[Modality, str]) -> None:
     """Write a transformer with its configuration and the digests of the VAEs whose tokens it knows, by modality."""
     facts = {"config": model.config.model_dump(), "shapes": model.shapes._asdict(), "vaes": dict(vaes)}
     checkpoint.save(path, model, KIND, facts)

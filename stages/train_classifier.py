@@ -20,7 +20,7 @@ def main(modality: Modality, params: Params) -> None:
     figures: dict[str, float] = {"labels": len(labels)}
     curve = Curve(paths.curve("train_classifier", modality), paths.live("train_classifier", modality))
     if len(labels) >= classifier.MIN_LABELS:
-        objective = ClassifierObjective(model, modality, (train, valid), params.augment[modality], params.seed)
+        objective = ClassifierObjective(model, modality, (train, valid), params.augment, params.seed)
         figures |= fit(model, objective, params.classifier.optimizer, params.seed, curve)
     else:
         print(f"{len(labels)} labels: nothing to tell apart, so the evaluation will skip the class figures")

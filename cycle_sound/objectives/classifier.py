@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from cycle_sound import batches
 from cycle_sound.classifier import Classifier
-from cycle_sound.params import Augment, Modality
+from cycle_sound.params import Augments, Modality
 from cycle_sound.shards import Split
 
 
@@ -15,18 +15,19 @@ class ClassifierObjective:
     """Cross-entropy with the labels."""
 
     def __init__(
-        self, model: Classifier, modality: Modality, splits: tuple[Split, Split], augment: Augment, seed: int
+        self, model: Classifier, modality: Modality, splits: tuple[Split, Split], augments: Augments, seed: int
     ) -> None:
         self.model = model
         self.modality = modality
         self.train, self.valid = splits
-        self.augment = augment
+        self.augments = augments
         self.seed = seed
 
     def loss(self, step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Cross-entropy of one step, in nats."""
         rows = batches.rows(step, len(self.train), self.model.config.optimizer.batch_size, self.seed).tolist()
-        pictures = batches.shifted(self.train.pictures(self.modality, rows), self.augment, generator)
+        pictures = batches.shifted(self.train.pictures(self.modality, rows), self.augments[self.modality], generator)
+        pictures = batches.worn(pictures, self.augments.wear, generator)
         return {"loss": self.model.loss(pictures, self._targets(self.train, rows))}
 
     @torch.inference_mode()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound import batches
-from cycle_sound.params import Augments, Direction, source_of, target_of
+from cycle_sound.params import Augments, Direction, Modality, source_of, target_of
 from cycle_sound.shards import Split
 from cycle_sound.tokens import TokenCache
 from cycle_sound.transformer import Transformer
@@ -50,7 +50,7 @@ class TransformerObjective:
         config = self.model.config
         rows = batches.rows(step, len(self.train.target), config.optimizer.batch_size, self.seed)
         tokens = self.train.target.drawn(rows, views(self.train.target, rows, generator), generator)
-        pictures = batches.shifted(self.train.pictures.pictures(self.target, rows.tolist()), self.augments[self.target], generator)
+        pictures = self._shifted(self.target, rows, generator)
         made = self.model.losses(self._grids(self.train, rows, generator), tokens, pictures, generator)
         terms = {"cross_entropy": made.cross_entropy, "alignment": made.alignment}
         loss = made.cross_entropy + config.alignment_weight * made.alignment
@@ -63,7 +63,8 @@ class TransformerObjective:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Cross-entropy on valid, in nats per token, with the right sources and with shifted ones (the floor)."""
         assert isinstance(model, Transformer)
-        right, wrong = [], []
+        right: list[Tensor] = []
+        wrong: list[Tensor] = []
         for rows in torch.arange(len(self.valid.target)).split(64):
             tokens = self.valid.target.most_likely(rows)
             prefix = model.encode_source(self._grids(self.valid, rows, None))
@@ -75,13 +76,20 @@ class TransformerObjective:
     def _grids(self, side: Side, rows: Tensor, generator: torch.Generator | None) -> Tensor:
         """The sources of rows, augmented where a generator is given."""
         if self.model.config.condition == "encoder":
-            pictures = side.pictures.pictures(self.source, rows.tolist())
-            return pictures if generator is None else batches.shifted(pictures, self.augments[self.source], generator)
+            if generator is None:
+                return side.pictures.pictures(self.source, rows.tolist())
+            return self._shifted(self.source, rows, generator)
         if generator is None:
             tokens = side.source.most_likely(rows)
         else:
             tokens = side.source.drawn(rows, views(side.source, rows, generator), generator)
         return tokens.unflatten(1, self.model.shapes.source_grid)
+
+    def _shifted(self, modality: Modality, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Pictures of training rows, augmented: (b, c, h, w)."""
+        pictures = self.train.pictures.pictures(modality, rows.tolist())
+        shifted = batches.shifted(pictures, self.augments[modality], generator)
+        return batches.worn(shifted, self.augments.wear, generator)
 
     def _reconstruction(self, logits: Tensor, tokens: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
         """Squared error between the pictures of the predicted codes, straight-through, and of the true ones."""

@@ -46,9 +46,7 @@ class VaeObjective:
         made = self.model(pictures, heat, generator)
         error = F.mse_loss(made.pictures, pictures)
         information, balance = divergences(made.logits)
-        # the information that a token carries is rewarded; the KL proper punishes it, and evens the use out
         loss = error + config.kl_weight * (information + balance) + config.balance_weight * balance
-        loss = loss - config.information_weight * information
         terms = {"error": error, "information": information, "balance": balance}
         if self.perceptual is not None:
             terms["perceptual"] = self.perceptual(made.pictures, pictures)

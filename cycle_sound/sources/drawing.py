@@ -62,39 +62,40 @@ def turned(points: Points, degrees: float) -> Points:
 
 
 DRUM = (
-    Layer("body", (box(-0.4, -0.2, 0.4, 0.2), oval(0, 0.2, 0.8, 0.3))),
+    Layer("body", (box(-0.4, -0.2, 0.4, 0.17), oval(0, 0.17, 0.8, 0.3))),
     Layer("pale", (oval(0, -0.2, 0.8, 0.32),)),
 )
-BELL_SIDE = ((0.07, -0.4), (0.18, -0.35), (0.25, -0.24), (0.28, 0.0), (0.33, 0.12), (0.44, 0.22), (0.44, 0.29))
+BELL_SIDE = ((0.06, -0.36), (0.15, -0.32), (0.21, -0.22), (0.23, 0.0), (0.28, 0.11), (0.38, 0.2), (0.38, 0.26))
 BELL = (
-    Layer("dark", (oval(0, 0.32, 0.26, 0.26), oval(0, -0.42, 0.14, 0.14))),
+    Layer("dark", (oval(0, 0.31, 0.26, 0.26), oval(0, -0.4, 0.16, 0.16))),
     Layer("body", (mirrored(*BELL_SIDE),)),
 )
 GUITAR = (
     Layer("dark", (box(-0.055, -0.46, 0.055, 0.0),)),
     Layer("pale", (box(-0.11, -0.49, 0.11, -0.34),)),
-    Layer("body", (oval(0, -0.02, 0.42, 0.36), oval(0, 0.24, 0.6, 0.5))),
-    Layer("dark", (oval(0, 0.06, 0.16, 0.16), box(-0.14, 0.3, 0.14, 0.34))),
+    Layer("body", (oval(0, -0.03, 0.46, 0.38), oval(0, 0.23, 0.66, 0.52))),
+    Layer("dark", (oval(0, 0.05, 0.15, 0.15), box(-0.13, 0.3, 0.13, 0.33))),
 )
 FLUTE = (
-    Layer("body", (turned(box(-0.48, -0.13, 0.48, 0.13), -45),)),
-    Layer("pale", tuple(turned(oval(x, 0, 0.13, 0.13), -45) for x in (-0.3, -0.08, 0.14))),
-    Layer("dark", (turned(box(0.34, -0.13, 0.48, 0.13), -45),)),
+    Layer("body", (turned(box(-0.46, -0.185, 0.46, 0.185), -45),)),
+    Layer("pale", tuple(turned(oval(x, 0, 0.12, 0.12), -45) for x in (-0.3, -0.07, 0.16))),
+    Layer("dark", (turned(box(0.37, -0.185, 0.46, 0.185), -45),)),
 )
-HORN = ((-0.42, -0.06), (0.0, -0.07), (0.16, -0.12), (0.27, -0.22), (0.36, -0.34))
+HORN = ((-0.42, -0.09), (0.0, -0.1), (0.14, -0.16), (0.26, -0.26), (0.36, -0.37))
 TRUMPET = (
-    Layer("dark", (box(-0.5, -0.1, -0.4, 0.1), *(box(x, -0.24, x + 0.07, -0.02) for x in (-0.26, -0.12, 0.02)))),
-    Layer("body", (np.array(HORN + tuple((x, -y) for x, y in HORN[::-1])), box(-0.28, 0.0, 0.08, 0.26))),
-    Layer("pale", (box(-0.17, 0.1, -0.02, 0.16), oval(0.36, 0, 0.16, 0.68))),
+    Layer("dark", (box(-0.5, -0.1, -0.4, 0.1), *(box(x, -0.28, x + 0.07, -0.02) for x in (-0.26, -0.12, 0.02)))),
+    Layer("body", (np.array(HORN + tuple((x, -y) for x, y in HORN[::-1])), box(-0.3, 0.0, 0.1, 0.3))),
+    Layer("pale", (box(-0.17, 0.15, -0.03, 0.19), oval(0.37, 0, 0.14, 0.74))),
 )
+ZIGZAG = np.array([(-0.21, -0.2), (-0.105, -0.28), (0, -0.2), (0.105, -0.28), (0.21, -0.2)])
 MARACA = (
-    Layer("pale", (box(-0.075, 0.0, 0.075, 0.49),)),
-    Layer("body", (oval(0, -0.19, 0.6, 0.6),)),
-    Layer("pale", (oval(-0.1, -0.26, 0.13, 0.13), oval(0.12, -0.2, 0.13, 0.13), oval(-0.04, -0.06, 0.13, 0.13))),
+    Layer("pale", (box(-0.075, 0.0, 0.075, 0.44), oval(0, 0.41, 0.19, 0.15))),
+    Layer("body", (oval(0, -0.18, 0.62, 0.63),)),
+    Layer("pale", (np.concatenate([ZIGZAG, ZIGZAG[::-1] + np.array([0, 0.09])]),)),
 )
 BARS = ((-0.3, 0.39), (0.0, 0.3), (0.3, 0.21))  # middle, half the length
 XYLOPHONE = (
-    Layer("body", (*(box(x - 0.1, -y, x + 0.1, y) for x, y in BARS), box(-0.3, -0.08, 0.3, 0.08))),
+    Layer("body", (*(box(x - 0.09, -y, x + 0.09, y) for x, y in BARS), box(-0.3, -0.08, 0.3, 0.08))),
     Layer("pale", tuple(oval(x, side * (y - 0.09), 0.09, 0.09) for x, y in BARS for side in (-1, 1))),
 )
 BIRD = (
@@ -121,6 +122,13 @@ SHAPES = {
     "xylophone": XYLOPHONE,
     "bird": BIRD,
 }
+SCALES = {
+    "drum": 0.96,
+    "bell": 0.9,
+    "guitar": 0.92,
+    "xylophone": 0.93,
+    "bird": 0.94,
+}  # to show as much colour as the rest
 
 
 def places(things: int, diameter: float, rng: np.random.Generator) -> np.ndarray:
@@ -136,9 +144,8 @@ def places(things: int, diameter: float, rng: np.random.Generator) -> np.ndarray
 
 
 def ground(rng: np.random.Generator) -> Image.Image:
-    """A background: a gradient between two near greys, both light or both dark."""
-    low, high = (0.72, 0.97) if rng.random() < 0.7 else (0.25, 0.42)
-    ends = rng.uniform(low, high, size=(2, 1)) + rng.uniform(-0.025, 0.025, size=(2, 3))
+    """A background: a gradient between two light near greys."""
+    ends = rng.uniform(0.75, 0.97, size=(2, 1)) + rng.uniform(-0.025, 0.025, size=(2, 3))
     way = rng.uniform(-1, 1, size=2)
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1) - 0.5
     share = np.clip(0.5 + way[0] * x + way[1] * y, 0, 1)[..., None]
@@ -161,12 +168,13 @@ def draw(scene: Scene, rng: np.random.Generator) -> Image.Image:
     colours = {"body": body, "pale": (rng.uniform(0.92, 1.0),) * 3, "dark": (rng.uniform(0.05, 0.12),) * 3}
     fills = {paint: tuple(round(255 * part) for part in colour) for paint, colour in colours.items()}
     diameter = DIAMETERS[scene.things] * scene.size
+    span = diameter * SCALES.get(scene.kind, 1)
     width = round(2 * max(OUTLINE * diameter / 2, THINNEST) * SIDE * FINE)  # half of it lies under the fill
     picture = ground(rng)
     canvas = ImageDraw.Draw(picture)
     for place in places(scene.things, diameter, rng):
         tilt = rng.uniform(-TILT, TILT)
         for layer in SHAPES[scene.kind]:
-            pixels = tuple((turned(points, tilt) * diameter + place) * SIDE * FINE for points in layer.polygons)
+            pixels = tuple((turned(points, tilt) * span + place) * SIDE * FINE for points in layer.polygons)
             put(canvas, Layer(layer.paint, pixels), fills[layer.paint], fills["dark"], width)
     return picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)

@@ -76,7 +76,7 @@ def swept(touch: Touch, bend: np.ndarray) -> np.ndarray:
 
 def drum(touch: Touch, rng: np.random.Generator) -> np.ndarray:
     """A skin: falls to its pitch, dies at once, starts with a click."""
-    tone = np.sin(swept(touch, 0.2 * np.exp(-touch.times / 0.012))) * np.exp(-touch.times / (0.09 * touch.decay))
+    tone = np.sin(swept(touch, 0.15 * np.exp(-touch.times / 0.008))) * np.exp(-touch.times / (0.09 * touch.decay))
     click = rng.standard_normal(len(touch.times)) * np.exp(-touch.times / 0.006)
     return tone + ring(touch, (1.59, 2.14), (0.3, 0.2), (0.04, 0.03)) + 0.5 * touch.bright * click
 
@@ -91,7 +91,8 @@ def guitar(touch: Touch, rng: np.random.Generator) -> np.ndarray:
     """A plucked string: harmonics, the higher the shorter."""
     numbers = np.arange(1, 13)
     weights = np.sin(np.pi * numbers * rng.uniform(0.22, 0.3)) / numbers**0.8
-    return ring(touch, numbers, weights / weights[0], 0.22 / (1 + 0.35 * (numbers - 1)))
+    decays = 0.22 / (1 + 0.35 * (numbers - 1))
+    return ring(touch, numbers.tolist(), (weights / weights[0]).tolist(), decays.tolist())
 
 
 def flute(touch: Touch, rng: np.random.Generator) -> np.ndarray:
@@ -125,8 +126,8 @@ def xylophone(touch: Touch, rng: np.random.Generator) -> np.ndarray:
 
 def bird(touch: Touch, rng: np.random.Generator) -> np.ndarray:
     """A trill: a clear tone that warbles widely about the pitch."""
-    warble = 0.15 * np.sin(2 * np.pi * rng.uniform(13, 16) * touch.times)
-    phase = swept(touch, warble)
+    warble = np.sin(2 * np.pi * rng.uniform(13, 16) * touch.times)
+    phase = swept(touch, 0.15 * warble**3)  # cubed: it dwells on the pitch, not at the ends of the sweep
     pulse = 0.75 - 0.25 * np.sin(2 * np.pi * 14 * touch.times)
     return held(touch, 0.02, 0.05) * pulse * (np.sin(phase) + 0.35 * touch.bright * np.sin(3 * phase))
 

@@ -19,7 +19,7 @@ from cycle_sound.sources.synthesis import Score, play
 KINDS = tuple(SHAPES)
 LOWEST, OCTAVES = 220.0, 2.0  # Hz; pitches are uniform on a log scale
 SOFTEST = -24.0  # dB
-SMALLEST, LARGEST = 0.75, 1.2  # times the usual diameter
+SMALLEST, LARGEST = 0.85, 1.25  # times the usual diameter
 HIGHEST_HUE = 270.0  # degrees: violet, well short of red again
 STROKES = (1, 2, 3)
 SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")  # a split's number is its place here

@@ -1,0 +1,50 @@
+"""The figures that people compare."""
+
+import numpy as np
+import pytest
+import torch
+
+from cycle_sound import evaluation, metrics
+
+
+def test_codebook_use_of_even_and_single_tokens() -> None:
+    even = metrics.codebook_use(torch.arange(8).repeat(5), 16)
+    assert even.usage == 0.5
+    assert even.perplexity == pytest.approx(8)
+    assert metrics.codebook_use(torch.zeros(9, dtype=torch.long), 16).perplexity == pytest.approx(1)
+
+
+def test_a_perfect_reconstruction_has_no_distance() -> None:
+    pictures = torch.rand(2, 3, 16, 16) * 2 - 1
+    assert metrics.ssim(pictures, pictures) == pytest.approx(1)
+    assert metrics.psnr(pictures, pictures) >= 99
+    assert metrics.log_spectral_distance(pictures, pictures, 90) == 0
+
+
+def test_log_spectral_distance_is_in_decibels() -> None:
+    real = torch.zeros(2, 1, 8, 8)
+    assert metrics.log_spectral_distance(real + 0.1, real, db_range=90) == pytest.approx(4.5)
+
+
+def test_wilson_interval_of_a_known_case_and_at_the_ends() -> None:
+    assert metrics.wilson(8, 10) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
+    assert metrics.wilson(10, 10).high == 1
+    assert metrics.wilson(0, 10).low == 0
+
+
+def test_frechet_distance_of_shifted_gaussians_is_the_squared_shift() -> None:
+    features = np.random.default_rng(0).normal(size=(500, 4))
+    assert metrics.frechet_distance(features, features) == pytest.approx(0, abs=1e-3)
+    assert metrics.frechet_distance(features + 2, features) == pytest.approx(16, rel=1e-3)
+
+
+def test_rank_correlation_ignores_what_is_not_measured_and_constants() -> None:
+    assert metrics.rank_correlation([1, 2, 3, float("nan")], [2, 4, 9, 0]) == pytest.approx(1)
+    assert metrics.rank_correlation([1, 1, 1], [1, 2, 3]) is None
+    interval = metrics.correlation_interval("r", list(range(50)), [x + (x % 5) * 4 for x in range(50)])
+    assert interval["r_low"] < interval["r"] < interval["r_high"]
+
+
+def test_the_grid_shows_each_label_before_any_twice() -> None:
+    labels = ["a", "a", "b", "a", "c", "b"]
+    assert evaluation.one_of_each(labels, 4) == [0, 2, 4, 1]

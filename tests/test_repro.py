@@ -1,0 +1,230 @@
+"""The whole pipeline, tiny: by `dvc repro` in a copy of the project, then stage by stage on the other sources."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cycle_sound import manifest
+from cycle_sound.params import DIRECTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared/data"
+DIGITS, VIDEOS = SHARED / "spoken-digits", SHARED / "vggsound/videos"
+MADE = ("data", "metrics")
+IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+INTERVAL = ("", "_low", "_high")
+
+BUILD = """
+from cycle_sound.params import DIRECTIONS, MODALITIES, load
+from stages import cache_tokens, download, evaluate, shard, train_classifier, train_transformer, train_vae
+
+if __name__ == "__main__":
+    params = load()
+    download.main(params)
+    shard.main(params)
+    for stage in (train_vae, cache_tokens, train_classifier):
+        for modality in MODALITIES:
+            stage.main(modality, params)
+    for stage in (train_transformer, evaluate):
+        for direction in DIRECTIONS:
+            stage.main(direction, params)
+"""
+
+LIKELIHOOD = {"pairs", "cross_entropy", "cross_entropy_shuffled"}
+RETRIEVAL = {f"recall_at_{k}{end}" for k in (1, 5) for end in (*INTERVAL, "_floor")}
+CLASSES = {f"class_consistency{end}" for end in (*INTERVAL, "_floor", "_ceiling")} | {
+    "frechet_distance",
+    "frechet_distance_ceiling",
+    "diversity",
+    "cycle_consistency",
+}
+VOCODER = {"vocoder_log_spectral_distance"}
+
+Write = Callable[..., None]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """This Python first in PATH, nothing of the repository around, nothing kept outside the folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
+    return {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(folder.parent / "dvc-site"),
+        "DVC_GLOBAL_CONFIG_DIR": str(folder.parent / "dvc-global"),
+    }
+
+
+def run(folder: Path, *words: str, **more: str) -> str:
+    """Run a command in a folder and return what it says. Fails with it where the command does."""
+    done = subprocess.run(
+        words, cwd=folder, env=environment(folder) | more, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def dvc(project: Path, *words: str) -> str:
+    """Run DVC in a project; the code that it starts is the project's own."""
+    return run(project, sys.executable, "-m", "dvc", *words, PYTHONPATH=str(project))
+
+
+def copied(project: Path) -> Path:
+    """The working tree as git sees it, without what DVC makes, as a repository of its own."""
+    for name in run(ROOT, "git", "ls-files", "-co", "--exclude-standard").splitlines():
+        if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith(MADE):
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, project / name)
+    run(project, "git", "init", "-q")
+    run(project, "git", "add", "--all")
+    run(project, "git", *IDENTITY, "commit", "-qm", "The project")  # DVCLive wants a commit to start from
+    return project
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file that the stages made; live logs hold times."""
+    made = [path for name in MADE for path in sorted((folder / name).rglob("*")) if path.is_file()]
+    names = {str(path.relative_to(folder)): path for path in made if path.name != ".gitignore"}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in names.items()
+        if not name.startswith("data/live")
+    }
+
+
+def figures(folder: Path, name: str) -> dict[str, float]:
+    return json.loads((folder / f"metrics/{name}.json").read_text(encoding="utf-8"))
+
+
+def steps(project: Path) -> dict[str, dict[str, Any]]:
+    return yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, write_tiny: Write) -> Path:
+    """A copy of the project with all of the toy orchestra's pipeline made."""
+    folder = copied(tmp_path_factory.mktemp("repro") / "project")
+    write_tiny(folder)
+    dvc(folder, "repro")
+    return folder
+
+
+@pytest.fixture
+def build(tmp_path: Path, write_tiny: Write) -> Callable[..., Path]:
+    """`build(**over)`: run all stages in one process, in a folder of their own."""
+
+    def built(**over: Any) -> Path:
+        write_tiny(tmp_path, **over)
+        (tmp_path / "build.py").write_text(BUILD, encoding="utf-8")
+        run(tmp_path, sys.executable, "build.py")
+        return tmp_path
+
+    return built
+
+
+def test_one_command_makes_all_that_dvc_yaml_promises(project: Path):
+    promised = [out["path"] for step in steps(project).values() for out in step["outs"]]
+    assert len(steps(project)) == 12
+    assert {path for path in promised if not (project / path).exists()} == set()
+    assert [path for path in promised if path.startswith("metrics/evaluate")] == [
+        f"metrics/evaluate_{direction}.json" for direction in sorted(DIRECTIONS)
+    ]
+
+
+def test_every_figure_that_the_design_names_is_written(project: Path):
+    for direction in DIRECTIONS:
+        wanted = LIKELIHOOD | RETRIEVAL | CLASSES | (VOCODER if direction == "image_to_audio" else set())
+        found = figures(project, f"evaluate_{direction}")
+        assert wanted <= found.keys(), wanted - found.keys()
+        assert all(isinstance(value, float | int) for value in found.values())
+    for modality, own in (("image", {"psnr", "ssim"}), ("audio", {"log_spectral_distance"})):
+        assert {"hard_error", "usage", "perplexity"} | own <= figures(project, f"train_vae_{modality}").keys()
+
+
+def test_the_ceiling_of_the_shared_attributes_is_read_back_from_pictures(project: Path):
+    found = figures(project, "evaluate_audio_to_image")
+    names = [name for name in found if "_correlation" in name]
+    assert names
+    assert all(-1 <= found[name] <= 1 for name in names)
+
+
+def test_a_second_run_has_nothing_to_do(project: Path):
+    lock = (project / "dvc.lock").read_bytes()
+    assert "up to date" in dvc(project, "status")
+    said = dvc(project, "repro")
+    assert "Running stage" not in said
+    assert "up to date" in said
+    assert (project / "dvc.lock").read_bytes() == lock
+
+
+def test_a_second_build_from_nothing_is_the_same_to_the_byte(project: Path, build: Callable[..., Path]):
+    once, again = digests(project), digests(build())
+    assert once.keys() == again.keys()
+    assert [name for name in once if once[name] != again[name]] == []
+
+
+def test_another_audio_codebook_touches_only_what_hears_through_it(project: Path, tmp_path: Path, write_tiny: Write):
+    shutil.copytree(project, tmp_path / "project", symlinks=True)
+    write_tiny(tmp_path / "project", vae={"audio": {"codebook_size": 8}})
+    changed = json.loads(dvc(tmp_path / "project", "status", "--json"))
+    assert changed == {"train_vae@audio": [{"changed deps": {"params.yaml": {"vae.audio": "modified"}}}]}
+    assert after("train_vae@audio", steps(project)) == {
+        "train_vae@audio",
+        "cache_tokens@audio",
+        *(f"{stage}@{direction}" for stage in ("train_transformer", "evaluate") for direction in DIRECTIONS),
+    }
+
+
+def after(name: str, graph: dict[str, dict[str, Any]]) -> set[str]:
+    """A step, and all that take something it made, directly or not."""
+    outs = {out["path"] for out in graph[name]["outs"]}
+    takers = {taker for taker, step in graph.items() if outs & {dep["path"] for dep in step["deps"]}}
+    return {name}.union(*(after(taker, graph) for taker in takers))
+
+
+@pytest.mark.skipif(not DIGITS.is_dir(), reason="needs ../shared/data/spoken-digits")
+def test_a_folder_of_real_recordings_goes_all_the_way(tmp_path: Path, build: Callable[..., Path]):
+    corpus = tmp_path / "digits"
+    with (DIGITS / "labels.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    train = [row for row in rows if row["split"] == "train"]
+    test = [row for row in rows if row["split"] == "test"]
+    taken = train[:: len(train) // 40][:40] + test[:: len(test) // 12][:12]
+    for row in taken:
+        place = Path(f"{row['split']}_data")
+        (corpus / place).mkdir(parents=True, exist_ok=True)
+        for extension in ("jpg", "mp3"):
+            shutil.copy(DIGITS / place / f"{row['id']}.{extension}", corpus / place)
+    with (corpus / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(taken)
+    folder = build(data={"source": "folder", "folder": {"path": str(corpus)}})
+    assert figures(folder, "download")["ok"] == 52
+    assert figures(folder, "train_classifier_audio")["labels"] == len({row["label"] for row in taken})
+    for direction in DIRECTIONS:
+        assert figures(folder, f"evaluate_{direction}").keys() >= LIKELIHOOD | RETRIEVAL | CLASSES
+        assert not any("correlation" in name for name in figures(folder, f"evaluate_{direction}"))
+
+
+@pytest.mark.skipif(not VIDEOS.is_dir(), reason="needs ../shared/data/vggsound/videos")
+def test_videos_without_labels_go_all_the_way(build: Callable[..., Path]):
+    folder = build(data={"source": "videos", "videos": {"path": str(VIDEOS), "labels": "", "pairs_per_clip": 2}})
+    rows = manifest.read(folder / "data/raw/manifest.csv")
+    deaf = [row for row in rows if row.id.startswith("0jZtLuEdjrk_000110")]
+    assert [(row.status, row.picture_sha256) for row in deaf] == [("no_audio", "")] * 2
+    for direction in DIRECTIONS:
+        found = figures(folder, f"evaluate_{direction}")
+        assert found.keys() >= LIKELIHOOD | RETRIEVAL
+        assert not any("class" in name or "cycle" in name for name in found)

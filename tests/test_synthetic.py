@@ -1,0 +1,120 @@
+"""The toy orchestra: what sound and picture share is really in both, and can be measured by analysis alone."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from scipy.stats import spearmanr
+
+from cycle_sound import analysis
+from cycle_sound.params import Data, Folder, Synthetic, Videos
+from cycle_sound.sources.clip import Clip
+from cycle_sound.sources.drawing import SHAPES
+from cycle_sound.sources.synthesis import VOICES
+from cycle_sound.sources.synthetic import KINDS, clips
+
+RATE = 16000
+SEED = 5
+
+
+def corpus(train: int, seed: int = SEED) -> list[Clip]:
+    """The clips of a corpus of `train` + 16 pairs."""
+    data = Data(
+        source="synthetic",
+        clip_seconds=1.536,
+        min_seconds=0.1,
+        silence_db=-60.0,
+        max_rejected=0.1,
+        valid_share=0.1,
+        synthetic=Synthetic(train_pairs=train, test_pairs=16),
+        folder=Folder(path=""),
+        videos=Videos(path="", labels="", pairs_per_clip=1, test_share=0.1),
+    )
+    return clips(data, RATE, seed)
+
+
+def picture_of(content: bytes) -> np.ndarray:
+    """A decoded picture as the pipeline sees it: (3, 64, 64) in [-1, 1]."""
+    image = Image.open(io.BytesIO(content)).convert("RGB").resize((64, 64), Image.Resampling.LANCZOS)
+    return np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / 127.5 - 1
+
+
+@pytest.fixture(scope="module")
+def played() -> tuple[list[Clip], list[np.ndarray], list[np.ndarray]]:
+    """Clips with their pictures and waveforms."""
+    some = corpus(120)[:120]
+    pairs = [clip.fetch() for clip in some]
+    waveforms = [soundfile.read(io.BytesIO(pair.sound), dtype="float32")[0] for pair in pairs]
+    return some, [picture_of(pair.picture) for pair in pairs], waveforms
+
+
+def shared(some: list[Clip], name: str) -> np.ndarray:
+    """One attribute of every clip."""
+    return np.array([clip.attributes[name] for clip in some])
+
+
+def test_same_seed_same_bytes_wherever_it_runs():
+    first, again = corpus(16), corpus(24)  # a clip does not depend on how many there are
+    for number in (0, 5, 15):
+        assert first[number].fetch() == pickle.loads(pickle.dumps(again[number].fetch))()
+
+
+def test_different_seeds_and_splits_differ():
+    train, test, other = corpus(16)[0], corpus(16)[16], corpus(16, SEED + 1)[0]
+    assert test.split == "test"
+    contents = [clip.fetch() for clip in (train, test, other)]
+    assert len({pair.picture for pair in contents}) == len({pair.sound for pair in contents}) == 3
+
+
+def test_every_kind_is_drawn_and_played_in_both_splits():
+    assert len(KINDS) == 8
+    assert set(SHAPES) == set(VOICES) == set(KINDS)
+    for split in ("train", "test"):
+        assert {clip.label for clip in corpus(16) if clip.split == split} == set(KINDS)
+
+
+def test_ids_are_unique_and_a_group_is_one_clip():
+    some = corpus(32)
+    assert len({clip.id for clip in some}) == len(some)
+    assert all(clip.group == clip.id for clip in some)
+
+
+def test_sound_has_the_length_asked_for_and_does_not_clip(played):
+    _, _, waveforms = played
+    assert {len(waveform) for waveform in waveforms} == {24576}
+    assert max(np.abs(waveform).max() for waveform in waveforms) < 1
+
+
+def test_hue_follows_pitch(played):
+    some, pictures, _ = played
+    assert spearmanr([analysis.hue(picture) for picture in pictures], shared(some, "pitch")).statistic > 0.99
+
+
+def test_louder_is_bigger(played):
+    some, pictures, waveforms = played
+    assert spearmanr([analysis.size(picture) for picture in pictures], shared(some, "loudness")).statistic > 0.93
+    assert spearmanr([analysis.loudness(sound) for sound in waveforms], shared(some, "loudness")).statistic > 0.99
+
+
+def test_as_many_things_as_strokes(played):
+    some, pictures, waveforms = played
+    strokes = shared(some, "strokes")
+    assert np.mean([analysis.things(picture) for picture in pictures] == strokes) > 0.98
+    assert np.mean([analysis.strokes(waveform, RATE) for waveform in waveforms] == strokes) > 0.98
+
+
+def test_the_strongest_tone_follows_pitch_over_all_kinds(played):
+    some, _, waveforms = played
+    measured = np.array([analysis.pitch(waveform, RATE) for waveform in waveforms])
+    assert spearmanr(measured, shared(some, "pitch")).statistic > 0.98
+    assert np.abs(np.log2(measured / shared(some, "pitch"))).max() < 2 / 12  # octaves
+
+
+def test_nothing_measured_where_there_is_nothing():
+    grey, silence = np.zeros((3, 64, 64), np.float32), np.zeros(24576, np.float32)
+    assert np.isnan(analysis.hue(grey))
+    assert np.isnan(analysis.pitch(silence, RATE))
+    assert analysis.size(grey) == analysis.things(grey) == analysis.strokes(silence, RATE) == 0

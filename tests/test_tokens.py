@@ -1,0 +1,75 @@
+"""The token cache: what goes in comes out, and what does not belong together is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cycle_sound import batches, tokens
+from cycle_sound.tokens import Header, StaleTokens, TokenCache
+
+COUNT, VIEWS, GRID, TOP = 5, 3, (2, 4), 2
+HEADER = Header("a" * 64, "b" * 64, GRID, 65536, [f"clip {row}" for row in range(COUNT)])
+
+
+def arrays(top: int = TOP) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(65536, size=(COUNT, VIEWS, GRID[0] * GRID[1], top))
+    shares = np.sort(rng.uniform(0.1, 0.5, size=codes.shape))[..., ::-1]
+    return codes, shares
+
+
+def cache(folder: Path, vae: str = HEADER.vae, shards: str = HEADER.shards) -> TokenCache:
+    return TokenCache(folder, "train", vae, shards)
+
+
+def test_what_is_written_is_read(tmp_path: Path):
+    codes, shares = arrays()
+    tokens.write(tmp_path, "train", HEADER, codes, shares)
+    read = cache(tmp_path)
+    assert read.header == HEADER
+    assert (len(read), read.views) == (COUNT, VIEWS)
+    rows = torch.tensor([4, 0, 4])
+    assert torch.equal(read.most_likely(rows), torch.from_numpy(codes[[4, 0, 4], 0, :, 0]))
+
+
+def test_tokens_of_another_vae_are_refused(tmp_path: Path):
+    tokens.write(tmp_path, "train", HEADER, *arrays())
+    with pytest.raises(StaleTokens, match=r"train: made with other VAE \(aaaaaaaaaaaa, not cccccccccccc\)"):
+        cache(tmp_path, vae="c" * 64)
+
+
+def test_tokens_of_other_shards_are_refused(tmp_path: Path):
+    tokens.write(tmp_path, "train", HEADER, *arrays())
+    with pytest.raises(StaleTokens, match=r"train: made with other shards \(bbbbbbbbbbbb, not cccccccccccc\)"):
+        cache(tmp_path, shards="c" * 64)
+
+
+def test_draws_follow_the_kept_probabilities(tmp_path: Path):
+    codes = np.tile(np.array([7, 9]), (1, 1, 8, 1))
+    shares = np.tile(np.array([0.6, 0.2]), (1, 1, 8, 1))  # 3 : 1, and not 1 in all
+    tokens.write(tmp_path, "train", HEADER._replace(ids=["one"]), codes, shares)
+    rows = torch.zeros(1000, dtype=torch.long)
+    drawn = cache(tmp_path).drawn(rows, rows, batches.seeded(1))
+    assert drawn.shape == (1000, 8)
+    assert set(drawn.unique().tolist()) == {7, 9}
+    assert abs((drawn == 7).float().mean() - 0.75) < 0.02
+
+
+def test_draws_come_from_the_view_asked_for_and_from_the_generator_alone(tmp_path: Path):
+    codes, shares = arrays()
+    tokens.write(tmp_path, "train", HEADER, codes, shares)
+    read, rows, views = cache(tmp_path), torch.tensor([0, 3, 1]), torch.tensor([2, 0, 1])
+    drawn = read.drawn(rows, views, batches.seeded(1))
+    assert torch.equal(drawn, read.drawn(rows, views, batches.seeded(1)))
+    kept = torch.from_numpy(codes[rows, views])  # (3, 8, top)
+    assert (drawn[..., None] == kept).any(-1).all()
+
+
+def test_one_code_kept_is_the_code_drawn(tmp_path: Path):
+    codes, shares = arrays(top=1)
+    tokens.write(tmp_path, "train", HEADER, codes, shares)
+    rows = torch.arange(COUNT)
+    drawn = cache(tmp_path).drawn(rows, torch.full_like(rows, 1), batches.seeded(0))
+    assert torch.equal(drawn, torch.from_numpy(codes[:, 1, :, 0]))
