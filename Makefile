@@ -20,10 +20,9 @@ test: .venv/installed ## install, and pass the checks and the tests
 
 lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

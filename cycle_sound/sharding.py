@@ -39,6 +39,11 @@ def write(path: Path, rows: Sequence[Row], raw: Path, params: Params) -> None:
     shards.write_shard(path, (sample(row, raw, params) for row in rows))
 
 
+def batched(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
+    """Rows in parts of `size`; the last may be shorter."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
 def shard(rows: Sequence[Row], raw: Path, into: Path, params: Params, workers: int = -1) -> dict[str, int]:
     """Write every accepted pair into the shards of its split, in parallel, then the index.
 
@@ -49,12 +54,10 @@ def shard(rows: Sequence[Row], raw: Path, into: Path, params: Params, workers: i
     for name in SPLITS:
         if not members[name]:
             raise ValueError(f"the {name} split is empty: bring more clips, from more sources")
-    size = params.shard.pairs_per_shard
-    work = joblib.delayed(write)
     jobs = [
-        work(into / f"{name}-{start // size:06d}.tar", members[name][start : start + size], raw, params)
+        joblib.delayed(write)(into / f"{name}-{number:06d}.tar", part, raw, params)
         for name in SPLITS
-        for start in range(0, len(members[name]), size)
+        for number, part in enumerate(batched(members[name], params.shard.pairs_per_shard))
     ]
     for _ in progress.track(joblib.Parallel(workers, return_as="generator")(jobs), len(jobs), "shard"):
         pass
