@@ -9,7 +9,14 @@ from cycle_sound.params import Params, Sampling
 from cycle_sound.sampling import draw, generate, log_likelihood
 from cycle_sound.transformer import Shapes, Transformer, prefix_mask
 
-SHAPES = Shapes((4, 4), 20, (1, 32, 32), (3, 4), 24, (3, 24, 32))
+SHAPES = Shapes(
+    source_grid=(4, 4),
+    source_codebook=20,
+    source_picture=(1, 32, 32),
+    target_grid=(3, 4),
+    target_picture=(3, 24, 32),
+    target_codebook=24,
+)
 GREEDY = Sampling(temperature=0.0, top_k=0, guidance=1.0)
 
 
@@ -71,7 +78,7 @@ def test_cached_sampling_equals_uncached(model: Transformer) -> None:
 
 def test_greedy_generation_follows_the_uncached_argmax(model: Transformer) -> None:
     grid = sources(model, 2)
-    tokens = generate(model, grid, GREEDY, batches.seeded(0)).flatten(1)
+    tokens = generate(model, grid, GREEDY, batches.seeded(0)).flatten(1).clone()
     logits = model(model.encode_source(grid), tokens)
     assert torch.equal(logits.argmax(-1), tokens)
 
