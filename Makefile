@@ -6,7 +6,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 repro: .venv/installed ## install, make everything from nothing, say where it lies
 	$(BIN)/dvc repro
-	@$(BIN)/dvc metrics show
+	@echo
+	@grep -E '"(class_consistency|cycle_consistency|pitch_hue_correlation)"' metrics/evaluate_*.json || true
 	@echo
 	@echo "pictures   metrics/plots/audio_to_image.png, data/samples/audio_to_image/"
 	@echo "sounds     data/samples/image_to_audio/*/*.wav, metrics/plots/image_to_audio.png"
