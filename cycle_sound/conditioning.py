@@ -20,8 +20,8 @@ class Source(NamedTuple):
     summary: Tensor  # (b, width), of unit length
 
 
-class PictureEncoder(nn.Module):
-    """Pictures → latents on a grid 2^halvings times smaller, and their summary."""
+class GridEncoder(nn.Module):
+    """Grids → latents on a grid 2^halvings times smaller, and their summary."""
 
     def __init__(self, channels: int, inner: int, halvings: int, width: int) -> None:
         super().__init__()
@@ -29,20 +29,30 @@ class PictureEncoder(nn.Module):
         self.to_latents = nn.Linear(wider, width)
         self.to_summary = nn.Linear(2 * wider, width)
 
-    def forward(self, pictures: Tensor) -> Source:
+    def forward(self, grid: Tensor) -> Source:
         """(b, channels, h, w) → s = h w / 4^halvings latents, and the summary."""
-        places = self.stack(pictures).flatten(2).transpose(1, 2)  # (b, s, wider)
+        places = self.stack(grid).flatten(2).transpose(1, 2)  # (b, s, wider)
         pooled = torch.cat([places.mean(1), places.amax(1)], dim=1)  # on the whole, and at the strongest place
         return Source(self.to_latents(places), F.normalize(self.to_summary(pooled), dim=1))
 
 
+class PictureEncoder(nn.Sequential):
+    """Pictures (b, channels, h, w) → s = h w / 4^halvings latents, and the summary.
+
+    The first halving is free: 2 × 2 pixels become channels, since full resolution would cost more than all the rest.
+    """
+
+    def __init__(self, channels: int, inner: int, halvings: int, width: int) -> None:
+        super().__init__(nn.PixelUnshuffle(2), GridEncoder(4 * channels, inner, halvings - 1, width))
+
+
 class TokenEncoder(nn.Module):
-    """Token grids → embeddings → what a `PictureEncoder` makes of them."""
+    """Token grids → embeddings → latents and summary."""
 
     def __init__(self, codebook_size: int, inner: int, halvings: int, width: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(codebook_size, inner)
-        self.encoder = PictureEncoder(inner, 2 * inner, halvings, width)
+        self.encoder = GridEncoder(inner, 2 * inner, halvings, width)
 
     def forward(self, tokens: Tensor) -> Source:
         """(b, h, w) → latents and summary."""

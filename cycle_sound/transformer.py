@@ -60,10 +60,9 @@ class State(NamedTuple):
 class Attention(nn.Module):
     """Multi-head self-attention."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout = dropout
         self.project_in = nn.Linear(width, 3 * width, bias=False)
         self.project_out = nn.Linear(width, width, bias=False)
 
@@ -72,8 +71,7 @@ class Attention(nn.Module):
         q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (b, heads, n, d)
         if cache is not None:
             k, v = cache.append(k, v)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.project_out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -83,7 +81,7 @@ class Block(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width)
-        self.attention = Attention(config.width, config.heads, config.dropout)
+        self.attention = Attention(config.width, config.heads)
         self.norm2 = nn.LayerNorm(config.width)
         self.feed_forward = nn.Sequential(
             nn.Linear(config.width, 4 * config.width), nn.GELU(), nn.Linear(4 * config.width, config.width)
