@@ -47,9 +47,8 @@ def correlations(made: Measured, tokenized: Measured, given: Sequence[Mapping[st
         if not all(attribute in one for one in given):
             continue
         wanted = [one[attribute] for one in given]
-        shuffled = wanted[len(wanted) // 2 :] + wanted[: len(wanted) // 2]
         figures |= metrics.correlation_interval(f"{figure}_correlation", made[figure], wanted)
-        figures[f"{figure}_correlation_floor"] = metrics.rank_correlation(made[figure], shuffled)
+        figures[f"{figure}_correlation_floor"] = metrics.rank_correlation(made[figure], metrics.shuffled(wanted))
         figures[f"{figure}_correlation_ceiling"] = metrics.rank_correlation(tokenized[figure], wanted)
     return {name: value for name, value in figures.items() if value is not None}
 

@@ -7,12 +7,12 @@ from torch import Tensor
 from cycle_sound.params import Augment, Wear
 
 
-def seeded(*numbers: int) -> torch.Generator:
+def seeded(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator of its own for each tuple of numbers."""
     state = 0
     for number in numbers:
         state = (state * 1_000_003 + number + 1) % (1 << 62)
-    return torch.Generator().manual_seed(state)
+    return torch.Generator(device).manual_seed(state)
 
 
 def rows(step: int, count: int, batch_size: int, seed: int) -> Tensor:
@@ -29,9 +29,9 @@ def worn(pictures: Tensor, wear: Wear, generator: torch.Generator) -> Tensor:
 
     A model that has seen only clean pictures judges what a decoder made by its texture, not by what it shows.
     """
-    blur, noise = torch.rand(2, len(pictures), 1, 1, 1, generator=generator)
+    blur, noise = torch.rand(2, len(pictures), 1, 1, 1, generator=generator, device=pictures.device)
     coarse = F.interpolate(F.avg_pool2d(pictures, wear.blur), size=pictures.shape[2:], mode="bilinear")
-    grain = torch.randn(pictures.shape, generator=generator)
+    grain = torch.randn(pictures.shape, generator=generator, device=pictures.device)
     return pictures.lerp(coarse, blur) + wear.noise * noise * grain
 
 
@@ -42,7 +42,9 @@ def shifted(pictures: Tensor, augment: Augment, generator: torch.Generator) -> T
         return pictures
     height, width = pictures.shape[2:]
     padded = F.pad(pictures, (across, across, down, down), mode="replicate")
-    tops = torch.randint(0, 2 * down + 1, (len(pictures),), generator=generator).tolist()
-    lefts = torch.randint(0, 2 * across + 1, (len(pictures),), generator=generator).tolist()
+    tops, lefts = (
+        torch.randint(0, 2 * most + 1, (len(pictures),), generator=generator, device=pictures.device).tolist()
+        for most in (down, across)
+    )
     places = zip(padded, tops, lefts, strict=True)
     return torch.stack([one[:, top : top + height, left : left + width] for one, top, left in places])

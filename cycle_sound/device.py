@@ -1,11 +1,17 @@
 """Which device computes, and determinism on it."""
 
 import torch
+from torch import nn
 
 
 def best() -> torch.device:
     """A GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def of(model: nn.Module) -> torch.device:
+    """Where a model computes."""
+    return next(model.parameters()).device
 
 
 def prepare(seed: int) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cycle_sound import batches
+from cycle_sound import batches, device
 from cycle_sound.dvae import DiscreteVAE
 from cycle_sound.params import Augment, Modality
 from cycle_sound.shards import Split
@@ -15,7 +15,7 @@ BATCH = 100  # pictures at a time
 @torch.inference_mode()
 def top_codes(model: DiscreteVAE, pictures: Tensor, top: int) -> tuple[np.ndarray, np.ndarray]:
     """The `top` most likely codes at each place and their probabilities: (b, c, h, w) → (b, t, top) twice."""
-    likely = torch.softmax(model.logits(pictures.to(next(model.parameters()).device)), dim=-1).topk(top, dim=-1)
+    likely = torch.softmax(model.logits(pictures.to(device.of(model))), dim=-1).topk(top, dim=-1)
     return likely.indices.flatten(1, 2).cpu().numpy(), likely.values.flatten(1, 2).cpu().numpy()
 
 

@@ -4,13 +4,14 @@ The floor is what the same samples score against shuffled sources; the ceiling i
 have been through the tokenizer alone: no transformer can do better.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from cycle_sound import metrics
+from cycle_sound import device, metrics
 from cycle_sound.batches import seeded
 from cycle_sound.classifier import Classifier
 from cycle_sound.dvae import DiscreteVAE
@@ -20,6 +21,11 @@ from cycle_sound.sampling import generate, log_likelihood
 from cycle_sound.transformer import Transformer
 
 BATCH = 100  # pairs at a time
+
+
+def parts(values: Tensor, model: nn.Module) -> Iterator[Tensor]:
+    """Values (n, …) in batches, where the model computes."""
+    return (part.to(device.of(model)) for part in values.split(BATCH))
 
 
 class Side(NamedTuple):
@@ -34,7 +40,7 @@ class Side(NamedTuple):
     def decoded(self, tokens: Tensor) -> Tensor:
         """Pictures of tokens, in batches: (n, rows, columns) → (n, c, h, w)."""
         with torch.inference_mode():
-            return torch.cat([self.vae.decode(part) for part in tokens.split(BATCH)])
+            return torch.cat([self.vae.decode(part).cpu() for part in parts(tokens, self.vae)])
 
 
 class Judged(NamedTuple):
@@ -47,15 +53,18 @@ class Judged(NamedTuple):
 def judged(classifier: Classifier, pictures: Tensor) -> Judged:
     """Labels and features of pictures: (n, c, h, w)."""
     with torch.inference_mode():
-        features = torch.cat([classifier.features(part) for part in pictures.split(BATCH)])
+        features = torch.cat([classifier.features(part) for part in parts(pictures, classifier)])
         labels = [classifier.labels[index] for index in classifier.head(features).argmax(1).tolist()]
-    return Judged(labels, features.numpy())
+    return Judged(labels, features.cpu().numpy())
 
 
 def sampled(model: Transformer, grids: Tensor, config: Sampling, seed: int) -> Tensor:
     """Tokens generated for source grids, in batches: (n, …) → (n, rows, columns)."""
-    parts = enumerate(grids.split(BATCH))
-    return torch.cat([generate(model, part, config, seeded(seed, number)) for number, part in parts])
+    drawn = [
+        generate(model, part, config, seeded(seed, number, device=part.device))
+        for number, part in enumerate(parts(grids, model))
+    ]
+    return torch.cat(drawn).cpu()
 
 
 class Generated(NamedTuple):
@@ -94,12 +103,12 @@ def agreement(found: list[str], wanted: list[str]) -> Interval:
 def likelihood(model: Transformer, grids: Tensor, tokens: Tensor) -> dict[str, float]:
     """Cross-entropy of the real targets in nats per token, given their own sources and given shuffled ones."""
     with torch.inference_mode():
-        prefixes = torch.cat([model.encode_source(part) for part in grids.split(BATCH)])
+        prefixes = torch.cat([model.encode_source(part) for part in parts(grids, model)])
         wrong = prefixes.roll(len(prefixes) // 2, dims=0)  # test pairs stand in shuffled order
         figures = {}
         for name, given in (("cross_entropy", prefixes), ("cross_entropy_shuffled", wrong)):
-            parts = zip(given.split(BATCH), tokens.flatten(1).split(BATCH), strict=True)
-            nats = torch.cat([-log_likelihood(model, *part) for part in parts]) / model.tokens
+            pairs = zip(parts(given, model), parts(tokens.flatten(1), model), strict=True)
+            nats = torch.cat([-log_likelihood(model, *pair) for pair in pairs]) / model.tokens
             figures[name] = float(nats.mean())
     return figures
 
@@ -112,7 +121,7 @@ def retrieval(model: Transformer, grids: Tensor, tokens: Tensor, config: Evaluat
     """
     pool = min(config.candidates, len(tokens))
     queries = min(config.queries, len(tokens))
-    flat = tokens.flatten(1)
+    grids, flat = grids.to(device.of(model)), tokens.flatten(1).to(device.of(model))
     ranks = []
     with torch.inference_mode():
         null = torch.cat([log_likelihood(model, model.null_prefix(len(part)), part) for part in flat.split(BATCH)])
@@ -139,10 +148,9 @@ def classes(target: Side, samples: list[Tensor], wanted: list[str]) -> dict[str,
     real = judged(judge, target.pictures[known])
     tokenized = judged(judge, target.decoded(target.tokens[known]))
     made = [judged(judge, pictures[known]) for pictures in samples]
-    shuffled = labels[len(labels) // 2 :] + labels[: len(labels) // 2]
     return {
         **named("class_consistency", agreement(made[0].labels, labels)),
-        "class_consistency_floor": agreement(made[0].labels, shuffled).share,
+        "class_consistency_floor": agreement(made[0].labels, metrics.shuffled(labels)).share,
         "class_consistency_ceiling": agreement(tokenized.labels, labels).share,
         "classifier_accuracy": agreement(real.labels, labels).share,
         "frechet_distance": metrics.frechet_distance(made[0].features, real.features),
@@ -169,10 +177,9 @@ def cycle(source: Side, back: Tensor, wanted: list[str]) -> dict[str, float]:
         return {}
     labels = [wanted[row] for row in known]
     found = judged(judge, back[known]).labels
-    shuffled = labels[len(labels) // 2 :] + labels[: len(labels) // 2]
     return {
         **named("cycle_consistency", agreement(found, labels)),
-        "cycle_consistency_floor": agreement(found, shuffled).share,
+        "cycle_consistency_floor": agreement(found, metrics.shuffled(labels)).share,
     }
 
 

@@ -4,15 +4,13 @@ Files come from outside, so nothing is decoded before its header has been looked
 """
 
 import io
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING:
-    import torch
-
-Pixels = TypeVar("Pixels", np.ndarray, "torch.Tensor")
+    from torch import Tensor
 
 MAX_PIXELS = 50_000_000  # above any camera's usual picture; decoded it takes 150 MB, per worker
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # the rest of Pillow's decoders would only add ways to be attacked
@@ -51,10 +49,8 @@ def to_array(picture: Image.Image, size: int) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
-def to_float(pixels: Pixels) -> Pixels:
-    """Bytes 0 to 255 of any shape to float32 in [-1, 1], for arrays and tensors."""
-    if isinstance(pixels, np.ndarray):
-        pixels = pixels.astype(np.float32)  # a tensor of bytes becomes float32 by itself
+def to_float(pixels: "Tensor") -> "Tensor":
+    """Bytes 0 to 255 of any shape to float32 in [-1, 1]."""
     return pixels / 127.5 - 1
 
 

@@ -1,7 +1,7 @@
 """The figures that people compare: pure functions of tokens, pictures, features and ranks."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -9,6 +9,9 @@ from scipy.linalg import sqrtm
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 from torch import Tensor
+
+
+T = TypeVar("T")
 
 
 class CodebookUse(NamedTuple):
@@ -53,6 +56,11 @@ class Interval(NamedTuple):
     share: float
     low: float
     high: float
+
+
+def shuffled(values: Sequence[T]) -> list[T]:
+    """Each value at another's place, for a floor: test pairs stand in random order, so half a turn will do."""
+    return [*values[len(values) // 2 :], *values[: len(values) // 2]]
 
 
 def wilson(hits: int, count: int) -> Interval:

@@ -21,15 +21,14 @@ def generate(model: Transformer, grid: Tensor, config: Sampling, generator: torc
     if guided:
         prefix = torch.cat([prefix, model.null_prefix(batch)])
     state = model.begin(prefix)
-    drawn: list[Tensor] = []
-    for place in range(model.tokens):
-        last = drawn[-1].repeat(2 if guided else 1) if drawn else None
-        logits = model.step(state, last, place).float()  # (b or 2b, v)
+    drawn = torch.empty(batch, 0, dtype=torch.int64, device=prefix.device)
+    for _ in range(model.tokens):
+        logits = model.step(state, drawn.repeat(2, 1) if guided else drawn).float()  # (b or 2b, v)
         if guided:
             conditional, null = logits.chunk(2)
             logits = null + config.guidance * (conditional - null)
-        drawn.append(draw(logits, config, generator))
-    return torch.stack(drawn, dim=1).unflatten(1, model.shapes.target_grid)
+        drawn = torch.cat([drawn, draw(logits, config, generator)[:, None]], dim=1)
+    return drawn.unflatten(1, model.shapes.target_grid)
 
 
 def draw(logits: Tensor, config: Sampling, generator: torch.Generator) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cycle_sound import files
+from cycle_sound import files, images
 from cycle_sound.params import MODALITIES, Modality
 
 SplitName = Literal["train", "valid", "test"]
@@ -94,9 +94,7 @@ class Split:
         """Pictures of the given rows: float32 (b, c, h, w) in [-1, 1]."""
         arrays = [np.load(io.BytesIO(self._arrays[modality][row].tobytes()), allow_pickle=False) for row in rows]
         batch = torch.from_numpy(np.stack(arrays))
-        if batch.dtype == torch.uint8:
-            return batch.float() / 127.5 - 1
-        return batch.float()
+        return images.to_float(batch) if modality == "image" else batch.float()
 
 
 def _key(clip: str) -> str:

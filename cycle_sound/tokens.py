@@ -52,11 +52,15 @@ class TokenCache:
         return torch.from_numpy(self._tokens[rows.numpy(), 0, :, 0].astype(np.int64))
 
     def drawn(self, rows: Tensor, views: Tensor, generator: torch.Generator) -> Tensor:
-        """Tokens of one view of each clip, drawn from the kept probabilities: (b,), (b,) → (b, t) int64."""
-        tokens = torch.from_numpy(self._tokens[rows.numpy(), views.numpy()].astype(np.int64))  # (b, t, top)
+        """Tokens of one view of each clip, drawn from the kept probabilities: (b,), (b,) → (b, t) int64.
+
+        `rows` and `views` are on the CPU, what is returned is on the generator's device.
+        """
+        picked = self._tokens[rows.numpy(), views.numpy()].astype(np.int64)
+        tokens = torch.from_numpy(picked).to(generator.device)  # (b, t, top)
         if tokens.shape[-1] == 1:
             return tokens[..., 0]
-        shares = torch.from_numpy(self._shares[rows.numpy(), views.numpy()].astype(np.float32))
+        shares = torch.from_numpy(self._shares[rows.numpy(), views.numpy()].astype(np.float32)).to(tokens.device)
         choice = torch.multinomial(shares.flatten(0, 1), 1, generator=generator).unflatten(0, tokens.shape[:2])
         return tokens.gather(-1, choice)[..., 0]
 

@@ -10,7 +10,7 @@ from dvclive import Live
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cycle_sound import files, progress, schedules
+from cycle_sound import device, files, progress, schedules
 from cycle_sound.batches import seeded
 from cycle_sound.params import Optimizer
 
@@ -88,7 +88,7 @@ def fit(model: nn.Module, objective: Objective, config: Optimizer, seed: int, cu
     for step in progress.track(range(config.steps), config.steps, curve.path.stem, note=curve.note):
         torch.manual_seed(seed * 1_000_003 + step)  # dropout takes no generator
         model.train()
-        terms.append(objective.loss(step, seeded(seed, step)))
+        terms.append(objective.loss(step, seeded(seed, step, device=device.of(model))))
         update(model, optimizer, terms[-1]["loss"], schedules.learning_rate(step, config), config.clip_norm)
         average.update_parameters(model)
         terms[-1] = {name: term.detach() for name, term in terms[-1].items()}

@@ -1,9 +1,9 @@
 """A decoder-only transformer over [source prefix | target tokens]: p(target tokens | source), one after another.
 
 The prefix is seen in both directions, the target causally; its first position, made of the source's summary, is also
-added to every target position, so that the condition is used before attention has learned to find it. Position i of the
-target's input holds token i - 1 (a learned start for the first) and the place, by row and column, of the token to be
-predicted. The transformer knows tokens and two grids, never the VAE.
+added to every target position, so that the condition is used before attention has learned to find it. The input at a
+target position is the two neighbours that are already known, the token before and the one above, and the place, by row
+and column, of the token to be predicted. The transformer knows tokens and two grids, never the VAE.
 """
 
 from collections.abc import Mapping
@@ -136,8 +136,9 @@ class Transformer(nn.Module):
         self.source_places = Places((sides[0] >> halvings, sides[1] >> halvings), width)
         self.lead = nn.Linear(width, width)  # the summary, to the first position of the prefix
         self.null = nn.Parameter(torch.randn(1 + self.source_places().shape[0], width) * 0.02)
-        self.start = nn.Parameter(torch.randn(width) * 0.02)
-        self.embedding = nn.Embedding(shapes.target_codebook, width)
+        self.edge = shapes.target_codebook  # stands for the neighbours beyond the grid
+        self.before = nn.Embedding(shapes.target_codebook + 1, width)
+        self.above = nn.Embedding(shapes.target_codebook + 1, width)
         self.places = Places(shapes.target_grid, width)
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.depth)])
         self.norm = nn.LayerNorm(width)
@@ -147,7 +148,7 @@ class Transformer(nn.Module):
     def _initialise(self) -> None:
         """Small normal weights; the residual branches shrink with depth, as in GPT-2."""
         for name, parameter in self.named_parameters():
-            if name.startswith(("blocks", "head", "embedding")) and parameter.dim() == 2:
+            if name.startswith(("blocks", "head", "before", "above")) and parameter.dim() == 2:
                 branch = name.endswith(("project_out.weight", "feed_forward.2.weight"))
                 nn.init.normal_(parameter, std=0.02 / (2 * self.config.depth) ** 0.5 if branch else 0.02)
         nn.init.zeros_(self.lead.weight)  # or it would drown the embeddings it is added to
@@ -172,8 +173,10 @@ class Transformer(nn.Module):
 
     def forward(self, prefix: Tensor, tokens: Tensor) -> Tensor:
         """Logits of every target token given those before it: (b, 1 + s, width), (b, t) → (b, t, v)."""
-        start = self.start.expand(len(tokens), 1, -1)
-        target = torch.cat([start, self.embedding(tokens[:, :-1])], dim=1) + self.places() + prefix[:, :1]
+        columns = self.shapes.target_grid[1]
+        known = F.pad(tokens, (columns, 0), value=self.edge)  # (b, columns + t)
+        neighbours = self.before(known[:, columns - 1 : -1]) + self.above(known[:, :-columns])
+        target = neighbours + self.places() + prefix[:, :1]
         x = torch.cat([prefix, target], dim=1)
         mask = prefix_mask(prefix.shape[1], target.shape[1], x.device)
         for block in self.blocks:
@@ -189,10 +192,12 @@ class Transformer(nn.Module):
             x = block(x, cache=cache)
         return State(prefix[:, 0], caches)
 
-    def step(self, state: State, token: Tensor | None, place: int) -> Tensor:
-        """Logits of the token at `place`, given the one before it (None at the start): (b,) → (b, v)."""
-        last = self.start if token is None else self.embedding(token)
-        x = (last + self.places()[place] + state.lead)[:, None]  # (b, 1, width)
+    def step(self, state: State, tokens: Tensor) -> Tensor:
+        """Logits of the next token, given all those before it: (b, place) → (b, v)."""
+        columns = self.shapes.target_grid[1]
+        known = F.pad(tokens, (columns, 0), value=self.edge)
+        neighbours = self.before(known[:, -1]) + self.above(known[:, -columns])
+        x = (neighbours + self.places()[tokens.shape[1]] + state.lead)[:, None]  # (b, 1, width)
         for block, cache in zip(self.blocks, state.caches, strict=True):
             x = block(x, cache=cache)
         return self.head(self.norm(x[:, 0]))

@@ -30,7 +30,8 @@ def side(modality: Modality, pairs: Split) -> evaluation.Side:
     rows = torch.arange(len(pairs))
     tokens = cache.most_likely(rows).unflatten(1, cache.header.grid)
     judge = classifier.load(paths.classifier(modality))
-    return evaluation.Side(modality, pairs.pictures(modality, rows.tolist()), tokens, dvae.load(path), judge)
+    vae, judge = dvae.load(path).to(device.best()), judge and judge.to(device.best())
+    return evaluation.Side(modality, pairs.pictures(modality, rows.tolist()), tokens, vae, judge)
 
 
 def main(direction: Direction, params: Params) -> None:
@@ -39,8 +40,9 @@ def main(direction: Direction, params: Params) -> None:
     pairs = Split(paths.SHARDS, "test")
     source, target = side(source_of(direction), pairs), side(target_of(direction), pairs)
     sound = Audio.model_validate(checkpoint.facts(paths.vae("audio"), dvae.KIND)["audio"])
-    forward = transformer.load(paths.transformer(direction))
-    back = transformer.load(paths.transformer(opposite_of(direction)))
+    forward, back = (
+        transformer.load(paths.transformer(way)).to(device.best()) for way in (direction, opposite_of(direction))
+    )
 
     repeats = params.evaluate.repeats
     generated = evaluation.generated(forward, back, source, target, params.sampling, repeats, params.seed)

@@ -25,10 +25,9 @@ def test_pictures_survive_the_way_to_floats_and_back():
     array = images.to_array(gradient(90, 60), 32)
     assert array.shape == (3, 32, 32)
     assert array.dtype == np.uint8
-    values = images.to_float(array)
+    values = images.to_float(torch.from_numpy(array)).numpy()
     assert values.dtype == np.float32
     assert -1 <= values.min() < values.max() <= 1
-    assert torch.equal(images.to_float(torch.from_numpy(array)), torch.from_numpy(values))
     assert np.array_equal(np.asarray(images.to_picture(values)).transpose(2, 0, 1), array)
     assert np.array_equal(np.asarray(images.to_picture(values * 9))[0, 0], [0, 0, 0])  # clipped, not wrapped
 

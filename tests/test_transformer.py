@@ -49,13 +49,14 @@ def test_a_token_depends_on_those_before_it_alone(model: Transformer) -> None:
         output.retain_grad()
         seen.append(output)
 
-    handle = model.embedding.register_forward_hook(keep)
+    handles = [embedding.register_forward_hook(keep) for embedding in (model.before, model.above)]
     logits = model(model.encode_source(sources(model, 2)), targets(2))
-    handle.remove()
+    for handle in handles:
+        handle.remove()
     place = 5
     logits[:, place].sum().backward()
-    reached = seen[0].grad.abs().sum((0, 2)) > 0  # embedding i feeds the input of place i + 1
-    assert reached.tolist() == [True] * place + [False] * (11 - place)
+    before, above = (output.grad.abs().sum((0, 2)) > 0 for output in seen)  # inputs of all places, from an edge on
+    assert before.tolist() == above.tolist() == [True] * (place + 1) + [False] * (11 - place)
 
 
 def test_every_target_token_sees_the_whole_source(model: Transformer) -> None:
@@ -72,7 +73,7 @@ def test_the_prefix_sees_itself_in_both_directions_and_no_target() -> None:
 def test_cached_sampling_equals_uncached(model: Transformer) -> None:
     prefix, tokens = model.encode_source(sources(model, 3)), targets(3)
     state = model.begin(prefix)
-    steps = [model.step(state, tokens[:, place - 1] if place else None, place) for place in range(12)]
+    steps = [model.step(state, tokens[:, :place]) for place in range(12)]
     assert torch.allclose(torch.stack(steps, dim=1), model(prefix, tokens), atol=1e-5)
 
 

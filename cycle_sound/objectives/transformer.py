@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cycle_sound import batches
+from cycle_sound import batches, device
 from cycle_sound.params import Augments, Direction, Modality, source_of, target_of
 from cycle_sound.shards import Split
 from cycle_sound.tokens import TokenCache
@@ -49,7 +49,7 @@ class TransformerObjective:
         """Terms of one step, in nats; the reconstruction error per pixel."""
         config = self.model.config
         rows = batches.rows(step, len(self.train.target), config.optimizer.batch_size, self.seed)
-        tokens = self.train.target.drawn(rows, views(self.train.target, rows, generator), generator)
+        tokens = self._drawn(self.train.target, rows, generator)
         pictures = self._shifted(self.target, rows, generator)
         made = self.model.losses(self._grids(self.train, rows, generator), tokens, pictures, generator)
         terms = {"cross_entropy": made.cross_entropy, "alignment": made.alignment}
@@ -66,8 +66,8 @@ class TransformerObjective:
         right: list[Tensor] = []
         wrong: list[Tensor] = []
         for rows in torch.arange(len(self.valid.target)).split(64):
-            tokens = self.valid.target.most_likely(rows)
-            prefix = model.encode_source(self._grids(self.valid, rows, None))
+            tokens = self.valid.target.most_likely(rows).to(device.of(model))
+            prefix = model.encode_source(self._grids(self.valid, rows, None).to(device.of(model)))
             for prefixes, losses in ((prefix, right), (prefix.roll(1, dims=0), wrong)):
                 logits = model(prefixes, tokens)
                 losses.append(F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none").mean(1))
@@ -82,12 +82,17 @@ class TransformerObjective:
         if generator is None:
             tokens = side.source.most_likely(rows)
         else:
-            tokens = side.source.drawn(rows, views(side.source, rows, generator), generator)
+            tokens = self._drawn(side.source, rows, generator)
         return tokens.unflatten(1, self.model.shapes.source_grid)
+
+    def _drawn(self, cache: TokenCache, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Tokens of one view of each training clip: (b, t)."""
+        views = torch.randint(cache.views, rows.shape, generator=generator, device=generator.device)
+        return cache.drawn(rows, views.cpu(), generator)
 
     def _shifted(self, modality: Modality, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Pictures of training rows, augmented: (b, c, h, w)."""
-        pictures = self.train.pictures.pictures(modality, rows.tolist())
+        pictures = self.train.pictures.pictures(modality, rows.tolist()).to(generator.device)
         shifted = batches.shifted(pictures, self.augments[modality], generator)
         return batches.worn(shifted, self.augments.wear, generator)
 
@@ -100,8 +105,3 @@ class TransformerObjective:
         with torch.no_grad():
             wanted = decode(true.unflatten(1, grid))
         return F.mse_loss(decode(hard.unflatten(1, grid)), wanted)
-
-
-def views(cache: TokenCache, rows: Tensor, generator: torch.Generator) -> Tensor:
-    """A view drawn for each row: (b,)."""
-    return torch.randint(cache.views, rows.shape, generator=generator)

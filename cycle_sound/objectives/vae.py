@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cycle_sound import batches, metrics, schedules
+from cycle_sound import batches, device, metrics, schedules
 from cycle_sound.dvae import DiscreteVAE
 from cycle_sound.gumbel import divergences
 from cycle_sound.objectives.perceptual import Perceptual
@@ -40,8 +40,8 @@ class VaeObjective:
         """Terms of one step: errors per pixel, divergences per token in nats."""
         config = self.model.config
         rows = batches.rows(step, len(self.train), config.optimizer.batch_size, self.seed)
-        pictures = batches.shifted(self.train.pictures(self.modality, rows.tolist()), self.augment, generator)
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        pictures = self.train.pictures(self.modality, rows.tolist()).to(generator.device)
+        pictures = batches.shifted(pictures, self.augment, generator).contiguous(memory_format=torch.channels_last)
         heat = schedules.temperature(step, config.optimizer.steps, config.temperature_start, config.temperature_end)
         made = self.model(pictures, heat, generator)
         error = F.mse_loss(made.pictures, pictures)
@@ -74,8 +74,8 @@ class Hard(NamedTuple):
 def reconstruct(model: DiscreteVAE, modality: Modality, split: Split) -> Hard:
     """Reconstruct up to `MOST` pictures of a split as they will be used: by their most likely tokens."""
     pictures = split.pictures(modality, range(min(len(split), MOST)))
-    tokens = [model.encode(part) for part in pictures.split(BATCH)]
-    return Hard(pictures, torch.cat([model.decode(part) for part in tokens]), torch.cat(tokens))
+    tokens = [model.encode(part.to(device.of(model))) for part in pictures.split(BATCH)]
+    return Hard(pictures, torch.cat([model.decode(part).cpu() for part in tokens]), torch.cat(tokens).cpu())
 
 
 def examine(model: DiscreteVAE, modality: Modality, valid: Split, db_range: float) -> dict[str, float]:

@@ -144,8 +144,9 @@ def places(things: int, diameter: float, rng: np.random.Generator) -> np.ndarray
 
 
 def ground(rng: np.random.Generator) -> Image.Image:
-    """A background: a gradient between two light near greys."""
-    ends = rng.uniform(0.75, 0.97, size=(2, 1)) + rng.uniform(-0.025, 0.025, size=(2, 3))
+    """A background: a slight gradient around a light near grey."""
+    shade = rng.uniform(0.78, 0.95) + rng.uniform(-0.01, 0.01, size=3)
+    ends = shade + np.array([(-0.03,), (0.03,)])
     way = rng.uniform(-1, 1, size=2)
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1) - 0.5
     share = np.clip(0.5 + way[0] * x + way[1] * y, 0, 1)[..., None]
