@@ -10,7 +10,6 @@ from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-
 T = TypeVar("T")
 
 

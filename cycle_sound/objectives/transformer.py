@@ -79,10 +79,7 @@ class TransformerObjective:
             if generator is None:
                 return side.pictures.pictures(self.source, rows.tolist())
             return self._shifted(self.source, rows, generator)
-        if generator is None:
-            tokens = side.source.most_likely(rows)
-        else:
-            tokens = self._drawn(side.source, rows, generator)
+        tokens = side.source.most_likely(rows) if generator is None else self._drawn(side.source, rows, generator)
         return tokens.unflatten(1, self.model.shapes.source_grid)
 
     def _drawn(self, cache: TokenCache, rows: Tensor, generator: torch.Generator) -> Tensor:
