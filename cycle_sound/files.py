@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,17 @@ def digest(*paths: Path) -> str:
             while block := file.read(1 << 20):
                 sha.update(block)
     return sha.hexdigest()
+
+
+def identity(*parts: Any) -> str:
+    """What a result depends on, as one SHA-256: `parts` (JSON), the code of this package and the versions it runs on.
+
+    Work that was interrupted is only gone on with under the same identity.
+    """
+    package = Path(__file__).parent
+    code = digest(*sorted(package.rglob("*.py")), *sorted((package.parent / "stages").glob("*.py")))
+    versions = {name: metadata.version(name) for name in ("torch", "numpy", "librosa")}
+    return hashlib.sha256(json.dumps([parts, code, versions], sort_keys=True).encode()).hexdigest()
 
 
 def _rounded(value: Any) -> Any:

@@ -51,6 +51,11 @@ def grid(direction: Direction) -> Path:
     return PLOTS / f"{direction}.png"
 
 
+def snapshot(stage: str, instance: str) -> Path:
+    """Where a training keeps its state while it runs."""
+    return Path(f"data/work/{stage}_{instance}.safetensors")
+
+
 def live(stage: str, instance: str) -> Path:
     """Where DVCLive logs a training while it runs."""
     return LIVE / f"{stage}_{instance}"

@@ -1,4 +1,4 @@
-"""One training loop for every model: schedule → step → average → validate → keep the best."""
+"""One training loop for every model: schedule → step → average → validate → keep the best → go on after a kill."""
 
 import math
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from cycle_sound import device, files, progress, schedules
 from cycle_sound.batches import seeded
 from cycle_sound.params import Optimizer
+from cycle_sound.snapshot import Snapshot, State, optimizer_tensors, restore_optimizer
 
 
 class Objective(Protocol):
@@ -42,6 +43,11 @@ class Curve:
         self._live.next_step()
         self.rows.append(row)
         return row is self.best()
+
+    def resume(self, rows: list[dict[str, float]]) -> None:
+        """Take over the rows of a training that goes on."""
+        for row in rows:
+            self.add(row)
 
     def best(self) -> dict[str, float]:
         """The row of the lowest `valid_loss`."""
@@ -76,31 +82,85 @@ def update(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rat
     optimizer.step()
 
 
-def fit(model: nn.Module, objective: Objective, config: Optimizer, seed: int, curve: Curve) -> dict[str, float]:
+class Run:
+    """A training under way: the model, its optimizer, its average, and the best of the averages so far."""
+
+    def __init__(self, model: nn.Module, config: Optimizer, curve: Curve) -> None:
+        self.model = model
+        self.config = config
+        self.curve = curve
+        self.optimizer = adamw(model, config)
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+        self.best: dict[str, Tensor] = {}
+        self.terms: list[Mapping[str, Tensor]] = []  # of the steps since the last validation
+
+    def step(self, objective: Objective, step: int, seed: int) -> None:
+        """One step of training."""
+        torch.manual_seed(seed * 1_000_003 + step)  # dropout takes no generator
+        self.model.train()
+        terms = objective.loss(step, seeded(seed, step, device=device.of(self.model)))
+        rate = schedules.learning_rate(step, self.config)
+        update(self.model, self.optimizer, terms["loss"], rate, self.config.clip_norm)
+        self.average.update_parameters(self.model)
+        self.terms.append({name: term.detach() for name, term in terms.items()})
+
+    def validate(self, objective: Objective, step: int) -> None:
+        """Add a row to the curve after `step` steps; keep the averaged weights if they are the best."""
+        self.average.eval()
+        valid = objective.validate(self.average.module)
+        row = {"step": float(step), **means(self.terms), **{f"valid_{name}": value for name, value in valid.items()}}
+        self.terms = []
+        if self.curve.add(row):
+            self.best = {name: tensor.clone() for name, tensor in self.average.module.state_dict().items()}
+
+    def state(self, step: int) -> State:
+        """All that is needed to go on after `step` steps."""
+        names = list(self.terms[0]) if self.terms else []
+        columns = {name: torch.stack([terms[name] for terms in self.terms]) for name in names}
+        tensors = {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer),
+            "average": self.average.state_dict(),
+            "best": self.best,
+            "terms": columns,
+        }
+        return State(step, self.curve.rows, tensors)
+
+    def restore(self, state: State) -> None:
+        """Take up a state."""
+        self.model.load_state_dict(state.tensors["model"])
+        restore_optimizer(self.optimizer, state.tensors["optimizer"])
+        self.average.load_state_dict(state.tensors["average"])
+        self.best = state.tensors.get("best", {})
+        columns = state.tensors.get("terms", {})
+        self.terms = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        self.curve.resume(state.rows)
+
+
+def fit(
+    model: nn.Module, objective: Objective, config: Optimizer, seed: int, curve: Curve, snapshot: Snapshot
+) -> dict[str, float]:
     """Train `model` in place and leave in it the averaged weights that were best on valid.
 
-    Returns the best validation's row. Raises FloatingPointError where a figure is not finite.
+    Goes on from the snapshot where there is one, to the same bytes; the caller discards it when its own work is done.
+    Returns the best validation's row. Raises FloatingPointError where a figure is not finite, and SystemExit after a
+    SIGTERM.
     """
-    optimizer = adamw(model, config)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
-    best: dict[str, Tensor] = {}
-    terms: list[Mapping[str, Tensor]] = []
-    for step in progress.track(range(config.steps), config.steps, curve.path.stem, note=curve.note):
-        torch.manual_seed(seed * 1_000_003 + step)  # dropout takes no generator
-        model.train()
-        terms.append(objective.loss(step, seeded(seed, step, device=device.of(model))))
-        update(model, optimizer, terms[-1]["loss"], schedules.learning_rate(step, config), config.clip_norm)
-        average.update_parameters(model)
-        terms[-1] = {name: term.detach() for name, term in terms[-1].items()}
-        if (step + 1) % config.valid_every == 0 or step + 1 == config.steps:
-            average.eval()
-            row = {"step": float(step + 1), **means(terms)}
-            row |= {f"valid_{name}": value for name, value in objective.validate(average.module).items()}
-            terms = []
-            if curve.add(row):
-                best = {name: tensor.clone() for name, tensor in average.module.state_dict().items()}
+    run = Run(model, config, curve)
+    state = snapshot.load()
+    if state:
+        run.restore(state)
+    steps = range(state.step if state else 0, config.steps)
+    with snapshot.heeding_sigterm():
+        for step in progress.track(steps, len(steps), curve.path.stem, note=curve.note):
+            run.step(objective, step, seed)
+            if (step + 1) % config.valid_every == 0 or step + 1 == config.steps:
+                run.validate(objective, step + 1)
+            if snapshot.due or step + 1 == config.steps:
+                snapshot.save(run.state(step + 1))
+            snapshot.stop_if_asked()
     curve.close()
-    model.load_state_dict(best)
+    model.load_state_dict(run.best)
     model.eval()
     return curve.best()
 

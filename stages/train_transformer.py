@@ -7,6 +7,7 @@ from cycle_sound import command, device, dvae, files, paths, transformer
 from cycle_sound.objectives.transformer import Side, TransformerObjective
 from cycle_sound.params import DIRECTIONS, Direction, Params, source_of, target_of
 from cycle_sound.shards import Split, SplitName, read_index
+from cycle_sound.snapshot import Snapshot
 from cycle_sound.tokens import TokenCache
 from cycle_sound.training import Curve, fit
 
@@ -36,10 +37,13 @@ def main(direction: Direction, params: Params) -> None:
     decode = dvae.load(paths.vae(target)).to(device.best()).decode_relaxed if config.reconstruction_weight else None
     objective = TransformerObjective(model, direction, (train, valid), params.augment, params.seed, decode)
     curve = Curve(paths.curve("train_transformer", direction), paths.live("train_transformer", direction))
-    figures = fit(model, objective, config.optimizer, params.seed, curve)
+    identity = files.identity(config.model_dump(), params.augment.model_dump(), params.seed, shards, vaes)
+    snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
+    figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot)
 
     transformer.save(paths.transformer(direction), model, vaes)
     files.write_json(paths.metrics("train_transformer", direction), figures)
+    snapshot.discard()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from cycle_sound import command, device, dvae, files, paths
 from cycle_sound.objectives.vae import VaeObjective, examine
 from cycle_sound.params import MODALITIES, Modality, Params
 from cycle_sound.shards import Split, read_index
+from cycle_sound.snapshot import Snapshot
 from cycle_sound.training import Curve, fit
 
 
@@ -20,11 +21,14 @@ def main(modality: Modality, params: Params) -> None:
     model = dvae.DiscreteVAE(config, train.shape(modality)[0]).to(device.best())
     objective = VaeObjective(model, modality, (train, valid), params.augment[modality], params.seed)
     curve = Curve(paths.curve("train_vae", modality), paths.live("train_vae", modality))
-    fit(model, objective, config.optimizer, params.seed, curve)
+    identity = files.identity(config.model_dump(), params.augment[modality].model_dump(), params.seed, index["digest"])
+    snapshot = Snapshot(paths.snapshot("train_vae", modality), identity)
+    fit(model, objective, config.optimizer, params.seed, curve, snapshot)
 
     figures = examine(model, modality, valid, index["audio"]["max_db"] - index["audio"]["min_db"])
     dvae.save(paths.vae(modality), model, train.shape(modality), index)
     files.write_json(paths.metrics("train_vae", modality), figures)
+    snapshot.discard()
 
 
 if __name__ == "__main__":

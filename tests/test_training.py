@@ -1,13 +1,18 @@
 """The loop, the schedules and the batches."""
 
 import csv
+import math
+import os
+import signal
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from cycle_sound import batches, schedules
+from cycle_sound import batches, schedules, snapshot
 from cycle_sound.params import Augment, Optimizer, Params
+from cycle_sound.snapshot import STOPPED, Snapshot, flat, tree
 from cycle_sound.training import Curve, fit
 
 
@@ -36,18 +41,23 @@ class Line:
         return {"loss": self.valid[-1]}
 
 
-def trained(config: Optimizer, folder) -> tuple[Line, dict[str, float]]:
-    line = Line()
-    return line, fit(line.model, line, config, 7, Curve(folder / "curve.csv", folder / "live"))
+def trained(config: Optimizer, folder: Path, line: Line | None = None) -> tuple[Line, dict[str, float]]:
+    line = line or Line()
+    curve, kept = Curve(folder / "curve.csv", folder / "live"), Snapshot(folder / "work.safetensors", "line")
+    return line, fit(line.model, line, config, 7, curve, kept)
 
 
-def test_the_same_seed_trains_the_same_model(config: Optimizer, tmp_path) -> None:
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_the_same_seed_trains_the_same_model(config: Optimizer, tmp_path: Path) -> None:
     (first, _), (again, _) = trained(config, tmp_path / "a"), trained(config, tmp_path / "b")
-    assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), again.model.parameters(), strict=True))
+    assert same(first.model, again.model)
     assert (tmp_path / "a/curve.csv").read_bytes() == (tmp_path / "b/curve.csv").read_bytes()
 
 
-def test_what_remains_is_the_best_on_valid(config: Optimizer, tmp_path) -> None:
+def test_what_remains_is_the_best_on_valid(config: Optimizer, tmp_path: Path) -> None:
     line, best = trained(config, tmp_path)
     assert best["valid_loss"] == min(line.valid[:3])
     assert line.validate(line.model)["loss"] == pytest.approx(best["valid_loss"])
@@ -55,11 +65,77 @@ def test_what_remains_is_the_best_on_valid(config: Optimizer, tmp_path) -> None:
         assert [float(row["step"]) for row in csv.DictReader(file)] == [10, 20, 30]
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_its_step(config: Optimizer, tmp_path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_step(config: Optimizer, tmp_path: Path) -> None:
     line = Line()
     line.validate = lambda model: {"loss": float("nan")}  # type: ignore[method-assign]
     with pytest.raises(FloatingPointError, match="valid_loss is nan at step 10"):
-        fit(line.model, line, config, 7, Curve(tmp_path / "curve.csv", tmp_path / "live"))
+        trained(config, tmp_path, line)
+
+
+class Killed(BaseException):
+    """What stands for SIGKILL within one process."""
+
+
+@pytest.mark.parametrize("step", [0, 1, 9, 10, 17, 29])
+def test_a_killed_training_ends_with_the_same_bytes(
+    config: Optimizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr(snapshot, "SECONDS", 0.0)  # a snapshot after every step
+    monkeypatch.setattr(snapshot, "SHARE", math.inf)
+    undisturbed, best = trained(config, tmp_path / "undisturbed")
+    killed = Line()
+    loss = killed.loss
+    killed.loss = lambda at, generator: kill() if at == step else loss(at, generator)  # type: ignore[method-assign]
+
+    def kill() -> dict[str, Tensor]:
+        raise Killed
+
+    with pytest.raises(Killed):
+        trained(config, tmp_path / "killed", killed)
+    again, best_again = trained(config, tmp_path / "killed")
+    assert same(again.model, undisturbed.model)
+    assert best_again == best
+    assert (tmp_path / "killed/curve.csv").read_bytes() == (tmp_path / "undisturbed/curve.csv").read_bytes()
+
+
+def test_sigterm_saves_at_once_and_says_so_by_its_code(config: Optimizer, tmp_path: Path) -> None:
+    undisturbed, _ = trained(config, tmp_path / "undisturbed")
+    line = Line()
+    loss = line.loss
+    asked = []
+
+    def ask(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        if step == 12:
+            os.kill(os.getpid(), signal.SIGTERM)
+            asked.append(step)
+        assert step <= 12
+        return loss(step, generator)
+
+    line.loss = ask  # type: ignore[method-assign]
+    with pytest.raises(SystemExit) as ended:
+        trained(config, tmp_path / "stopped", line)
+    assert (ended.value.code, asked) == (STOPPED, [12])
+    assert same(trained(config, tmp_path / "stopped")[0].model, undisturbed.model)
+
+
+def test_a_snapshot_of_another_training_or_a_broken_one_is_ignored_with_a_word(
+    config: Optimizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "work.safetensors"
+    trained(config, tmp_path)
+    assert Snapshot(path, "line").load() is not None
+    assert Snapshot(path, "another line").load() is None
+    assert "of other data, parameters or code" in capsys.readouterr().out
+    path.write_bytes(path.read_bytes()[:100])
+    assert Snapshot(path, "line").load() is None
+    assert "cannot be read" in capsys.readouterr().out
+    Snapshot(path, "line").discard()
+    assert not path.exists()
+
+
+def test_a_tree_of_tensors_survives_being_flat() -> None:
+    grown = {"a": {"0": {"x": torch.ones(2)}}, "b": torch.zeros(1)}
+    assert flat(tree(flat(grown))).keys() == {"a/0/x", "b"}
 
 
 def test_learning_rate_warms_up_and_falls_to_its_end(config: Optimizer) -> None:
