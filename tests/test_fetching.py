@@ -83,19 +83,19 @@ def test_every_trouble_has_its_fate_and_only_what_may_pass_is_tried_again(
     )
     data = settings(url=mirror.url())
     rows = acquisition.acquire(vggsound.clips(data), data, tmp_path / "raw", 1)
-    again = "; the next run tries again"
+    again = "the next run tries again: "
     assert {row.id.split("_")[0]: (row.status, row.reason) for row in rows} == {
         "good": ("ok", ""),
         "busy": ("ok", ""),
-        "gone": ("unavailable", "HTTP 404 Not Found; gone for good"),
-        "barred": ("unavailable", f"HTTP 403 Forbidden{again}"),
-        "down": ("unavailable", f"HTTP 500 Internal Server Error{again}"),
-        "torn": ("unavailable", f"the connection broke off{again}"),
-        "mute": ("unavailable", f"the connection stalled{again}"),
-        "later": ("unavailable", f"the connection broke off{again}"),
-        "page": ("unavailable", f"no video file at the address{again}"),
-        "json": ("corrupt", f"no video file: Invalid data found when processing input{again}"),
-        "cut": ("corrupt", f"no video file: Invalid data found when processing input{again}"),
+        "gone": ("unavailable", "gone for good: HTTP 404 Not Found"),
+        "barred": ("unavailable", f"{again}HTTP 403 Forbidden"),
+        "down": ("unavailable", f"{again}HTTP 500 Internal Server Error"),
+        "torn": ("unavailable", f"{again}the connection broke off"),
+        "mute": ("unavailable", f"{again}the connection stalled"),
+        "later": ("unavailable", f"{again}the connection broke off"),
+        "page": ("unavailable", f"{again}no video file at the address"),
+        "json": ("corrupt", f"{again}no video file: Invalid data found when processing input"),
+        "cut": ("corrupt", f"{again}no video file: Invalid data found when processing input"),
     }
     assert manifest.read(tmp_path / "raw/manifest.csv") == rows
     asked = {trouble: mirror.asked[name[trouble]] for trouble in made}

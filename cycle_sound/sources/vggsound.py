@@ -145,7 +145,7 @@ def _found(needed: Sequence[Excerpt], settings: VggSound) -> dict[Excerpt, Video
 def _outcome(got: Path | Failure) -> Video | Absent:
     if isinstance(got, Path):
         return Video(got)
-    return Absent(got.status, f"{got.reason}; {'gone for good' if got.kind == 'gone' else 'the next run tries again'}")
+    return Absent(got.status, f"{'gone for good' if got.kind == 'gone' else 'the next run tries again'}: {got.reason}")
 
 
 def _place(found: Video | Absent) -> tuple[str, int]:
