@@ -17,8 +17,8 @@ from test_vggsound import DEAF, SHARED, brightness, decoded, heard, ids, likenes
 
 from cycle_sound import acquisition, audio, manifest
 from cycle_sound.params import Data, Params
-from cycle_sound.sources import fetching, vggsound, videos
-from cycle_sound.sources.fetching import Failure
+from cycle_sound.sources import failures, fetching, vggsound, videos
+from cycle_sound.sources.failures import Failure
 from cycle_sound.sources.lists import Excerpt
 
 pytest.importorskip("yt_dlp", reason="needs the extra vggsound")
@@ -102,7 +102,7 @@ def test_every_trouble_has_its_fate_and_only_what_may_pass_is_tried_again(
     assert asked["gone"] == 1
     assert min(asked[trouble] for trouble in ("barred", "down", "mute", "page")) == 2  # one retry
     store = tmp_path / "store"
-    assert {path.name for path in store.iterdir()} == {name["good"], name["busy"], fetching.JOURNAL}
+    assert {path.name for path in store.iterdir()} == {name["good"], name["busy"], failures.JOURNAL}
 
     mirror.troubles.clear()  # it has passed: the next run gets what it lacks, and asks for nothing else
     mirror.files |= dict.fromkeys(name.values(), film)
@@ -119,7 +119,7 @@ def test_a_torn_journal_forgets_one_line_and_no_more(mirror: Mirror, film: bytes
     made = list(excerpts(mirror, film, a="404", b="404", c="404").values())
     own = settings(url=mirror.url(), fetch_jobs=1).vggsound
     fetching.fetch(made[:2], own)
-    journal = tmp_path / "store" / fetching.JOURNAL
+    journal = tmp_path / "store" / failures.JOURNAL
     journal.write_bytes(journal.read_bytes()[:-20])
     fetching.fetch(made, own)
     assert [mirror.asked[f"{excerpt.name}.mp4"] for excerpt in made] == [1, 2, 1]
@@ -138,7 +138,7 @@ def test_a_full_disk_ends_the_run_and_is_nobodys_failure():
 
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"):
-        fetching._failure(DownloadError("ERROR: unable to write data", (OSError, full, None)), "generic")
+        failures.understood(DownloadError("ERROR: unable to write data", (OSError, full, None)), "generic")
 
 
 def test_what_one_address_has_lost_another_may_have(mirror: Mirror, film: bytes, settings: Settings):
@@ -312,7 +312,7 @@ def test_what_youtube_says_is_understood(said: str, kind: str):
 
     inner = ExtractorError(said, expected=True, video_id="x", ie="youtube")
     outer = DownloadError(f"ERROR: [youtube] x: {said}", (ExtractorError, inner, None))
-    assert fetching._failure(outer, "youtube") == Failure(kind, "unavailable", said)  # type: ignore[arg-type]
+    assert failures.understood(outer, "youtube") == Failure(kind, "unavailable", said)  # type: ignore[arg-type]
 
 
 # --- killed
@@ -336,7 +336,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def settled(store: Path) -> set[str]:
     """What need not be asked for again: the files in the store, and what the journal knows to be gone."""
-    journal = store / fetching.JOURNAL
+    journal = store / failures.JOURNAL
     gone = journal.read_text().count("404______") if journal.exists() else 0
     return {path.name for path in store.glob("*.mp4")} | ({"404_________000001.mp4"} if gone else set())
 

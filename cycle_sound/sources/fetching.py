@@ -5,11 +5,8 @@ no more, until the journal is deleted; what may come back is tried again by the 
 a time. yt-dlp and an ffmpeg for it are the optional extra `vggsound`.
 """
 
-import errno
-import json
 import logging
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -18,29 +15,20 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from io import StringIO
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from cycle_sound import progress
 from cycle_sound.params import VggSound
-from cycle_sound.sources import archives, lists, videos
-from cycle_sound.sources.clip import Rejected, Status
+from cycle_sound.sources import archives, failures, lists, videos
+from cycle_sound.sources.clip import Rejected
+from cycle_sound.sources.failures import Failure
 from cycle_sound.sources.lists import Excerpt
 
-JOURNAL = "gone.jsonl"  # in the store: {"address": …, "reason": …}, one a line
 WORKSPACE = ".fetching"  # in the store: files that are not whole
 OUTAGE = 10  # clips in a row to which nobody answers: the network is gone, or wants no more of us
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 UNFINISHED = (".part", ".ytdl")  # what yt-dlp leaves of an attempt, to go on from
 MEGABYTE = 1_000_000
 SILENT = logging.Logger("yt-dlp", logging.CRITICAL + 1)  # its errors are exceptions, and the manifest has them
-
-# What YouTube says of a video that is gone for good, of all that it calls unavailable, and when it has had enough.
-GONE = re.compile(
-    r"private video|video is private|been removed|no longer available|been terminated|isn.t available anymore"
-    r"|copyright|^this video is unavailable\W*$|^video unavailable\W*$",
-    re.IGNORECASE,
-)
-WALL = re.compile(r"not a bot|captcha|try again later|rate.limited", re.IGNORECASE)
 
 
 class NoFetcher(ValueError):
@@ -49,14 +37,6 @@ class NoFetcher(ValueError):
 
 class NetworkGone(ValueError):
     """So many clips in a row had no answer that the others are better left for later."""
-
-
-class Failure(NamedTuple):
-    """Why a clip was not obtained. `gone`: for good; `cut_off`: nobody answered, or only to send us away."""
-
-    kind: Literal["gone", "passing", "cut_off"]
-    status: Status
-    reason: str
 
 
 class _Refused(Exception):
@@ -73,7 +53,7 @@ def fetch(wanted: Sequence[Excerpt], settings: VggSound) -> dict[Excerpt, Path |
     """
     store = Path(settings.path)
     store.mkdir(parents=True, exist_ok=True)
-    gone = _journal(store)
+    gone = failures.known(store)
     known = {excerpt: gone[_address(excerpt, settings)] for excerpt in wanted if _address(excerpt, settings) in gone}
     todo = [excerpt for excerpt in wanted if excerpt not in known]
     if not todo:
@@ -102,7 +82,7 @@ def _fetched(
                 cut_off = isinstance(outcome, Failure) and outcome.kind == "cut_off"
                 in_a_row = in_a_row + 1 if cut_off else 0
                 if isinstance(outcome, Failure) and outcome.kind == "gone":
-                    _note(Path(settings.path), _address(excerpt, settings), outcome)
+                    failures.note(Path(settings.path), _address(excerpt, settings), outcome)
                 if isinstance(outcome, Failure) and in_a_row >= OUTAGE:
                     raise NetworkGone(
                         f"{in_a_row} clips in a row could not be fetched ({outcome.reason}): is the network there? "
@@ -163,7 +143,7 @@ class _Fetcher:
         except _Refused as error:
             return Failure("passing", "unavailable", str(error))
         except Exception as error:  # one address must not end the work on all others
-            return _failure(error, site)
+            return failures.understood(error, site)
         found = next((path for path in sorted(folder.iterdir()) if path.suffix not in UNFINISHED), None)
         if found is None:
             return Failure("passing", "unavailable", "no video file at the address")
@@ -262,83 +242,3 @@ def _cookies(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise ValueError(f"data.vggsound.cookies: cannot be read: {path}") from None
-
-
-# --- why it failed
-
-
-def _failure(error: Exception, site: str) -> Failure:
-    """What an exception of yt-dlp means, in words that hold no time, place or count: a manifest is compared.
-
-    Raises the OSError of a disk that is full or not ours: that is nobody's bad clip.
-    """
-    for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in DISK:
-            raise cause
-        match type(cause).__name__:
-            case "HTTPError":
-                return _http_failure(cause, site)
-            case "UnsupportedError":
-                return Failure("passing", "unavailable", "no video file at the address")
-            case "IncompleteRead" | "ContentTooShortError":
-                return Failure("passing", "unavailable", "the connection broke off")
-    if any(isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__ for cause in _causes(error)):
-        return Failure("cut_off", "unavailable", "the connection stalled")
-    if any(type(cause).__name__ in ("TransportError", "SSLError", "ProxyError") for cause in _causes(error)):
-        return Failure("cut_off", "unavailable", "no connection")
-    said = getattr(next(iter(_causes(error)), error), "orig_msg", str(error)).removeprefix("ERROR: ")
-    return _said_failure(said, site)
-
-
-def _http_failure(error: Any, site: str) -> Failure:
-    reason = f"HTTP {error.status} {error.reason}"
-    if error.status in (404, 410) and site == "generic":  # of a site of many requests it may mean another page
-        return Failure("gone", "unavailable", reason)
-    return Failure("cut_off" if error.status == 429 else "passing", "unavailable", reason)
-
-
-def _said_failure(said: str, site: str) -> Failure:
-    if "Got error" in said:  # in the middle of a file
-        return Failure("passing", "unavailable", "the connection broke off")
-    if WALL.search(said):
-        return Failure("cut_off", "unavailable", said)
-    if site == "youtube" and GONE.search(said):
-        return Failure("gone", "unavailable", said)
-    return Failure("passing", "unavailable", said)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The exceptions that led to yt-dlp's DownloadError, the outermost first."""
-    seen: set[int] = set()
-    while isinstance(error, BaseException) and id(error) not in seen:
-        seen.add(id(error))
-        if type(error).__name__ != "DownloadError":
-            yield error
-        inner = (getattr(error, "exc_info", None) or (None, None))[1]
-        cause = getattr(error, "cause", None)
-        error = next(
-            (one for one in (inner, cause, error.__cause__, error.__context__) if one is not None and one is not error),
-            None,
-        )
-
-
-# --- the journal
-
-
-def _journal(store: Path) -> dict[str, Failure]:
-    """What is gone, by address. A line that a killed run left torn is none."""
-    path = store / JOURNAL
-    gone = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
-        try:
-            entry = json.loads(line)
-            gone[str(entry["address"])] = Failure("gone", "unavailable", str(entry["reason"]))
-        except (ValueError, KeyError, TypeError):
-            continue
-    return gone
-
-
-def _note(store: Path, address: str, failure: Failure) -> None:
-    line = json.dumps({"address": address, "reason": failure.reason}, ensure_ascii=False)
-    with (store / JOURNAL).open("a", encoding="utf-8") as file:
-        file.write(f"\n{line}")  # the line break first: behind a torn line, this one is whole

@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from cycle_sound import splits
 from cycle_sound.params import Data, VggSound
 from cycle_sound.sources import archives, fetching, lists, moments, videos
 from cycle_sound.sources.archives import Video
 from cycle_sound.sources.clip import Clip, Pair, Rejected, Status
-from cycle_sound.sources.fetching import Failure
-from cycle_sound.sources.lists import Excerpt, Listed
+from cycle_sound.sources.failures import Failure
+from cycle_sound.sources.lists import Excerpt, Listed, Split
 from cycle_sound.sources.moments import Moment
 
 
@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
     excerpt: Excerpt
     label: str
-    split: Literal["train", "test"]
+    split: Split
 
 
 class Absent(NamedTuple):
@@ -74,7 +74,9 @@ def selected(settings: VggSound) -> list[Row]:
     if unknown := set(settings.labels) - {row.label for row in rows}:
         raise ValueError(f"data.vggsound.labels: no row has the label {', '.join(sorted(unknown))}")
     rows = [
-        row for row in rows if settings.split in ("both", row.split) and row.label in (settings.labels or row.label)
+        row
+        for row in rows
+        if settings.split in ("both", row.split) and (not settings.labels or row.label in settings.labels)
     ]
     if len({row.split for row in rows}) == 1:
         test = splits.held_out((row.excerpt.video for row in rows), settings.test_share)
