@@ -3,15 +3,17 @@
 A misspelt key, a string for a number or an impossible combination is a `ParamsError` of one line, before any work.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Modality = Literal["image", "audio"]
 Direction = Literal["audio_to_image", "image_to_audio"]
+Pairs = Literal["middle", "even", "listed"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
@@ -66,14 +68,55 @@ class Videos(Section):
 
     path: str
     labels: str  # a list `NAME.mp4,label` without header; "" for none
-    pairs_per_clip: Positive
+    pairs_per_clip: Positive  # of data.pairs even
     test_share: Share
+
+
+class VggSound(Section):
+    """Clips of VGGSound's list: those that lie in a folder, and those that can be fetched into it."""
+
+    list: str  # `ID,start,label,split` or `NAME.mp4,label`, without header
+    test_list: str  # of an older pair of lists the test one; "" for none
+    split: Literal["both", "train", "test"]
+    test_share: Share
+    labels: Sequence[str]  # [] for all
+    clips_per_label: Count  # in each split; 0 for all
+    path: str
+    moments: str  # a JSON of frame numbers, of data.pairs listed
+    pairs_per_clip: Positive  # of data.pairs even
+    url: str  # a template with {id} and perhaps {start}; "" to fetch nothing
+    fetch_jobs: Positive
+    rate_limit: Above0  # bytes per second
+    retries: Count
+    backoff_seconds: NonNegative
+    timeout_seconds: Above0
+    max_height: Positive  # pixels
+    max_megabytes: Positive
+    cookies: str  # a file as browsers export it; "" for none
+    proxy: str  # "" for none
+
+    @field_validator("url")
+    @classmethod
+    def _template(cls, url: str) -> str:
+        if not url:
+            return url
+        try:
+            names = {name for _, name, _, _ in Formatter().parse(url) if name is not None}
+            url.format(id="-0123456789", start=0)
+        except (ValueError, LookupError, AttributeError) as error:
+            raise ValueError(f"not a template of {{id}} and {{start}}: {error!r}") from None
+        if "id" not in names or not names <= {"id", "start"}:
+            raise ValueError("must name {id}, may name {start}, and nothing else")
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url
 
 
 class Data(Section):
     """Where the pairs come from."""
 
-    source: Literal["synthetic", "folder", "videos"]
+    source: Literal["synthetic", "folder", "videos", "vggsound"]
+    pairs: Pairs  # the moments of a video that become pairs
     clip_seconds: Above0
     min_seconds: Above0
     silence_db: Annotated[float, Field(lt=0)]
@@ -82,6 +125,15 @@ class Data(Section):
     synthetic: Synthetic
     folder: Folder
     videos: Videos
+    vggsound: VggSound
+
+    @model_validator(mode="after")
+    def _moments(self) -> "Data":
+        if self.pairs == "listed" and self.source == "videos":
+            raise ValueError("pairs: listed moments are those of data.source vggsound")
+        if self.pairs == "listed" and self.source == "vggsound" and not self.vggsound.moments:
+            raise ValueError("pairs: listed needs vggsound.moments, a JSON of frame numbers")
+        return self
 
 
 class Image(Section):

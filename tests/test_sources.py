@@ -15,6 +15,7 @@ import soundfile
 from PIL import Image
 
 from cycle_sound import acquisition, audio, command, images, manifest, sources
+from cycle_sound import params as parameters
 from cycle_sound.params import Audio, Data, Folder, ParamsError, Synthetic, Videos
 from cycle_sound.sources import folder, videos
 from cycle_sound.sources.clip import Clip, Pair
@@ -23,13 +24,15 @@ RATE = 16000
 AUDIO = Audio(
     sample_rate=RATE, fft=1024, hop_length=384, mels=64, fmin=40.0, min_db=-60.0, max_db=30.0, griffin_lim_rounds=32
 )
-REAL_VIDEOS = Path(__file__).resolve().parents[2] / "shared/data/vggsound"
+ROOT = Path(__file__).resolve().parents[1]
+REAL_VIDEOS = ROOT.parent / "shared/data/vggsound"
 
 
 def data(source: Literal["folder", "videos"], path: Path, **video: Any) -> Data:
     settings: dict[str, Any] = {"labels": "", "pairs_per_clip": 1, "test_share": 0.5, **video}
     return Data(
         source=source,
+        pairs="even",
         clip_seconds=0.5,
         min_seconds=0.1,
         silence_db=-60.0,
@@ -38,6 +41,7 @@ def data(source: Literal["folder", "videos"], path: Path, **video: Any) -> Data:
         synthetic=Synthetic(train_pairs=1, test_pairs=1),
         folder=Folder(path=str(path)),
         videos=Videos(path=str(path), **settings),
+        vggsound=parameters.load(ROOT / "params.yaml").data.vggsound,
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,29 +11,21 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from cycle_sound import analysis
-from cycle_sound.params import Data, Folder, Synthetic, Videos
+from cycle_sound.params import Synthetic, load
 from cycle_sound.sources.clip import Clip
 from cycle_sound.sources.drawing import SHAPES
 from cycle_sound.sources.synthesis import VOICES
 from cycle_sound.sources.synthetic import KINDS, clips
 
 RATE = 16000
+ROOT = Path(__file__).resolve().parents[1]
 SEED = 5
 
 
 def corpus(train: int, seed: int = SEED) -> list[Clip]:
     """The clips of a corpus of `train` + 16 pairs."""
-    data = Data(
-        source="synthetic",
-        clip_seconds=1.536,
-        min_seconds=0.1,
-        silence_db=-60.0,
-        max_rejected=0.1,
-        valid_share=0.1,
-        synthetic=Synthetic(train_pairs=train, test_pairs=16),
-        folder=Folder(path=""),
-        videos=Videos(path="", labels="", pairs_per_clip=1, test_share=0.1),
-    )
+    data = load(ROOT / "params.yaml").data
+    data = data.model_copy(update={"synthetic": Synthetic(train_pairs=train, test_pairs=16)})
     return clips(data, RATE, seed)
 
 

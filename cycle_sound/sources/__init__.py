@@ -1,7 +1,7 @@
 """Where the pairs come from: each source makes the list of clips to fetch."""
 
 from cycle_sound.params import Audio, Data
-from cycle_sound.sources import folder, synthetic, videos
+from cycle_sound.sources import folder, synthetic, vggsound, videos
 from cycle_sound.sources.clip import Clip
 
 
@@ -14,3 +14,5 @@ def clips(data: Data, audio: Audio, seed: int) -> list[Clip]:
             return folder.clips(data)
         case "videos":
             return videos.clips(data)
+        case "vggsound":
+            return vggsound.clips(data)

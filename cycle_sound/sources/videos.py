@@ -6,11 +6,10 @@ usually holds a part. File and list are matched by name without extension: a cor
 """
 
 import csv
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 import numpy as np
@@ -18,74 +17,90 @@ from PIL import Image
 
 from cycle_sound import audio, images, splits
 from cycle_sound.params import Data
+from cycle_sound.sources import archives, lists, moments
 from cycle_sound.sources.clip import Clip, Pair, Rejected
+from cycle_sound.sources.moments import Frame, Moment
 
-EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")
-EXCERPT = re.compile(r"(.{11})_\d{6}")  # VGGSound's YOUTUBEID_SSSSSS: one video, several excerpts
+# FFmpeg's names of what a video file is. Others are playlists, which lead to more files, or would only add risk.
+FORMATS = {"format_whitelist": "mov,matroska,avi,mpeg,mpegvideo,mpegts,flv,ogg"}
 PREROLL = 0.2  # s decoded before the sound wanted: a codec's first block after a jump is not right yet
+GAP = 0.5  # s, or two frames of a slower film: a stream that ends so long before the moment is cut off
 MICROSECONDS = 1_000_000  # FFmpeg's unit for a whole file
 
 
-def fetch(path: Path, place: float, clip_seconds: float, min_seconds: float) -> Pair:
-    """The frame at `place` (0 the start of the video, 1 its end) and `clip_seconds` of sound centred on it.
+def fetch(path: Path, moment: Moment, clip_seconds: float, min_seconds: float) -> Pair:
+    """`cut` of a video file."""
+    with path.open("rb") as file:
+        return cut(file, moment, clip_seconds, min_seconds)
+
+
+def cut(file: IO[bytes], moment: Moment, clip_seconds: float, min_seconds: float) -> Pair:
+    """The frame at a moment of a video (a seekable file) and `clip_seconds` of sound centred on it.
 
     Near an end the sound is shifted to stay inside the file; of a shorter file it is all there is. The picture is a
     JPEG of the frame's size, upright; the sound a mono MP3 at the file's rate, or the nearest one that MP3 has.
     Raises `Rejected`, or what PyAV raises for a broken file.
     """
-    with av.open(str(path.absolute())) as container:  # absolute: no name can read as an option or a protocol
-        video = next((stream for stream in container.streams.video if not _is_cover(stream)), None)
-        if video is None:
-            raise Rejected("no_video", "holds no video stream")
-        if not container.streams.audio:
-            raise Rejected("no_audio", "holds no audio stream")
-        sound = container.streams.audio[0]
-        if video.width * video.height > images.MAX_PIXELS:
-            raise Rejected("corrupt", f"frames of {video.width} x {video.height} pixels")
-        if sound.rate not in audio.RATES:
-            raise Rejected("corrupt", f"sound at {sound.rate} Hz")
+    with av.open(file, options=FORMATS) as container:
+        video, sound = _streams(container)
         seconds = _seconds(container, video, sound)
-        start = min(max(place * seconds - clip_seconds / 2, 0), max(seconds - clip_seconds, 0))
-        picture = _frame(container, video, place * seconds)
+        time = _time(container, video, moment, seconds)
+        start = min(max(time - clip_seconds / 2, 0), max(seconds - clip_seconds, 0))
+        picture = _frame(container, video, time)
         wave = _sound(container, sound, start, clip_seconds)
     if len(wave) < min_seconds * sound.rate:
         raise Rejected("too_short", f"{len(wave) / sound.rate:.3f} s of sound")
     return Pair(images.encode_jpeg(picture), audio.encode_mp3(wave, sound.rate))
 
 
-def clips(data: Data) -> list[Clip]:
-    """data.videos.pairs_per_clip clips of each video file: evenly spaced moments, with ids STEM_0, STEM_1, …
+def check(path: Path) -> None:
+    """Raise `Rejected` for a file that is no video, whatever its name says, or one with nothing in it."""
+    try:
+        with path.open("rb") as file, av.open(file, options=FORMATS) as container:
+            if not container.streams:
+                raise Rejected("no_video", "a video without a single frame or sound")
+    except av.FFmpegError as error:
+        raise Rejected("corrupt", f"no video file: {error.strerror}") from None
 
-    (STEM alone for one.) All clips of a source video share its group, and so its split: test for the groups whose hash
-    falls below data.videos.test_share, at least one where there are two. Raises ValueError for a folder without video
-    files, and for a malformed or missing list.
+
+def clips(data: Data) -> list[Clip]:
+    """The clips of each video file: its middle, or data.videos.pairs_per_clip moments, named by `name`.
+
+    All clips of a source video share its group, and so its split: test for the groups whose hash falls below
+    data.videos.test_share, at least one where there are two. Raises ValueError for a folder without video files, and
+    for a malformed or missing list.
     """
     root = Path(data.videos.path)
     if not root.is_dir():
         raise ValueError(f"data.videos.path: no such folder: {root}")
-    found = sorted(path for path in root.iterdir() if path.suffix.lower() in EXTENSIONS and path.is_file())
-    found = [path for path in found if not path.name.startswith(".")]
+    found = sorted(path for path in root.iterdir() if archives.is_video(path.name) and path.is_file())
     if not found:
-        raise ValueError(f"{root}: holds no video files ({', '.join(EXTENSIONS)})")
+        raise ValueError(f"{root}: holds no video files ({', '.join(archives.EXTENSIONS)})")
     labels = _labels(Path(data.videos.labels)) if data.videos.labels else {}
     test = splits.held_out(map(_group, found), data.videos.test_share)
-    count = data.videos.pairs_per_clip
+    wanted = moments.of_all(data.pairs, data.videos.pairs_per_clip)
     return [
         Clip(
-            id=path.stem if count == 1 else f"{path.stem}_{i}",
+            id=name(path.stem, i, len(wanted)),
             split="test" if _group(path) in test else "train",
             label=labels.get(path.stem, ""),
             group=_group(path),
-            fetch=partial(fetch, path, (i + 0.5) / count, data.clip_seconds, data.min_seconds),
+            fetch=partial(fetch, path, moment, data.clip_seconds, data.min_seconds),
         )
         for path in found
-        for i in range(count)
+        for i, moment in enumerate(wanted)
     ]
 
 
+def name(stem: str, i: int, count: int) -> str:
+    """The id of the i-th of `count` clips of a video: STEM_0, STEM_1, …, or STEM where it is the only one."""
+    return stem if count == 1 else f"{stem}_{i}"
+
+
 def _group(path: Path) -> str:
-    excerpt = EXCERPT.fullmatch(path.stem)
-    return excerpt[1] if excerpt else path.stem
+    """The source video: of an excerpt as VGGSound names them, the YouTube id."""
+    excerpt = lists.recognised(path.stem)
+    return excerpt.video if excerpt else path.stem
 
 
 def _labels(path: Path) -> dict[str, str]:
@@ -102,6 +117,21 @@ def _labels(path: Path) -> dict[str, str]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a CSV file in UTF-8: {error}") from None
     return labels
+
+
+def _streams(container: Any) -> tuple[Any, Any]:
+    """The video and the sound. Raises `Rejected` where one is missing, or is not what a camera makes."""
+    video = next((stream for stream in container.streams.video if not _is_cover(stream)), None)
+    if video is None:
+        raise Rejected("no_video", "holds no video stream")
+    if not container.streams.audio:
+        raise Rejected("no_audio", "holds no audio stream")
+    sound = container.streams.audio[0]
+    if video.width * video.height > images.MAX_PIXELS:
+        raise Rejected("corrupt", f"frames of {video.width} x {video.height} pixels")
+    if sound.rate not in audio.RATES:
+        raise Rejected("corrupt", f"sound at {sound.rate} Hz")
+    return video, sound
 
 
 def _is_cover(stream: Any) -> bool:
@@ -121,6 +151,22 @@ def _seconds(container: Any, *streams: Any) -> float:
     return min(known)
 
 
+def _time(container: Any, video: Any, moment: Moment, seconds: float) -> float:
+    """A moment in seconds from the file's start."""
+    if not isinstance(moment, Frame):
+        return moment * seconds
+    late = float((video.start_time or 0) * video.time_base) - (container.start_time or 0) / MICROSECONDS
+    time = late + moment.number / _rate(video)
+    if time > seconds + GAP:
+        raise Rejected("too_short", f"frame {moment.number} lies at {time:.3f} s of {seconds:.3f} s")
+    return time
+
+
+def _rate(video: Any) -> float:
+    """Frames per second."""
+    return float(video.average_rate or video.guessed_rate or 1)
+
+
 def _from(container: Any, stream: Any, moment: float) -> Iterator[tuple[float, Any]]:
     """Decode a stream from a key frame before `moment`: (time, frame), both in seconds from the file's start."""
     first = container.start_time or 0
@@ -133,7 +179,7 @@ def _from(container: Any, stream: Any, moment: float) -> Iterator[tuple[float, A
 
 def _frame(container: Any, stream: Any, moment: float) -> Image.Image:
     """The frame nearest to `moment`, upright."""
-    nearest, distance = None, np.inf
+    nearest, distance, time = None, np.inf, 0.0
     for time, frame in _from(container, stream, moment):
         if abs(time - moment) < distance:
             nearest, distance = frame, abs(time - moment)
@@ -141,6 +187,8 @@ def _frame(container: Any, stream: Any, moment: float) -> Image.Image:
             break
     if nearest is None:
         raise Rejected("no_video", f"no frame at {moment:.3f} s")
+    if distance > max(GAP, 2 / _rate(stream)) and time < moment:
+        raise Rejected("corrupt", f"the pictures end at {time:.3f} s, before {moment:.3f} s")
     if nearest.width * nearest.height > images.MAX_PIXELS:  # the stream may say otherwise than its header
         raise Rejected("corrupt", f"a frame of {nearest.width} x {nearest.height} pixels")
     picture: Image.Image = nearest.to_image()

@@ -1,0 +1,381 @@
+"""Fetching with the real yt-dlp from a server on 127.0.0.1 that has all the trouble that servers make."""
+
+import errno
+import multiprocessing
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from mirror import Mirror, counted_film
+from test_vggsound import DEAF, SHARED, brightness, decoded, heard, ids, likeness, likest, real, write_list
+
+from cycle_sound import acquisition, audio, manifest
+from cycle_sound.params import Data, Params
+from cycle_sound.sources import failures, fetching, vggsound, videos
+from cycle_sound.sources.failures import Failure
+from cycle_sound.sources.lists import Excerpt
+
+pytest.importorskip("yt_dlp", reason="needs the extra vggsound")
+pytest.importorskip("imageio_ffmpeg", reason="needs the extra vggsound")
+
+QUICK = {"fetch_jobs": 4, "rate_limit": 1e9, "retries": 1, "backoff_seconds": 0.05, "timeout_seconds": 1.0}
+Settings = Callable[..., Data]
+
+
+@pytest.fixture(autouse=True)
+def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of this machine stands before 127.0.0.1."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def settings(params: Params, tmp_path: Path) -> Settings:
+    """`settings(**vggsound)`: data.source vggsound in tmp_path, quick to give up; data's own fields go in `data`."""
+
+    def made(data: dict[str, Any] | None = None, **own: Any) -> Data:
+        own = {"path": str(tmp_path / "store"), "list": str(tmp_path / "list.csv"), **QUICK, **own}
+        changes = {"source": "vggsound", "pairs": "middle", "max_rejected": 1.0, "clip_seconds": 0.5, **(data or {})}
+        return params.data.model_copy(update={**changes, "vggsound": params.data.vggsound.model_copy(update=own)})
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    counted_film(path, seconds=20)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    with Mirror({}) as made:
+        yield made
+
+
+def excerpts(mirror: Mirror, film: bytes, **troubles: str) -> dict[str, Excerpt]:
+    """An excerpt for each trouble, by its name; "" is none."""
+    made = {name: Excerpt(f"{name:_<11}", 30) for name in troubles}
+    mirror.files |= {f"{excerpt.name}.mp4": film for excerpt in made.values()}
+    mirror.troubles |= {f"{made[name].name}.mp4": trouble for name, trouble in troubles.items() if trouble}
+    return made
+
+
+def test_every_trouble_has_its_fate_and_only_what_may_pass_is_tried_again(
+    mirror: Mirror, film: bytes, settings: Settings, tmp_path: Path
+):
+    made = excerpts(
+        mirror, film, good="", gone="404", barred="403", busy="429-then", down="500", torn="torn", mute="stalled",
+        later="stall-later", page="page", json="", cut="",
+    )  # fmt: skip
+    name = {trouble: f"{excerpt.name}.mp4" for trouble, excerpt in made.items()}
+    mirror.files[name["json"]] = b'{"error": "not today"}' * 100
+    mirror.files[name["cut"]] = film[: len(film) // 2]  # as its server has it
+    write_list(
+        tmp_path / "list.csv", [(e.video, e.start, "x", "test" if t == "good" else "train") for t, e in made.items()]
+    )
+    data = settings(url=mirror.url())
+    rows = acquisition.acquire(vggsound.clips(data), data, tmp_path / "raw", 1)
+    again = "the next run tries again: "
+    assert {row.id.split("_")[0]: (row.status, row.reason) for row in rows} == {
+        "good": ("ok", ""),
+        "busy": ("ok", ""),
+        "gone": ("unavailable", "gone for good: HTTP 404 Not Found"),
+        "barred": ("unavailable", f"{again}HTTP 403 Forbidden"),
+        "down": ("unavailable", f"{again}HTTP 500 Internal Server Error"),
+        "torn": ("unavailable", f"{again}the connection broke off"),
+        "mute": ("unavailable", f"{again}the connection stalled"),
+        "later": ("unavailable", f"{again}the connection broke off"),
+        "page": ("unavailable", f"{again}no video file at the address"),
+        "json": ("corrupt", f"{again}no video file: Invalid data found when processing input"),
+        "cut": ("corrupt", f"{again}no video file: Invalid data found when processing input"),
+    }
+    assert manifest.read(tmp_path / "raw/manifest.csv") == rows
+    asked = {trouble: mirror.asked[name[trouble]] for trouble in made}
+    assert asked["gone"] == 1
+    assert min(asked[trouble] for trouble in ("barred", "down", "mute", "page")) == 2  # one retry
+    store = tmp_path / "store"
+    assert {path.name for path in store.iterdir()} == {name["good"], name["busy"], failures.JOURNAL}
+
+    mirror.troubles.clear()  # it has passed: the next run gets what it lacks, and asks for nothing else
+    mirror.files |= dict.fromkeys(name.values(), film)
+    rows = acquisition.acquire(vggsound.clips(data), data, tmp_path / "again", 1)
+    assert {row.id.split("_")[0] for row in rows if row.status != "ok"} == {"gone"}
+    more = {trouble: mirror.asked[name[trouble]] - asked[trouble] for trouble in made}
+    assert {trouble for trouble, count in more.items() if not count} == {"good", "busy", "gone"}
+    before = mirror.asked.total()
+    vggsound.clips(data)
+    assert mirror.asked.total() == before
+
+
+def test_a_torn_journal_forgets_one_line_and_no_more(mirror: Mirror, film: bytes, settings: Settings, tmp_path: Path):
+    made = list(excerpts(mirror, film, a="404", b="404", c="404").values())
+    own = settings(url=mirror.url(), fetch_jobs=1).vggsound
+    fetching.fetch(made[:2], own)
+    journal = tmp_path / "store" / failures.JOURNAL
+    journal.write_bytes(journal.read_bytes()[:-20])
+    fetching.fetch(made, own)
+    assert [mirror.asked[f"{excerpt.name}.mp4"] for excerpt in made] == [1, 2, 1]
+    fetching.fetch(made, own)
+    assert mirror.asked.total() == 4
+
+
+def test_an_address_that_has_moved_is_followed(mirror: Mirror, film: bytes, settings: Settings):
+    (one,) = excerpts(mirror, film, a="moved deep/er.mp4").values()
+    mirror.files["deep/er.mp4"] = film
+    assert isinstance(fetching.fetch([one], settings(url=mirror.url()).vggsound)[one], Path)
+
+
+def test_a_full_disk_ends_the_run_and_is_nobodys_failure():
+    from yt_dlp.utils import DownloadError
+
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space left"):
+        failures.understood(DownloadError("ERROR: unable to write data", (OSError, full, None)), "generic")
+
+
+def test_what_one_address_has_lost_another_may_have(mirror: Mirror, film: bytes, settings: Settings):
+    (one,) = excerpts(mirror, film, a="404").values()
+    assert isinstance(fetching.fetch([one], settings(url=mirror.url()).vggsound)[one], Failure)
+    mirror.files[f"b/{one.name}.mp4"] = film
+    assert isinstance(fetching.fetch([one], settings(url=mirror.url("b/{id}_{start:06d}.mp4")).vggsound)[one], Path)
+
+
+def test_of_a_whole_video_only_the_section_is_kept_and_it_begins_where_it_should(
+    mirror: Mirror, film: bytes, settings: Settings, tmp_path: Path
+):
+    (tmp_path / "film.mp4").write_bytes(film)
+    mirror.files["wholewholew.mp4"] = film  # 20 s, of which frame n is 255 n / 200 bright
+    wanted = [Excerpt("wholewholew", start) for start in (0, 7, 15, 40)]
+    got = fetching.fetch(wanted, settings(url=mirror.url("{id}.mp4"), timeout_seconds=5).vggsound)
+    assert got[wanted[3]] == Failure("passing", "no_video", "a video without a single frame or sound")
+    source = decoded(tmp_path / "film.mp4")
+    for excerpt in wanted[:3]:
+        path, seconds = got[excerpt], min(10, 20 - excerpt.start)
+        assert isinstance(path, Path)
+        frames = decoded(path)
+        assert len(frames) == pytest.approx(10 * seconds, abs=1)
+        for time_, frame in frames:
+            same = source[round(10 * (excerpt.start + time_))][1]
+            assert abs(frame.astype(float) - same).mean() < 2.5
+        pair = videos.fetch(path, 0.5, 0.5, 0.1)
+        middle = excerpt.start + seconds / 2
+        assert brightness(pair) == pytest.approx(255 * middle / 20, abs=3)
+        wave, _ = audio.decode(pair.sound)
+        assert np.sqrt(np.mean(wave**2)) / 0.2 == pytest.approx(middle / 20, abs=0.05)
+
+
+@real
+def test_the_real_clips_are_fetched_byte_for_byte_and_cut_as_from_their_folder(
+    mirror: Mirror, settings: Settings, tmp_path: Path
+):
+    mirror.files |= {path.name: path.read_bytes() for path in (SHARED / "videos").iterdir()}
+    write_list(tmp_path / "list.csv", [(name, "x") for name in sorted(mirror.files)])
+    data = settings(url=mirror.url())
+    rows = acquisition.acquire(vggsound.clips(data), data, tmp_path / "fetched", 1)
+    assert {row.id: row.status for row in rows} == {Path(name).stem: "ok" for name in mirror.files} | {DEAF: "no_audio"}
+    assert tree(tmp_path / "store") == mirror.files
+    own = settings(url="", path=str(SHARED / "videos"))
+    acquisition.acquire(vggsound.clips(own), own, tmp_path / "own", 1)
+    assert tree(tmp_path / "fetched") == tree(tmp_path / "own")
+
+
+@real
+def test_a_section_of_a_real_video_shows_and_sounds_what_the_video_does_there(
+    mirror: Mirror, settings: Settings, tmp_path: Path
+):
+    path = SHARED / "videos/0nib7bMm8BA_000015.mp4"
+    mirror.files["0nib7bMm8BA.mp4"] = path.read_bytes()
+    own = settings(url=mirror.url("{id}.mp4"), timeout_seconds=10).vggsound
+    (got,) = fetching.fetch([Excerpt("0nib7bMm8BA", 3)], own).values()
+    assert isinstance(got, Path)
+    for share in (0.2, 0.6):
+        pair = videos.fetch(got, share, 0.5, 0.1)
+        with av.open(str(got)) as container:
+            moment = 3 + share * container.duration / 1_000_000
+        assert likest(pair, path, moment) == pytest.approx(moment, abs=0.05)
+        wave, rate = heard(path)
+        sound, _ = audio.decode(pair.sound)
+        like, shift = likeness(wave[round((moment - 0.25) * rate) :][: rate // 2], sound, rate // 4)
+        assert like > 0.9
+        assert abs(shift) / rate < 0.08
+
+
+def test_a_stalled_section_ends_too(mirror: Mirror, film: bytes, settings: Settings):
+    mirror.files["wholewholew.mp4"] = film
+    mirror.troubles["wholewholew.mp4"] = "stall-later"
+    begun = time.monotonic()
+    own = settings(url=mirror.url("{id}.mp4"), timeout_seconds=0.3, retries=0).vggsound
+    (got,) = fetching.fetch([Excerpt("wholewholew", 7)], own).values()
+    assert isinstance(got, Failure)
+    assert (got.kind, got.status) == ("passing", "unavailable")
+    assert time.monotonic() - begun < 10
+
+
+def test_a_dead_network_stops_the_run_with_one_line(mirror: Mirror, film: bytes, settings: Settings):
+    made = list(excerpts(mirror, film, good="").values())
+    many = [Excerpt(f"{i:011d}", 0) for i in range(200)]
+    url = mirror.url()
+    mirror.server.server_close()
+    own = settings(url=url, retries=0).vggsound
+    with pytest.raises(fetching.NetworkGone, match=r"^10 clips in a row .*\(no connection\).*`dvc repro` goes on"):
+        fetching.fetch(made + many, own)
+    with pytest.raises(fetching.NetworkGone):
+        fetching.fetch(many, own.model_copy(update={"url": "http://no.such.host.invalid/{id}"}))
+
+
+def test_a_server_that_wants_no_more_of_us_stops_the_run(mirror: Mirror, settings: Settings):
+    many = [Excerpt(f"{i:011d}", 0) for i in range(200)]
+    mirror.troubles |= {f"{excerpt.name}.mp4": "429" for excerpt in many}
+    with pytest.raises(fetching.NetworkGone, match="HTTP 429"):
+        fetching.fetch(many, settings(url=mirror.url(), retries=0).vggsound)
+    assert mirror.asked.total() < 50
+
+
+def test_cookies_are_sent_and_their_file_is_left_alone(mirror: Mirror, film: bytes, settings: Settings, tmp_path: Path):
+    (one,) = excerpts(mirror, film, a="").values()
+    cookies = tmp_path / "cookies.txt"
+    text = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\tkey\tworth\n"
+    cookies.write_text(text)
+    fetching.fetch([one], settings(url=mirror.url(), cookies=str(cookies)).vggsound)
+    assert all(headers.get("Cookie") == "key=worth" for headers in mirror.headers)
+    assert cookies.read_text() == text
+    for content, message in ((None, "cannot be read"), ("<html>", "not a cookies.txt")):
+        other = tmp_path / "other.txt"
+        other.write_text(content) if content else other.unlink(missing_ok=True)
+        with pytest.raises(ValueError, match=message):
+            fetching.fetch([Excerpt("bbbbbbbbbbb", 0)], settings(url=mirror.url(), cookies=str(other)).vggsound)
+
+
+def test_a_proxy_is_asked_instead(mirror: Mirror, film: bytes, settings: Settings):
+    one = Excerpt("aaaaaaaaaaa", 30)
+    mirror.files["http://far.invalid/aaaaaaaaaaa_000030.mp4"] = film  # as a proxy is asked
+    own = settings(url="http://far.invalid/{id}_{start:06d}.mp4", proxy=mirror.url("")).vggsound
+    assert isinstance(fetching.fetch([one], own)[one], Path)
+
+
+def test_a_file_too_large_is_not_taken(mirror: Mirror, settings: Settings, tmp_path: Path):
+    mirror.files |= {"aaaaaaaaaaa_000030.mp4": bytes(3_000_000)}
+    (got,) = fetching.fetch([Excerpt("aaaaaaaaaaa", 30)], settings(url=mirror.url(), max_megabytes=1).vggsound).values()
+    assert got == Failure("passing", "unavailable", "more than 1 MB")
+    assert not any(path.suffix == ".mp4" for path in (tmp_path / "store").rglob("*"))
+
+
+def test_the_rate_limit_holds_over_all_jobs(mirror: Mirror, film: bytes, settings: Settings):
+    made = list(excerpts(mirror, film, **dict.fromkeys("abcdef", "")).values())
+    begun = time.monotonic()
+    fetching.fetch(made, settings(url=mirror.url(), rate_limit=4.0 * len(film), fetch_jobs=2).vggsound)
+    assert time.monotonic() - begun >= 1.4  # 6 files at 4 a second
+
+
+def test_without_its_packages_fetching_says_what_to_install(
+    mirror: Mirror, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "yt_dlp", None)
+    with pytest.raises(fetching.NoFetcher, match=r"needs yt_dlp: pip install -e '\.\[vggsound\]'"):
+        fetching.fetch([Excerpt("aaaaaaaaaaa", 0)], settings(url=mirror.url()).vggsound)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("Private video. Sign in if you've been granted access to this video", "gone"),
+        ("Video unavailable", "gone"),
+        ("This video is unavailable", "gone"),
+        ("Video unavailable. This video isn’t available anymore", "gone"),
+        ("Video unavailable. This video has been removed by the uploader", "gone"),
+        (
+            "This video is no longer available because the YouTube account associated with it has been terminated",
+            "gone",
+        ),
+        ("Video unavailable. This video contains content from X, who has blocked it on copyright grounds", "gone"),
+        (
+            "Video unavailable. This content isn't available, try again later. The session has been rate-limited",
+            "cut_off",
+        ),
+        ("Sign in to confirm you’re not a bot", "cut_off"),
+        ("Sign in to confirm your age. This video may be inappropriate for some users", "passing"),
+        ("Video unavailable. This content isn’t available.", "passing"),
+        ("The uploader has not made this video available in your country", "passing"),
+        ("Requested format is not available", "passing"),
+    ],
+)
+def test_what_youtube_says_is_understood(said: str, kind: str):
+    from yt_dlp.utils import DownloadError, ExtractorError
+
+    inner = ExtractorError(said, expected=True, video_id="x", ie="youtube")
+    outer = DownloadError(f"ERROR: [youtube] x: {said}", (ExtractorError, inner, None))
+    assert failures.understood(outer, "youtube") == Failure(kind, "unavailable", said)  # type: ignore[arg-type]
+
+
+# --- killed
+
+
+def acquire(data: Data, into: Path) -> None:
+    """What the download stage does."""
+    acquisition.acquire(vggsound.clips(data), data, into, 1)
+
+
+def killable() -> Any:
+    """A context whose processes begin at once: a server of forks has loaded what they need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cycle_sound.sources", "cycle_sound.acquisition", "pytest", "yt_dlp"])
+    return context
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def settled(store: Path) -> set[str]:
+    """What need not be asked for again: the files in the store, and what the journal knows to be gone."""
+    journal = store / failures.JOURNAL
+    gone = journal.read_text().count("404______") if journal.exists() else 0
+    return {path.name for path in store.glob("*.mp4")} | ({"404_________000001.mp4"} if gone else set())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_killed_ten_times_the_result_is_the_same_and_nothing_is_fetched_twice(settings: Settings, tmp_path: Path):
+    counted_film(tmp_path / "film.mp4", seconds=10)
+    film = (tmp_path / "film.mp4").read_bytes()
+    words = {"404": "404", "403": "403", "torn": "torn", "stalled": "stalled", "page": "page", "busy": "429-then"}
+    troubles = {f"{name:_<11}_000001.mp4": trouble for name, trouble in words.items()}
+    files = dict.fromkeys([*(f"{name}_000030.mp4" for name in ids(9)), *troubles], film)
+    write_list(tmp_path / "list.csv", [(name, "x") for name in files])
+    own = {"fetch_jobs": 2, "timeout_seconds": 0.5, "pairs_per_clip": 2}
+
+    with Mirror(files, troubles) as mirror:
+        data = settings({"pairs": "even"}, url=mirror.url(), path=str(tmp_path / "calm"), **own)
+        acquire(data, tmp_path / "undisturbed")
+
+    with Mirror(files, troubles, pause=0.02) as mirror:
+        data = settings({"pairs": "even"}, url=mirror.url(), **own)
+        context, rng, store, kills = killable(), random.Random(0), tmp_path / "store", 0
+        asked: dict[str, int] = {}  # of what was settled when a run was killed, the requests until then
+        while kills < 10:
+            process = context.Process(target=acquire, args=(data, tmp_path / "raw"))
+            process.start()
+            requests = mirror.asked.total() + rng.randint(0, 10)
+            while process.is_alive() and mirror.asked.total() < requests:
+                time.sleep(0.002)
+            process.join(rng.choice([0.0, 0.1, 2.5]) * rng.random())
+            kills += process.is_alive()
+            process.kill()
+            process.join()
+            time.sleep(0.05)  # a request under way reaches the server's count
+            asked = {name: mirror.asked[name] for name in settled(store)} | asked
+        acquire(data, tmp_path / "raw")
+        assert {name: mirror.asked[name] for name in asked} == asked
+        assert settled(store) == settled(tmp_path / "calm")
+        assert len(asked) == 11  # nine films, the busy one, and the one that is gone
+
+    assert tree(tmp_path / "raw") == tree(tmp_path / "undisturbed")
+    fates = {row.id.split("_0")[0]: row.status for row in manifest.read(tmp_path / "raw/manifest.csv")}
+    assert sorted(fates.values()) == ["ok"] * 10 + ["unavailable"] * 5
