@@ -266,6 +266,7 @@ class Transformer(Section):
     width: Width
     depth: Positive
     heads: Positive
+    above: bool
     dropout: Share
     condition_dropout: Share
     alignment_weight: NonNegative

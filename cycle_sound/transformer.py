@@ -2,8 +2,8 @@
 
 The prefix is seen in both directions, the target causally; its first position, made of the source's summary, is also
 added to every target position, so that the condition is used before attention has learned to find it. The input at a
-target position is the two neighbours that are already known, the token before and the one above, and the place, by row
-and column, of the token to be predicted. The transformer knows tokens and two grids, never the VAE.
+target position is a neighbour that is already known, the token before, optionally the one above it too, and the place,
+by row and column, of the token to be predicted. The transformer knows tokens and two grids, never the VAE.
 """
 
 from collections.abc import Mapping
@@ -138,7 +138,7 @@ class Transformer(nn.Module):
         self.null = nn.Parameter(torch.randn(1 + self.source_places().shape[0], width) * 0.02)
         self.edge = shapes.target_codebook  # stands for the neighbours beyond the grid
         self.before = nn.Embedding(shapes.target_codebook + 1, width)
-        self.above = nn.Embedding(shapes.target_codebook + 1, width)
+        self.above = nn.Embedding(shapes.target_codebook + 1, width) if config.above else None
         self.places = Places(shapes.target_grid, width)
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.depth)])
         self.norm = nn.LayerNorm(width)
@@ -152,6 +152,11 @@ class Transformer(nn.Module):
                 branch = name.endswith(("project_out.weight", "feed_forward.2.weight"))
                 nn.init.normal_(parameter, std=0.02 / (2 * self.config.depth) ** 0.5 if branch else 0.02)
         nn.init.zeros_(self.lead.weight)  # or it would drown the embeddings it is added to
+
+    def _embedded(self, before: Tensor, above: Tensor) -> Tensor:
+        """The known neighbours of places: (…) and (…) → (…, width)."""
+        embedded: Tensor = self.before(before)
+        return embedded if self.above is None else embedded + self.above(above)
 
     @property
     def tokens(self) -> int:
@@ -175,7 +180,7 @@ class Transformer(nn.Module):
         """Logits of every target token given those before it: (b, 1 + s, width), (b, t) → (b, t, v)."""
         columns = self.shapes.target_grid[1]
         known = F.pad(tokens, (columns, 0), value=self.edge)  # (b, columns + t)
-        neighbours = self.before(known[:, columns - 1 : -1]) + self.above(known[:, :-columns])
+        neighbours = self._embedded(known[:, columns - 1 : -1], known[:, :-columns])
         target = neighbours + self.places() + prefix[:, :1]
         x = torch.cat([prefix, target], dim=1)
         mask = prefix_mask(prefix.shape[1], target.shape[1], x.device)
@@ -196,7 +201,7 @@ class Transformer(nn.Module):
         """Logits of the next token, given all those before it: (b, place) → (b, v)."""
         columns = self.shapes.target_grid[1]
         known = F.pad(tokens, (columns, 0), value=self.edge)
-        neighbours = self.before(known[:, -1]) + self.above(known[:, -columns])
+        neighbours = self._embedded(known[:, -1], known[:, -columns])
         x = (neighbours + self.places()[tokens.shape[1]] + state.lead)[:, None]  # (b, 1, width)
         for block, cache in zip(self.blocks, state.caches, strict=True):
             x = block(x, cache=cache)
