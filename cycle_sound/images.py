@@ -24,7 +24,7 @@ class BadPicture(ValueError):
 def open_picture(content: bytes, size: int | None = None) -> Image.Image:
     """Decode an image file to RGB: upright by its EXIF orientation, transparency over white.
 
-    With `size` (pixels) a much larger JPEG is decoded at a reduced scale whose short side is still at least 2 `size`.
+    With `size` (pixels) a much larger JPEG is decoded at a reduced scale whose short side is still at least `size`.
     Raises `BadPicture` for what is no picture, is broken or cut off, or has more than MAX_PIXELS.
     """
     if not content:
@@ -34,7 +34,7 @@ def open_picture(content: bytes, size: int | None = None) -> Image.Image:
         width, height = picture.size
         if width * height <= MAX_PIXELS:
             if size:
-                picture.draft("RGB", (2 * size, 2 * size))  # twice, so that the last resize still antialiases
+                picture.draft("RGB", (size, size))  # leaves the high frequencies out, so it antialiases by itself
             return _rgb(ImageOps.exif_transpose(picture))
     except UnidentifiedImageError:
         raise BadPicture(f"not an image of a known kind ({', '.join(FORMATS)})") from None

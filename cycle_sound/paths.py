@@ -7,6 +7,7 @@ from cycle_sound.params import Direction, Modality
 RAW = Path("data/raw")
 MANIFEST = RAW / "manifest.csv"
 SHARDS = Path("data/shards")
+RECEIPTS = Path("data/work/shards")  # of finished shards
 LIVE = Path("data/live")
 PLOTS = Path("metrics/plots")
 

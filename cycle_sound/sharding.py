@@ -1,15 +1,38 @@
-"""From pairs of files to shards: decode, resample, log-mel, crop. One shard is one job, whoever runs it."""
+"""From pairs of files to shards: decode, resample, log-mel, crop. One shard is one job, whoever runs it.
 
-from collections.abc import Sequence
+A finished shard has a receipt: its key, which is a digest of all that its bytes depend on, and the digest of its bytes.
+A later run keeps what has the right receipt. Receipts lie apart from the shards, which are the same whatever made them.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 import numpy as np
 
-from cycle_sound import audio, images, progress, shards, splits
+from cycle_sound import audio, files, images, parallel, progress, shards, splits
 from cycle_sound.manifest import Row
 from cycle_sound.params import Params
-from cycle_sound.shards import SPLITS, SplitName
+from cycle_sound.shards import INDEX, SPLITS, SplitName
+
+CODE = files.digest(Path(__file__), *(Path(inspect.getfile(module)) for module in (audio, images, shards)))  # as loaded
+VERSIONS = {name: metadata.version(name) for name in ("librosa", "numpy", "Pillow", "soundfile", "soxr")}
+MARGIN = 0.25  # seconds decoded beyond a clip: the resampling filter looks ahead
+
+
+class Part(NamedTuple):
+    """One shard to be written: where to, where its receipt goes, the key, and the pairs."""
+
+    path: Path
+    receipt: Path
+    key: str
+    rows: Sequence[Row]
 
 
 def split(rows: Sequence[Row], valid_share: float) -> dict[SplitName, list[Row]]:
@@ -26,17 +49,33 @@ def sample(row: Row, raw: Path, params: Params) -> shards.Sample:
     """Decode one pair into what a shard holds."""
     place = raw / f"{row.split}_data"
     picture = images.open_picture((place / f"{row.id}.jpg").read_bytes(), params.image.size)
-    sound, rate = audio.decode((place / f"{row.id}.mp3").read_bytes())
+    seconds = params.data.clip_seconds
+    sound, rate = audio.decode((place / f"{row.id}.mp3").read_bytes(), seconds=seconds + MARGIN)
     wave = audio.resample(sound, rate, params.audio.sample_rate)
-    wave = audio.fit_length(wave, round(params.data.clip_seconds * params.audio.sample_rate))
+    wave = audio.fit_length(wave, round(seconds * params.audio.sample_rate))
     facts = {"id": row.id, "label": row.label, "group": row.group, "attributes": dict(row.attributes)}
     log_mel = audio.log_mel(wave, params.audio).astype(np.float16)
     return shards.Sample(images.to_array(picture, params.image.size), log_mel, facts)
 
 
-def write(path: Path, rows: Sequence[Row], raw: Path, params: Params) -> None:
-    """Write one shard, with one pair in memory at a time."""
-    shards.write_shard(path, (sample(row, raw, params) for row in rows))
+def key(rows: Sequence[Row], params: Params) -> str:
+    """A digest of all that a shard's bytes depend on: its rows with their files' digests, the parameters, the code."""
+    settings = [params.data.clip_seconds, params.image.model_dump(), params.audio.model_dump()]
+    facts = [settings, CODE, VERSIONS, [asdict(row) for row in rows]]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def write(part: Part, raw: Path, params: Params) -> str:
+    """Write one shard, with one pair in memory at a time, unless its receipt says that it is there; return its digest.
+
+    Raises ValueError in a worker that would not write what the stage wants: it has loaded other code.
+    """
+    if part.key != key(part.rows, params):
+        raise ValueError("a worker runs other code or other packages than this stage: start it anew")
+    if not _is_finished(part):
+        shards.write_shard(part.path, (sample(row, raw, params) for row in part.rows))
+        files.write_bytes(part.receipt, _receipt(part))
+    return files.digest(part.path)
 
 
 def batched(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
@@ -44,22 +83,44 @@ def batched(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def shard(rows: Sequence[Row], raw: Path, into: Path, params: Params, workers: int = -1) -> dict[str, int]:
+def shard(
+    rows: Sequence[Row], raw: Path, into: Path, receipts: Path, params: Params, workers: int = -1
+) -> dict[str, int]:
     """Write every accepted pair into the shards of its split, in parallel, then the index.
 
-    The bytes do not depend on the number of `workers` (-1: one per core). Returns the number of pairs per split.
-    Raises ValueError where a split would be empty.
+    The bytes depend neither on the number of `workers` (-1: one per core) nor on what an earlier run has left in `into`
+    and `receipts`. Returns the number of pairs per split. Raises ValueError where a split would be empty.
     """
     members = split(rows, params.data.valid_share)
     for name in SPLITS:
         if not members[name]:
             raise ValueError(f"the {name} split is empty: bring more clips, from more sources")
-    jobs = [
-        joblib.delayed(write)(into / f"{name}-{number:06d}.tar", part, raw, params)
+    into, receipts = into.absolute(), receipts.absolute()  # a cluster's workers may stand in another folder
+    parts = [
+        Part(into / f"{name}-{number:06d}.tar", receipts / f"{name}-{number:06d}", key(some, params), some)
         for name in SPLITS
-        for number, part in enumerate(batched(members[name], params.shard.pairs_per_shard))
+        for number, some in enumerate(batched(members[name], params.shard.pairs_per_shard))
     ]
-    for _ in progress.track(joblib.Parallel(workers, return_as="generator")(jobs), len(jobs), "shard"):
-        pass
-    shards.write_index(into, params.audio.model_dump())
+    (into / INDEX).unlink(missing_ok=True)  # it tells of whole shards only
+    jobs = {part.path.name: joblib.delayed(write)(part, raw.absolute(), params) for part in parts}
+    digests = dict(progress.track(parallel.run(jobs, workers), len(jobs), "shard"))
+    _clear(into, receipts, keep=parts)
+    shards.write_index(into, digests, params.audio.model_dump())
     return {f"{name}_pairs": len(members[name]) for name in SPLITS}
+
+
+def _is_finished(part: Part) -> bool:
+    return part.path.exists() and part.receipt.exists() and part.receipt.read_bytes() == _receipt(part)
+
+
+def _receipt(part: Part) -> bytes:
+    return f"{part.key} {files.digest(part.path)}\n".encode()
+
+
+def _clear(into: Path, receipts: Path, keep: Iterable[Part]) -> None:
+    """Remove what other settings and killed workers have left."""
+    wanted = {path for part in keep for path in (part.path, part.receipt)}
+    left = [*into.glob("*.tar"), *into.glob(".*.part"), *receipts.iterdir()]
+    for path in left:
+        if path not in wanted:
+            path.unlink()

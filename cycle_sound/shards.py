@@ -11,14 +11,15 @@ import json
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cycle_sound import files, images
 from cycle_sound.params import MODALITIES, Modality
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
@@ -43,10 +44,9 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> None:
             _add(tar, f"{key}.json", json.dumps(sample.facts, sort_keys=True).encode())
 
 
-def write_index(folder: Path, audio: Mapping[str, Any]) -> None:
-    """Write index.json: the digest of all shards, and how their sounds became log-mels (`audio`, the parameters)."""
-    tars = sorted(folder.glob("*.tar"))
-    digests = {tar.name: files.digest(tar) for tar in tars}
+def write_index(folder: Path, digests: Mapping[str, str], audio: Mapping[str, Any]) -> None:
+    """Write index.json: the shards' `digests` by name, that of all, and how sounds became log-mels (the parameters)."""
+    digests = dict(sorted(digests.items()))
     whole = hashlib.sha256(json.dumps([digests, audio], sort_keys=True).encode()).hexdigest()
     files.write_json(folder / INDEX, {"digest": whole, "audio": audio, "shards": digests})
 
@@ -90,8 +90,10 @@ class Split:
         channels, rows, columns = self.pictures(modality, [0]).shape[1:]
         return channels, rows, columns
 
-    def pictures(self, modality: Modality, rows: Iterable[int]) -> Tensor:
+    def pictures(self, modality: Modality, rows: Iterable[int]) -> "Tensor":
         """Pictures of the given rows: float32 (b, c, h, w) in [-1, 1]."""
+        import torch  # of those who write shards, no worker has to load it
+
         arrays = [np.load(io.BytesIO(self._arrays[modality][row].tobytes()), allow_pickle=False) for row in rows]
         batch = torch.from_numpy(np.stack(arrays))
         return images.to_float(batch) if modality == "image" else batch.float()

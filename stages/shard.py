@@ -1,6 +1,9 @@
 """Turn the pairs into WebDataset shards of pictures and log-mels.
 
 python -m stages.shard
+
+On all cores of this machine, or, where the environment variable CYCLE_SOUND_DASK holds a scheduler's address, on that
+Dask cluster, whose workers share this file system. The shards are the same. Those finished by an earlier run are kept.
 """
 
 from cycle_sound import command, files, manifest, paths, sharding
@@ -10,7 +13,7 @@ from cycle_sound.params import Params
 def main(params: Params) -> None:
     """Shard the accepted pairs into train, valid and test."""
     rows = manifest.read(paths.MANIFEST)
-    counts = sharding.shard(rows, paths.RAW, paths.SHARDS, params)
+    counts = sharding.shard(rows, paths.RAW, paths.SHARDS, paths.RECEIPTS, params)
     files.write_json(paths.metrics("shard"), counts)
 
 

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -47,6 +48,15 @@ def test_every_kind_is_decoded_to_mono(kind: str):
     assert wave.dtype == np.float32
     assert (wave.shape, rate) == ((24576,), RATE)
     assert pitch(wave) == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 9])
+def test_the_channels_average_is_numpys(channels: int, monkeypatch: pytest.MonkeyPatch):
+    samples = np.random.default_rng(0).uniform(-1, 1, (5000, channels)).astype(np.float32)
+    content = encoded(samples, RATE, format="WAV", subtype="FLOAT")
+    for block in (audio.BLOCK, 999):
+        monkeypatch.setattr(audio, "BLOCK", block)
+        assert np.allclose(audio.decode(content)[0], samples.mean(axis=1), rtol=0, atol=1e-7)
 
 
 def test_channels_are_averaged():
@@ -138,6 +148,18 @@ def test_the_log_mel_of_a_sine_peaks_in_its_band_and_inverts_to_its_pitch(freque
     assert wave.dtype == np.float32
     assert abs(pitch(wave) - frequency) < (edges[band + 2] - edges[band]) / 2 + 5
     assert audio.level_db(wave) == pytest.approx(audio.level_db(sine(frequency)), abs=2)
+
+
+@pytest.mark.parametrize(("fft", "hop", "samples"), [(1024, 384, 24576), (2048, 512, 30000), (512, 100, 777)])
+def test_log_mels_are_those_of_librosa(fft: int, hop: int, samples: int):
+    settings = AUDIO.model_copy(update={"fft": fft, "hop_length": hop})
+    rng = np.random.default_rng(0)
+    sound = (rng.normal(0, 0.1, samples) * np.geomspace(1e-4, 1, samples)).astype(np.float32)
+    power = librosa.feature.melspectrogram(y=sound, sr=RATE, n_fft=fft, hop_length=hop, n_mels=64, fmin=40.0)
+    decibel = np.clip(librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=None), -60, 30)[:, : samples // hop]
+    picture = audio.log_mel(sound, settings)[0]
+    assert np.abs((picture + 1) * 45 - 60 - decibel).max() < 1e-4  # dB
+    assert np.unique(picture).size > 100
 
 
 def test_the_way_to_a_waveform_and_back_keeps_the_log_mel():

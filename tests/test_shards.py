@@ -1,19 +1,34 @@
 """Shards: their bytes, their readers, their splits."""
 
 import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import webdataset
 
-from cycle_sound import acquisition, files, images, manifest, sharding, shards, sources
+from cycle_sound import acquisition, files, images, manifest, parallel, sharding, shards, sources
 from cycle_sound.manifest import Row
 from cycle_sound.params import Params
 from cycle_sound.shards import SPLITS, Sample, Split
 
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS: dict[str, Any] = {
+    "data": {"valid_share": 0.3, "synthetic": {"train_pairs": 10, "test_pairs": 4}},
+    "shard": {"pairs_per_shard": 3},
+}
 DOTTED = ("a.b.image", "a%2Eb", "ends.", "…ünï cøde")
 
 
@@ -28,16 +43,32 @@ def raw(tmp_path_factory: pytest.TempPathFactory, small: Params) -> Path:
 @pytest.fixture(scope="module")
 def small(tiny) -> Params:
     """Ten pairs to train on, four to test on, three to a shard."""
-    settings = {"valid_share": 0.3, "synthetic": {"train_pairs": 10, "test_pairs": 4}}
-    return Params.model_validate(tiny(data=settings, shard={"pairs_per_shard": 3}))
+    return Params.model_validate(tiny(**SETTINGS))
 
 
 @pytest.fixture(scope="module")
 def folder(raw: Path, small: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Their shards."""
-    into = tmp_path_factory.mktemp("shards")
-    sharding.shard(manifest.read(raw / "manifest.csv"), raw, into, small, workers=1)
-    return into
+    place = tmp_path_factory.mktemp("sharded")
+    shard(raw, place, small)
+    return place / "shards"
+
+
+def shard(raw: Path, place: Path, params: Params, workers: int = 1) -> dict[str, int]:
+    """Shard all of `raw` into place/shards."""
+    return sharding.shard(
+        manifest.read(raw / "manifest.csv"), raw, place / "shards", place / "receipts", params, workers
+    )
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file of a folder, hidden ones too: name → digest."""
+    return {path.name: files.digest(path) for path in folder.iterdir()}
+
+
+def written(folder: Path) -> dict[str, int]:
+    """When each shard was written, in nanoseconds."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.tar")}
 
 
 def made_up(clip: str, seed: int = 0) -> Sample:
@@ -51,19 +82,19 @@ def rows(count: int, clips_per_group: int) -> list[Row]:
     return [Row(f"{i}", "train", "", f"g{i // clips_per_group}", "ok", "") for i in range(count)]
 
 
-def test_four_workers_write_the_bytes_of_one(raw: Path, small: Params, folder: Path, tmp_path: Path):
-    counts = sharding.shard(manifest.read(raw / "manifest.csv"), raw, tmp_path, small, workers=4)
-    names = sorted(path.name for path in folder.iterdir())
-    assert names == sorted(path.name for path in tmp_path.iterdir())
-    assert "train-000001.tar" in names
-    assert all(files.digest(folder / name) == files.digest(tmp_path / name) for name in names)
+@pytest.mark.parametrize("workers", [2, 4])
+def test_many_workers_write_the_bytes_of_one(raw: Path, small: Params, folder: Path, tmp_path: Path, workers: int):
+    counts = shard(raw, tmp_path, small, workers)
+    assert contents(tmp_path / "shards") == contents(folder)
+    assert "train-000001.tar" in contents(folder)
     assert counts == {f"{split}_pairs": len(Split(folder, split)) for split in SPLITS}
     assert sum(counts.values()) == 14
 
 
 def test_the_order_of_the_manifest_does_not_matter(raw: Path, small: Params, folder: Path, tmp_path: Path):
-    sharding.shard(manifest.read(raw / "manifest.csv")[::-1], raw, tmp_path, small, workers=1)
-    assert shards.read_index(tmp_path) == shards.read_index(folder)
+    rows = manifest.read(raw / "manifest.csv")[::-1]
+    sharding.shard(rows, raw, tmp_path / "shards", tmp_path / "receipts", small, workers=1)
+    assert contents(tmp_path / "shards") == contents(folder)
 
 
 def test_plain_webdataset_reads_what_random_access_reads(folder: Path):
@@ -147,9 +178,9 @@ def test_rejected_clips_reach_no_split():
 
 def test_an_empty_split_is_a_clear_error(small: Params, tmp_path: Path):
     with pytest.raises(ValueError, match="the valid split is empty: bring more clips"):
-        sharding.shard(rows(3, clips_per_group=3), tmp_path, tmp_path, small, workers=1)
+        sharding.shard(rows(3, clips_per_group=3), tmp_path, tmp_path, tmp_path, small, workers=1)
     with pytest.raises(ValueError, match="the test split is empty"):
-        sharding.shard(rows(4, clips_per_group=1), tmp_path, tmp_path, small, workers=1)
+        sharding.shard(rows(4, clips_per_group=1), tmp_path, tmp_path, tmp_path, small, workers=1)
 
 
 def test_a_shard_that_fails_leaves_nothing_behind(tmp_path: Path):
@@ -160,3 +191,156 @@ def test_a_shard_that_fails_leaves_nothing_behind(tmp_path: Path):
     with pytest.raises(RuntimeError, match="full disk"):
         shards.write_shard(tmp_path / "train-000000.tar", samples())
     assert not list(tmp_path.iterdir())
+
+
+# --- runs that go on from an earlier one
+
+
+@pytest.fixture
+def place(raw: Path, folder: Path, tmp_path: Path) -> Path:
+    """A copy of the pairs in data/raw and of their shards, with receipts."""
+    shutil.copytree(raw, tmp_path / "data/raw")
+    shutil.copytree(folder.parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_finished_shards_are_kept(raw: Path, small: Params, folder: Path, place: Path):
+    before = written(place / "shards")
+    (place / "shards/valid-000000.tar").unlink()
+    shard(raw, place, small)
+    after = written(place / "shards")
+    assert {name for name in before if after[name] == before[name]} == before.keys() - {"valid-000000.tar"}
+    assert contents(place / "shards") == contents(folder)
+
+
+def test_another_label_touches_its_shard_alone(raw: Path, small: Params, folder: Path, place: Path):
+    table = (place / "data/raw/manifest.csv").read_text(encoding="utf-8")
+    clip = Split(folder, "valid").ids[0]
+    label = Split(folder, "valid").labels[0]
+    (place / "data/raw/manifest.csv").write_text(table.replace(f"{clip},train,{label}", f"{clip},train,other"))
+    before = written(place / "shards")
+    shard(place / "data/raw", place, small)
+    after = written(place / "shards")
+    assert {name for name in before if after[name] != before[name]} == {"valid-000000.tar"}
+    assert Split(place / "shards", "valid").labels[0] == "other"
+
+
+def test_leftovers_of_other_settings_and_of_killed_workers_are_removed(
+    raw: Path, small: Params, place: Path, tmp_path: Path
+):
+    (place / "shards/.train-000000.tar.0123abcd.part").write_bytes(b"half")
+    larger = small.model_copy(update={"shard": small.shard.model_copy(update={"pairs_per_shard": 5})})
+    shard(raw, place, larger)
+    shard(raw, tmp_path / "fresh", larger)
+    assert contents(place / "shards") == contents(tmp_path / "fresh/shards")
+    assert contents(place / "receipts") == contents(tmp_path / "fresh/receipts")
+
+
+def test_a_shard_that_was_damaged_is_written_again(raw: Path, small: Params, folder: Path, place: Path):
+    tar = place / "shards/train-000001.tar"
+    tar.write_bytes(tar.read_bytes()[:-1] + b"x")
+    shard(raw, place, small)
+    assert contents(place / "shards") == contents(folder)
+
+
+def test_links_into_a_cache_are_replaced_and_never_written_through(raw: Path, small: Params, place: Path):
+    cached = place / "cached"
+    for path in (place / "shards").iterdir():
+        path.chmod(0o444)
+    shutil.copytree(place / "shards", cached, copy_function=os.link)
+    before = contents(cached)
+    louder = small.model_copy(update={"audio": small.audio.model_copy(update={"max_db": 40.0})})
+    shard(raw, place, louder)
+    assert contents(cached) == before
+    assert not contents(place / "shards").items() & before.items()
+
+
+def test_other_code_in_a_worker_is_refused(raw: Path, small: Params, tmp_path: Path):
+    part = sharding.Part(tmp_path / "train-000000.tar", tmp_path / "receipt", "of other code", ())
+    with pytest.raises(ValueError, match="other code"):
+        sharding.write(part, raw, small)
+
+
+# --- killed midway: a named pipe in place of a sound holds a worker in the middle of a shard
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to find who reads a pipe")
+
+
+def strike_midway(raw: Path, clip: str, strike: Callable[[], None]) -> Thread:
+    """Start a thread that calls `strike` when somebody reads the clip's sound; the next one finds the sound again."""
+    sound = raw / f"train_data/{clip}.mp3"
+    content = sound.read_bytes()
+    sound.unlink()
+    os.mkfifo(sound)
+
+    def wait() -> None:
+        with sound.open("wb"):  # returns as soon as there is a reader
+            pipe = sound.rename(raw / "pipe")
+            files.write_bytes(sound, content)
+            strike()
+            pipe.unlink()
+
+    thread = Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def kill_reader(pipe: Path) -> None:
+    """Kill the process below this one that has a pipe open."""
+    for process in psutil.Process().children(recursive=True):
+        opened = [os.path.realpath(link) for link in Path(f"/proc/{process.pid}/fd").iterdir()]
+        if str(pipe.resolve()) in opened:
+            process.kill()
+            process.wait()
+
+
+@needs_proc
+def test_a_worker_killed_midway_costs_its_shard_and_not_the_run(small: Params, folder: Path, place: Path):
+    raw, clip = place / "data/raw", Split(folder, "train").ids[4]
+    thread = strike_midway(raw, clip, lambda: kill_reader(raw / "pipe"))
+    shard(raw, place / "fresh", small, workers=2)
+    thread.join(timeout=1)
+    assert not thread.is_alive()
+    assert contents(place / "fresh/shards") == contents(folder)
+
+
+def test_a_stage_killed_at_any_point_goes_on_to_the_same_shards(
+    folder: Path, place: Path, write_tiny: Callable[..., None]
+):
+    write_tiny(place, **SETTINGS)
+    stage = [sys.executable, "-m", "stages.shard"]
+    options: dict[str, Any] = {"cwd": place, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "start_new_session": True}
+
+    def killed_midway(clip: str) -> int:
+        thread = strike_midway(place / "data/raw", clip, lambda: os.killpg(process.pid, signal.SIGKILL))
+        process = subprocess.Popen(stage, stderr=subprocess.DEVNULL, **options)
+        process.wait(timeout=120)
+        thread.join(timeout=1)
+        return process.returncode
+
+    for clip in random.Random(0).sample(Split(folder, "train").ids, 2):
+        assert killed_midway(clip) == -signal.SIGKILL
+        assert not (place / "data/shards" / shards.INDEX).exists()
+    finished = {path.name for path in (place / "data/work/shards").iterdir() if not path.name.startswith(".")}
+    before = written(place / "data/shards")
+    subprocess.run(stage, check=True, capture_output=True, **options)
+    after = written(place / "data/shards")
+    assert {name: after[f"{name}.tar"] for name in finished} == {name: before[f"{name}.tar"] for name in finished}
+    assert contents(place / "data/shards") == contents(folder)
+
+
+@needs_proc
+def test_a_cluster_writes_the_same_shards_though_one_of_its_two_workers_is_killed(
+    small: Params, folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        monkeypatch.setenv(parallel.SCHEDULER, cluster.scheduler_address)
+        raw, clip = place / "data/raw", Split(folder, "train").ids[4]
+        shard(raw, place / "quiet", small)
+        assert contents(place / "quiet/shards") == contents(folder)
+        thread = strike_midway(raw, clip, lambda: kill_reader(raw / "pipe"))
+        shard(raw, place / "struck", small)
+        thread.join(timeout=1)
+        assert not thread.is_alive()
+        assert contents(place / "struck/shards") == contents(folder)
