@@ -4,6 +4,7 @@ Re-encoding and resizing flip a few bits; another picture or another sound flips
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -58,18 +59,21 @@ def near(prints: Sequence[Fingerprint], picture_bits: int, sound_bits: int) -> l
     """All pairs of positions (i < j), in order, whose pictures differ in at most `picture_bits` of their bits, and
     whose sounds differ in at most `sound_bits`.
 
-    Bits that differ in at most k places agree in at least one of k + 1 parts, so only what agrees in a part is
-    compared. The work is linear where pictures are various; among n that look alike it grows as n².
+    Bits that differ in at most k places agree in at least two of k + 2 parts, so only what agrees in two parts is
+    compared. The work is almost linear where pictures are various; among n that look alike it grows as n².
     """
     if len(prints) < 2:
         return []
-    pictures = _array([print_.picture for print_ in prints])
-    sounds = _array([print_.sound for print_ in prints])
+    pictures = _words([print_.picture for print_ in prints])
+    sounds = _words([print_.sound for print_ in prints])
     found: set[tuple[int, int]] = set()
-    for part in range(picture_bits + 1):
-        for one, other in _agreeing(_keys(pictures, part, picture_bits + 1)):
+    for one_part, other_part in combinations(_parts(pictures, picture_bits + 2), 2):
+        keys = one_part << 32 | other_part
+        order = np.argsort(keys)
+        for one, other in _agreeing(keys[order]):
+            one, other = order[one], order[other]
             for words, most in ((pictures, picture_bits), (sounds, sound_bits)):
-                close = _differing(words[one], words[other]) <= most
+                close = np.bitwise_count(words[one] ^ words[other]).sum(axis=1) <= most
                 one, other = one[close], other[close]
             found.update((min(i, j), max(i, j)) for i, j in zip(one.tolist(), other.tolist(), strict=True))
     return sorted(found)
@@ -97,29 +101,27 @@ def _packed(bits: np.ndarray) -> bytes:
     return np.packbits(bits).tobytes()
 
 
-def _array(halves: Sequence[bytes]) -> np.ndarray:
+def _words(halves: Sequence[bytes]) -> np.ndarray:
     """Halves of fingerprints as words: uint64 (n, words)."""
     packed = np.frombuffer(b"".join(halves), np.uint8).reshape(len(halves), -1)
     return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
 
 
-def _keys(words: np.ndarray, part: int, parts: int) -> np.ndarray:
-    """Every `parts`-th bit from `part` on as one number: uint64 (n,). Equal bits give equal keys."""
-    bits = np.unpackbits(words.view(np.uint8), axis=1)[:, part::parts]
-    return bits @ (1 << np.arange(bits.shape[1], dtype=np.uint64) % 31)
+def _parts(words: np.ndarray, count: int) -> list[np.ndarray]:
+    """Every `count`-th bit, from each of the first on, as a number below 2³²: `count` of uint64 (n,).
+
+    Equal bits give equal numbers; of more than 31 bits, others may give the same.
+    """
+    bits = np.unpackbits(words.view(np.uint8), axis=1)
+    parts = (bits[:, part::count] for part in range(count))
+    return [part @ (1 << np.arange(part.shape[1], dtype=np.uint64) % 31) % 2**32 for part in parts]
 
 
-def _agreeing(keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every two positions with equal keys, once: blocks (m,), (m,)."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    first, apart = np.arange(len(keys)), 0
+def _agreeing(ordered: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every two positions of sorted keys that are equal, once: blocks (m,), (m,)."""
+    first, apart = np.arange(len(ordered)), 0
     while first.size:
         apart += 1
-        first = first[first + apart < len(keys)]
+        first = first[first + apart < len(ordered)]
         first = first[ordered[first] == ordered[first + apart]]
-        yield order[first], order[first + apart]
-
-
-def _differing(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.bitwise_count(one ^ other).sum(axis=1)
+        yield first, first + apart
