@@ -16,7 +16,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from cycle_sound import audio, images, splits
+from cycle_sound import audio, hygiene, images, splits
 from cycle_sound.params import Data
 from cycle_sound.sources.clip import Clip, Pair, Rejected
 
@@ -26,7 +26,7 @@ PREROLL = 0.2  # s decoded before the sound wanted: a codec's first block after 
 MICROSECONDS = 1_000_000  # FFmpeg's unit for a whole file
 
 
-def fetch(path: Path, place: float, clip_seconds: float, min_seconds: float) -> Pair:
+def fetch(path: Path, place: float, clip_seconds: float, min_seconds: float, still_difference: float) -> Pair:
     """The frame at `place` (0 the start of the video, 1 its end) and `clip_seconds` of sound centred on it.
 
     Near an end the sound is shifted to stay inside the file; of a shorter file it is all there is. The picture is a
@@ -47,9 +47,13 @@ def fetch(path: Path, place: float, clip_seconds: float, min_seconds: float) -> 
         seconds = _seconds(container, video, sound)
         start = min(max(place * seconds - clip_seconds / 2, 0), max(seconds - clip_seconds, 0))
         picture = _frame(container, video, place * seconds)
+        ends = [_frame(container, video, moment) for moment in (start, min(start + clip_seconds, seconds))]
         wave = _sound(container, sound, start, clip_seconds)
     if len(wave) < min_seconds * sound.rate:
         raise Rejected("too_short", f"{len(wave) / sound.rate:.3f} s of sound")
+    motion = hygiene.motion([picture, *ends])
+    if motion < still_difference:
+        raise Rejected("still", f"frames differ by {motion:.2f} levels; data.still_difference is {still_difference}")
     return Pair(images.encode_jpeg(picture), audio.encode_mp3(wave, sound.rate))
 
 
@@ -76,7 +80,7 @@ def clips(data: Data) -> list[Clip]:
             split="test" if _group(path) in test else "train",
             label=labels.get(path.stem, ""),
             group=_group(path),
-            fetch=partial(fetch, path, (i + 0.5) / count, data.clip_seconds, data.min_seconds),
+            fetch=partial(fetch, path, (i + 0.5) / count, data.clip_seconds, data.min_seconds, data.still_difference),
         )
         for path in found
         for i in range(count)
