@@ -1,18 +1,20 @@
-"""Fetch every clip of a source, check it, write the good pairs, and keep account of all."""
+"""Fetch every clip of a source, check it, keep the good pairs once each, and keep account of all."""
 
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import joblib
-import numpy as np
 
-from cycle_sound import audio, files, images, manifest, paths, progress
+from cycle_sound import audio, duplicates, files, fingerprints, hygiene, images, manifest, paths, progress
+from cycle_sound.fingerprints import Fingerprint
+from cycle_sound.journal import Finished, Journal
 from cycle_sound.manifest import Row
 from cycle_sound.params import Data
-from cycle_sound.sources.clip import Clip, Pair, Rejected
+from cycle_sound.sources.clip import Clip, Pair, Rejected, Status
 
 MAX_ID_BYTES = 200  # file systems allow 255, of which the extension and a temporary name need some
 MAX_REASON = 300  # characters: a manifest is read by people
@@ -22,38 +24,66 @@ class TooManyRejected(ValueError):
     """More clips were rejected than data.max_rejected allows: the source is not what it was thought to be."""
 
 
-def acquire(clips: Sequence[Clip], data: Data, into: Path, jobs: int = -1) -> list[Row]:
+def acquire(clips: Sequence[Clip], data: Data, into: Path, jobs: int = -1, journal: Journal | None = None) -> list[Row]:
     """Fetch the clips in `jobs` processes (-1: one per core), write `into`/{train_data,test_data}/ID.jpg and ID.mp3.
 
-    Whatever becomes of them, `into`/manifest.csv gets one row for each, before this function complains. Returns the
-    rows. Raises `TooManyRejected`, and ValueError where no pair is left in train or in test.
+    Whatever becomes of them, `into`/manifest.csv gets one row for each, before this function complains; no other file
+    is left in `into`. What `journal` has finished, and whose files are whole, is not fetched again, unless it was
+    unavailable. Returns the rows. Raises `TooManyRejected`, and ValueError where no pair is left in train or in test.
     """
     if not clips:
         raise ValueError("the source offers no clips")
+    if not (journal and journal.finished):
+        _sweep(into, ())  # of other settings, perhaps
     for split in ("train", "test"):
         (into / f"{split}_data").mkdir(parents=True, exist_ok=True)
-    again = _repeated(clips)
-    todo = [joblib.delayed(_acquire)(clip, data, into, index in again) for index, clip in enumerate(clips)]
-    done = joblib.Parallel(jobs, return_as="generator")(todo)
-    rows = sorted(progress.track(done, len(todo), "download"), key=lambda row: (row.split, row.id))
+    fates = sorted(_fates(clips, data, into, jobs, journal), key=lambda fate: (fate.row.split != "test", fate.row.id))
+    rows = duplicates.reject([fate.row for fate in fates], [fate.fingerprint for fate in fates], data)
     manifest.write(into / paths.MANIFEST.name, rows)
+    _sweep(into, rows)
     _judge(rows, data.max_rejected)
     return rows
 
 
-def check(pair: Pair, data: Data) -> None:
-    """Decode a pair. Raises `Rejected`, `BadPicture` or `BadSound` if it cannot be learned from."""
-    images.open_picture(pair.picture)
+def check(pair: Pair, data: Data) -> Fingerprint:
+    """Decode a pair, whose fingerprint is returned; of the sound, that of the part that is used.
+
+    Raises `Rejected`, `BadPicture` or `BadSound` if it cannot be learned from.
+    """
+    picture = images.open_picture(pair.picture)
     wave, rate = audio.decode(pair.sound)
     if len(wave) < data.min_seconds * rate:
         raise Rejected("too_short", f"{len(wave) / rate:.3f} s of sound; data.min_seconds is {data.min_seconds}")
-    loudest = _loudest_db(wave, rate)
+    loudest = hygiene.loudest_db(wave, rate)
     if loudest < data.silence_db:
         raise Rejected("silent", f"{loudest:.1f} dBFS in the loudest second; data.silence_db is {data.silence_db}")
+    clipped = hygiene.clipped(wave)
+    if clipped > data.max_clipped:
+        raise Rejected("corrupt", f"{clipped:.0%} of the sound at full scale; data.max_clipped is {data.max_clipped}")
+    return fingerprints.of(picture, wave[: round(data.clip_seconds * rate)], rate)
 
 
-def _acquire(clip: Clip, data: Data, into: Path, again: bool) -> Row:
-    """One clip's row; its files are written if it is ok."""
+def _fates(clips: Sequence[Clip], data: Data, into: Path, jobs: int, journal: Journal | None) -> Iterator[Finished]:
+    """What becomes of each clip, in the order in which they are done; on record as soon as it is known."""
+    past = journal.finished if journal else {}
+    again = _repeated(clips)
+    todo = (
+        joblib.delayed(_acquire)(index, clip, data, into, index in again, past.get(index))
+        for index, clip in enumerate(clips)
+    )
+    done = joblib.Parallel(jobs, return_as="generator_unordered")(todo)
+    for index, finished in progress.track(done, len(clips), "download"):
+        if finished and journal:
+            journal.add(index, finished)
+        yield finished or past[index]
+
+
+def _acquire(
+    index: int, clip: Clip, data: Data, into: Path, again: bool, past: Finished | None
+) -> tuple[int, Finished | None]:
+    """One clip's number and fate, with its files written if it is ok; no fate where that of an earlier run stands."""
+    if past and _stands(past.row, into):
+        return index, None
     name, label, group = map(_printable, (clip.id, clip.label, clip.group))
     row = Row(name, clip.split, label, group, "ok", "", clip.attributes)
     try:
@@ -61,18 +91,55 @@ def _acquire(clip: Clip, data: Data, into: Path, again: bool) -> Row:
         if again:
             raise Rejected("duplicate", "another clip has this id, in the test split or before this one")
         pair = clip.fetch()
-        check(pair, data)
+        fingerprint = check(pair, data)
     except Rejected as rejected:
-        return replace(row, status=rejected.status, reason=_one_line(rejected.reason))
+        return index, _fate(row, rejected.status, rejected.reason)
     except (images.BadPicture, audio.BadSound) as error:
-        return replace(row, status="corrupt", reason=_one_line(str(error)))
+        return index, _fate(row, "corrupt", str(error))
     except Exception as error:  # one clip's content must not end the work on all others
         what = getattr(error, "strerror", None) or error  # of an error with a file, the words without the file's place
-        return replace(row, status="corrupt", reason=_one_line(f"{type(error).__name__}: {what}"))
-    place = into / f"{clip.split}_data"  # outside the `try`: a full disk is nobody's bad clip
-    files.write_bytes(place / f"{clip.id}.jpg", pair.picture)
-    files.write_bytes(place / f"{clip.id}.mp3", pair.sound)
-    return replace(row, picture_sha256=_sha256(pair.picture), sound_sha256=_sha256(pair.sound))
+        return index, _fate(row, "corrupt", f"{type(error).__name__}: {what}")
+    picture, sound = _places(row, into)  # outside the `try`: a full disk is nobody's bad clip
+    files.write_bytes(picture, pair.picture)
+    files.write_bytes(sound, pair.sound)
+    ok = replace(row, picture_sha256=_sha256(pair.picture), sound_sha256=_sha256(pair.sound))
+    return index, Finished(ok, fingerprint)
+
+
+def _fate(row: Row, status: Status, reason: str) -> Finished:
+    return Finished(replace(row, status=status, reason=_one_line(reason)), None)
+
+
+def _stands(row: Row, into: Path) -> bool:
+    """Whether a fate need not be asked for again: what a network refused it may give now, and files may be gone."""
+    if row.status != "ok":
+        return row.status != "unavailable"
+    places = zip(_places(row, into), (row.picture_sha256, row.sound_sha256), strict=True)
+    return all(path.is_file() and files.digest(path) == sha256 for path, sha256 in places)
+
+
+def _places(row: Row, into: Path) -> tuple[Path, Path]:
+    """Where the picture and the sound of an accepted row lie."""
+    place = into / f"{row.split}_data"
+    return place / f"{row.id}.jpg", place / f"{row.id}.mp3"
+
+
+def _sweep(into: Path, rows: Sequence[Row]) -> None:
+    """Remove all but the manifest of the rows and the accepted rows' files; links are removed, never followed."""
+    kept: dict[Path, set[str]] = {into / f"{split}_data": set() for split in ("train", "test")}
+    for row in rows:
+        if row.status == "ok":
+            kept[into / f"{row.split}_data"].add(row.id)
+    for name, folders, names in os.walk(into, topdown=False):
+        for path in (Path(name, part) for part in names):
+            pair = path.suffix in (".jpg", ".mp3") and path.stem in kept.get(path.parent, ())
+            if not (pair or (rows and path == into / paths.MANIFEST.name)):
+                path.unlink()
+        for path in (Path(name, part) for part in folders):
+            if path.is_symlink():
+                path.unlink()
+            elif path not in kept:
+                path.rmdir()
 
 
 def _check_id(name: str) -> None:
@@ -80,9 +147,8 @@ def _check_id(name: str) -> None:
     faults = {
         "is empty": not name,
         "holds a path separator": "/" in name or "\\" in name,
-        "holds a control character": any(ord(char) < 32 or ord(char) == 127 for char in name),
+        "holds an unprintable character": not name.isprintable(),  # a line break, half of a surrogate pair
         "begins with a dot": name.startswith("."),
-        "is not valid Unicode": any(0xD800 <= ord(char) < 0xE000 for char in name),
         f"is longer than {MAX_ID_BYTES} bytes": len(name.encode(errors="replace")) > MAX_ID_BYTES,
     }
     for fault, found in faults.items():
@@ -100,11 +166,6 @@ def _repeated(clips: Sequence[Clip]) -> set[int]:
             again.add(index)
         seen.add(clips[index].id)
     return again
-
-
-def _loudest_db(wave: np.ndarray, rate: int) -> float:
-    """Level of the loudest second: a clip may hold one short sound."""
-    return max(audio.level_db(wave[start : start + rate]) for start in range(0, len(wave), rate))
 
 
 def _judge(rows: Sequence[Row], max_rejected: float) -> None:

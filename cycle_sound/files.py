@@ -6,9 +6,10 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,14 @@ def write_json(path: Path, tree: Mapping[str, Any]) -> None:
     write_bytes(path, (text + "\n").encode())
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with the keys of the first as header, atomically."""
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows, at least one, with the keys of the first as header, atomically and one at a time."""
+    later = iter(rows)
+    first = next(later)
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=list(first), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: _rounded(value) for name, value in row.items()} for row in rows)
+        writer.writerows({name: _rounded(value) for name, value in row.items()} for row in chain([first], later))
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

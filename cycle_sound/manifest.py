@@ -1,16 +1,19 @@
 """data/raw/manifest.csv: the fate of every clip asked for, one row each."""
 
+import csv
+import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from cycle_sound import files
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One clip asked for."""
 
@@ -27,19 +30,18 @@ class Row:
 
 def write(path: Path, rows: Iterable[Row]) -> None:
     """Write the rows, at least one, sorted by split and id."""
-    tables = []
-    for row in sorted(rows, key=lambda row: (row.split, row.id)):
-        attributes = json.dumps(dict(row.attributes), sort_keys=True) if row.attributes else ""
-        tables.append({**asdict(row), "attributes": attributes})
-    files.write_csv(path, tables)
+    files.write_csv(path, map(_line, sorted(rows, key=lambda row: (row.split, row.id))))
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a manifest. Raises FileNotFoundError, or ValueError if the file is something else."""
+    """The rows of a manifest, at least one. Raises FileNotFoundError, or ValueError if the file is something else."""
     try:
-        return [_row(line) for line in files.read_csv(path)]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        rows = [_row(line) for line in files.read_csv(path)]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"{path}: not a manifest of this version ({error!r}); run the download stage again") from None
+    if not rows:
+        raise ValueError(f"{path}: empty; run the download stage again")
+    return rows
 
 
 def summary(rows: Iterable[Row]) -> dict[str, int]:
@@ -55,6 +57,23 @@ def summary(rows: Iterable[Row]) -> dict[str, int]:
         "rejected": rejected.total(),
         **{f"rejected_{status}": count for status, count in sorted(rejected.items())},
     }
+
+
+def split_digest(rows: Iterable[Row]) -> str:
+    """A name of the split: 16 hex digits of the SHA-256 over the accepted pairs' sorted CSV lines `split,id,label`.
+
+    Two people with the same name have the same pairs on the same sides, though their files may differ: a video that is
+    downloaded again is seldom the same to the byte.
+    """
+    lines = io.StringIO(newline="")
+    accepted = sorted((row.split, row.id, row.label) for row in rows if row.status == "ok")
+    csv.writer(lines, lineterminator="\n").writerows(accepted)
+    return hashlib.sha256(lines.getvalue().encode()).hexdigest()[:16]
+
+
+def _line(row: Row) -> dict[str, Any]:
+    attributes = json.dumps(dict(row.attributes), sort_keys=True) if row.attributes else ""
+    return {**asdict(row), "attributes": attributes}
 
 
 def _row(line: dict[str, str]) -> Row:

@@ -120,6 +120,10 @@ class Data(Section):
     clip_seconds: Above0
     min_seconds: Above0
     silence_db: Annotated[float, Field(lt=0)]
+    max_clipped: Share
+    still_difference: NonNegative  # 8-bit levels
+    near_picture: Annotated[int, Field(ge=0, le=36)]  # of 144 bits; unrelated pictures differ in 72
+    near_sound: Annotated[int, Field(ge=0, le=64)]  # of 256 bits; unrelated sounds differ in 128
     max_rejected: Share
     valid_share: Share
     synthetic: Synthetic

@@ -6,10 +6,12 @@ from cycle_sound.params import Direction, Modality
 
 RAW = Path("data/raw")
 MANIFEST = RAW / "manifest.csv"
+JOURNAL = Path("data/work/download.jsonl")  # of a download that has not ended
 SHARDS = Path("data/shards")
 RECEIPTS = Path("data/work/shards")  # of finished shards
 LIVE = Path("data/live")
 PLOTS = Path("metrics/plots")
+FATES = PLOTS / "download.csv"
 
 
 def vae(modality: Modality) -> Path:

@@ -335,13 +335,13 @@ def test_listed_moments_are_read_and_nothing_else_is_taken_for_them(tmp_path: Pa
 def test_a_listed_frame_is_that_frame_and_its_sound(tmp_path: Path):
     counted_film(tmp_path / "film.mp4", seconds=4)
     for number in (0, 1, 11, 12, 13, 27, 39):
-        pair = videos.fetch(tmp_path / "film.mp4", Frame(number), 0.5, 0.1)
+        pair = videos.fetch(tmp_path / "film.mp4", Frame(number), 0.5, 0.1, 0.0)
         assert brightness(pair) == pytest.approx(255 * number / 40, abs=3)  # the next one is 6 brighter
         wave, _ = audio.decode(pair.sound)
         loud = np.sqrt(np.mean(wave**2)) / 0.2
         assert loud == pytest.approx(min(max(number / 10, 0.25), 3.75) / 4, abs=0.07)
     with pytest.raises(Rejected, match=r"frame 46 lies at 4\.6"):
-        videos.fetch(tmp_path / "film.mp4", Frame(46), 0.5, 0.1)
+        videos.fetch(tmp_path / "film.mp4", Frame(46), 0.5, 0.1, 0.0)
 
 
 def brightness(pair: Pair) -> float:
@@ -369,9 +369,9 @@ def test_a_film_cut_off_gives_what_it_has_and_no_wrong_picture(tmp_path: Path):
     counted_film(tmp_path / "film.mp4", seconds=6, faststart=True)
     whole = (tmp_path / "film.mp4").read_bytes()
     (tmp_path / "film.mp4").write_bytes(whole[: int(len(whole) * 0.6)])
-    assert brightness(videos.fetch(tmp_path / "film.mp4", 0.1, 0.5, 0.1)) == pytest.approx(25.5, abs=6)
+    assert brightness(videos.fetch(tmp_path / "film.mp4", 0.1, 0.5, 0.1, 0.0)) == pytest.approx(25.5, abs=6)
     with pytest.raises((Rejected, av.FFmpegError)):
-        videos.fetch(tmp_path / "film.mp4", 0.9, 0.5, 0.1)
+        videos.fetch(tmp_path / "film.mp4", 0.9, 0.5, 0.1, 0.0)
 
 
 def test_a_playlist_that_calls_itself_a_video_is_not_followed(tmp_path: Path):
@@ -381,7 +381,7 @@ def test_a_playlist_that_calls_itself_a_video_is_not_followed(tmp_path: Path):
     with pytest.raises(Rejected, match="no video file"):
         videos.check(tmp_path / "aaaaaaaaaaa_30.mp4")
     with pytest.raises(av.FFmpegError):
-        videos.fetch(tmp_path / "aaaaaaaaaaa_30.mp4", 0.5, 0.5, 0.1)
+        videos.fetch(tmp_path / "aaaaaaaaaaa_30.mp4", 0.5, 0.5, 0.1, 0.0)
 
 
 def test_impossible_settings_are_one_line_before_any_work(tree: dict[str, Any]):

@@ -38,7 +38,7 @@ class Absent(NamedTuple):
 def fetch(video: Video, moment: Moment, data: Data) -> Pair:
     """The pair at a moment of a video at hand. Raises as `Video.open` and `videos.cut` do."""
     with video.open(data.vggsound.max_megabytes * fetching.MEGABYTE) as file:
-        return videos.cut(file, moment, data.clip_seconds, data.min_seconds)
+        return videos.cut(file, moment, data.clip_seconds, data.min_seconds, data.still_difference)
 
 
 def refuse(absent: Absent) -> NoReturn:

@@ -15,7 +15,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from cycle_sound import audio, images, splits
+from cycle_sound import audio, hygiene, images, splits
 from cycle_sound.params import Data
 from cycle_sound.sources import archives, lists, moments
 from cycle_sound.sources.clip import Clip, Pair, Rejected
@@ -28,13 +28,13 @@ GAP = 0.5  # s, or two frames of a slower film: a stream that ends so long befor
 MICROSECONDS = 1_000_000  # FFmpeg's unit for a whole file
 
 
-def fetch(path: Path, moment: Moment, clip_seconds: float, min_seconds: float) -> Pair:
+def fetch(path: Path, moment: Moment, clip_seconds: float, min_seconds: float, still_difference: float) -> Pair:
     """`cut` of a video file."""
     with path.open("rb") as file:
-        return cut(file, moment, clip_seconds, min_seconds)
+        return cut(file, moment, clip_seconds, min_seconds, still_difference)
 
 
-def cut(file: IO[bytes], moment: Moment, clip_seconds: float, min_seconds: float) -> Pair:
+def cut(file: IO[bytes], moment: Moment, clip_seconds: float, min_seconds: float, still_difference: float) -> Pair:
     """The frame at a moment of a video (a seekable file) and `clip_seconds` of sound centred on it.
 
     Near an end the sound is shifted to stay inside the file; of a shorter file it is all there is. The picture is a
@@ -47,9 +47,13 @@ def cut(file: IO[bytes], moment: Moment, clip_seconds: float, min_seconds: float
         time = _time(container, video, moment, seconds)
         start = min(max(time - clip_seconds / 2, 0), max(seconds - clip_seconds, 0))
         picture = _frame(container, video, time)
+        ends = [_frame(container, video, end) for end in (start, min(start + clip_seconds, seconds))]
         wave = _sound(container, sound, start, clip_seconds)
     if len(wave) < min_seconds * sound.rate:
         raise Rejected("too_short", f"{len(wave) / sound.rate:.3f} s of sound")
+    motion = hygiene.motion([picture, *ends])
+    if motion < still_difference:
+        raise Rejected("still", f"frames differ by {motion:.2f} levels; data.still_difference is {still_difference}")
     return Pair(images.encode_jpeg(picture), audio.encode_mp3(wave, sound.rate))
 
 
@@ -85,7 +89,7 @@ def clips(data: Data) -> list[Clip]:
             split="test" if _group(path) in test else "train",
             label=labels.get(path.stem, ""),
             group=_group(path),
-            fetch=partial(fetch, path, moment, data.clip_seconds, data.min_seconds),
+            fetch=partial(fetch, path, moment, data.clip_seconds, data.min_seconds, data.still_difference),
         )
         for path in found
         for i, moment in enumerate(wanted)

@@ -1,0 +1,34 @@
+"""What spoils a pair, measured: silence, clipping, a picture that does not move. Whoever measures also judges."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from cycle_sound import audio
+
+FULL_SCALE = 0.99  # an MP3 of a clipped sound ripples about the level at which it was cut off
+SIDE = 64  # pixels to which frames are reduced before they are compared: a codec's noise averages out
+
+
+def loudest_db(wave: np.ndarray, rate: int) -> float:
+    """Level of the loudest second of a waveform in dBFS: a clip may hold one short sound."""
+    return max(audio.level_db(wave[start : start + rate]) for start in range(0, len(wave), rate))
+
+
+def clipped(wave: np.ndarray) -> float:
+    """Share of a waveform's samples that lie at full scale: 0.09 of a whole sine, more where its tops are cut off."""
+    return float(np.mean(np.abs(wave) >= FULL_SCALE))
+
+
+def motion(frames: Sequence[Image.Image]) -> float:
+    """How much a picture changes over frames of one size: the largest mean absolute difference to the first.
+
+    In 8-bit levels, 0 to 255, averaged over pixels and channels; 0 for a single frame.
+    """
+    first, *others = (np.asarray(_reduced(frame), np.float32) for frame in frames)
+    return max((float(np.abs(first - other).mean()) for other in others), default=0.0)
+
+
+def _reduced(frame: Image.Image) -> Image.Image:
+    return frame.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)

@@ -1,0 +1,239 @@
+"""A download that is stopped goes on where it was, and ends as if it had never been."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cycle_sound import acquisition, audio, files, images, journal, manifest, paths
+from cycle_sound.fingerprints import Fingerprint
+from cycle_sound.journal import Finished
+from cycle_sound.manifest import Row
+from cycle_sound.params import Params
+from cycle_sound.sources.clip import Clip, Pair, Rejected
+from stages import download
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = "from cycle_sound.params import load\nfrom stages import download\ndownload.main(load())\n"
+PAIRS = {"train_pairs": 90, "test_pairs": 30}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All that a download leaves behind."""
+    made = [path for name in ("data", "metrics") for path in (folder / name).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in made}
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        cwd=folder,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def finished(folder: Path) -> dict[str, int]:
+    """The picture of each clip that the journal has as accepted → its inode, another one once it is written again."""
+    path = folder / paths.JOURNAL
+    whole = path.read_bytes().rpartition(b"\n")[0].splitlines()[1:] if path.exists() else []
+    rows = [json.loads(line)["row"] for line in whole]
+    return {
+        name: (folder / name).stat().st_ino
+        for name in (str(paths.RAW / f"{row['split']}_data/{row['id']}.jpg") for row in rows if row["status"] == "ok")
+    }
+
+
+def kill_after(folder: Path, clips: int) -> dict[str, int]:
+    """Run a download and kill it with all its processes once so many clips are done; those that it has finished."""
+    process = start(folder)
+    while len(finished(folder)) < clips and process.poll() is None:
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return finished(folder)
+
+
+def test_a_run_killed_again_and_again_ends_to_the_byte_like_one_left_alone(tmp_path: Path, write_tiny: Callable):
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    for folder in (alone, killed):
+        folder.mkdir()
+        write_tiny(folder, data={"synthetic": PAIRS})
+    assert start(alone).wait() == 0
+    done: dict[str, int] = {}
+    for moment in sorted(np.random.default_rng(0).integers(1, 110, size=4).tolist()):
+        after = kill_after(killed, max(moment, len(done) + 1))
+        assert done.items() <= after.items()  # nothing was lost, nothing made twice
+        done = after
+    assert start(killed).wait() == 0
+    assert done.items() <= {str(path.relative_to(killed)): path.stat().st_ino for path in killed.rglob("*")}.items()
+    assert contents(killed) == contents(alone)
+
+
+# --- the stage, in this process
+
+
+@pytest.fixture
+def tiny_params(tmp_path: Path, write_tiny: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
+    """`tiny_params(**data)`: parameters for a few pairs, in a folder that is also the current one."""
+    from cycle_sound import params
+
+    def made(**data: object) -> Params:
+        write_tiny(tmp_path, data={"synthetic": {"train_pairs": 6, "test_pairs": 4}, **data})
+        return params.load(tmp_path / "params.yaml")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(acquisition.joblib, "Parallel", partial(acquisition.joblib.Parallel, backend="threading"))
+    return made
+
+
+def test_leftovers_of_other_settings_go_and_links_are_not_followed(tmp_path: Path, tiny_params: Callable[..., Params]):
+    download.main(tiny_params())
+    outside = tmp_path / "outside/precious.jpg"
+    files.write_bytes(outside, b"keep me")
+    raw = tmp_path / paths.RAW
+    (raw / "old/deep").mkdir(parents=True)
+    (raw / "old/deep/file").touch()
+    (raw / "train_data/.train_00001.jpg.77.part").touch()
+    (raw / "train_data/manifest.csv").touch()
+    (raw / "linked").symlink_to(outside.parent)
+    picture = raw / "train_data/train_00000.jpg"
+    picture.unlink()
+    picture.symlink_to(outside)  # as in a cache of links
+    download.main(tiny_params(synthetic={"train_pairs": 3, "test_pairs": 2}))
+    names = [
+        f"{split}_data/{split}_0000{i}.{kind}"
+        for split, n in (("train", 3), ("test", 2))
+        for i in range(n)
+        for kind in ("jpg", "mp3")
+    ]
+    assert {str(path.relative_to(raw)) for path in raw.rglob("*") if not path.is_dir()} == {"manifest.csv", *names}
+    assert {path.name for path in raw.iterdir()} == {"manifest.csv", "train_data", "test_data"}
+    assert outside.read_bytes() == b"keep me"
+    assert not (tmp_path / paths.JOURNAL).exists()
+
+
+def test_a_run_that_ended_for_a_limit_goes_on_under_another_limit(
+    tmp_path: Path, tiny_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+):
+    strict = {"silence_db": -35.0, "max_rejected": 0.0}  # some strokes are soft
+    with pytest.raises(acquisition.TooManyRejected):
+        download.main(tiny_params(**strict))
+    before = finished(tmp_path)
+    assert 0 < len(before) < 10
+    monkeypatch.setattr(acquisition, "check", None)  # nothing is fetched and checked again
+    download.main(tiny_params(**strict | {"max_rejected": 1.0}))
+    assert {name: (tmp_path / name).stat().st_ino for name in before} == before
+
+
+# --- the journal
+
+ROW = Row('a,"b" ö', "train", "dog, barking", "g", "ok", "", {"pitch": 220.5}, "1" * 64, "2" * 64)
+DONE = [
+    Finished(ROW, Fingerprint(bytes(range(18)), bytes(range(32)))),
+    Finished(Row("c", "test", "", "c", "silent", "too quiet"), None),
+    Finished(Row("d", "test", "", "d", "ok", "", {}, "3" * 64, "4" * 64), Fingerprint(bytes(18), bytes(32))),
+]
+
+
+class Stopped(Exception):
+    """A run that does not end well."""
+
+
+def stopped(path: Path, key: str, done: dict[int, Finished]) -> dict[int, Finished]:
+    """What a run finds that then adds some clips and is stopped."""
+    with suppress(Stopped), journal.keeping(path, key) as kept:
+        found = dict(kept.finished)
+        for clip, fate in done.items():
+            kept.add(clip, fate)
+        raise Stopped
+    return found
+
+
+@given(st.integers(0, 2000))
+@settings(deadline=None)
+def test_a_journal_torn_anywhere_keeps_the_whole_lines_before_and_grows_on(tmp_path_factory, cut: int):
+    path = tmp_path_factory.mktemp("journal") / "work/journal.jsonl"
+    assert stopped(path, "key", dict(enumerate(DONE))) == {}
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut])
+    lines = whole[:cut].count(b"\n")
+    left = dict(enumerate(DONE[: max(0, lines - 1)]))
+    assert stopped(path, "key", {7: DONE[0]}) == left
+    assert stopped(path, "key", {}) == left | {7: DONE[0]}
+
+
+def test_a_journal_of_another_key_or_of_nonsense_is_none(tmp_path: Path):
+    path = tmp_path / "journal.jsonl"
+    stopped(path, "key", dict(enumerate(DONE)))
+    assert stopped(path, "another", {}) == {}
+    assert stopped(path, "key", {0: DONE[0]}) == {}
+    path.write_bytes(b"\xff\x00{]\n" + path.read_bytes())
+    assert stopped(path, "key", {}) == {}
+    with journal.keeping(path, "key"):
+        assert path.exists()
+    assert not path.exists()
+
+
+def test_a_key_names_all_that_determines_a_clip_and_nothing_that_is_judged_later(params: Params):
+    clips = [Clip("a", "train", "x", "g", Pair)]
+
+    def key(listed: list[Clip] = clips, seed: int = 0, **data: object) -> str:
+        return journal.key(listed, params.data.model_copy(update=data), params.audio, seed)
+
+    assert key() == key() == key(max_rejected=0.9) == key(near_sound=3)
+    others = [
+        key(seed=1),
+        key(silence_db=-30.0),
+        key(source="folder"),
+        key([]),
+        key([Clip("a", "test", "x", "g", Pair)]),
+    ]
+    assert len({key(), *others}) == 6
+
+
+ASKED: list[str] = []
+
+
+def ask(name: str) -> Pair:
+    ASKED.append(name)
+    if name == "gone":
+        raise Rejected("unavailable", "the server is asleep")
+    if name == "silent":
+        raise Rejected("silent", "for ever")
+    rng = np.random.default_rng(list(name.encode()))
+    picture = images.to_picture(rng.uniform(-1, 1, (3, 8, 8)).astype(np.float32))
+    return Pair(images.encode_jpeg(picture), audio.encode_mp3(rng.normal(0, 0.1, 8000).astype(np.float32), 16000))
+
+
+def test_only_what_was_unavailable_damaged_or_not_yet_done_is_asked_for_again(params: Params, tmp_path: Path):
+    names = ["gone", "kept", "silent", "spoiled", "lost", "test"]
+    clips = [Clip(name, "test" if name == "test" else "train", "", name, partial(ask, name)) for name in names]
+    data = params.data.model_copy(update={"max_rejected": 1.0})
+    asked = []
+    for _ in range(2):
+        ASKED.clear()
+        with suppress(Stopped), journal.keeping(tmp_path / "journal.jsonl", "key") as kept:
+            rows = acquisition.acquire(clips, data, tmp_path / "raw", 1, kept)
+            raise Stopped
+        asked.append(sorted(ASKED))
+        before = contents(tmp_path)
+        (tmp_path / "raw/train_data/spoiled.mp3").write_bytes(b"half of it")
+        (tmp_path / "raw/train_data/lost.jpg").unlink()
+    assert asked == [sorted(names), ["gone", "lost", "spoiled"]]
+    assert before == contents(tmp_path)
+    assert manifest.read(tmp_path / "raw/manifest.csv") == sorted(rows, key=lambda row: (row.split, row.id))
