@@ -21,7 +21,7 @@ test: .venv/installed ## install, and pass the checks and the tests
 
 lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --all-extras pyproject.toml -o requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
