@@ -171,11 +171,12 @@ def _read_mono(file: soundfile.SoundFile, first: int, samples: int) -> np.ndarra
     samples += skipped
     blocks = [np.zeros(0, np.float32)]
     while samples > 0:
-        block = file.read(min(BLOCK // file.channels, samples), dtype="float32", always_2d=True)  # (samples, channels)
-        if not len(block):
-            break
+        asked = min(BLOCK // file.channels, samples)
+        block = file.read(asked, dtype="float32", always_2d=True)  # (samples, channels)
         blocks.append(_mono(block))
         samples -= len(block)
+        if len(block) < asked:
+            break
     return np.concatenate(blocks)[skipped:]
 
 
