@@ -15,20 +15,25 @@ def generate(model: Transformer, grid: Tensor, config: Sampling, generator: torc
     With guidance other than 1 the logits are null + guidance × (conditional − null) (Ho and Salimans 2022,
     arXiv:2207.12598), both passes in one batch. A temperature of 0 takes the most likely token each time.
     """
-    batch = len(grid)
-    prefix = model.encode_source(grid)
-    guided = config.guidance != 1
-    if guided:
-        prefix = torch.cat([prefix, model.null_prefix(batch)])
-    state = model.begin(prefix)
-    drawn = torch.empty(batch, 0, dtype=torch.int64, device=prefix.device)
+    null = model.null_prefix(len(grid)) if config.guidance != 1 else None
+    tokens = complete(model, model.encode_source(grid), null, config, generator)
+    return tokens.unflatten(1, model.shapes.target_grid)
+
+
+@torch.inference_mode()
+def complete(
+    model: Transformer, prefix: Tensor, null: Tensor | None, config: Sampling, generator: torch.Generator
+) -> Tensor:
+    """Draw the target's tokens behind a prefix, guided away from the prefix `null`: (b, 1 + s, width) → (b, t)."""
+    state = model.begin(prefix if null is None else torch.cat([prefix, null]))
+    drawn = torch.empty(len(prefix), 0, dtype=torch.int64, device=prefix.device)
     for _ in range(model.tokens):
-        logits = model.step(state, drawn.repeat(2, 1) if guided else drawn).float()  # (b or 2b, v)
-        if guided:
-            conditional, null = logits.chunk(2)
-            logits = null + config.guidance * (conditional - null)
+        logits = model.step(state, drawn if null is None else drawn.repeat(2, 1)).float()  # (b or 2b, v)
+        if null is not None:
+            conditional, unconditional = logits.chunk(2)
+            logits = unconditional + config.guidance * (conditional - unconditional)
         drawn = torch.cat([drawn, draw(logits, config, generator)[:, None]], dim=1)
-    return drawn.unflatten(1, model.shapes.target_grid)
+    return drawn
 
 
 def draw(logits: Tensor, config: Sampling, generator: torch.Generator) -> Tensor:
