@@ -2,20 +2,20 @@
 
 python -m benchmarks.dvae [--seconds 120] [--pairs FOLDER] [--json]
 
-FOLDER holds train_data/*.jpg and test_data/*.jpg; by default the pairs of the last `dvc repro`.
+FOLDER holds train_data/*.jpg, of which every tenth is held out; by default the pairs of the last `dvc repro`.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks import hardware, peer
@@ -27,14 +27,14 @@ from cycle_sound.training import adamw, update
 
 BATCH = 32
 CODES = 1024
+MOST = 4000  # pictures, in memory
 CHECKS = 20  # looks at the hard error on the way
 
 
 class Pictures:
     """Pictures in memory, as a shard's split offers them."""
 
-    def __init__(self, folder: Path, size: int, most: int) -> None:
-        files = sorted(folder.glob("*.jpg"))[:most]
+    def __init__(self, files: Sequence[Path], size: int) -> None:
         arrays = [images.to_array(images.open_picture(path.read_bytes(), size), size) for path in files]
         self.all = images.to_float(torch.from_numpy(np.stack(arrays)))  # (n, 3, size, size)
 
@@ -72,7 +72,7 @@ def steps_in(seconds: float, step: Callable[[int], None]) -> int:
     return max(1, round(seconds / hardware.seconds(lambda: step(0), torch.device("cpu"), repeats=8)))
 
 
-def ours(train: Pictures, test: Pictures, params: Params, seconds: float) -> Learned:
+def ours(train: Pictures, held_out: Pictures, params: Params, seconds: float) -> Learned:
     """This project's VAE, with its schedules stretched over the time."""
     config = params.vae.image.model_copy(update={"codebook_size": CODES})
 
@@ -80,7 +80,7 @@ def ours(train: Pictures, test: Pictures, params: Params, seconds: float) -> Lea
         torch.manual_seed(0)
         optimizer_config = config.optimizer.model_copy(update={"steps": steps, "batch_size": BATCH})
         model = DiscreteVAE(config.model_copy(update={"optimizer": optimizer_config}), 3)
-        objective = VaeObjective(model, "image", (train, test), params.augment.image, 0)  # type: ignore[arg-type]
+        objective = VaeObjective(model, "image", (train, held_out), params.augment.image, 0)  # type: ignore[arg-type]
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(optimizer_config.ema_decay))
         optimizer = adamw(model, optimizer_config)
 
@@ -96,12 +96,12 @@ def ours(train: Pictures, test: Pictures, params: Params, seconds: float) -> Lea
     return timed(*prepared(steps), steps)
 
 
-def theirs(package: object, train: Pictures, test: Pictures, seconds: float) -> Learned:
+def theirs(package: object, train: Pictures, held_out: Pictures, seconds: float) -> Learned:
     """The peer's VAE, as its own script trains it: Adam, a temperature that falls to 0.5."""
 
     def prepared(steps: int) -> tuple[Callable[[int], None], Callable[[], float]]:
         torch.manual_seed(0)
-        model: nn.Module = peer.discrete_vae(package)
+        model = peer.discrete_vae(package)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
         def step(number: int) -> None:
@@ -114,8 +114,8 @@ def theirs(package: object, train: Pictures, test: Pictures, seconds: float) -> 
 
         def error() -> float:
             with torch.no_grad():
-                made = [model.decode(model.get_codebook_indices((part + 1) / 2)) for part in test.all.split(100)]
-            return float(F.mse_loss(torch.cat(made), test.all))  # the peer's decoder speaks in [-1, 1]
+                made = [model.decode(model.get_codebook_indices((part + 1) / 2)) for part in held_out.all.split(100)]
+            return float(F.mse_loss(torch.cat(made), held_out.all))  # the peer's decoder speaks in [-1, 1]
 
         return step, error
 
@@ -131,15 +131,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     params = load()
-    train, test = (
-        Pictures(asked.pairs / f"{split}_data", 64, most) for split, most in (("train", 4000), ("test", 400))
-    )
-    mine = ours(train, test, params, asked.seconds)
+    found = sorted((asked.pairs / "train_data").glob("*.jpg"))[:MOST]
+    train = Pictures([path for number, path in enumerate(found) if number % 10], 64)
+    held_out = Pictures(found[::10], 64)
+    mine = ours(train, held_out, params, asked.seconds)
     figures = {"images_per_second": mine.images_per_second, "hard_error": mine.errors[-1]}
     figures["convolution_flops"] = hardware.convolution_rate(device.best(), torch.float32)
     package = peer.load()
     if package is not None:
-        other = theirs(package, train, test, asked.seconds)
+        other = theirs(package, train, held_out, asked.seconds)
         reached = [at for at, error in zip(mine.times, mine.errors, strict=True) if error <= other.errors[-1]]
         figures["images_per_second_dalle_pytorch"] = other.images_per_second
         figures["hard_error_dalle_pytorch"] = other.errors[-1]
