@@ -17,7 +17,7 @@ from cycle_sound.batches import seeded
 from cycle_sound.params import Sampling
 from cycle_sound.sampling import complete
 
-PLAIN = Sampling(temperature=1.0, top_k=0, guidance=1.0)
+PLAIN = Sampling(temperature=1.0, top_k=0, top_p=1.0, guidance=1.0)
 BATCHES = (1, 4, 64)
 
 
