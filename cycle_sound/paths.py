@@ -1,19 +1,23 @@
-"""Where each artifact lives: the only place with file names."""
+"""Where each artifact lives: the only place with file names.
+
+A folder of models that was exported has the layout of `data/`.
+"""
 
 from pathlib import Path
 
 from cycle_sound.params import Direction, Modality
 
-RAW = Path("data/raw")
+DATA = Path("data")
+RAW = DATA / "raw"
 MANIFEST = RAW / "manifest.csv"
-SHARDS = Path("data/shards")
-LIVE = Path("data/live")
+SHARDS = DATA / "shards"
+LIVE = DATA / "live"
 PLOTS = Path("metrics/plots")
 
 
-def vae(modality: Modality) -> Path:
+def vae(modality: Modality, folder: Path = DATA) -> Path:
     """The discrete VAE of a modality."""
-    return Path(f"data/vae/{modality}.safetensors")
+    return folder / f"vae/{modality}.safetensors"
 
 
 def tokens(modality: Modality) -> Path:
@@ -21,14 +25,14 @@ def tokens(modality: Modality) -> Path:
     return Path(f"data/tokens/{modality}")
 
 
-def classifier(modality: Modality) -> Path:
+def classifier(modality: Modality, folder: Path = DATA) -> Path:
     """The judge of a modality."""
-    return Path(f"data/classifier/{modality}.safetensors")
+    return folder / f"classifier/{modality}.safetensors"
 
 
-def transformer(direction: Direction) -> Path:
+def transformer(direction: Direction, folder: Path = DATA) -> Path:
     """The transformer of a direction."""
-    return Path(f"data/transformer/{direction}.safetensors")
+    return folder / f"transformer/{direction}.safetensors"
 
 
 def samples(direction: Direction) -> Path:
