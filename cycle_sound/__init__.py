@@ -1,0 +1,16 @@
+"""Sound into pictures and pictures into sound: `from cycle_sound import CycleSound`."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cycle_sound.system import CycleSound
+
+__all__ = ["CycleSound"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the models' code when it is asked for: workers and `--help` import this package, and need no torch."""
+    if name in __all__:
+        return getattr(import_module("cycle_sound.system"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

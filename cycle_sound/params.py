@@ -307,6 +307,7 @@ class Sampling(Section):
 
     temperature: NonNegative
     top_k: Count
+    top_p: Annotated[float, Field(gt=0, le=1)]
     guidance: NonNegative
 
 

@@ -1,22 +1,27 @@
-"""Where each artifact lives: the only place with file names."""
+"""Where each artifact lives: the only place with file names.
+
+A folder of models that was exported has the layout of `data/`.
+"""
 
 from pathlib import Path
 
 from cycle_sound.params import Direction, Modality
 
-RAW = Path("data/raw")
+DATA = Path("data")
+RAW = DATA / "raw"
 MANIFEST = RAW / "manifest.csv"
-JOURNAL = Path("data/work/download.jsonl")  # of a download that has not ended
-SHARDS = Path("data/shards")
-RECEIPTS = Path("data/work/shards")  # of finished shards
-LIVE = Path("data/live")
+WORK = DATA / "work"  # what unfinished work has finished
+JOURNAL = WORK / "download.jsonl"  # of a download that has not ended
+SHARDS = DATA / "shards"
+RECEIPTS = WORK / "shards"  # of finished shards
+LIVE = DATA / "live"
 PLOTS = Path("metrics/plots")
 FATES = PLOTS / "download.csv"
 
 
-def vae(modality: Modality) -> Path:
+def vae(modality: Modality, folder: Path = DATA) -> Path:
     """The discrete VAE of a modality."""
-    return Path(f"data/vae/{modality}.safetensors")
+    return folder / f"vae/{modality}.safetensors"
 
 
 def tokens(modality: Modality) -> Path:
@@ -24,14 +29,14 @@ def tokens(modality: Modality) -> Path:
     return Path(f"data/tokens/{modality}")
 
 
-def classifier(modality: Modality) -> Path:
+def classifier(modality: Modality, folder: Path = DATA) -> Path:
     """The judge of a modality."""
-    return Path(f"data/classifier/{modality}.safetensors")
+    return folder / f"classifier/{modality}.safetensors"
 
 
-def transformer(direction: Direction) -> Path:
+def transformer(direction: Direction, folder: Path = DATA) -> Path:
     """The transformer of a direction."""
-    return Path(f"data/transformer/{direction}.safetensors")
+    return folder / f"transformer/{direction}.safetensors"
 
 
 def samples(direction: Direction) -> Path:
@@ -56,7 +61,7 @@ def grid(direction: Direction) -> Path:
 
 def snapshot(stage: str, instance: str) -> Path:
     """Where a training keeps its state while it runs."""
-    return Path(f"data/work/{stage}_{instance}.safetensors")
+    return WORK / f"{stage}_{instance}.safetensors"
 
 
 def live(stage: str, instance: str) -> Path:

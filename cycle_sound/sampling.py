@@ -1,5 +1,7 @@
 """Drawing target tokens one after another, with a cache of keys and values and classifier-free guidance."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,38 +9,64 @@ from torch import Tensor
 from cycle_sound.params import Sampling
 from cycle_sound.transformer import Transformer
 
+Chance = torch.Generator | Sequence[torch.Generator]  # one for a whole batch, or one per sample, whatever its batch
+
 
 @torch.inference_mode()
-def generate(model: Transformer, grid: Tensor, config: Sampling, generator: torch.Generator) -> Tensor:
+def generate(model: Transformer, grid: Tensor, config: Sampling, generator: Chance) -> Tensor:
     """Tokens drawn for source grids: (b, c, h, w) or (b, h, w) → (b, rows, columns) int64.
 
     With guidance other than 1 the logits are null + guidance × (conditional − null) (Ho and Salimans 2022,
     arXiv:2207.12598), both passes in one batch. A temperature of 0 takes the most likely token each time.
     """
-    batch = len(grid)
-    prefix = model.encode_source(grid)
-    guided = config.guidance != 1
-    if guided:
-        prefix = torch.cat([prefix, model.null_prefix(batch)])
-    state = model.begin(prefix)
-    drawn = torch.empty(batch, 0, dtype=torch.int64, device=prefix.device)
+    null = model.null_prefix(len(grid)) if config.guidance != 1 else None
+    tokens = complete(model, model.encode_source(grid), null, config, generator)
+    return tokens.unflatten(1, model.shapes.target_grid)
+
+
+@torch.inference_mode()
+def complete(model: Transformer, prefix: Tensor, null: Tensor | None, config: Sampling, generator: Chance) -> Tensor:
+    """Draw the target's tokens behind a prefix, guided away from the prefix `null`: (b, 1 + s, width) → (b, t)."""
+    state = model.begin(prefix if null is None else torch.cat([prefix, null]))
+    drawn = torch.empty(len(prefix), 0, dtype=torch.int64, device=prefix.device)
     for _ in range(model.tokens):
-        logits = model.step(state, drawn.repeat(2, 1) if guided else drawn).float()  # (b or 2b, v)
-        if guided:
-            conditional, null = logits.chunk(2)
-            logits = null + config.guidance * (conditional - null)
+        logits = model.step(state, drawn if null is None else drawn.repeat(2, 1)).float()  # (b or 2b, v)
+        if null is not None:
+            conditional, unconditional = logits.chunk(2)
+            logits = unconditional + config.guidance * (conditional - unconditional)
         drawn = torch.cat([drawn, draw(logits, config, generator)[:, None]], dim=1)
-    return drawn.unflatten(1, model.shapes.target_grid)
+    return drawn
 
 
-def draw(logits: Tensor, config: Sampling, generator: torch.Generator) -> Tensor:
-    """One token per row of logits, by temperature and top-k: (b, v) → (b,)."""
+def draw(logits: Tensor, config: Sampling, generator: Chance) -> Tensor:
+    """One token per row of logits, by temperature, top-k and top-p: (b, v) → (b,)."""
     if config.temperature == 0:
         return logits.argmax(-1)
     if 0 < config.top_k < logits.shape[-1]:
         kth = logits.topk(config.top_k, dim=-1).values[:, -1:]
         logits = logits.masked_fill(logits < kth, -torch.inf)
-    return torch.multinomial(F.softmax(logits / config.temperature, dim=-1), 1, generator=generator)[:, 0]
+    likely = F.softmax(logits / config.temperature, dim=-1)
+    if config.top_p < 1:
+        likely = nucleus(likely, config.top_p)
+    return (likely / exponentials(likely, generator)).argmax(-1)  # the race that torch.multinomial runs
+
+
+def nucleus(likely: Tensor, share: float) -> Tensor:
+    """Probabilities with all but the most likely tokens that together hold `share` set to zero: (b, v) → the same.
+
+    Holtzman et al. 2020, arXiv:1904.09751.
+    """
+    ordered, places = likely.sort(dim=-1, descending=True, stable=True)
+    before = ordered.cumsum(-1) - ordered  # 0 at the most likely, which always stays
+    return torch.zeros_like(likely).scatter(-1, places, ordered.masked_fill(before >= share, 0.0))
+
+
+def exponentials(like: Tensor, generator: Chance) -> Tensor:
+    """Exponential noise of rate 1 in the shape of `like`, (b, v)."""
+    if isinstance(generator, torch.Generator):
+        return torch.empty_like(like).exponential_(generator=generator)
+    rows = [torch.empty(like.shape[-1], device=one.device).exponential_(generator=one) for one in generator]
+    return torch.stack(rows).to(like.device)
 
 
 @torch.inference_mode()

@@ -1,14 +1,18 @@
-"""Parameters for tests: the committed ones, and tiny ones with which the whole pipeline runs in seconds."""
+"""Parameters for tests: the committed ones, and tiny ones with which the whole pipeline runs in seconds.
 
+And models that nobody trained, for tests of what uses models.
+"""
+
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 
 from cycle_sound import params as parameters
-from cycle_sound.params import Params
+from cycle_sound.params import DIRECTIONS, MODALITIES, Params, source_of, target_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,3 +65,45 @@ def write_tiny(tiny: Callable[..., dict[str, Any]]) -> Callable[..., None]:
         (folder / "params.yaml").write_text(text, encoding="utf-8")
 
     return write
+
+
+@pytest.fixture(scope="session")
+def untrained(write_tiny: Callable[..., None]) -> Callable[..., Path]:
+    """`untrained(folder, condition)`: tiny models with random weights, laid out as in a project; its data/."""
+    import torch
+
+    from cycle_sound import classifier, dvae, files, paths, transformer
+
+    def build(folder: Path, condition: Literal["encoder", "tokens"] = "encoder") -> Path:
+        write_tiny(folder)
+        config, data = parameters.load(folder / "params.yaml"), folder / "data"
+        torch.manual_seed(0)
+        shapes = {"image": (3, 64, 64), "audio": (1, 64, 64)}
+        index = {"digest": "of the shards", "audio": config.audio.model_dump()}
+        for modality in MODALITIES:
+            vae = dvae.DiscreteVAE(config.vae[modality], shapes[modality][0])
+            dvae.save(paths.vae(modality, data), vae, shapes[modality], index)
+            judge = classifier.Classifier(config.classifier, shapes[modality][0], ["bell", "bird"])
+            classifier.save(paths.classifier(modality, data), judge)
+        digests = {modality: files.digest(paths.vae(modality, data)) for modality in MODALITIES}
+        for direction in DIRECTIONS:
+            source, target = shapes[source_of(direction)], shapes[target_of(direction)]
+            sizes = {"source_grid": (8, 8), "source_codebook": 16, "target_grid": (8, 8), "target_codebook": 16}
+            known = transformer.Shapes(**sizes, source_picture=source, target_picture=target)
+            asked = config.transformer[direction].model_copy(update={"condition": condition, "source_halvings": 3})
+            model = transformer.Transformer(asked, known)
+            torch.nn.init.normal_(model.head.weight, std=1.0)  # as if it had learned to prefer some tokens
+            torch.nn.init.normal_(model.lead.weight, std=0.3)  # and to use the summary
+            transformer.save(paths.transformer(direction, data), model, digests)
+        (folder / "metrics").mkdir()
+        figures = {"pairs": 16, "class_consistency": 0.5, "class_consistency_low": 0.3, "class_consistency_high": 0.7}
+        (folder / "metrics/evaluate_audio_to_image.json").write_text(json.dumps(figures))
+        return data
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def data(untrained: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data/ of a project with untrained models. Not to be changed."""
+    return untrained(tmp_path_factory.mktemp("project"))

@@ -17,7 +17,7 @@ SHAPES = Shapes(
     target_picture=(3, 24, 32),
     target_codebook=24,
 )
-GREEDY = Sampling(temperature=0.0, top_k=0, guidance=1.0)
+GREEDY = Sampling(temperature=0.0, top_k=0, top_p=1.0, guidance=1.0)
 
 
 @pytest.fixture(params=[("encoder", True), ("tokens", False)])
@@ -96,7 +96,7 @@ def test_guidance_one_is_plain_sampling_and_more_moves_away_from_null(model: Tra
 
 
 def test_a_seed_gives_the_same_samples_and_another_does_not(model: Transformer) -> None:
-    config = Sampling(temperature=1.0, top_k=10, guidance=2.0)
+    config = Sampling(temperature=1.0, top_k=10, top_p=1.0, guidance=2.0)
     first, again, other = (generate(model, sources(model, 4), config, batches.seeded(s)) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -104,7 +104,7 @@ def test_a_seed_gives_the_same_samples_and_another_does_not(model: Transformer) 
 
 def test_top_k_draws_only_from_the_k_most_likely() -> None:
     logits = torch.randn(500, 24, generator=batches.seeded(0))
-    drawn = draw(logits, Sampling(temperature=2.0, top_k=3, guidance=1.0), batches.seeded(1))
+    drawn = draw(logits, Sampling(temperature=2.0, top_k=3, top_p=1.0, guidance=1.0), batches.seeded(1))
     assert (logits.topk(3).indices == drawn[:, None]).any(1).all()
 
 

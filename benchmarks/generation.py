@@ -1,0 +1,83 @@
+"""How near generation comes to the machine's memory bandwidth: each step must read all weights and the cache.
+
+python -m benchmarks.generation [--json]
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+import torch
+
+from benchmarks import hardware, peer
+from benchmarks.sizes import LAPTOP, VGGSOUND, Measured, Size
+from cycle_sound import device
+from cycle_sound.batches import seeded
+from cycle_sound.params import Sampling
+from cycle_sound.sampling import complete
+
+PLAIN = Sampling(temperature=1.0, top_k=0, top_p=1.0, guidance=1.0)
+BATCHES = (1, 4, 64)
+
+
+def ours(model: Measured, batch: int) -> Callable[[], object]:
+    """Drawing all target tokens of a batch."""
+    where = device.of(model)
+
+    def work() -> None:
+        with torch.inference_mode():
+            prefix = model.prefix(model.sources(batch))
+            complete(model.transformer, prefix, None, PLAIN, seeded(0, device=where))
+
+    return work
+
+
+def bytes_per_step(size: Size, batch: int, item: int) -> float:
+    """Weights, and on average the prefix and half of the target's keys and values."""
+    cached = 2 * size.depth * size.width * (1 + size.prefix + size.tokens / 2)
+    return item * (size.weights + batch * cached)
+
+
+def theirs(batch: int, tokens: int) -> float | None:
+    """Seconds per token of the peer without its cache's start-up, or None where it is not installed."""
+    package = peer.load()
+    if package is None:
+        return None
+    model = peer.dalle(package).eval()
+    text = torch.randint(1, 1024, (batch, 64))
+    begin = time.perf_counter()
+    with torch.inference_mode():
+        model.generate_images(text, filter_thres=0.0)
+    return (time.perf_counter() - begin) / tokens
+
+
+def main() -> None:
+    """Print the table, and with --json one object as the last line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    as_json = parser.parse_args().json
+    where = device.best()
+    size = VGGSOUND if where.type == "cuda" else LAPTOP
+    model = Measured(size).to(where).eval()
+    if where.type == "cuda":
+        model = model.to(torch.bfloat16)
+    item = next(model.parameters()).element_size()
+    bandwidth = hardware.copy_bandwidth(where)
+    figures = {"copy_bytes_per_second": bandwidth}
+    for batch in BATCHES:
+        step = hardware.seconds(ours(model, batch), where, repeats=3) / size.tokens
+        figures[f"tokens_per_second_batch_{batch}"] = batch / step
+        figures[f"share_of_roofline_batch_{batch}"] = bytes_per_step(size, batch, item) / bandwidth / step
+        figures[f"milliseconds_per_picture_batch_{batch}"] = 1000 * step * size.tokens / batch
+    other = theirs(4, size.tokens) if where.type == "cpu" else None
+    if other is not None:
+        figures["ratio_to_dalle_pytorch"] = other * figures["tokens_per_second_batch_4"] / 4
+    for name, value in figures.items():
+        print(f"{name:36} {value:.4g}")
+    if as_json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What a machine can do at most, measured in the same run as what is compared with it."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns: large enough for the full rate
+COPIED = {"cpu": 1 << 28, "cuda": 1 << 31}  # bytes: far beyond any cache
+
+
+def wait(device: torch.device) -> None:
+    """Let queued work end."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(work: Callable[[], object], device: torch.device, repeats: int = 5) -> float:
+    """The median time of a call, after one that warms up."""
+    times = []
+    for _ in range(repeats + 1):
+        wait(device)
+        begin = time.perf_counter()
+        work()
+        wait(device)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times[1:])
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of a large matrix product."""
+    side = MATRIX[device.type]
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return 2 * side**3 / seconds(lambda: a @ b, device)
+
+
+def convolution_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of a 3 × 3 convolution of 128 channels in channels_last."""
+    pictures = torch.randn(32, 128, 32, 32, device=device).to(dtype).contiguous(memory_format=torch.channels_last)
+    weights = torch.randn(128, 128, 3, 3, device=device).to(dtype).contiguous(memory_format=torch.channels_last)
+    flops = 2 * 32 * 32 * 32 * 9 * 128 * 128
+    return flops / seconds(lambda: F.conv2d(pictures, weights, padding=1), device)
+
+
+def copy_bandwidth(device: torch.device) -> float:
+    """Bytes per second that a large copy reads and writes."""
+    count = COPIED[device.type]
+    source, target = (torch.zeros(count, dtype=torch.uint8, device=device) for _ in range(2))
+    return 2 * count / seconds(lambda: target.copy_(source), device)

@@ -1,0 +1,43 @@
+"""Files that are written: named after what they were made of, all in one folder, each whole or not at all."""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+from cycle_sound import files
+
+
+class Names:
+    """Names in one folder: no two alike, and none of a file that was read."""
+
+    def __init__(self, folder: Path, read: Iterable[Path]) -> None:
+        self.folder = folder
+        here = folder.resolve()
+        self._taken = {path.name.casefold() for path in read if path.resolve().parent == here}
+
+    def free(self, stem: str, *endings: str) -> Path:
+        """FOLDER/STEM or FOLDER/STEM-2, … so that it is free with each of the `endings`; it then is no more."""
+        number = 1
+        while True:
+            name = stem if number == 1 else f"{stem}-{number}"
+            wanted = {f"{name}{ending}".casefold() for ending in endings}
+            if not wanted & self._taken:
+                self._taken |= wanted
+                return self.folder / name
+            number += 1
+
+
+def png(picture: Image.Image) -> bytes:
+    """A PNG file of a picture."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def beside(stem: Path, ending: str, content: bytes) -> Path:
+    """Write STEM + ending, atomically; the path."""
+    path = stem.with_name(stem.name + ending)  # with_suffix would cut a name at its last dot
+    files.write_bytes(path, content)
+    return path

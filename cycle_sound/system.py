@@ -1,0 +1,199 @@
+"""Both directions as one object, for programs: sounds and pictures in, pictures and sounds out.
+
+    from cycle_sound import CycleSound
+    cs = CycleSound.load("models/")
+    cs.image(waveform, sample_rate).save("heard.png")
+
+Nothing is global: two systems may live side by side, each with its models on its own device.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cycle_sound import audio, card, device, generation, images, models
+from cycle_sound.audio import BadSound
+from cycle_sound.generation import Label
+from cycle_sound.models import Models
+from cycle_sound.params import Direction, Modality, Sampling
+from cycle_sound.sounds import Sound
+
+Thing = Sound | Image.Image
+
+
+class Station(NamedTuple):
+    """One stop of the way round the cycle."""
+
+    thing: Thing
+    label: Label | None  # by the classifier of its modality; None without one
+    score: float | None  # nats: how much likelier it makes the stop before; None at the start
+    content: float  # cosine in [-1, 1] of what it shows to what the start shows
+
+
+class CycleSound:
+    """The trained models of both directions.
+
+    A picture is any PIL image: its centre square counts, and an RGB picture of `size` × `size` pixels comes back. A
+    waveform is floating point (samples,), mono, 1.0 at full scale: its first `seconds` count, silence follows a shorter
+    one; to use a longer one whole, cut it with `cycle_sound.sounds.windows`.
+
+    One source, one seed and one setting give the same bytes in any batch on one machine. `candidates` are drawn for
+    each source, and the one from which the other direction best explains the source is kept; `sampling` says how tokens
+    are drawn (default: `self.sampling`).
+    """
+
+    def __init__(self, models: Models, sampling: Sampling) -> None:
+        self.models = models
+        self.sampling = sampling
+
+    @classmethod
+    def load(cls, folder: str | Path = "models", where: str | torch.device | None = None) -> "CycleSound":
+        """Read an exported folder or a project's `data/` to a device (default: a GPU if there is one, else the CPU).
+
+        Raises `NoModels`, `MixedModels`, `BadCheckpoint` or FileNotFoundError, each with what is wrong in one line.
+        """
+        sampling = card.read(Path(folder)).sampling
+        return cls(models.load(Path(folder), torch.device(where or device.best())), sampling)
+
+    @property
+    def size(self) -> int:
+        """Height and width of a picture, in pixels."""
+        return self.models.size
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sounds that are made, in Hz."""
+        return self.models.audio.sample_rate
+
+    @property
+    def seconds(self) -> float:
+        """Length of the sound that belongs to one picture."""
+        return self.models.frames * self.models.audio.hop_length / self.sample_rate
+
+    def image(
+        self,
+        waveform: np.ndarray,
+        sample_rate: int,
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: Sampling | None = None,
+    ) -> Image.Image:
+        """The picture of a sound: (samples,) at `sample_rate` Hz → RGB, `size` × `size`. Raises `BadSound`."""
+        return self.images([Sound(waveform, sample_rate)], seed=seed, candidates=candidates, sampling=sampling)[0]
+
+    def images(
+        self, sounds: Sequence[Sound], *, seed: int = 0, candidates: int = 1, sampling: Sampling | None = None
+    ) -> list[Image.Image]:
+        """The pictures of sounds, of any rates. Raises `BadSound`."""
+        made = self._made("audio_to_image", sounds, seed, candidates, sampling)
+        return [images.to_picture(values) for values in made]
+
+    def sound(
+        self, picture: Image.Image, *, seed: int = 0, candidates: int = 1, sampling: Sampling | None = None
+    ) -> Sound:
+        """The sound of a picture: a waveform of `seconds` at `sample_rate`."""
+        return self.sounds([picture], seed=seed, candidates=candidates, sampling=sampling)[0]
+
+    def sounds(
+        self, pictures: Sequence[Image.Image], *, seed: int = 0, candidates: int = 1, sampling: Sampling | None = None
+    ) -> list[Sound]:
+        """The sounds of pictures, of any sizes."""
+        made = self._made("image_to_audio", pictures, seed, candidates, sampling)
+        return [Sound(audio.waveform(values, self.models.audio), self.sample_rate) for values in made]
+
+    def score(self, sound: Sound, picture: Image.Image) -> float:
+        """How much likelier the picture makes the sound, in nats: log p(sound | picture) − log p(sound | nothing).
+
+        Above 0 they belong together more than chance would have it. Raises `BadSound`.
+        """
+        return self.scores([sound], [picture])[0]
+
+    def scores(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> list[float]:
+        """How much likelier each target makes its source, in nats: sounds and pictures, or pictures and sounds.
+
+        Raises `BadSound`, and ValueError where a pair does not hold one of each modality.
+        """
+        if not sources:
+            return []
+        direction = _direction(sources[0])
+        given, made = self._pictures(sources), self._pictures(targets)
+        if len(given) != len(made) or any(_direction(one) == direction for one in targets):
+            raise ValueError(
+                f"{len(sources)} sources, {len(targets)} targets: pairs of one sound and one picture wanted"
+            )
+        return generation.explained(self.models, direction, given, made).tolist()
+
+    def cycle(
+        self,
+        start: Thing,
+        rounds: int = 1,
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: Sampling | None = None,
+    ) -> list[Station]:
+        """Send a sound or a picture there and back `rounds` times: the start and 2 × rounds stations.
+
+        Every station is judged as it would be from its file. Raises `BadSound`.
+        """
+        stations = [self._station(start, None, start)]
+        for _ in range(2 * rounds):
+            last = stations[-1].thing
+            after: Thing
+            if isinstance(last, Sound):
+                after = self.images([last], seed=seed, candidates=candidates, sampling=sampling)[0]
+            else:
+                after = self.sounds([last], seed=seed, candidates=candidates, sampling=sampling)[0]
+            stations.append(self._station(after, last, start))
+        return stations
+
+    def _station(self, thing: Thing, before: Thing | None, start: Thing) -> Station:
+        picture, direction = self._pictures([thing]), _direction(start)
+        labels = generation.labels(self.models, _modality(thing), picture)
+        shown = generation.summaries(self.models, direction, _modality(thing), picture)
+        wanted = generation.summaries(self.models, direction, _modality(start), self._pictures([start]))
+        score = None if before is None else self.scores([before], [thing])[0]
+        return Station(thing, labels[0] if labels else None, score, float((shown * wanted).sum()))
+
+    def _made(
+        self, direction: Direction, sources: Sequence[Thing], seed: int, candidates: int, sampling: Sampling | None
+    ) -> list[np.ndarray]:
+        if not sources:
+            return []
+        pictures = self._pictures(sources)
+        made = generation.made(self.models, direction, pictures, seed, candidates, sampling or self.sampling)
+        return list(made.numpy())
+
+    def _pictures(self, things: Sequence[Thing]) -> Tensor:
+        """Sounds or pictures as the models see them: (n, c, h, w) in [-1, 1]."""
+        return torch.stack([self._log_mel(*one) if isinstance(one, Sound) else self._pixels(one) for one in things])
+
+    def _pixels(self, picture: Image.Image) -> Tensor:
+        return images.to_float(torch.from_numpy(images.to_array(picture.convert("RGB"), self.size)))
+
+    def _log_mel(self, waveform: np.ndarray, sample_rate: int) -> Tensor:
+        wave = np.asarray(waveform)
+        if wave.ndim != 1 or not wave.size or not np.issubdtype(wave.dtype, np.floating):
+            raise BadSound(f"a waveform is floating point of shape (samples,), not {wave.dtype} {wave.shape}")
+        if sample_rate not in audio.RATES:
+            raise BadSound(f"{sample_rate} Hz: outside what is used")
+        wave = wave[: int(np.ceil(self.seconds * sample_rate))].astype(np.float32)
+        if not np.isfinite(wave).all():
+            raise BadSound("holds NaN or infinite samples")
+        samples = self.models.frames * self.models.audio.hop_length
+        fitted = audio.fit_length(audio.resample(wave, sample_rate, self.sample_rate), samples)
+        return torch.from_numpy(audio.log_mel(fitted, self.models.audio))
+
+
+def _modality(thing: Thing) -> Modality:
+    return "audio" if isinstance(thing, Sound) else "image"
+
+
+def _direction(thing: Thing) -> Direction:
+    return "audio_to_image" if isinstance(thing, Sound) else "image_to_audio"

@@ -1,0 +1,259 @@
+"""The command line: useful files, or one clear line and a code that is not zero."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from cycle_sound import audio, inputs
+from cycle_sound.cli import app
+
+RATE = 16000
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`run(*words)`: a command in a folder of its own, with untrained models."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: object, models: Path = data) -> Result:
+        return CliRunner().invoke(app, [*map(str, words), "--models", str(models)])
+
+    return command
+
+
+def write_sound(path: Path, seconds: float = 1.5, frequency: float = 440) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    wave = 0.3 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * RATE)) / RATE)
+    soundfile.write(path, wave, RATE)
+    return path
+
+
+def write_picture(path: Path, colour: str = "red", size: tuple[int, int] = (64, 64)) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def is_one_line_of_error(result: Result, *words: str) -> bool:
+    lines = result.stderr.splitlines()
+    return (
+        result.exit_code == 1
+        and isinstance(result.exception, SystemExit)
+        and len(lines) == 1
+        and lines[0].startswith("error: ")
+        and all(word in lines[0] for word in words)
+    )
+
+
+# --- useful output
+
+
+def test_a_sound_becomes_a_picture(run: Run, tmp_path: Path) -> None:
+    result = run("image", write_sound(tmp_path / "bell.wav"), "-o", "out")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.split() == ["out/bell.png"]
+    assert Image.open(tmp_path / "out/bell.png").size == (64, 64)
+
+
+def test_a_seed_gives_the_same_files_alone_and_among_others(run: Run, tmp_path: Path) -> None:
+    for number in range(9):
+        write_sound(tmp_path / f"in/{number}.wav", frequency=200 + 50 * number)
+    assert run("image", "in", "-o", "all", "--seed", 3).exit_code == 0
+    assert run("image", "in/8.wav", "-o", "one", "--seed", 3).exit_code == 0
+    assert files(tmp_path / "all") == [f"{number}.png" for number in range(9)]
+    assert (tmp_path / "one/8.png").read_bytes() == (tmp_path / "all/8.png").read_bytes()
+
+
+def test_samples_are_those_of_the_seeds_that_follow(run: Run, tmp_path: Path) -> None:
+    write_sound(tmp_path / "bell.wav")
+    assert run("image", "bell.wav", "-o", "three", "--samples", 3, "--seed", 5).exit_code == 0
+    assert run("image", "bell.wav", "-o", "last", "--seed", 7, "--rerank", 1).exit_code == 0
+    assert files(tmp_path / "three") == ["bell.1.png", "bell.2.png", "bell.3.png"]
+    assert (tmp_path / "three/bell.3.png").read_bytes() == (tmp_path / "last/bell.png").read_bytes()
+
+
+def test_a_long_sound_becomes_a_sheet_and_a_film_with_its_sound(run: Run, tmp_path: Path) -> None:
+    result = run("image", write_sound(tmp_path / "long.wav", 14.0), "-o", "out")
+    assert result.stdout.split() == ["out/long.png", "out/long.mp4"]
+    sheet = Image.open(tmp_path / "out/long.png")
+    assert sheet.width > 8 * 128
+    assert 2 * 128 < sheet.height < 3 * 128  # nine windows, eight to a row; the rest of 0.18 s is a scrap no more
+    with av.open(str(tmp_path / "out/long.mp4")) as film:
+        assert float(film.streams.video[0].duration * film.streams.video[0].time_base) == pytest.approx(13.9, abs=0.3)
+        assert float(film.streams.audio[0].duration * film.streams.audio[0].time_base) == pytest.approx(14, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3"])
+def test_pictures_become_sounds_with_spectrograms_and_one_joined(run: Run, tmp_path: Path, kind: str) -> None:
+    for colour in ("red", "blue"):
+        write_picture(tmp_path / f"in/{colour}.png", colour)
+    result = run("sound", "in", "-o", "out", "--format", kind)
+    assert result.exit_code == 0, result.output
+    names = [f"{name}.{ending}" for name in ("blue", "joined", "red") for ending in (kind, "png")]
+    assert files(tmp_path / "out") == sorted(names)
+    seconds = soundfile.info(tmp_path / f"out/joined.{kind}").duration
+    assert seconds == pytest.approx(2 * 1.536 - 0.1, abs=0.15)
+
+
+def test_a_sound_of_one_pixel_is_a_sound(run: Run, tmp_path: Path) -> None:
+    assert run("sound", write_picture(tmp_path / "dot.png", size=(1, 1)), "-o", "out").exit_code == 0
+    assert files(tmp_path / "out") == ["dot.png", "dot.wav"]
+
+
+def test_inputs_are_never_written_over_and_equal_names_are_told_apart(run: Run, tmp_path: Path) -> None:
+    picture = write_picture(tmp_path / "x.png")
+    before = picture.read_bytes()
+    assert run("sound", "x.png", "-o", ".").stdout.split() == ["x-2.wav", "x-2.png"]
+    assert picture.read_bytes() == before
+    for folder in ("a", "b"):
+        write_sound(tmp_path / folder / "y.wav")
+    assert run("image", "a", "b/y.wav", "-o", "out").stdout.split() == ["out/y.png", "out/y-2.png"]
+
+
+def test_the_cycle_is_a_page_of_all_stations(run: Run, tmp_path: Path) -> None:
+    result = run("cycle", write_sound(tmp_path / "<b>bell.wav"), "--rounds", 2, "-o", "out")
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "out/<b>bell.html").read_text(encoding="utf-8")
+    seen: list[str] = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attrs: seen.append(tag)  # type: ignore[method-assign]
+    parser.feed(text)
+    assert (seen.count("figure"), seen.count("img"), seen.count("audio"), seen.count("b")) == (5, 5, 3, 0)
+    for word in ("label", "likelihood", "content", "round 2: back"):
+        assert word in text
+        assert word in result.stdout
+    assert "http" not in text.replace("http-equiv", "")  # needs nothing beside it
+
+
+def test_a_search_ranks_every_readable_file(run: Run, tmp_path: Path) -> None:
+    for colour in ("red", "blue", "green"):
+        write_picture(tmp_path / f"shown/{colour}.png", colour)
+    write_sound(tmp_path / "heard/long.wav", 3.0)
+    write_sound(tmp_path / "heard/short.wav")
+    result = run("search", "heard/long.wav", "shown")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert {path for _, path in lines} == {"shown/red.png", "shown/blue.png", "shown/green.png"}
+    scores = [float(score) for score, _ in lines]
+    assert scores == sorted(scores, reverse=True)
+    (tmp_path / "heard/broken.wav").write_bytes(b"RIFF")
+    result = run("search", "shown/red.png", "heard", "--top", 1)
+    assert len(result.stdout.splitlines()) == 1
+    assert is_one_line_of_error(result, "broken.wav")
+
+
+def test_exported_models_are_used_by_name(run: Run, tmp_path: Path) -> None:
+    write_sound(tmp_path / "bell.wav")
+    assert run("export", "models").exit_code == 0
+    assert run("image", "bell.wav", "-o", "mine").exit_code == 0
+    assert run("image", "bell.wav", "-o", "theirs", models=tmp_path / "models").exit_code == 0
+    assert (tmp_path / "mine/bell.png").read_bytes() == (tmp_path / "theirs/bell.png").read_bytes()
+
+
+# --- one clear line
+
+
+@pytest.mark.parametrize("command", ["image", "sound", "cycle", "search"])
+@pytest.mark.parametrize("content", [b"", b"%PDF-1.4\n" * 500, bytes(4000)])
+def test_files_that_hold_something_else_are_refused(run: Run, tmp_path: Path, command: str, content: bytes) -> None:
+    write_picture(tmp_path / "shown/red.png")
+    (tmp_path / "song.mp3").write_bytes(content)
+    result = run(command, "song.mp3", *(["shown"] if command == "search" else ["-o", "out"]))
+    assert is_one_line_of_error(result, "song.mp3"), result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_good_files_are_used_beside_the_bad(run: Run, tmp_path: Path) -> None:
+    write_sound(tmp_path / "good.wav")
+    (tmp_path / "bad.wav").write_bytes(b"")
+    result = run("image", "bad.wav", "good.wav", "-o", "out", "--samples", 2)
+    assert is_one_line_of_error(result, "bad.wav", "empty file")
+    assert files(tmp_path / "out") == ["good.1.png", "good.2.png"]
+
+
+def test_hours_of_sound_are_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "MAX_SECONDS", 2.0)
+    assert is_one_line_of_error(
+        run("image", write_sound(tmp_path / "x.wav", 3.0), "-o", "out"), "x.wav", "more than 2 s"
+    )
+    monkeypatch.setattr(inputs, "MAX_BYTES", 1000)
+    assert is_one_line_of_error(run("image", "x.wav", "-o", "out"), "x.wav", "GiB")
+
+
+@pytest.mark.parametrize("words", [("image", "nothing.wav"), ("image", "/dev/zero"), ("sound", "empty")])
+def test_what_is_not_there_is_named(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert is_one_line_of_error(run(*words, "-o", "out"), words[1])
+
+
+def test_no_models_yet_is_said(run: Run, tmp_path: Path) -> None:
+    write_sound(tmp_path / "bell.wav")
+    for words in (("image", "bell.wav", "-o", "out"), ("export", "models")):
+        assert is_one_line_of_error(run(*words, models=tmp_path / "data"), "data", "no models")
+
+
+def test_a_folder_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
+    write_sound(tmp_path / "bell.wav")
+    (tmp_path / "file").write_bytes(b"")
+    assert is_one_line_of_error(run("image", "bell.wav", "-o", "file/out"), "file/out")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--top-p", "0"),
+        ("--top-p", "nan"),
+        ("--temperature", "-1"),
+        ("--guidance", "inf"),
+        ("--samples", "0"),
+        ("--device", "abacus"),
+        ("--seed", "-1"),
+    ],
+)
+def test_impossible_options_are_named(run: Run, tmp_path: Path, words: tuple[str, str]) -> None:
+    result = run("image", write_sound(tmp_path / "bell.wav"), "-o", "out", *words)
+    assert result.exit_code == 2
+    assert words[0] in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: Path) -> None:
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(inputs, "sound", broken)
+    assert isinstance(run("image", write_sound(tmp_path / "bell.wav"), "-o", "out").exception, ValueError)
+
+
+# --- help
+
+
+@pytest.mark.parametrize("command", ["image", "sound", "cycle", "search", "export"])
+def test_every_command_shows_examples(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"  cycle-sound {command}" in result.stdout
+
+
+def test_help_and_completion_come_without_the_models_code() -> None:
+    code = "import sys; from cycle_sound.cli import app; app(['--help'], standalone_mode=False); "
+    code += "assert not {'torch', 'librosa', 'numpy'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    assert "cycle-sound image song.mp3" in done.stdout
+    assert "completion" in done.stdout

@@ -1,0 +1,56 @@
+"""Drawing tokens: truncation, and chance that does not depend on the batch."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from cycle_sound import batches
+from cycle_sound.params import Sampling
+from cycle_sound.sampling import draw, nucleus
+
+PLAIN = Sampling(temperature=1.0, top_k=0, top_p=1.0, guidance=1.0)
+
+
+def logits(count: int) -> Tensor:
+    return 3 * torch.randn(count, 24, generator=batches.seeded(0))
+
+
+def test_a_draw_is_that_of_torch_multinomial() -> None:
+    likely = (logits(200) / 0.7).softmax(-1)
+    wanted = torch.multinomial(likely, 1, generator=batches.seeded(1))[:, 0]
+    assert torch.equal(draw(logits(200), PLAIN.model_copy(update={"temperature": 0.7}), batches.seeded(1)), wanted)
+
+
+def test_tokens_come_as_often_as_they_are_likely() -> None:
+    likely = torch.tensor([0.5, 0.3, 0.15, 0.05])
+    drawn = draw(likely.log().expand(20_000, -1), PLAIN, batches.seeded(2))
+    assert torch.allclose(drawn.bincount(minlength=4) / 20_000, likely, atol=0.015)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.9])
+def test_the_nucleus_is_the_smallest_set_of_the_most_likely_that_holds_its_share(share: float) -> None:
+    likely = logits(50).softmax(-1)
+    kept = nucleus(likely, share)
+    for before, after in zip(likely, kept, strict=True):
+        held = after > 0
+        assert torch.equal(after[held], before[held])
+        assert before[held].min() > before[~held].max()
+        assert before[held].sum() >= share - 1e-6
+        assert before[held].sum() - before[held].min() < share
+
+
+def test_top_p_draws_only_from_the_nucleus() -> None:
+    config = PLAIN.model_copy(update={"top_p": 0.6})
+    drawn = draw(logits(500), config, batches.seeded(3))
+    assert (nucleus(logits(500).softmax(-1), 0.6).gather(1, drawn[:, None]) > 0).all()
+    assert drawn.unique().numel() > 5
+
+
+def test_top_p_of_equally_likely_tokens_keeps_no_more_than_it_needs() -> None:
+    assert (nucleus(torch.full((1, 8), 1 / 8), 0.5) > 0).sum() == 4
+
+
+def test_a_sample_with_its_own_generator_does_not_depend_on_its_batch() -> None:
+    whole = draw(logits(6), PLAIN, [batches.seeded(7, row) for row in range(6)])
+    for row in range(6):
+        assert draw(logits(6)[row : row + 1], PLAIN, [batches.seeded(7, row)]) == whole[row]

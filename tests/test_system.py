@@ -1,0 +1,287 @@
+"""The models of both directions as one object, and as one folder."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import cycle_sound
+from cycle_sound import batches, card, export, generation, models, paths
+from cycle_sound.audio import BadSound
+from cycle_sound.checkpoint import BadCheckpoint
+from cycle_sound.params import ParamsError, Sampling
+from cycle_sound.sampling import generate
+from cycle_sound.sounds import Sound
+from cycle_sound.system import CycleSound
+
+RATE = 16000
+
+
+def tones(count: int, rate: int = RATE) -> list[Sound]:
+    times = np.arange(round(1.536 * rate)) / rate
+    return [Sound((0.3 * np.sin(2 * np.pi * 200 * (1 + n) * times)).astype(np.float32), rate) for n in range(count)]
+
+
+def pictures(count: int) -> list[Image.Image]:
+    generator = np.random.default_rng(0)
+    return [Image.fromarray(generator.integers(0, 256, (80, 64, 3), np.uint8)) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def system(data: Path) -> CycleSound:
+    return CycleSound.load(data)
+
+
+@pytest.fixture(scope="module", params=["encoder", "tokens"])
+def conditioned(
+    request: pytest.FixtureRequest, untrained: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> CycleSound:
+    return CycleSound.load(untrained(tmp_path_factory.mktemp("project"), request.param))
+
+
+def pixels(picture: Image.Image) -> bytes:
+    return picture.tobytes()
+
+
+# --- what is made
+
+
+def test_a_sound_becomes_a_picture_and_a_picture_a_sound(conditioned: CycleSound) -> None:
+    picture = conditioned.image(*tones(1)[0])
+    assert (picture.mode, picture.size) == ("RGB", (conditioned.size, conditioned.size))
+    sound = conditioned.sound(picture)
+    assert sound.waveform.shape == (round(conditioned.seconds * conditioned.sample_rate),)
+    assert sound.waveform.dtype == np.float32
+    assert sound.sample_rate == conditioned.sample_rate == RATE
+    assert conditioned.seconds == pytest.approx(1.536)
+
+
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_a_seed_gives_the_same_bytes_in_a_batch_of_any_size(conditioned: CycleSound, candidates: int) -> None:
+    given = tones(11)
+    whole = conditioned.images(given, seed=5, candidates=candidates)
+    for size in (1, 8):
+        parts = [given[start : start + size] for start in range(0, len(given), size)]
+        made = [picture for part in parts for picture in conditioned.images(part, seed=5, candidates=candidates)]
+        assert [pixels(picture) for picture in made] == [pixels(picture) for picture in whole]
+    assert len({pixels(picture) for picture in whole}) > 1
+
+
+def test_a_seed_gives_the_same_waveform_in_a_batch_of_any_size(system: CycleSound) -> None:
+    given = pictures(3)
+    whole = system.sounds(given, seed=5)
+    assert [system.sound(picture, seed=5).waveform.tobytes() for picture in given] == [
+        sound.waveform.tobytes() for sound in whole
+    ]
+
+
+def test_another_seed_gives_another_picture(system: CycleSound) -> None:
+    made = {pixels(system.image(*tones(1)[0], seed=seed)) for seed in range(4)}
+    assert len(made) > 1
+
+
+def test_sampling_can_be_chosen(system: CycleSound) -> None:
+    greedy = system.sampling.model_copy(update={"temperature": 0.0})
+    made = {pixels(system.image(*tones(1)[0], seed=seed, sampling=greedy)) for seed in range(4)}
+    assert len(made) == 1
+
+
+def test_results_depend_on_no_global_state(system: CycleSound) -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)
+    state = torch.get_rng_state()
+    first = pixels(system.image(*tones(1)[0]))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert pixels(system.image(*tones(1)[0])) == first
+
+
+def test_the_first_clip_of_a_sound_counts_and_silence_follows_a_short_one(system: CycleSound) -> None:
+    (sound,) = tones(1)
+    longer = np.concatenate([sound.waveform, np.ones(RATE, np.float32)])
+    assert pixels(system.image(longer, RATE)) == pixels(system.image(*sound))
+    shorter = sound.waveform[: RATE // 2]
+    padded = np.concatenate([shorter, np.zeros(RATE * 2, np.float32)])
+    assert pixels(system.image(shorter, RATE)) == pixels(system.image(padded, RATE))
+
+
+def test_nothing_becomes_nothing(system: CycleSound) -> None:
+    assert system.images([]) == system.sounds([]) == system.scores([], []) == []
+
+
+@pytest.mark.parametrize(
+    ("waveform", "rate", "reason"),
+    [
+        (np.zeros((2, 100), np.float32), RATE, "shape"),
+        (np.zeros(0, np.float32), RATE, "shape"),
+        (np.zeros(100, np.int16), RATE, "int16"),
+        (np.full(100, np.nan, np.float32), RATE, "NaN"),
+        (np.zeros(100, np.float32), 1, "1 Hz"),
+    ],
+)
+def test_what_is_no_waveform_is_refused(system: CycleSound, waveform: np.ndarray, rate: int, reason: str) -> None:
+    with pytest.raises(BadSound, match=reason):
+        system.image(waveform, rate)
+
+
+# --- what is judged
+
+
+def test_reranking_keeps_the_candidate_that_best_explains_its_source(system: CycleSound) -> None:
+    sources = system._pictures(tones(2))
+    model, sampling = system.models.transformers["audio_to_image"], system.sampling
+
+    def candidate(number: int) -> torch.Tensor:
+        def drawn(grid: torch.Tensor) -> torch.Tensor:
+            return generate(model, grid, sampling, [batches.seeded(3, number) for _ in grid])
+
+        return generation.decoded(system.models, "image", generation.in_lanes(drawn, system.models.device, sources))
+
+    drawn = [candidate(number) for number in range(6)]
+    scores = torch.stack([generation.explained(system.models, "audio_to_image", sources, one) for one in drawn])
+    assert len(set(scores[:, 0].tolist())) > 1
+    kept = generation.made(system.models, "audio_to_image", sources, 3, 6, sampling)
+    for row, best in enumerate(scores.argmax(0).tolist()):
+        assert torch.equal(kept[row], drawn[best][row])
+
+
+def test_the_score_is_that_of_either_way(conditioned: CycleSound) -> None:
+    sounds, shown = tones(3), pictures(3)
+    scores = conditioned.scores(sounds, shown)
+    assert scores == [conditioned.score(sound, picture) for sound, picture in zip(sounds, shown, strict=True)]
+    assert len(set(scores)) == 3
+    assert conditioned.scores(shown, sounds) != scores
+
+
+def test_a_score_needs_a_sound_and_a_picture(system: CycleSound) -> None:
+    for sources, targets in ((tones(1), tones(1)), (pictures(1), pictures(1)), (tones(2), pictures(1))):
+        with pytest.raises(ValueError, match="one sound and one picture"):
+            system.scores(sources, targets)
+
+
+def test_the_cycle_leads_there_and_back(conditioned: CycleSound) -> None:
+    for start in (tones(1)[0], pictures(1)[0]):
+        stations = conditioned.cycle(start, rounds=2)
+        assert [isinstance(station.thing, Sound) for station in stations] == [
+            isinstance(start, Sound) == (number % 2 == 0) for number in range(5)
+        ]
+        assert stations[0].content == pytest.approx(1)
+        assert all(-1.001 <= station.content <= 1.001 for station in stations)
+        assert [station.score is None for station in stations] == [True] + [False] * 4
+        assert all(station.label is not None and station.label.name in ("bell", "bird") for station in stations)
+
+
+# --- the folder
+
+
+@pytest.fixture
+def copy(data: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(data.parent, tmp_path / "project") / "data"
+
+
+def test_exported_models_give_the_same_from_anywhere(
+    system: CycleSound, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export.export(data, tmp_path / "models")
+    assert {path.suffix for path in (tmp_path / "models").rglob("*") if path.is_file()} == {
+        ".safetensors",
+        ".json",
+        ".md",
+    }
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("of: another project")
+    again = CycleSound.load("models")
+    assert again.sampling == system.sampling
+    assert pixels(again.image(*tones(1)[0])) == pixels(system.image(*tones(1)[0]))
+    assert again.score(tones(1)[0], pictures(1)[0]) == system.score(tones(1)[0], pictures(1)[0])
+
+
+def test_an_export_of_an_export_is_the_same(data: Path, tmp_path: Path) -> None:
+    first = export.export(data, tmp_path / "first")
+    second = export.export(tmp_path / "first", tmp_path / "second")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert export.export(data, tmp_path / "first") == first  # once more into the same folder
+
+
+def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, tmp_path: Path) -> None:
+    params = copy.parent / "params.yaml"
+    text = params.read_text(encoding="utf-8").replace("path: data/folder", "path: /home/someone/clips")
+    params.write_text(text.replace("source: synthetic", "source: folder"), encoding="utf-8")
+    export.export(copy, tmp_path / "models")
+    readme = (tmp_path / "models/README.md").read_text(encoding="utf-8")
+    assert "of the shards" in readme
+    assert "| class_consistency | 0.500 | 0.300 – 0.700 |" in readme
+    assert "licence" in readme
+    facts = json.loads((tmp_path / "models/card.json").read_text(encoding="utf-8"))
+    assert facts["models"]["transformer/audio_to_image.safetensors"]["config"]["width"] == 16
+    assert "/home" not in readme + json.dumps(facts)
+
+
+def test_models_are_not_exported_over_other_files(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    for folder in (tmp_path, tmp_path / "photo.jpg", data):
+        with pytest.raises(export.BadTarget):
+            export.export(data, folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+def test_without_classifiers_nothing_is_called_by_a_name(copy: Path) -> None:
+    shutil.rmtree(copy / "classifier")
+    assert [station.label for station in CycleSound.load(copy).cycle(tones(1)[0])] == [None] * 3
+
+
+def test_models_of_another_training_are_refused(copy: Path) -> None:
+    vae = paths.vae("image", copy)
+    content = bytearray(vae.read_bytes())
+    content[-1] ^= 1  # one weight
+    vae.write_bytes(content)
+    with pytest.raises(models.MixedModels, match=r"audio_to_image.*another VAE"):
+        CycleSound.load(copy)
+
+
+def test_missing_cut_off_and_unknown_models_are_refused(copy: Path) -> None:
+    path = paths.transformer("image_to_audio", copy)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadCheckpoint, match="safetensors"):
+        CycleSound.load(copy)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="no such model"):
+        CycleSound.load(copy)
+    path.write_bytes(content.replace(b"source_halvings", b"source_doubling"))
+    with pytest.raises(BadCheckpoint, match="another version"):
+        CycleSound.load(copy)
+
+
+def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(card.NoModels, match="no models here"):
+        CycleSound.load(tmp_path / "nothing")
+    (tmp_path / "params.yaml").write_text("seed: 0")
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ParamsError):
+        CycleSound.load(tmp_path / "data")
+    (tmp_path / card.NAME).write_text('{"sampling": 3}')
+    with pytest.raises(card.NoModels, match="not a card"):
+        CycleSound.load(tmp_path)
+
+
+def test_sampling_travels_with_the_folder(copy: Path, tmp_path: Path) -> None:
+    params = copy.parent / "params.yaml"
+    params.write_text(params.read_text("utf-8").replace("guidance: 2.0", "guidance: 3.5"), "utf-8")
+    export.export(copy, tmp_path / "models")
+    assert CycleSound.load(tmp_path / "models").sampling == Sampling(temperature=0.7, top_k=0, top_p=1.0, guidance=3.5)
+
+
+def test_the_package_is_light_until_the_system_is_asked_for() -> None:
+    heavy = "{'torch', 'librosa', 'numpy'} & set(sys.modules)"
+    code = f"import sys, cycle_sound, cycle_sound.cli; assert not {heavy}, {heavy}; cycle_sound.CycleSound.load"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    with pytest.raises(AttributeError, match="Cycle_Sound"):
+        cycle_sound.Cycle_Sound  # noqa: B018
