@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +37,8 @@ def acquire(clips: Sequence[Clip], data: Data, into: Path, jobs: int = -1, journ
         _sweep(into, ())  # of other settings, perhaps
     for split in ("train", "test"):
         (into / f"{split}_data").mkdir(parents=True, exist_ok=True)
-    fates = sorted(_fates(clips, data, into, jobs, journal), key=lambda fate: (fate.row.split != "test", fate.row.id))
+    fates = _fates(clips, data, into, jobs, journal)
+    fates.sort(key=lambda fate: (fate.row.split != "test", fate.row.id))
     rows = duplicates.reject([fate.row for fate in fates], [fate.fingerprint for fate in fates], data)
     manifest.write(into / paths.MANIFEST.name, rows)
     _sweep(into, rows)
@@ -63,8 +64,8 @@ def check(pair: Pair, data: Data) -> Fingerprint:
     return fingerprints.of(picture, wave[: round(data.clip_seconds * rate)], rate)
 
 
-def _fates(clips: Sequence[Clip], data: Data, into: Path, jobs: int, journal: Journal | None) -> Iterator[Finished]:
-    """What becomes of each clip, in the order in which they are done; on record as soon as it is known."""
+def _fates(clips: Sequence[Clip], data: Data, into: Path, jobs: int, journal: Journal | None) -> list[Finished]:
+    """What becomes of each clip, in the order of the clips; on record as soon as it is known."""
     past = journal.finished if journal else {}
     again = _repeated(clips)
     todo = (
@@ -72,10 +73,12 @@ def _fates(clips: Sequence[Clip], data: Data, into: Path, jobs: int, journal: Jo
         for index, clip in enumerate(clips)
     )
     done = joblib.Parallel(jobs, return_as="generator_unordered")(todo)
+    fates = {}
     for index, finished in progress.track(done, len(clips), "download"):
         if finished and journal:
             journal.add(index, finished)
-        yield finished or past[index]
+        fates[index] = finished or past[index]
+    return [fates[index] for index in range(len(clips))]
 
 
 def _acquire(

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -220,6 +221,18 @@ def test_an_id_that_is_no_file_name_writes_nothing_anywhere(name: str, tmp_path:
     assert [row.status for row in rows if row.id not in ("a", "-b")] == ["corrupt"]
     assert sum(path.is_file() for path in tmp_path.rglob("*")) == 5
     assert len(manifest.read(into / "manifest.csv")) == 3
+
+
+def late(pair: Pair) -> Pair:
+    time.sleep(0.3)
+    return pair
+
+
+def test_the_order_of_the_rows_does_not_depend_on_which_clip_is_done_first(tmp_path: Path):
+    slow = partial(late, Pair(JPEG, MP3))
+    clips = [made("a", slow), made("a"), made("b", split="test")]
+    rows = acquisition.acquire(clips, data("folder", tmp_path), tmp_path, 2)
+    assert [(row.id, row.status) for row in rows] == [("b", "ok"), ("a", "ok"), ("a", "duplicate")]
 
 
 def test_an_exception_in_a_source_is_one_corrupt_clip(tmp_path: Path):
