@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from mirror import Mirror, counted_film
+from mirror import Mirror, acquired, counted_film
 from test_vggsound import DEAF, SHARED, brightness, decoded, heard, ids, likeness, likest, real, write_list
 
 from cycle_sound import acquisition, audio, manifest
@@ -82,7 +82,7 @@ def test_every_trouble_has_its_fate_and_only_what_may_pass_is_tried_again(
         tmp_path / "list.csv", [(e.video, e.start, "x", "test" if t == "good" else "train") for t, e in made.items()]
     )
     data = settings(url=mirror.url())
-    rows = acquisition.acquire(vggsound.clips(data), data, tmp_path / "raw", 1)
+    rows = acquired(vggsound.clips(data), data, tmp_path / "raw", 1)
     again = "the next run tries again: "
     assert {row.id.split("_")[0]: (row.status, row.reason) for row in rows} == {
         "good": ("ok", ""),
@@ -106,7 +106,7 @@ def test_every_trouble_has_its_fate_and_only_what_may_pass_is_tried_again(
 
     mirror.troubles.clear()  # it has passed: the next run gets what it lacks, and asks for nothing else
     mirror.files |= dict.fromkeys(name.values(), film)
-    rows = acquisition.acquire(vggsound.clips(data), data, tmp_path / "again", 1)
+    rows = acquired(vggsound.clips(data), data, tmp_path / "again", 1)
     assert {row.id.split("_")[0] for row in rows if row.status != "ok"} == {"gone"}
     more = {trouble: mirror.asked[name[trouble]] - asked[trouble] for trouble in made}
     assert {trouble for trouble, count in more.items() if not count} == {"good", "busy", "gone"}
@@ -320,7 +320,7 @@ def test_what_youtube_says_is_understood(said: str, kind: str):
 
 def acquire(data: Data, into: Path) -> None:
     """What the download stage does."""
-    acquisition.acquire(vggsound.clips(data), data, into, 1)
+    acquired(vggsound.clips(data), data, into, 1)
 
 
 def killable() -> Any:

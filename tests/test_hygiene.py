@@ -333,4 +333,4 @@ def test_each_kind_of_damage_is_used_rightly_or_rejected_for_its_reason(params: 
     for name, number in (("turned", 10), ("cmyk", 11)):
         upright = images.to_array(smooth(number), params.image.size).astype(int)
         assert np.abs(samples[name].image - upright).mean() < 8
-    sharding.shard(rows, raw, tmp_path / "shards", params, workers=1)
+    sharding.shard(rows, raw, tmp_path / "shards", tmp_path / "receipts", params, workers=1)

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from mirror import counted_film
+from mirror import acquired, counted_film
 
 from cycle_sound import acquisition, audio, images, manifest, sources
 from cycle_sound import params as parameters
@@ -252,7 +252,7 @@ def test_without_an_address_what_is_at_hand_is_asked_for(settings: Settings, tmp
     (tmp_path / f"store/{names[0]}_30.mp4").write_bytes(film)
     tar(tmp_path / "store/a.tar.gz", {f"{names[1]}_000030.mp4": film, f"{names[2]}_30000_40000.mp4": film[:2000]})
     data = settings({"pairs": "middle"})
-    rows = acquisition.acquire(sources.clips(data, None, 0), data, tmp_path / "raw", 1)  # type: ignore[arg-type]
+    rows = acquired(sources.clips(data, None, 0), data, tmp_path / "raw", 1)  # type: ignore[arg-type]
     assert {(row.id, row.group, row.split, row.status) for row in rows} == {
         (f"{names[0]}_000030", names[0], "train", "ok"),
         (f"{names[1]}_000030", names[1], "test", "ok"),
@@ -275,7 +275,7 @@ def test_an_archive_and_a_folder_give_the_same_bytes(settings: Settings, tmp_pat
         else:
             tar(store / f"all.{kind}", files)
         data = settings(path=str(store))
-        acquisition.acquire(vggsound.clips(data), data, tmp_path / f"raw {kind}", 2 if kind == "tar.gz" else 1)
+        acquired(vggsound.clips(data), data, tmp_path / f"raw {kind}", 2 if kind == "tar.gz" else 1)
     assert len({(tmp_path / f"raw {kind}/manifest.csv").read_bytes() for kind in ("folder", "tar", "tar.gz")}) == 1
 
 
@@ -286,7 +286,7 @@ def test_a_video_on_both_sides_stays_in_test(settings: Settings, tmp_path: Path,
     for name in (f"{a}_000000", f"{a}_000030", f"{b}_000000"):
         (tmp_path / f"store/{name}.mp4").write_bytes(film)
     data = settings({"pairs": "middle"})
-    rows = acquisition.acquire(vggsound.clips(data), data, tmp_path / "raw", 1)
+    rows = acquired(vggsound.clips(data), data, tmp_path / "raw", 1)
     assert [(row.id, row.status) for row in rows] == [
         (f"{a}_000030", "ok"),
         (f"{a}_000000", "duplicate"),
@@ -357,7 +357,7 @@ def test_excerpts_without_listed_frames_are_accounted_for(settings: Settings, tm
     chosen = [{f"{name}_30000_40000": list(range(0, 30, 3))} for name in names[:2]]
     (tmp_path / "moments.json").write_text(json.dumps(chosen))
     data = settings({"pairs": "listed"}, moments=str(tmp_path / "moments.json"))
-    rows = acquisition.acquire(vggsound.clips(data), data, tmp_path / "raw", 1)
+    rows = acquired(vggsound.clips(data), data, tmp_path / "raw", 1)
     assert {row.id: row.status for row in rows} == {
         **{f"{name}_000030_{i}": "ok" for name in names[:2] for i in range(10)},
         f"{names[2]}_000030": "unavailable",
