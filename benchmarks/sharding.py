@@ -23,13 +23,12 @@ import joblib
 import librosa
 import numpy as np
 import soundfile
-import torch
 from joblib.externals.loky import get_reusable_executor
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from cycle_sound import images, sharding
 from cycle_sound import params as parameters
-from cycle_sound import sharding
 from cycle_sound.manifest import Row
 from cycle_sound.params import Params
 from cycle_sound.shards import Split
@@ -228,11 +227,16 @@ def sharded(rows: Sequence[Row], raw: Path, into: Path, params: Params, workers:
 
 def reading(folder: Path, loose: Path, rows: Sequence[Row], raw: Path, params: Params) -> dict[str, float]:
     """Samples per second in shuffled batches: from shards, from one array file each, and from the raw files."""
+    import torch  # not above: the workers load this module, and their memory is measured
+
+    torch.set_num_threads(1)
     pairs = Split(folder, "train")
     loose.mkdir()
     for row in range(len(pairs)):
-        for modality in ("image", "audio"):
-            np.save(loose / f"{row}.{modality}.npy", pairs.pictures(modality, [row])[0].numpy())
+        np.save(
+            loose / f"{row}.image.npy", (pairs.pictures("image", [row])[0].numpy() * 127.5 + 127.5).astype(np.uint8)
+        )
+        np.save(loose / f"{row}.audio.npy", pairs.pictures("audio", [row])[0].numpy().astype(np.float16))
     by_id = {row.id: row for row in rows}
 
     def from_shards(batch: Sequence[int]) -> None:
@@ -240,8 +244,9 @@ def reading(folder: Path, loose: Path, rows: Sequence[Row], raw: Path, params: P
         pairs.pictures("audio", batch)
 
     def from_loose(batch: Sequence[int]) -> None:
-        for modality in ("image", "audio"):
-            torch.from_numpy(np.stack([np.load(loose / f"{row}.{modality}.npy") for row in batch]))
+        pictures, sounds = ([np.load(loose / f"{row}.{name}.npy") for row in batch] for name in ("image", "audio"))
+        images.to_float(torch.from_numpy(np.stack(pictures)))
+        torch.from_numpy(np.stack(sounds)).float()
 
     def from_raw(batch: Sequence[int]) -> None:
         for row in batch:
