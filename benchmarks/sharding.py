@@ -47,7 +47,6 @@ class Work(NamedTuple):
     """What sharding a corpus took."""
 
     wall: float  # seconds
-    processor: float  # seconds, of all workers
     peak: float  # megabytes, of the largest worker
 
 
@@ -76,7 +75,7 @@ def measure(folder: Path, pairs: int) -> dict[str, float]:
     return (
         figures
         | {"speedup_two_cores": alone.wall / both.wall}
-        | {"growth": all_.processor / some.processor / 4, "pairs_per_second": pairs / all_.wall}
+        | {"growth": all_.wall / some.wall / 4, "pairs_per_second": pairs / all_.wall}
         | {"peak_worker_mb": all_.peak}
         | reading(folder / "2/shards", folder / "loose", rows, raw, params)
     )
@@ -211,15 +210,12 @@ def processor_ms(work: Callable[[], object]) -> float:
 
 def sharded(rows: Sequence[Row], raw: Path, into: Path, params: Params, workers: int) -> Work:
     """Shard pairs by a fresh pool, whose start does not count."""
-    joblib.Parallel(workers)(joblib.delayed(sharding.key)(rows[:1], params) for _ in range(8))
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    joblib.Parallel(workers, batch_size=1)(joblib.delayed(sharding.sample)(rows[0], raw, params) for _ in range(99))
     begin = time.perf_counter()
     sharding.shard(rows, raw, into / "shards", into / "receipts", params, workers)
     wall = time.perf_counter() - begin
-    get_reusable_executor().shutdown(wait=True)  # only of ended processes the time and the memory are known
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Work(wall, processor, after.ru_maxrss / 1024)
+    get_reusable_executor().shutdown(wait=True)  # only of ended processes the memory is known
+    return Work(wall, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 
 
 # --- reading
