@@ -12,7 +12,8 @@ import librosa
 import numpy as np
 import soundfile
 from numpy.lib.stride_tricks import sliding_window_view
-from threadpoolctl import ThreadpoolController
+from scipy.fft import rfft
+from scipy.sparse import csr_array
 
 from cycle_sound import files
 from cycle_sound.params import Audio
@@ -24,7 +25,7 @@ MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 BLOCK = 1 << 20  # samples of all channels read at once, 4 MB: each read ends in a seek, so small ones cost an MP3 twice
 PREROLL = 16 * 1152  # samples decoded before a part: MP3 frames need bits of those before them, or begin as silence
 SILENCE = 1e-10  # amplitude that stands for nothing: -200 dBFS
-FRAMES = 32  # transformed at once: their spectra stay in the processor's cache, which halves the time
+FRAMES = 64  # transformed at once, in the processor's wide registers; their spectra stay in its cache
 
 
 class BadSound(ValueError):
@@ -79,15 +80,13 @@ def level_db(waveform: np.ndarray) -> float:
 def log_mel(waveform: np.ndarray, audio: Audio) -> np.ndarray:
     """The log-mel picture of a waveform at audio.sample_rate: float32 (1, mels, samples // hop_length) in [-1, 1].
 
-    The values are those of librosa.feature.melspectrogram, in half its time.
+    The values are those of librosa.feature.melspectrogram within 0.0001 dB, in a fifth of its time: transforms in
+    single precision, many at once, and a product with the two filters that a frequency falls into, not with all.
     """
     frames = len(waveform) // audio.hop_length
     if not frames:
         raise ValueError(f"{len(waveform)} samples: at least one hop of {audio.hop_length} is needed")
-    power = _power(waveform, audio, frames)
-    with _threads().limit(limits=1, user_api="blas"):  # starting threads takes longer than the product of one clip
-        mel = _bands(audio) @ power.T  # (mels, frames)
-    decibel = 10 * np.log10(np.maximum(mel, 10 ** (audio.min_db / 10)))
+    decibel = 10 * np.log10(np.maximum(_mel(waveform, audio, frames), 10 ** (audio.min_db / 10)))
     scaled = 2 * (decibel - audio.min_db) / (audio.max_db - audio.min_db) - 1
     return np.clip(scaled, -1, 1).astype(np.float32)[None]
 
@@ -141,27 +140,28 @@ def _spectrum(audio: Audio) -> dict[str, Any]:
     return {"sr": audio.sample_rate, "n_fft": audio.fft, "fmin": audio.fmin, "fmax": audio.sample_rate / 2}
 
 
-def _power(waveform: np.ndarray, audio: Audio, frames: int) -> np.ndarray:
-    """The first `frames` power spectra: float32 (frames, fft // 2 + 1), rounded where librosa rounds."""
-    window = librosa.filters.get_window("hann", audio.fft)
+def _mel(waveform: np.ndarray, audio: Audio, frames: int) -> np.ndarray:
+    """The first `frames` mel spectra of power: float32 (mels, frames)."""
     padded = np.pad(waveform.astype(np.float32, copy=False), audio.fft // 2)
-    windows = sliding_window_view(padded, audio.fft)[:: audio.hop_length]
-    power = np.empty((frames, audio.fft // 2 + 1), np.float32)
+    windows = sliding_window_view(padded, audio.fft)[:: audio.hop_length].T  # (fft, frames and perhaps one more)
+    mel = np.empty((audio.mels, frames), np.float32)
     for start in range(0, frames, FRAMES):
         end = min(start + FRAMES, frames)  # centred frames stand at both ends: the last has no hop of its own
-        power[start:end] = np.abs(np.fft.rfft(window * windows[start:end]).astype(np.complex64)) ** 2
-    return power
+        spectra = rfft(_window(audio.fft) * windows[:, start:end], axis=0)
+        mel[:, start:end] = _bands(audio) @ (spectra.real**2 + spectra.imag**2)
+    return mel
 
 
 @cache
-def _bands(audio: Audio) -> np.ndarray:
-    """The mel filter bank: float32 (mels, fft // 2 + 1)."""
-    return librosa.filters.mel(n_mels=audio.mels, **_spectrum(audio))
+def _window(fft: int) -> np.ndarray:
+    """The Hann window: float32 (fft, 1)."""
+    return librosa.filters.get_window("hann", fft).astype(np.float32)[:, None]
 
 
 @cache
-def _threads() -> ThreadpoolController:
-    return ThreadpoolController()
+def _bands(audio: Audio) -> csr_array:
+    """The mel filter bank: float32 (mels, fft // 2 + 1), two of a column's values not zero."""
+    return csr_array(librosa.filters.mel(n_mels=audio.mels, **_spectrum(audio)))
 
 
 def _read_mono(file: soundfile.SoundFile, first: int, samples: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from cycle_sound.params import Params
 from cycle_sound.shards import INDEX, SPLITS, SplitName
 
 CODE = files.digest(Path(__file__), *(Path(inspect.getfile(module)) for module in (audio, images, shards)))  # as loaded
-VERSIONS = {name: metadata.version(name) for name in ("librosa", "numpy", "Pillow", "soundfile", "soxr")}
+VERSIONS = {name: metadata.version(name) for name in ("librosa", "numpy", "Pillow", "scipy", "soundfile", "soxr")}
 MARGIN = 0.25  # seconds decoded beyond a clip: the resampling filter looks ahead
 
 
