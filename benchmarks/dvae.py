@@ -22,8 +22,8 @@ from benchmarks import hardware, peer
 from cycle_sound import batches, device, images, paths, schedules
 from cycle_sound.dvae import DiscreteVAE
 from cycle_sound.objectives.vae import VaeObjective
+from cycle_sound.optimizers import Optimizers
 from cycle_sound.params import Modality, Params, load
-from cycle_sound.training import adamw, update
 
 BATCH = 32
 CODES = 1024
@@ -82,12 +82,11 @@ def ours(train: Pictures, held_out: Pictures, params: Params, seconds: float) ->
         model = DiscreteVAE(config.model_copy(update={"optimizer": optimizer_config}), 3)
         objective = VaeObjective(model, "image", (train, held_out), params.augment.image, 0)  # type: ignore[arg-type]
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(optimizer_config.ema_decay))
-        optimizer = adamw(model, optimizer_config)
+        optimizers = Optimizers(model, optimizer_config)
 
         def step(number: int) -> None:
             loss = objective.loss(number, batches.seeded(0, number))["loss"]
-            rate = schedules.learning_rate(number, optimizer_config)
-            update(model, optimizer, loss, rate, optimizer_config.clip_norm)
+            optimizers.step(loss, schedules.learning_rate(number, optimizer_config))
             average.update_parameters(model)
 
         return step, lambda: objective.validate(average.module)["loss"]

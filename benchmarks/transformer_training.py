@@ -14,15 +14,15 @@ from torch import nn
 from benchmarks import hardware, peer
 from benchmarks.sizes import LAPTOP, VGGSOUND, Measured, Size
 from cycle_sound import device
+from cycle_sound.optimizers import Optimizers
 from cycle_sound.params import load
-from cycle_sound.training import adamw, update
 
 
 def step_of(model: nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
     """One training step, as `training.fit` does it."""
     config = load().transformer.audio_to_image.optimizer
-    optimizer = adamw(model, config)
-    return lambda: update(model, optimizer, loss(), config.learning_rate, config.clip_norm)
+    optimizers = Optimizers(model, config)
+    return lambda: optimizers.step(loss(), config.learning_rate)
 
 
 def ours(size: Size, where: torch.device, dtype: torch.dtype) -> Callable[[], None]:

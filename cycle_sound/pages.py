@@ -1,7 +1,7 @@
-"""The way around the cycle as one HTML page that needs nothing beside it."""
+"""Sounds and pictures as HTML that needs nothing beside it, and the way around the cycle as a page of them."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import matplotlib
@@ -16,15 +16,18 @@ from cycle_sound.sounds import Sound, encoded
 from cycle_sound.system import Station
 
 SHOWN = 192  # pixels of a station, at least
-STYLE = """
+PAGE_STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222 }
-main { display: flex; flex-wrap: wrap; gap: 1.5rem }
-figure { margin: 0; width: 12rem }
-img { width: 12rem; height: 12rem; image-rendering: pixelated; border-radius: 4px; display: block }
-audio { width: 12rem; height: 2rem; margin-top: .4rem }
-dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .7rem; margin: .4rem 0; font-size: 14px }
-dt { color: #777 } dd { margin: 0 }
-figcaption { font-weight: 600 } p { max-width: 44rem; color: #555 }
+p { max-width: 44rem; color: #555 }
+"""
+STYLE = """
+.stations { display: flex; flex-wrap: wrap; gap: 1.5rem }
+.stations figure { margin: 0; width: 12rem }
+.stations img { width: 12rem; height: 12rem; image-rendering: pixelated; border-radius: 4px; display: block }
+.stations audio { width: 12rem; height: 2rem; margin-top: .4rem }
+.stations dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .7rem; margin: .4rem 0; font-size: 14px }
+.stations dt { opacity: .6 } .stations dd { margin: 0 }
+.stations figcaption { font-weight: 600 }
 """
 LEGEND = (
     "Label: what a classifier trained on real data calls the station, and how sure it is. "
@@ -35,21 +38,28 @@ LEGEND = (
 
 def cycle(name: str, stations: Sequence[Station], config: Audio) -> str:
     """The page of the stations of a cycle that started from a file called `name`."""
-    title = f"{name}, around the cycle"
-    figures = "\n".join(_figure(place(number), station, config) for number, station in enumerate(stations))
+    shown = figures(((place(number), station) for number, station in enumerate(stations)), config)
+    return document(f"{name}, around the cycle", f"<p>{escape(LEGEND)}</p>\n{shown}", STYLE)
+
+
+def document(title: str, body: str, style: str) -> str:
+    """A page of its own; `body` and `style` are HTML and CSS."""
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
-<style>{STYLE}</style>
+<style>{PAGE_STYLE}{style}</style>
 <h1>{escape(title)}</h1>
-<p>{escape(LEGEND)}</p>
-<main>
-{figures}
-</main>
+{body}
 </html>
 """
+
+
+def figures(stations: Iterable[tuple[str, Station]], config: Audio) -> str:
+    """Stations with their captions, side by side, for a page that has STYLE."""
+    shown = "\n".join(_figure(caption, station, config) for caption, station in stations)
+    return f'<div class="stations">\n{shown}\n</div>'
 
 
 def place(number: int) -> str:
@@ -74,16 +84,24 @@ def spectrogram(sound: Sound, config: Audio) -> Image.Image:
     return Image.fromarray(np.rint(colours * 255).astype(np.uint8))
 
 
-def _figure(place: str, station: Station, config: Audio) -> str:
-    player = ""
-    if isinstance(station.thing, Sound):
-        picture = spectrogram(station.thing, config)
-        player = f'<audio controls src="{_data("audio/wav", encoded(station.thing, "wav"))}"></audio>'
+def picture(image: Image.Image, about: str) -> str:
+    """An image as an element that holds it; `about` stands for it where it is not seen."""
+    return f'<img alt="{escape(about)}" src="{_data("image/png", png(image))}">'
+
+
+def player(sound: Sound) -> str:
+    """A sound as a player that holds it."""
+    return f'<audio controls src="{_data("audio/wav", encoded(sound, "wav"))}"></audio>'
+
+
+def _figure(caption: str, station: Station, config: Audio) -> str:
+    thing = station.thing
+    if isinstance(thing, Sound):
+        shown = picture(spectrogram(thing, config), caption) + player(thing)
     else:
-        picture = magnified(station.thing, SHOWN)
+        shown = picture(magnified(thing, SHOWN), caption)
     said = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts(station).items())
-    shown = f'<img alt="{escape(place)}" src="{_data("image/png", png(picture))}">'
-    return f"<figure>{shown}{player}<figcaption>{escape(place)}</figcaption><dl>{said}</dl></figure>"
+    return f"<figure>{shown}<figcaption>{escape(caption)}</figcaption><dl>{said}</dl></figure>"
 
 
 def _data(kind: str, content: bytes) -> str:

@@ -205,11 +205,12 @@ class Augments(Section):
 
 
 class Optimizer(Section):
-    """AdamW with warm-up and cosine decay, and how the run is watched."""
+    """Muon and AdamW with warm-up and cosine decay, and how the run is watched."""
 
     steps: Positive
     batch_size: Positive
-    learning_rate: Above0
+    learning_rate: Above0  # of AdamW
+    muon_rate: Above0  # × learning_rate, of Muon
     final_learning_rate: Share  # as a share of learning_rate
     warmup: Count  # steps
     weight_decay: NonNegative

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -119,14 +118,3 @@ def tree(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
             place = place.setdefault(folder, {})
         place[leaf] = tensor
     return grown
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The moments of every parameter, by its number."""
-    return {str(number): moments for number, moments in optimizer.state_dict()["state"].items()}
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, moments: Tree) -> None:
-    """Put moments back; the groups, with their rates, are those the optimizer was made with."""
-    state = {int(number): values for number, values in moments.items()}
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

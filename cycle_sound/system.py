@@ -142,7 +142,7 @@ class CycleSound:
 
         Every station is judged as it would be from its file. Raises `BadSound`.
         """
-        stations = [self._station(start, None, start)]
+        stations = [self.judged(start, start)]
         for _ in range(2 * rounds):
             last = stations[-1].thing
             after: Thing
@@ -150,10 +150,14 @@ class CycleSound:
                 after = self.images([last], seed=seed, candidates=candidates, sampling=sampling)[0]
             else:
                 after = self.sounds([last], seed=seed, candidates=candidates, sampling=sampling)[0]
-            stations.append(self._station(after, last, start))
+            stations.append(self.judged(after, start, last))
         return stations
 
-    def _station(self, thing: Thing, before: Thing | None, start: Thing) -> Station:
+    def judged(self, thing: Thing, start: Thing, before: Thing | None = None) -> Station:
+        """What is said of a sound or picture that was made, in the end, of `start`, and at once of `before`.
+
+        Raises `BadSound`.
+        """
         picture, direction = self._pictures([thing]), _direction(start)
         labels = generation.labels(self.models, _modality(thing), picture)
         shown = generation.summaries(self.models, direction, _modality(thing), picture)

@@ -12,8 +12,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cycle_sound import device, files, progress, schedules
 from cycle_sound.batches import seeded
+from cycle_sound.optimizers import Optimizers
 from cycle_sound.params import Optimizer
-from cycle_sound.snapshot import Snapshot, State, optimizer_tensors, restore_optimizer
+from cycle_sound.snapshot import Snapshot, State
 
 
 class Objective(Protocol):
@@ -64,32 +65,14 @@ class Curve:
         self._live.end()
 
 
-def adamw(model: nn.Module, config: Optimizer) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices and filters alone."""
-    weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), fused=True)
-
-
-def update(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip_norm: float) -> None:
-    """One step down the gradient, clipped by norm."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    optimizer.step()
-
-
 class Run:
-    """A training under way: the model, its optimizer, its average, and the best of the averages so far."""
+    """A training under way: the model, its optimizers, its average, and the best of the averages so far."""
 
     def __init__(self, model: nn.Module, config: Optimizer, curve: Curve) -> None:
         self.model = model
         self.config = config
         self.curve = curve
-        self.optimizer = adamw(model, config)
+        self.optimizers = Optimizers(model, config)
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
         self.best: dict[str, Tensor] = {}
         self.terms: list[Mapping[str, Tensor]] = []  # of the steps since the last validation
@@ -99,8 +82,7 @@ class Run:
         torch.manual_seed(seed * 1_000_003 + step)  # dropout takes no generator
         self.model.train()
         terms = objective.loss(step, seeded(seed, step, device=device.of(self.model)))
-        rate = schedules.learning_rate(step, self.config)
-        update(self.model, self.optimizer, terms["loss"], rate, self.config.clip_norm)
+        self.optimizers.step(terms["loss"], schedules.learning_rate(step, self.config))
         self.average.update_parameters(self.model)
         self.terms.append({name: term.detach() for name, term in terms.items()})
 
@@ -119,7 +101,7 @@ class Run:
         columns = {name: torch.stack([terms[name] for terms in self.terms]) for name in names}
         tensors = {
             "model": self.model.state_dict(),
-            "optimizer": optimizer_tensors(self.optimizer),
+            "optimizers": self.optimizers.tensors(),
             "average": self.average.state_dict(),
             "best": self.best,
             "terms": columns,
@@ -129,7 +111,7 @@ class Run:
     def restore(self, state: State) -> None:
         """Take up a state."""
         self.model.load_state_dict(state.tensors["model"])
-        restore_optimizer(self.optimizer, state.tensors["optimizer"])
+        self.optimizers.restore(state.tensors["optimizers"])
         self.average.load_state_dict(state.tensors["average"])
         self.best = state.tensors.get("best", {})
         columns = state.tensors.get("terms", {})

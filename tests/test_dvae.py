@@ -10,8 +10,8 @@ from cycle_sound import batches, dvae, metrics
 from cycle_sound.checkpoint import BadCheckpoint
 from cycle_sound.dvae import DiscreteVAE
 from cycle_sound.gumbel import Gumbel, divergences
+from cycle_sound.optimizers import Optimizers
 from cycle_sound.params import Params, Vae
-from cycle_sound.training import adamw, update
 
 
 @pytest.fixture
@@ -47,12 +47,11 @@ def test_tokens_are_the_same_each_time_even_in_training_mode(config: Vae) -> Non
 def test_overfits_four_pictures(config: Vae) -> None:
     torch.manual_seed(0)
     model = DiscreteVAE(config, 3)
-    settings = config.optimizer.model_copy(update={"learning_rate": 5e-3})
-    optimizer = adamw(model, settings)
+    optimizers = Optimizers(model, config.optimizer)
     given = pictures(4)
     for step in range(150):
         made = model(given, temperature=0.5, generator=batches.seeded(0, step))
-        update(model, optimizer, nn.functional.mse_loss(made.pictures, given), 5e-3, clip_norm=1.0)
+        optimizers.step(nn.functional.mse_loss(made.pictures, given), rate=5e-3)
     with torch.no_grad():
         hard = model.decode(model.encode(given))
     assert metrics.psnr(hard, given) > 20

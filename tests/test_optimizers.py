@@ -1,0 +1,84 @@
+"""Muon and AdamW."""
+
+import pytest
+import torch
+from torch import nn
+
+from cycle_sound.optimizers import STEP, Muon, Optimizers, orthogonal
+from cycle_sound.params import Optimizer, Params
+
+
+@pytest.fixture
+def config(params: Params) -> Optimizer:
+    return params.vae.image.optimizer
+
+
+@pytest.mark.parametrize("shape", [(20, 50), (50, 20), (1, 9)])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_orthogonal_keeps_the_singular_vectors_and_evens_the_values(shape: tuple[int, int], size: float) -> None:
+    torch.manual_seed(0)
+    given = torch.randn(3, *shape) * size
+    made = orthogonal(given)
+    values = torch.linalg.svdvals(made)
+    assert 0.6 < values.min() <= values.max() < 1.3
+    u, _, vh = torch.linalg.svd(given, full_matrices=False)
+    turned = u.mT @ made @ vh.mT  # diagonal where the vectors are the same
+    assert (turned - torch.diag_embed(turned.diagonal(dim1=1, dim2=2))).abs().max() < 1e-3
+
+
+def test_no_gradient_gives_no_step() -> None:
+    weight = nn.Parameter(torch.ones(4, 8))
+    weight.grad = torch.zeros(4, 8)
+    Muon([weight], lr=0.1, weight_decay=0.0).step()
+    assert torch.equal(weight, torch.ones(4, 8))
+
+
+def test_alike_weights_are_stepped_as_if_alone() -> None:
+    torch.manual_seed(0)
+    gradients = torch.randn(2, 4, 3, 3, 3)
+    together = [nn.Parameter(torch.zeros(4, 3, 3, 3)) for _ in gradients]
+    optimizer = Muon(together, lr=1.0, weight_decay=0.0)
+    for weight, gradient in zip(together, gradients, strict=True):
+        weight.grad = gradient.clone()
+    optimizer.step()
+    for weight, gradient in zip(together, gradients, strict=True):
+        alone = nn.Parameter(torch.zeros_like(weight))
+        alone.grad = gradient.clone()
+        Muon([alone], lr=1.0, weight_decay=0.0).step()
+        assert torch.allclose(weight, alone, atol=1e-6)
+
+
+def test_a_step_has_the_size_of_the_rate_whatever_the_gradients() -> None:
+    torch.manual_seed(0)
+    gradient = torch.randn(64, 64)
+    for size in (1e-4, 1.0, 1e4):
+        weight = nn.Parameter(torch.zeros(64, 64))
+        weight.grad = gradient * size
+        Muon([weight], lr=0.01, weight_decay=0.0).step()
+        assert float(weight.detach().square().mean().sqrt()) == pytest.approx(0.01 * STEP, rel=0.2)
+
+
+def test_every_weight_has_one_optimizer(config: Optimizer) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Embedding(5, 8), nn.Linear(8, 2))
+    optimizers = Optimizers(model, config)
+    taken = [
+        weight
+        for one in (optimizers.muon, optimizers.adamw)
+        for group in one.param_groups
+        for weight in group["params"]
+    ]
+    assert sorted(map(id, taken)) == sorted(map(id, model.parameters()))
+    assert {id(w) for group in optimizers.muon.param_groups for w in group["params"]} == {
+        id(model[0].weight),
+        id(model[3].weight),
+    }
+
+
+def test_weights_are_decayed_and_biases_are_not(config: Optimizer) -> None:
+    model = nn.Linear(4, 4)
+    nn.init.ones_(model.weight)
+    nn.init.ones_(model.bias)
+    optimizers = Optimizers(model, config.model_copy(update={"weight_decay": 0.5, "muon_rate": 2.0}))
+    optimizers.step(sum(0.0 * weight.sum() for weight in model.parameters()), rate=0.1)
+    assert torch.allclose(model.weight, torch.full((4, 4), 0.9))
+    assert torch.equal(model.bias, torch.ones(4))
