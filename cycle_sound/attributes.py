@@ -73,10 +73,10 @@ def vocoder(target: Side, heard: Mapping[str, Tensor], labels: Sequence[str], co
     count = len(heard["real"])
     distance = metrics.log_spectral_distance(heard["real"], target.pictures[:count], config.max_db - config.min_db)
     figures = {"vocoder_log_spectral_distance": distance}
-    if target.classifier is not None:
+    if target.judge is not None:
         wanted = list(labels[:count])
-        figures["vocoder_consistency"] = agreement(judged(target.classifier, heard["real"]).labels, wanted).share
-        found = judged(target.classifier, heard["generated"]).labels
+        figures["vocoder_consistency"] = agreement(judged(target.judge, heard["real"]).labels, wanted).share
+        found = judged(target.judge, heard["generated"]).labels
         figures |= named("class_consistency_heard", agreement(found, wanted))
     return figures
 

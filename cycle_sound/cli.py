@@ -130,6 +130,7 @@ EPILOG = """Examples:
   cycle-sound cycle bell.wav -o out         there and back, as a page
   cycle-sound search bell.wav pictures/     which picture belongs to the sound?
   cycle-sound export models/                the models as one folder, to use elsewhere
+  cycle-sound web                           a page to play with, in the browser
   cycle-sound data report                   how many clips of each label, and what became of them
 
 Models are read from data/, which `dvc repro` fills, or from an exported folder: --models FOLDER.
@@ -344,6 +345,32 @@ def export(
     from cycle_sound import export as exporting
 
     show(exporting.export(models, folder))
+
+
+@app.command(
+    epilog="""Examples:
+
+\b
+  cycle-sound web
+  cycle-sound web --models models/ --port 8000
+"""
+)
+def web(
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets the whole network in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+    models: Models = DATA,
+    device: Device = "auto",
+) -> None:
+    """Serve a page to play with: record, draw, photograph; hear, see, go round the cycle. Ctrl-C ends it."""
+    try:
+        from cycle_sound import web as page
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        fail("the page needs Gradio: pip install 'cycle-sound[web]'")
+    blocks = page.page(opened(models, device), models / "samples")
+    typer.echo(f"http://{host}:{port}")
+    page.serve(blocks, host, port)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cycle_sound import device, metrics
+from cycle_sound import checkpoint, classifier, device, dvae, files, metrics, paths, transformer
 from cycle_sound.batches import seeded
 from cycle_sound.classifier import Classifier
 from cycle_sound.dvae import DiscreteVAE
 from cycle_sound.metrics import Interval
-from cycle_sound.params import Evaluate, Modality, Sampling
+from cycle_sound.params import Direction, Evaluate, Modality, Sampling, opposite_of, source_of, target_of
 from cycle_sound.sampling import generate, log_likelihood
+from cycle_sound.shards import Split, SplitName
+from cycle_sound.tokens import TokenCache
 from cycle_sound.transformer import Transformer
 
 BATCH = 100  # pairs at a time
@@ -29,13 +31,17 @@ def parts(values: Tensor, model: nn.Module) -> Iterator[Tensor]:
 
 
 class Side(NamedTuple):
-    """One modality of the test split, with its models."""
+    """One modality of a split, with its models."""
 
     modality: Modality
     pictures: Tensor  # (n, c, h, w): real ones
     tokens: Tensor  # (n, rows, columns)
     vae: DiscreteVAE
-    classifier: Classifier | None  # None: the data has no labels
+    judge: Classifier | None  # None: the data has no labels
+
+    def first(self, count: int) -> "Side":
+        """The same with so many pairs at most."""
+        return self._replace(pictures=self.pictures[:count], tokens=self.tokens[:count])
 
     def decoded(self, tokens: Tensor) -> Tensor:
         """Pictures of tokens, in batches: (n, rows, columns) → (n, c, h, w)."""
@@ -50,11 +56,47 @@ class Judged(NamedTuple):
     features: np.ndarray  # (n, d)
 
 
-def judged(classifier: Classifier, pictures: Tensor) -> Judged:
+class Way(NamedTuple):
+    """One direction of a split, and the direction back."""
+
+    forward: Transformer
+    back: Transformer
+    source: Side
+    target: Side
+    labels: list[str]
+
+    def first(self, count: int) -> "Way":
+        """The same with so many pairs at most."""
+        source, target = self.source.first(count), self.target.first(count)
+        return self._replace(source=source, target=target, labels=self.labels[:count])
+
+
+def load(direction: Direction, split: SplitName) -> Way:
+    """A direction of a split with its models. Raises `StaleTokens` where they do not belong together."""
+    pairs = Split(paths.SHARDS, split)
+    source, target = (_side(modality, pairs, split) for modality in (source_of(direction), target_of(direction)))
+    forward, back = (
+        transformer.load(paths.transformer(way)).to(device.best()) for way in (direction, opposite_of(direction))
+    )
+    return Way(forward, back, source, target, pairs.labels)
+
+
+def _side(modality: Modality, pairs: Split, split: SplitName) -> Side:
+    path = paths.vae(modality)
+    digest = checkpoint.facts(path, dvae.KIND)["shards"]
+    cache = TokenCache(paths.tokens(modality), split, files.digest(path), digest)
+    rows = torch.arange(len(pairs))
+    tokens = cache.most_likely(rows).unflatten(1, cache.header.grid)
+    judge = classifier.load(paths.classifier(modality))
+    vae, judge = dvae.load(path).to(device.best()), judge and judge.to(device.best())
+    return Side(modality, pairs.pictures(modality, rows.tolist()), tokens, vae, judge)
+
+
+def judged(judge: Classifier, pictures: Tensor) -> Judged:
     """Labels and features of pictures: (n, c, h, w)."""
     with torch.inference_mode():
-        features = torch.cat([classifier.features(part) for part in parts(pictures, classifier)])
-        labels = [classifier.labels[index] for index in classifier.head(features).argmax(1).tolist()]
+        features = torch.cat([judge.features(part) for part in parts(pictures, judge)])
+        labels = [judge.labels[index] for index in judge.head(features).argmax(1).tolist()]
     return Judged(labels, features.cpu().numpy())
 
 
@@ -79,15 +121,13 @@ def grids_of(model: Transformer, pictures: Tensor, tokens: Tensor) -> Tensor:
     return pictures if model.config.condition == "encoder" else tokens
 
 
-def generated(
-    forward: Transformer, back: Transformer, source: Side, target: Side, config: Sampling, repeats: int, seed: int
-) -> Generated:
+def generated(way: Way, config: Sampling, repeats: int, seed: int) -> Generated:
     """Sample `repeats` targets for every source, and go back from the first."""
-    grids = grids_of(forward, source.pictures, source.tokens)
-    drawn = [sampled(forward, grids, config, seed + repeat) for repeat in range(repeats)]
-    samples = [target.decoded(tokens) for tokens in drawn]
-    returned = sampled(back, grids_of(back, samples[0], drawn[0]), config, seed)
-    return Generated(samples, source.decoded(returned))
+    grids = grids_of(way.forward, way.source.pictures, way.source.tokens)
+    drawn = [sampled(way.forward, grids, config, seed + repeat) for repeat in range(repeats)]
+    samples = [way.target.decoded(tokens) for tokens in drawn]
+    returned = sampled(way.back, grids_of(way.back, samples[0], drawn[0]), config, seed)
+    return Generated(samples, way.source.decoded(returned))
 
 
 def named(name: str, interval: Interval) -> dict[str, float]:
@@ -140,7 +180,7 @@ def classes(target: Side, samples: list[Tensor], wanted: list[str]) -> dict[str,
 
     Only pairs whose label the classifier knows count. Empty without a classifier.
     """
-    judge = target.classifier
+    judge = target.judge
     known = [row for row, label in enumerate(wanted) if judge is not None and label in judge.labels]
     if judge is None or len(known) < 2:
         return {}
@@ -169,31 +209,29 @@ def diversity(made: list[Judged], real: Judged, labels: list[str]) -> dict[str, 
     return {"diversity": float(between / np.mean(within))} if within else {}
 
 
-def cycle(source: Side, back: Tensor, wanted: list[str]) -> dict[str, float]:
-    """Share of clips that come back around the cycle with their label: `back` are the source-side pictures."""
-    judge = source.classifier
+def consistency(name: str, side: Side, pictures: Tensor, wanted: list[str]) -> dict[str, float]:
+    """Share of pictures (n, c, h, w) that the side's classifier calls what they should be, and that share's floor.
+
+    Only labels that the classifier knows count. Empty without a classifier.
+    """
+    judge = side.judge
     known = [row for row, label in enumerate(wanted) if judge is not None and label in judge.labels]
     if judge is None or not known:
         return {}
     labels = [wanted[row] for row in known]
-    found = judged(judge, back[known]).labels
-    return {
-        **named("cycle_consistency", agreement(found, labels)),
-        "cycle_consistency_floor": agreement(found, metrics.shuffled(labels)).share,
-    }
+    found = judged(judge, pictures[known]).labels
+    return {**named(name, agreement(found, labels)), f"{name}_floor": agreement(found, metrics.shuffled(labels)).share}
 
 
-def figures(
-    model: Transformer, source: Side, target: Side, made: Generated, labels: list[str], config: Evaluate
-) -> dict[str, float]:
+def figures(way: Way, made: Generated, config: Evaluate) -> dict[str, float]:
     """All figures of a direction that ask a model: likelihood, retrieval, classes, the cycle."""
-    grids = grids_of(model, source.pictures, source.tokens)
+    grids = grids_of(way.forward, way.source.pictures, way.source.tokens)
     return {
-        "pairs": len(target.tokens),
-        **likelihood(model, grids, target.tokens),
-        **retrieval(model, grids, target.tokens, config),
-        **classes(target, made.samples, labels),
-        **cycle(source, made.returned, labels),
+        "pairs": len(way.labels),
+        **likelihood(way.forward, grids, way.target.tokens),
+        **retrieval(way.forward, grids, way.target.tokens, config),
+        **classes(way.target, made.samples, way.labels),
+        **consistency("cycle_consistency", way.source, made.returned, way.labels),
     }
 
 

@@ -320,6 +320,9 @@ class Evaluate(Section):
     repeats: Positive
     waveforms: Positive
     shown: Positive
+    tried: Positive
+    guidances: Annotated[list[NonNegative], Field(min_length=1)]
+    draws: Annotated[list[Positive], Field(min_length=1)]
 
 
 class Params(Section):

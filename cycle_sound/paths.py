@@ -54,6 +54,11 @@ def curve(stage: str, instance: str) -> Path:
     return PLOTS / f"{stage}_{instance}.csv"
 
 
+def settings(stage: str, direction: Direction) -> Path:
+    """The table of ways to draw, tried by a stage."""
+    return PLOTS / f"{stage}_{direction}.csv"
+
+
 def grid(direction: Direction) -> Path:
     """The picture of source → generated → real of a direction."""
     return PLOTS / f"{direction}.png"

@@ -27,7 +27,10 @@ TINY: Mapping[str, Any] = {
     "tokens": {"views": 2},
     "classifier": {"width": 8, "optimizer": OPTIMIZER},
     "transformer": {"audio_to_image": TRANSFORMER, "image_to_audio": TRANSFORMER},
-    "evaluate": {"candidates": 6, "queries": 6, "waveforms": 8, "shown": 3},
+    "evaluate": {
+        **{"candidates": 6, "queries": 6, "waveforms": 8, "shown": 3, "tried": 6},
+        **{"guidances": [1.0, 3.0], "draws": [1, 2]},
+    },
 }
 
 

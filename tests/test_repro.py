@@ -26,7 +26,7 @@ INTERVAL = ("", "_low", "_high")
 
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
-from stages import cache_tokens, download, evaluate, shard, train_classifier, train_transformer, train_vae
+from stages import cache_tokens, choose, download, evaluate, shard, train_classifier, train_transformer, train_vae
 
 if __name__ == "__main__":
     params = load()
@@ -35,7 +35,7 @@ if __name__ == "__main__":
     for stage in (train_vae, cache_tokens, train_classifier):
         for modality in MODALITIES:
             stage.main(modality, params)
-    for stage in (train_transformer, evaluate):
+    for stage in (train_transformer, choose, evaluate):
         for direction in DIRECTIONS:
             stage.main(direction, params)
 """
@@ -135,7 +135,7 @@ def build(tmp_path: Path, write_tiny: Write) -> Callable[..., Path]:
 
 def test_one_command_makes_all_that_dvc_yaml_promises(project: Path):
     promised = [out["path"] for step in steps(project).values() for out in step["outs"]]
-    assert len(steps(project)) == 12
+    assert len(steps(project)) == 14
     assert {path for path in promised if not (project / path).exists()} == set()
     assert [path for path in promised if path.startswith("metrics/evaluate")] == [
         f"metrics/evaluate_{direction}.json" for direction in sorted(DIRECTIONS)
@@ -150,6 +150,18 @@ def test_every_figure_that_the_design_names_is_written(project: Path):
         assert all(isinstance(value, float | int) for value in found.values())
     for modality, own in (("image", {"psnr", "ssim"}), ("audio", {"log_spectral_distance"})):
         assert {"hard_error", "usage", "perplexity"} | own <= figures(project, f"train_vae_{modality}").keys()
+
+
+@pytest.mark.parametrize("stage", ["choose", "evaluate"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_every_way_to_draw_has_a_row(project: Path, stage: str, direction: str):
+    with (project / f"metrics/plots/{stage}_{direction}.csv").open(encoding="utf-8") as file:
+        rows = {row.pop("setting"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)}
+    assert list(rows) == ["guidance 1", "guidance 3", "best of 1", "best of 2"]
+    assert rows["best of 2"]["explained"] >= rows["best of 1"]["explained"]
+    for row in rows.values():
+        assert 0 <= row["class_consistency_low"] <= row["class_consistency"] <= row["class_consistency_high"] <= 1
+        assert "cycle_consistency_floor" in row
 
 
 def test_the_ceiling_of_the_shared_attributes_is_read_back_from_pictures(project: Path):
@@ -182,7 +194,7 @@ def test_another_audio_codebook_touches_only_what_hears_through_it(project: Path
     assert after("train_vae@audio", steps(project)) == {
         "train_vae@audio",
         "cache_tokens@audio",
-        *(f"{stage}@{direction}" for stage in ("train_transformer", "evaluate") for direction in DIRECTIONS),
+        *(f"{stage}@{direction}" for stage in ("train_transformer", "choose", "evaluate") for direction in DIRECTIONS),
     }
 
 
