@@ -161,7 +161,7 @@ def _cycle(system: CycleSound) -> Callable[..., str]:
                 start, int(rounds), seed=asked.seed, candidates=asked.candidates, sampling=asked.sampling
             )
             shown = ((pages.place(number), station) for number, station in enumerate(stations))
-            return pages.figures(shown, system.models.audio) + f"<p style=\"margin-top: 1rem\">{pages.LEGEND}</p>"
+            return pages.figures(shown, system.models.audio) + f'<p style="margin-top: 1rem">{pages.LEGEND}</p>'
 
     return work
 
