@@ -147,8 +147,9 @@ def keys_read(module: str, name: str, place: int | str) -> set[str]:
 
 
 def artifacts(module: str) -> set[str]:
-    """The names of cycle_sound.paths that a stage uses."""
-    uses = {node for node in ast.walk(parsed(module)) if isinstance(node, ast.Attribute)}
+    """The names of cycle_sound.paths that a stage uses, itself or through what loads the models for it."""
+    modules = {module} | edges(module) & {"cycle_sound.evaluation"}
+    uses = {node for name in modules for node in ast.walk(parsed(name)) if isinstance(node, ast.Attribute)}
     return {use.attr for use in uses if isinstance(use.value, ast.Name) and use.value.id == "paths"}
 
 
@@ -180,6 +181,8 @@ def known() -> dict[Path, str]:
     }.items():
         named |= {paths.metrics(stage, word): "metrics" for word in words}
         named |= {paths.curve(stage, word): "curve" for word in words}
+    for stage in ("choose", "evaluate"):
+        named |= {paths.settings(stage, direction): "settings" for direction in DIRECTIONS}
     return named
 
 
