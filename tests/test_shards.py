@@ -19,7 +19,7 @@ import pytest
 import torch
 import webdataset
 
-from cycle_sound import acquisition, files, images, manifest, parallel, sharding, shards, sources
+from cycle_sound import acquisition, files, images, manifest, parallel, paths, sharding, shards, sources
 from cycle_sound.manifest import Row
 from cycle_sound.params import Params
 from cycle_sound.shards import SPLITS, Sample, Split
@@ -321,7 +321,7 @@ def test_a_stage_killed_at_any_point_goes_on_to_the_same_shards(
     for clip in random.Random(0).sample(Split(folder, "train").ids, 2):
         assert killed_midway(clip) == -signal.SIGKILL
         assert not (place / "data/shards" / shards.INDEX).exists()
-    finished = {path.name for path in (place / "data/work/shards").iterdir() if not path.name.startswith(".")}
+    finished = {path.name for path in (place / paths.RECEIPTS).iterdir() if not path.name.startswith(".")}
     before = written(place / "data/shards")
     subprocess.run(stage, check=True, capture_output=True, **options)
     after = written(place / "data/shards")
