@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks import hardware, peer
 from cycle_sound import batches, device, images, paths, schedules
+from cycle_sound.batches import Draws
 from cycle_sound.dvae import DiscreteVAE
 from cycle_sound.objectives.vae import VaeObjective
 from cycle_sound.optimizers import Optimizers
@@ -85,8 +86,10 @@ def ours(train: Pictures, held_out: Pictures, params: Params, seconds: float) ->
         optimizers = Optimizers(model, optimizer_config)
 
         def step(number: int) -> None:
-            loss = objective.loss(number, batches.seeded(0, number))["loss"]
-            optimizers.step(loss, schedules.learning_rate(number, optimizer_config))
+            rows = batches.rows(number, objective.pairs, BATCH, 0)
+            draws = Draws(batches.seeded(0, number), BATCH)
+            objective.loss(objective.batch(rows, draws), number, draws)["loss"].backward()
+            optimizers.step(schedules.learning_rate(number, optimizer_config))
             average.update_parameters(model)
 
         return step, lambda: objective.validate(average.module)["loss"]

@@ -22,7 +22,12 @@ def step_of(model: nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], 
     """One training step, as `training.fit` does it."""
     config = load().transformer.audio_to_image.optimizer
     optimizers = Optimizers(model, config)
-    return lambda: optimizers.step(loss(), config.learning_rate)
+
+    def step() -> None:
+        loss().backward()
+        optimizers.step(config.learning_rate)
+
+    return step
 
 
 def ours(size: Size, where: torch.device, dtype: torch.dtype) -> Callable[[], None]:

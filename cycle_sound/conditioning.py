@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cycle_sound import distributed
 from cycle_sound.convolutions import recognition
 
 
@@ -20,6 +21,18 @@ class Source(NamedTuple):
     summary: Tensor  # (b, width), of unit length
 
 
+class Summary(nn.Module):
+    """What features hold on the whole, and at the strongest place."""
+
+    def __init__(self, wider: int, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(2 * wider, width)
+
+    def forward(self, places: Tensor) -> Tensor:
+        """(b, s, wider) → (b, width), of unit length."""
+        return F.normalize(self.project(torch.cat([places.mean(1), places.amax(1)], dim=1)), dim=1)
+
+
 class GridEncoder(nn.Module):
     """Grids → latents on a grid 2^halvings times smaller, and their summary."""
 
@@ -27,13 +40,12 @@ class GridEncoder(nn.Module):
         super().__init__()
         self.stack, wider = recognition(channels, inner, halvings)
         self.to_latents = nn.Linear(wider, width)
-        self.to_summary = nn.Linear(2 * wider, width)
+        self.to_summary = Summary(wider, width)
 
     def forward(self, grid: Tensor) -> Source:
         """(b, channels, h, w) → s = h w / 4^halvings latents, and the summary."""
         places = self.stack(grid).flatten(2).transpose(1, 2)  # (b, s, wider)
-        pooled = torch.cat([places.mean(1), places.amax(1)], dim=1)  # on the whole, and at the strongest place
-        return Source(self.to_latents(places), F.normalize(self.to_summary(pooled), dim=1))
+        return Source(self.to_latents(places), self.to_summary(places))
 
 
 class PictureEncoder(nn.Sequential):
@@ -44,6 +56,20 @@ class PictureEncoder(nn.Sequential):
 
     def __init__(self, channels: int, inner: int, halvings: int, width: int) -> None:
         super().__init__(nn.PixelUnshuffle(2), GridEncoder(4 * channels, inner, halvings - 1, width))
+
+
+class PictureSummary(nn.Module):
+    """Pictures → the summary alone, by the same layers: the other side of the alignment."""
+
+    def __init__(self, channels: int, inner: int, halvings: int, width: int) -> None:
+        super().__init__()
+        stack, wider = recognition(4 * channels, inner, halvings - 1)
+        self.stack = nn.Sequential(nn.PixelUnshuffle(2), stack)
+        self.to_summary = Summary(wider, width)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(b, channels, h, w) → (b, width), of unit length."""
+        return self.to_summary(self.stack(pictures).flatten(2).transpose(1, 2))
 
 
 class TokenEncoder(nn.Module):
@@ -61,6 +87,6 @@ class TokenEncoder(nn.Module):
 
 def alignment(sources: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
     """InfoNCE within the batch, both ways (van den Oord et al. 2018, arXiv:1807.03748): (b, d), (b, d) → () nats."""
-    logits = sources @ targets.T * scale
+    logits = distributed.gathered(sources) @ distributed.gathered(targets).T * scale
     own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2

@@ -1,7 +1,10 @@
 """The convolutional parts that the models share."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from cycle_sound import distributed
 
 GROUPS = 8  # of GroupNorm: every width is a multiple of it
 
@@ -28,6 +31,27 @@ def residuals(width: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(*[Residual(width) for _ in range(blocks)])
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation whose batch is that of all processes; torch's own such layer knows GPUs alone."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    momentum: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, width, h, w) → the same."""
+        if not self.training or distributed.count() == 1:
+            return super().forward(x)
+        mean, square = distributed.mean(torch.stack([x.mean((0, 2, 3)), (x**2).mean((0, 2, 3))])).unbind()
+        variance = square - mean**2
+        with torch.no_grad():
+            values = x[:, 0].numel() * distributed.count()
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * values / (values - 1), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+
+
 def recognition(channels: int, width: int, halvings: int) -> tuple[nn.Sequential, int]:
     """A stack that recognises, and its width: (b, channels, h, w) → (b, wider, h / 2^halvings, w / 2^halvings).
 
@@ -37,6 +61,6 @@ def recognition(channels: int, width: int, halvings: int) -> tuple[nn.Sequential
     for number in range(halvings):
         wider = width * min(2**number, 4)
         convolution = nn.Conv2d(channels, wider, 3, padding=1, bias=False)
-        layers += [convolution, nn.BatchNorm2d(wider), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [convolution, BatchNorm(wider), nn.ReLU(), nn.MaxPool2d(2)]
         channels = wider
     return nn.Sequential(*layers), channels

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from cycle_sound import checkpoint
+from cycle_sound.batches import Draws
 from cycle_sound.convolutions import GROUPS, residuals
 from cycle_sound.gumbel import Gumbel
 from cycle_sound.params import Vae as Config
@@ -62,9 +62,9 @@ class DiscreteVAE(nn.Module):
         self.gumbel = Gumbel(config.codebook_size, config.code_width)
         self.decoder = Decoder(config, channels)
 
-    def forward(self, pictures: Tensor, temperature: float, generator: torch.Generator) -> Reconstruction:
+    def forward(self, pictures: Tensor, temperature: float, draws: Draws) -> Reconstruction:
         """Reconstruct with a relaxed draw of codes: (b, c, h, w) in [-1, 1]."""
-        quantized = self.gumbel(self.encoder(pictures), temperature, self.config.noise, generator)
+        quantized = self.gumbel(self.encoder(pictures), temperature, self.config.noise, draws)
         return Reconstruction(self.decoder(quantized.vectors), quantized.logits)
 
     def grid(self, shape: tuple[int, int, int]) -> tuple[int, int]:

@@ -26,8 +26,8 @@ def encode(
     codes, shares = [], []
     for start in range(0, len(pairs), BATCH):
         pictures = pairs.pictures(modality, range(start, min(start + BATCH, len(pairs))))
-        generator = batches.seeded(seed, start)
-        seen = [pictures, *(batches.shifted(pictures, augment, generator) for _ in range(views - 1))]
+        draws = batches.Draws(batches.seeded(seed, start), len(pictures))
+        seen = [pictures, *(batches.shifted(pictures, augment, draws) for _ in range(views - 1))]
         both = [top_codes(model, view, top) for view in seen]
         codes.append(np.stack([code for code, _ in both], axis=1).astype(np.uint16))
         shares.append(np.stack([share for _, share in both], axis=1).astype(np.float16))

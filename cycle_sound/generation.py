@@ -106,7 +106,7 @@ def summaries(models: Models, direction: Direction, modality: Modality, pictures
     """
     model = models.transformers[direction]
     if modality == target_of(direction):
-        return in_lanes(lambda rows: model.target_encoder(rows).summary, models.device, pictures)
+        return in_lanes(model.target_encoder, models.device, pictures)
     read = grids(models, model, modality, pictures)
     return in_lanes(lambda rows: model.source_encoder(rows).summary, models.device, read)
 

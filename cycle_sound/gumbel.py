@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cycle_sound import device, distributed
+from cycle_sound.batches import Draws
+
 
 class Quantized(NamedTuple):
     """Latents passed through the codebook."""
@@ -32,14 +35,14 @@ class Gumbel(nn.Module):
 
     def logits(self, latents: Tensor) -> Tensor:
         """Log-odds of each code, in float32: (b, code_width, h, w) → (b, h, w, v)."""
-        unit = F.normalize(latents.permute(0, 2, 3, 1).float(), dim=-1)
-        return unit @ self.codes().float().T * self.scale.float().exp()
+        with device.exact(latents.device):
+            unit = F.normalize(latents.permute(0, 2, 3, 1).float(), dim=-1)
+            return unit @ self.codes().float().T * self.scale.float().exp()
 
-    def forward(self, latents: Tensor, temperature: float, noise: float, generator: torch.Generator) -> Quantized:
+    def forward(self, latents: Tensor, temperature: float, noise: float, draws: Draws) -> Quantized:
         """Draw codes with Gumbel noise × `noise`, relaxed at `temperature`, straight-through."""
         logits = self.logits(latents)
-        uniform = torch.rand(logits.shape, generator=generator, device=logits.device)
-        gumbel = -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
+        gumbel = -torch.log(-torch.log(draws.uniform(*logits.shape[1:]).clamp(1e-9, 1 - 1e-7)))
         soft = F.softmax((logits + noise * gumbel) / temperature, dim=-1)  # (b, h, w, v)
         hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
         return Quantized(self.mix(hard + soft - soft.detach()), logits)
@@ -62,7 +65,7 @@ def divergences(logits: Tensor) -> tuple[Tensor, Tensor]:
     """
     log_q = F.log_softmax(logits.flatten(0, 2), dim=-1)  # (n, v)
     q = log_q.exp()
-    log_mean = q.mean(0).clamp_min(1e-10).log()
+    log_mean = distributed.mean(q.mean(0)).clamp_min(1e-10).log()
     per_token = (q * (log_q - log_mean)).sum(-1).mean()
     balance = (log_mean.exp() * log_mean).sum() + torch.log(torch.tensor(float(logits.shape[-1])))
     return per_token, balance

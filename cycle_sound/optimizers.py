@@ -81,15 +81,14 @@ class Optimizers:
         self.muon = Muon(layers, config.muon_rate * rate, config.weight_decay)
         self.adamw = torch.optim.AdamW(groups, lr=rate, betas=(0.9, config.beta2), fused=True)
 
-    def step(self, loss: Tensor, rate: float) -> None:
-        """One step down the loss's gradient, clipped by norm, at a learning rate."""
-        self.model.zero_grad(set_to_none=True)
-        loss.backward()
+    def step(self, rate: float) -> None:
+        """One step down the gradients that have gathered, clipped by norm, at a learning rate; they are gone then."""
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         for optimizer, share in ((self.muon, self.config.muon_rate), (self.adamw, 1.0)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share
             optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Any]:
         """Their moments: a tree."""

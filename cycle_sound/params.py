@@ -209,6 +209,7 @@ class Optimizer(Section):
 
     steps: Positive
     batch_size: Positive
+    accumulation: Positive  # backward passes per step, each over an equal portion of the batch
     learning_rate: Above0  # of AdamW
     muon_rate: Above0  # × learning_rate, of Muon
     final_learning_rate: Share  # as a share of learning_rate
@@ -329,6 +330,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     seed: Count
+    launcher: Annotated[str, Field(min_length=1)]  # of the trainings; dvc.yaml puts it before `-m stages.NAME`
     data: Data
     image: Image
     audio: Audio

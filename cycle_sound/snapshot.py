@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cycle_sound import files
+from cycle_sound import distributed, files
 
 Tree = Mapping[str, Any]  # of tensors: keys without a slash, leaves that are tensors
 
@@ -39,11 +39,13 @@ class Snapshot:
     def __init__(self, path: Path, identity: str) -> None:
         self.path = path
         self.identity = identity
+        self.stopping = False  # asked to stop by SIGTERM
         self._due = time.monotonic() + SECONDS
-        self._stopping = False
 
     def save(self, state: State) -> None:
-        """Write a state in place of the one before."""
+        """Write a state in place of the one before; of several processes the first does."""
+        if not distributed.is_first():
+            return
         begin = time.monotonic()
         facts = json.dumps({"identity": self.identity, "step": state.step, "rows": state.rows})
         with files.replacing(self.path) as part:
@@ -70,25 +72,25 @@ class Snapshot:
 
     def discard(self) -> None:
         """Remove the state of a training that is done."""
-        self.path.unlink(missing_ok=True)
+        if distributed.is_first():
+            self.path.unlink(missing_ok=True)
 
     @property
     def due(self) -> bool:
-        """Whether enough work has been done since the last state was written, or the training is to stop."""
-        return self._stopping or time.monotonic() >= self._due
+        """Whether enough work has been done since the last state was written."""
+        return time.monotonic() >= self._due
 
-    def stop_if_asked(self) -> None:
-        """End the process, its state having been saved, if it was asked to: SystemExit with the code STOPPED."""
-        if self._stopping:
-            print(f"stopped by SIGTERM; `dvc repro` goes on from {self.path}")
-            raise SystemExit(STOPPED)
+    def stop(self) -> NoReturn:
+        """End the process, its state having been saved: SystemExit with the code STOPPED."""
+        print(f"stopped by SIGTERM; `dvc repro` goes on from {self.path}")
+        raise SystemExit(STOPPED)
 
     @contextmanager
     def heeding_sigterm(self) -> Iterator[None]:
         """Let SIGTERM, which a cluster sends before it takes a machine back, wait for the step under way."""
 
         def ask(_signal: int, _frame: Any) -> None:
-            self._stopping = True
+            self.stopping = True
 
         before = signal.signal(signal.SIGTERM, ask)
         try:

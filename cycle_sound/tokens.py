@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cycle_sound import files
+from cycle_sound.batches import Draws
 from cycle_sound.shards import SplitName
 
 
@@ -51,18 +52,15 @@ class TokenCache:
         """Tokens of the clips as they are: (b,) → (b, t) int64."""
         return torch.from_numpy(self._tokens[rows.numpy(), 0, :, 0].astype(np.int64))
 
-    def drawn(self, rows: Tensor, views: Tensor, generator: torch.Generator) -> Tensor:
-        """Tokens of one view of each clip, drawn from the kept probabilities: (b,), (b,) → (b, t) int64.
-
-        `rows` and `views` are on the CPU, what is returned is on the generator's device.
-        """
-        picked = self._tokens[rows.numpy(), views.numpy()].astype(np.int64)
-        tokens = torch.from_numpy(picked).to(generator.device)  # (b, t, top)
+    def drawn(self, rows: Tensor, draws: Draws) -> Tensor:
+        """Tokens of any view of each clip, drawn from the kept probabilities: (b,) → (b, t) int64."""
+        views = draws.integers(self.views)
+        tokens = torch.from_numpy(self._tokens[rows.numpy(), views.numpy()].astype(np.int64))  # (b, t, top)
         if tokens.shape[-1] == 1:
             return tokens[..., 0]
-        shares = torch.from_numpy(self._shares[rows.numpy(), views.numpy()].astype(np.float32)).to(tokens.device)
-        choice = torch.multinomial(shares.flatten(0, 1), 1, generator=generator).unflatten(0, tokens.shape[:2])
-        return tokens.gather(-1, choice)[..., 0]
+        shares = torch.from_numpy(self._shares[rows.numpy(), views.numpy()].astype(np.float32)).cumsum(-1)
+        passed = shares < draws.uniform(tokens.shape[1], 1) * shares[..., -1:]
+        return tokens.gather(-1, passed.sum(-1, keepdim=True).clamp(max=tokens.shape[-1] - 1))[..., 0]
 
 
 def write(folder: Path, split: SplitName, header: Header, tokens: np.ndarray, shares: np.ndarray) -> None:

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cycle_sound import checkpoint
-from cycle_sound.conditioning import PictureEncoder, Source, TokenEncoder, alignment
+from cycle_sound import checkpoint, device
+from cycle_sound.batches import Draws
+from cycle_sound.conditioning import PictureEncoder, PictureSummary, Source, TokenEncoder, alignment
 from cycle_sound.params import Modality
 from cycle_sound.params import Transformer as Config
 
@@ -130,8 +131,8 @@ class Transformer(nn.Module):
         else:
             halvings, sides = 1, list(shapes.source_grid)
             self.source_encoder = TokenEncoder(shapes.source_codebook, inner, halvings, width)
-        # the other side of the alignment; not used to generate
-        self.target_encoder = PictureEncoder(shapes.target_picture[0], inner, config.source_halvings, width)
+        # not used to generate
+        self.target_encoder = PictureSummary(shapes.target_picture[0], inner, config.source_halvings, width)
         self.scale = nn.Parameter(torch.tensor(10.0).log())  # of the alignment's cosines
         self.source_places = Places((sides[0] >> halvings, sides[1] >> halvings), width)
         self.lead = nn.Linear(width, width)  # the summary, to the first position of the prefix
@@ -157,6 +158,11 @@ class Transformer(nn.Module):
         """The known neighbours of places: (…) and (…) → (…, width)."""
         embedded: Tensor = self.before(before)
         return embedded if self.above is None else embedded + self.above(above)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """(…, width) → (…, v), float32 whatever the precision of the blocks."""
+        with device.exact(x.device):
+            return F.linear(self.norm(x).float(), self.head.weight.float(), self.head.bias.float())
 
     @property
     def tokens(self) -> int:
@@ -186,7 +192,7 @@ class Transformer(nn.Module):
         mask = prefix_mask(prefix.shape[1], target.shape[1], x.device)
         for block in self.blocks:
             x = block(x, mask)
-        return self.head(self.norm(x[:, prefix.shape[1] :]))
+        return self._logits(x[:, prefix.shape[1] :])
 
     def begin(self, prefix: Tensor) -> State:
         """Run the prefix once, into fresh caches: (b, 1 + s, width)."""
@@ -205,19 +211,18 @@ class Transformer(nn.Module):
         x = (neighbours + self.places()[tokens.shape[1]] + state.lead)[:, None]  # (b, 1, width)
         for block, cache in zip(self.blocks, state.caches, strict=True):
             x = block(x, cache=cache)
-        return self.head(self.norm(x[:, 0]))
+        return self._logits(x[:, 0])
 
-    def losses(self, grid: Tensor, tokens: Tensor, pictures: Tensor, generator: torch.Generator) -> Losses:
+    def losses(self, grid: Tensor, tokens: Tensor, pictures: Tensor, draws: Draws) -> Losses:
         """Terms of a training step, from sources, target tokens (b, t) and target pictures (b, c, h, w).
 
         A share `condition_dropout` of the samples sees the null source.
         """
         source = self.source_encoder(grid)
-        drop = torch.rand(len(tokens), generator=generator, device=tokens.device) < self.config.condition_dropout
+        drop = draws.uniform() < self.config.condition_dropout
         prefix = torch.where(drop[:, None, None], self.null, self.prefix(source))
         logits = self(prefix, tokens)
-        targets = self.target_encoder(pictures)
-        aligned = alignment(source.summary, targets.summary, self.scale.exp().clamp(max=50.0))
+        aligned = alignment(source.summary, self.target_encoder(pictures), self.scale.exp().clamp(max=50.0))
         return Losses(F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten()), aligned, logits)
 
 

@@ -3,7 +3,7 @@
 python -m stages.train_classifier image
 """
 
-from cycle_sound import classifier, command, device, files, paths
+from cycle_sound import classifier, command, device, distributed, files, paths
 from cycle_sound.objectives.classifier import ClassifierObjective
 from cycle_sound.params import MODALITIES, Modality, Params
 from cycle_sound.shards import Split, read_index
@@ -11,6 +11,7 @@ from cycle_sound.snapshot import Snapshot
 from cycle_sound.training import Curve, fit
 
 
+@distributed.joined()
 def main(modality: Modality, params: Params) -> None:
     """Write the classifier; without two labels an empty one, and a figure that says so."""
     device.prepare(params.seed)
@@ -30,8 +31,9 @@ def main(modality: Modality, params: Params) -> None:
         print(f"{len(labels)} labels: nothing to tell apart, so the evaluation will skip the class figures")
         curve.add({"step": 0.0, "train_loss": 0.0, "valid_loss": 0.0})
         curve.close()
-    classifier.save(paths.classifier(modality), model)
-    files.write_json(paths.metrics("train_classifier", modality), figures)
+    if distributed.is_first():
+        classifier.save(paths.classifier(modality), model)
+        files.write_json(paths.metrics("train_classifier", modality), figures)
     snapshot.discard()
 
 

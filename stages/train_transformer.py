@@ -3,7 +3,7 @@
 python -m stages.train_transformer audio_to_image
 """
 
-from cycle_sound import command, device, dvae, files, paths, transformer
+from cycle_sound import command, device, distributed, dvae, files, paths, transformer
 from cycle_sound.objectives.transformer import Side, TransformerObjective
 from cycle_sound.params import DIRECTIONS, Direction, Params, source_of, target_of
 from cycle_sound.shards import Split, SplitName, read_index
@@ -12,6 +12,7 @@ from cycle_sound.tokens import TokenCache
 from cycle_sound.training import Curve, fit
 
 
+@distributed.joined()
 def main(direction: Direction, params: Params) -> None:
     """Write the transformer and its figures on valid."""
     device.prepare(params.seed)
@@ -41,8 +42,9 @@ def main(direction: Direction, params: Params) -> None:
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
     figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot)
 
-    transformer.save(paths.transformer(direction), model, vaes)
-    files.write_json(paths.metrics("train_transformer", direction), figures)
+    if distributed.is_first():
+        transformer.save(paths.transformer(direction), model, vaes)
+        files.write_json(paths.metrics("train_transformer", direction), figures)
     snapshot.discard()
 
 

@@ -3,7 +3,7 @@
 python -m stages.train_vae image
 """
 
-from cycle_sound import command, device, dvae, files, paths
+from cycle_sound import command, device, distributed, dvae, files, paths
 from cycle_sound.objectives.vae import VaeObjective, examine
 from cycle_sound.params import MODALITIES, Modality, Params
 from cycle_sound.shards import Split, read_index
@@ -11,6 +11,7 @@ from cycle_sound.snapshot import Snapshot
 from cycle_sound.training import Curve, fit
 
 
+@distributed.joined()
 def main(modality: Modality, params: Params) -> None:
     """Write the VAE and its figures on valid. Raises `CodebookCollapse` where too few codes are in use."""
     device.prepare(params.seed)
@@ -26,8 +27,9 @@ def main(modality: Modality, params: Params) -> None:
     fit(model, objective, config.optimizer, params.seed, curve, snapshot)
 
     figures = examine(model, modality, valid, index["audio"]["max_db"] - index["audio"]["min_db"])
-    dvae.save(paths.vae(modality), model, train.shape(modality), index)
-    files.write_json(paths.metrics("train_vae", modality), figures)
+    if distributed.is_first():
+        dvae.save(paths.vae(modality), model, train.shape(modality), index)
+        files.write_json(paths.metrics("train_vae", modality), figures)
     snapshot.discard()
 
 

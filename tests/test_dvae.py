@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cycle_sound import batches, dvae, metrics
+from cycle_sound.batches import Draws
 from cycle_sound.checkpoint import BadCheckpoint
 from cycle_sound.dvae import DiscreteVAE
 from cycle_sound.gumbel import Gumbel, divergences
@@ -50,8 +51,9 @@ def test_overfits_four_pictures(config: Vae) -> None:
     optimizers = Optimizers(model, config.optimizer)
     given = pictures(4)
     for step in range(150):
-        made = model(given, temperature=0.5, generator=batches.seeded(0, step))
-        optimizers.step(nn.functional.mse_loss(made.pictures, given), rate=5e-3)
+        made = model(given, temperature=0.5, draws=Draws(batches.seeded(0, step), 4))
+        nn.functional.mse_loss(made.pictures, given).backward()
+        optimizers.step(rate=5e-3)
     with torch.no_grad():
         hard = model.decode(model.encode(given))
     assert metrics.psnr(hard, given) > 20
@@ -59,14 +61,14 @@ def test_overfits_four_pictures(config: Vae) -> None:
 
 def test_relaxed_codes_carry_gradient_to_the_encoder(config: Vae) -> None:
     model = DiscreteVAE(config, 3)
-    model(pictures(2), temperature=1.0, generator=batches.seeded(0)).pictures.sum().backward()
+    model(pictures(2), temperature=1.0, draws=Draws(batches.seeded(0), 2)).pictures.sum().backward()
     assert all(parameter.grad is not None for parameter in model.encoder.parameters())
     assert model.encoder[1].weight.grad.abs().sum() > 0
 
 
 def test_forward_uses_one_code_per_place() -> None:
     gumbel = Gumbel(codebook_size=16, code_width=4)
-    vectors = gumbel(torch.randn(2, 4, 3, 3), 1.0, 0.5, batches.seeded(0)).vectors
+    vectors = gumbel(torch.randn(2, 4, 3, 3), 1.0, 0.5, Draws(batches.seeded(0), 2)).vectors
     nearest = torch.cdist(vectors.permute(0, 2, 3, 1).flatten(0, 2), gumbel.codes()).min(1).values
     assert nearest.max() < 1e-3
 

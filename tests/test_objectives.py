@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cycle_sound import batches, metrics
+from cycle_sound.batches import Draws
 from cycle_sound.dvae import DiscreteVAE
 from cycle_sound.objectives.perceptual import MissingWeights, Perceptual
 from cycle_sound.objectives.transformer import TransformerObjective
@@ -66,7 +67,7 @@ def test_a_perceptual_loss_without_weights_is_an_error_never_a_zero(tmp_path) ->
 
 def test_wear_keeps_shape_and_spares_nothing_but_the_content() -> None:
     pictures = Pictures().pictures("image", range(10))
-    worn = batches.worn(pictures, Wear(blur=4, noise=0.2), batches.seeded(0))
+    worn = batches.worn(pictures, Wear(blur=4, noise=0.2), Draws(batches.seeded(0), 10))
     assert worn.shape == pictures.shape
     assert 0.01 < float((worn - pictures).std()) < 0.25
-    assert torch.equal(worn, batches.worn(pictures, Wear(blur=4, noise=0.2), batches.seeded(0)))
+    assert torch.equal(worn, batches.worn(pictures, Wear(blur=4, noise=0.2), Draws(batches.seeded(0), 10)))

@@ -79,6 +79,7 @@ def test_weights_are_decayed_and_biases_are_not(config: Optimizer) -> None:
     nn.init.ones_(model.weight)
     nn.init.ones_(model.bias)
     optimizers = Optimizers(model, config.model_copy(update={"weight_decay": 0.5, "muon_rate": 2.0}))
-    optimizers.step(sum(0.0 * weight.sum() for weight in model.parameters()), rate=0.1)
+    sum(0.0 * weight.sum() for weight in model.parameters()).backward()
+    optimizers.step(rate=0.1)
     assert torch.allclose(model.weight, torch.full((4, 4), 0.9))
     assert torch.equal(model.bias, torch.ones(4))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cycle_sound import batches, tokens
+from cycle_sound.batches import Draws
 from cycle_sound.tokens import Header, StaleTokens, TokenCache
 
 COUNT, VIEWS, GRID, TOP = 5, 3, (2, 4), 2
@@ -50,26 +51,34 @@ def test_draws_follow_the_kept_probabilities(tmp_path: Path):
     codes = np.tile(np.array([7, 9]), (1, 1, 8, 1))
     shares = np.tile(np.array([0.6, 0.2]), (1, 1, 8, 1))  # 3 : 1, and not 1 in all
     tokens.write(tmp_path, "train", HEADER._replace(ids=["one"]), codes, shares)
-    rows = torch.zeros(1000, dtype=torch.long)
-    drawn = cache(tmp_path).drawn(rows, rows, batches.seeded(1))
+    drawn = cache(tmp_path).drawn(torch.zeros(1000, dtype=torch.long), Draws(batches.seeded(1), 1000))
     assert drawn.shape == (1000, 8)
     assert set(drawn.unique().tolist()) == {7, 9}
     assert abs((drawn == 7).float().mean() - 0.75) < 0.02
 
 
-def test_draws_come_from_the_view_asked_for_and_from_the_generator_alone(tmp_path: Path):
+def test_a_draw_is_of_one_view_and_follows_from_the_generator_alone(tmp_path: Path):
     codes, shares = arrays()
     tokens.write(tmp_path, "train", HEADER, codes, shares)
-    read, rows, views = cache(tmp_path), torch.tensor([0, 3, 1]), torch.tensor([2, 0, 1])
-    drawn = read.drawn(rows, views, batches.seeded(1))
-    assert torch.equal(drawn, read.drawn(rows, views, batches.seeded(1)))
-    kept = torch.from_numpy(codes[rows, views])  # (3, 8, top)
-    assert (drawn[..., None] == kept).any(-1).all()
+    read, rows = cache(tmp_path), torch.arange(COUNT).repeat(20)
+    drawn = read.drawn(rows, Draws(batches.seeded(1), len(rows)))
+    assert torch.equal(drawn, read.drawn(rows, Draws(batches.seeded(1), len(rows))))
+    kept = torch.from_numpy(codes[rows])  # (100, views, 8, top)
+    whole = (drawn[:, None, :, None] == kept).any(-1).all(-1)  # (100, views)
+    assert whole.any(1).all()
+    assert whole.any(0).all()
+
+
+def test_how_a_batch_is_divided_changes_no_draw(tmp_path: Path):
+    tokens.write(tmp_path, "train", HEADER, *arrays())
+    read, rows = cache(tmp_path), torch.arange(COUNT).repeat(2)
+    whole = read.drawn(rows, Draws(batches.seeded(1), 10))
+    for part in (slice(0, 4), slice(4, 10)):
+        assert torch.equal(read.drawn(rows[part], Draws(batches.seeded(1), 10, part)), whole[part])
 
 
 def test_one_code_kept_is_the_code_drawn(tmp_path: Path):
     codes, shares = arrays(top=1)
-    tokens.write(tmp_path, "train", HEADER, codes, shares)
-    rows = torch.arange(COUNT)
-    drawn = cache(tmp_path).drawn(rows, torch.full_like(rows, 1), batches.seeded(0))
-    assert torch.equal(drawn, torch.from_numpy(codes[:, 1, :, 0]))
+    tokens.write(tmp_path, "train", HEADER, codes[:, :1], shares[:, :1])
+    drawn = cache(tmp_path).drawn(torch.arange(COUNT), Draws(batches.seeded(0), COUNT))
+    assert torch.equal(drawn, torch.from_numpy(codes[:, 0, :, 0]))

@@ -5,12 +5,15 @@ import math
 import os
 import signal
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cycle_sound import batches, schedules, snapshot
+from cycle_sound.batches import Draws
+from cycle_sound.feeding import UnevenBatch
 from cycle_sound.params import Augment, Optimizer, Params
 from cycle_sound.snapshot import STOPPED, Snapshot, flat, tree
 from cycle_sound.training import Curve, fit
@@ -22,16 +25,25 @@ def config(params: Params) -> Optimizer:
     return params.classifier.optimizer.model_copy(update=tiny)
 
 
+class Batch(NamedTuple):
+    x: Tensor  # (b, 1)
+
+
 class Line:
     """A one-weight model is to become 3, with noise from the generator and from dropout."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float = 0.1) -> None:
         torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.1))
+        self.model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(dropout))
         self.valid: list[float] = []
 
-    def loss(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        x = torch.rand(4, 1, generator=generator)
+    pairs = 10
+
+    def batch(self, rows: Tensor, draws: Draws) -> Batch:
+        return Batch(draws.uniform(1))
+
+    def loss(self, batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
+        x = batch.x + 0.1 * draws.normal(1)
         return {"loss": ((self.model(x) - 3 * x) ** 2).mean()}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -55,6 +67,19 @@ def test_the_same_seed_trains_the_same_model(config: Optimizer, tmp_path: Path) 
     (first, _), (again, _) = trained(config, tmp_path / "a"), trained(config, tmp_path / "b")
     assert same(first.model, again.model)
     assert (tmp_path / "a/curve.csv").read_bytes() == (tmp_path / "b/curve.csv").read_bytes()
+
+
+def test_a_batch_in_portions_trains_as_one_in_a_piece(config: Optimizer, tmp_path: Path) -> None:
+    whole, parts = (Line(dropout=0.0), Line(dropout=0.0))
+    trained(config, tmp_path / "whole", whole)
+    trained(config.model_copy(update={"accumulation": 4}), tmp_path / "parts", parts)
+    for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_a_batch_that_does_not_divide_is_refused(config: Optimizer, tmp_path: Path) -> None:
+    with pytest.raises(UnevenBatch, match="batch_size 4 does not divide into 1 processes × accumulation 3"):
+        trained(config.model_copy(update={"accumulation": 3}), tmp_path)
 
 
 def test_what_remains_is_the_best_on_valid(config: Optimizer, tmp_path: Path) -> None:
@@ -85,7 +110,7 @@ def test_a_killed_training_ends_with_the_same_bytes(
     undisturbed, best = trained(config, tmp_path / "undisturbed")
     killed = Line()
     loss = killed.loss
-    killed.loss = lambda at, generator: kill() if at == step else loss(at, generator)  # type: ignore[method-assign]
+    killed.loss = lambda batch, at, draws: kill() if at == step else loss(batch, at, draws)  # type: ignore[method-assign]
 
     def kill() -> dict[str, Tensor]:
         raise Killed
@@ -104,12 +129,12 @@ def test_sigterm_saves_at_once_and_says_so_by_its_code(config: Optimizer, tmp_pa
     loss = line.loss
     asked = []
 
-    def ask(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def ask(batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
         if step == 12:
             os.kill(os.getpid(), signal.SIGTERM)
             asked.append(step)
         assert step <= 12
-        return loss(step, generator)
+        return loss(batch, step, draws)
 
     line.loss = ask  # type: ignore[method-assign]
     with pytest.raises(SystemExit) as ended:
@@ -169,7 +194,7 @@ def test_a_batch_larger_than_the_data_is_filled_from_further_epochs() -> None:
 def test_shifts_move_within_their_bounds_and_along_their_axis() -> None:
     pictures = torch.zeros(50, 1, 9, 9)
     pictures[:, :, 4, 4] = 1
-    moved = batches.shifted(pictures, Augment(rows=0, columns=2), batches.seeded(0))
+    moved = batches.shifted(pictures, Augment(rows=0, columns=2), Draws(batches.seeded(0), 50))
     rows, columns = moved[:, 0].nonzero()[:, 1], moved[:, 0].nonzero()[:, 2]
     assert set(rows.tolist()) == {4}
     assert set(columns.tolist()) == {2, 3, 4, 5, 6}

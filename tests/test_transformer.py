@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from cycle_sound import batches, transformer
+from cycle_sound.batches import Draws
 from cycle_sound.params import Params, Sampling
 from cycle_sound.sampling import draw, generate, log_likelihood
 from cycle_sound.transformer import Shapes, Transformer, prefix_mask
@@ -119,7 +120,7 @@ def test_probabilities_of_all_continuations_add_up_to_one(model: Transformer) ->
 def test_dropping_every_condition_leaves_no_gradient_in_the_source_encoder(model: Transformer) -> None:
     model.config = model.config.model_copy(update={"condition_dropout": 1.0})
     grid, pictures = sources(model, 3), torch.rand(3, *SHAPES.target_picture)
-    model.losses(grid, targets(3), pictures, batches.seeded(0)).cross_entropy.backward()
+    model.losses(grid, targets(3), pictures, Draws(batches.seeded(0), 3)).cross_entropy.backward()
     gradients = [parameter.grad for parameter in model.source_encoder.parameters()]
     assert all(gradient is None or gradient.abs().sum() == 0 for gradient in gradients)
     assert model.null.grad.abs().sum() > 0

@@ -1,14 +1,23 @@
 """What a classifier is trained for: the labels of real, shifted pictures."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cycle_sound import batches, device
+from cycle_sound.batches import Draws
 from cycle_sound.classifier import Classifier
 from cycle_sound.params import Augments, Modality
 from cycle_sound.shards import Split
+
+
+class Batch(NamedTuple):
+    """What a step learns from."""
+
+    pictures: Tensor  # (b, c, h, w) in [-1, 1]
+    targets: Tensor  # (b,): places in the classifier's labels
 
 
 class ClassifierObjective:
@@ -23,13 +32,20 @@ class ClassifierObjective:
         self.augments = augments
         self.seed = seed
 
-    def loss(self, step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
+    @property
+    def pairs(self) -> int:
+        """Pairs to learn from."""
+        return len(self.train)
+
+    def batch(self, rows: Tensor, draws: Draws) -> Batch:
+        """Training pictures, shifted and worn, with their labels."""
+        pictures = self.train.pictures(self.modality, rows.tolist())
+        shifted = batches.shifted(pictures, self.augments[self.modality], draws)
+        return Batch(batches.worn(shifted, self.augments.wear, draws), self._targets(self.train, rows.tolist()))
+
+    def loss(self, batch: Batch, _step: int, _draws: Draws) -> Mapping[str, Tensor]:
         """Cross-entropy of one step, in nats."""
-        rows = batches.rows(step, len(self.train), self.model.config.optimizer.batch_size, self.seed).tolist()
-        pictures = self.train.pictures(self.modality, rows).to(generator.device)
-        pictures = batches.shifted(pictures, self.augments[self.modality], generator)
-        pictures = batches.worn(pictures, self.augments.wear, generator)
-        return {"loss": self.model.loss(pictures, self._targets(self.train, rows).to(generator.device))}
+        return {"loss": self.model.loss(batch.pictures, batch.targets)}
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:

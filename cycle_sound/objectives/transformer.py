@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound import batches, device
+from cycle_sound.batches import Draws
 from cycle_sound.params import Augments, Direction, Modality, source_of, target_of
 from cycle_sound.shards import Split
 from cycle_sound.tokens import TokenCache
@@ -20,6 +21,14 @@ class Side(NamedTuple):
     pictures: Split
     source: TokenCache
     target: TokenCache
+
+
+class Batch(NamedTuple):
+    """What a step learns from."""
+
+    grids: Tensor  # (b, c, h, w) or (b, rows, columns): what the model reads of the sources
+    tokens: Tensor  # (b, t): of the targets
+    pictures: Tensor  # (b, c, h, w): the targets themselves
 
 
 class TransformerObjective:
@@ -45,13 +54,23 @@ class TransformerObjective:
         self.seed = seed
         self.decode = decode
 
-    def loss(self, step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
+    @property
+    def pairs(self) -> int:
+        """Pairs to learn from."""
+        return len(self.train.target)
+
+    def batch(self, rows: Tensor, draws: Draws) -> Batch:
+        """Sources and targets of training pairs, both augmented."""
+        tokens = self.train.target.drawn(rows, draws)
+        pictures = self._augmented(self.target, rows, draws)
+        if self.model.config.condition == "encoder":
+            return Batch(self._augmented(self.source, rows, draws), tokens, pictures)
+        return Batch(self._grid(self.train.source.drawn(rows, draws)), tokens, pictures)
+
+    def loss(self, batch: Batch, _step: int, draws: Draws) -> Mapping[str, Tensor]:
         """Terms of one step, in nats; the reconstruction error per pixel."""
-        config = self.model.config
-        rows = batches.rows(step, len(self.train.target), config.optimizer.batch_size, self.seed)
-        tokens = self._drawn(self.train.target, rows, generator)
-        pictures = self._shifted(self.target, rows, generator)
-        made = self.model.losses(self._grids(self.train, rows, generator), tokens, pictures, generator)
+        config, tokens = self.model.config, batch.tokens
+        made = self.model.losses(batch.grids, tokens, batch.pictures, draws)
         terms = {"cross_entropy": made.cross_entropy, "alignment": made.alignment}
         loss = made.cross_entropy + config.alignment_weight * made.alignment
         if self.decode is not None:
@@ -67,31 +86,25 @@ class TransformerObjective:
         wrong: list[Tensor] = []
         for rows in torch.arange(len(self.valid.target)).split(64):
             tokens = self.valid.target.most_likely(rows).to(device.of(model))
-            prefix = model.encode_source(self._grids(self.valid, rows, None).to(device.of(model)))
+            prefix = model.encode_source(self._sources(rows).to(device.of(model)))
             for prefixes, losses in ((prefix, right), (prefix.roll(1, dims=0), wrong)):
                 logits = model(prefixes, tokens)
                 losses.append(F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none").mean(1))
         return {"loss": float(torch.cat(right).mean()), "shuffled": float(torch.cat(wrong).mean())}
 
-    def _grids(self, side: Side, rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The sources of rows, augmented where a generator is given."""
+    def _sources(self, rows: Tensor) -> Tensor:
+        """What the model reads of the sources of valid, as they are."""
         if self.model.config.condition == "encoder":
-            if generator is None:
-                return side.pictures.pictures(self.source, rows.tolist())
-            return self._shifted(self.source, rows, generator)
-        tokens = side.source.most_likely(rows) if generator is None else self._drawn(side.source, rows, generator)
+            return self.valid.pictures.pictures(self.source, rows.tolist())
+        return self._grid(self.valid.source.most_likely(rows))
+
+    def _grid(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(1, self.model.shapes.source_grid)
 
-    def _drawn(self, cache: TokenCache, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Tokens of one view of each training clip: (b, t)."""
-        views = torch.randint(cache.views, rows.shape, generator=generator, device=generator.device)
-        return cache.drawn(rows, views.cpu(), generator)
-
-    def _shifted(self, modality: Modality, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Pictures of training rows, augmented: (b, c, h, w)."""
-        pictures = self.train.pictures.pictures(modality, rows.tolist()).to(generator.device)
-        shifted = batches.shifted(pictures, self.augments[modality], generator)
-        return batches.worn(shifted, self.augments.wear, generator)
+    def _augmented(self, modality: Modality, rows: Tensor, draws: Draws) -> Tensor:
+        """Pictures of training rows, shifted and worn: (b, c, h, w)."""
+        pictures = self.train.pictures.pictures(modality, rows.tolist())
+        return batches.worn(batches.shifted(pictures, self.augments[modality], draws), self.augments.wear, draws)
 
     def _reconstruction(self, logits: Tensor, tokens: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
         """Squared error between the pictures of the predicted codes, straight-through, and of the true ones."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound import batches, device, metrics, schedules
+from cycle_sound.batches import Draws
 from cycle_sound.dvae import DiscreteVAE
 from cycle_sound.gumbel import divergences
 from cycle_sound.objectives.perceptual import Perceptual
@@ -20,6 +21,12 @@ MOST = 2000  # pictures of valid that a validation looks at
 
 class CodebookCollapse(ValueError):
     """Too small a share of the codebook is in use."""
+
+
+class Batch(NamedTuple):
+    """What a step learns from."""
+
+    pictures: Tensor  # (b, c, h, w) in [-1, 1]
 
 
 class VaeObjective:
@@ -36,14 +43,22 @@ class VaeObjective:
         config = model.config
         self.perceptual = Perceptual(config.perceptual_weights) if config.perceptual_weight else None
 
-    def loss(self, step: int, generator: torch.Generator) -> Mapping[str, Tensor]:
+    @property
+    def pairs(self) -> int:
+        """Pairs to learn from."""
+        return len(self.train)
+
+    def batch(self, rows: Tensor, draws: Draws) -> Batch:
+        """Training pictures, shifted."""
+        pictures = self.train.pictures(self.modality, rows.tolist())
+        return Batch(batches.shifted(pictures, self.augment, draws))
+
+    def loss(self, batch: Batch, step: int, draws: Draws) -> Mapping[str, Tensor]:
         """Terms of one step: errors per pixel, divergences per token in nats."""
         config = self.model.config
-        rows = batches.rows(step, len(self.train), config.optimizer.batch_size, self.seed)
-        pictures = self.train.pictures(self.modality, rows.tolist()).to(generator.device)
-        pictures = batches.shifted(pictures, self.augment, generator).contiguous(memory_format=torch.channels_last)
+        pictures = batch.pictures.contiguous(memory_format=torch.channels_last)
         heat = schedules.temperature(step, config.optimizer.steps, config.temperature_start, config.temperature_end)
-        made = self.model(pictures, heat, generator)
+        made = self.model(pictures, heat, draws)
         error = F.mse_loss(made.pictures, pictures)
         information, balance = divergences(made.logits)
         loss = error + config.kl_weight * (information + balance) + config.balance_weight * balance
