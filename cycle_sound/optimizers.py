@@ -54,14 +54,25 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices with the same singular vectors, all singular values about 1: (b, rows, columns) → the same."""
+    """Matrices with the same singular vectors, all singular values about 1: (b, rows, columns) → the same.
+
+    Every round multiplies a wide matrix x by a polynomial of its Gram matrix x xᵀ. Those of all rounds commute, so the
+    rounds are done on the small Gram matrix alone, and x is multiplied once: for the convolutions of a VAE less than
+    half of the work.
+    """
     a, b, c = QUINTIC
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(ROUNDS):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    gram = x @ x.mT  # (b, n, n), n the shorter side
+    identity = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    product = identity.expand_as(gram)
+    for number in range(ROUNDS):
+        factor = torch.baddbmm(a * identity.expand_as(gram), gram, b * identity + c * gram)
+        product = factor @ product if number else factor
+        if number + 1 < ROUNDS:
+            gram = factor @ gram @ factor
+    x = product @ x
     return x.mT if tall else x
 
 
