@@ -11,7 +11,7 @@ from cycle_sound.convolutions import recognition
 from cycle_sound.params import Classifier as Config
 
 KIND = "classifier"
-HALVINGS = 4
+HALVINGS = 4  # the first by folding 2 × 2 pixels into channels: full resolution would cost more than all the rest
 MIN_LABELS = 2  # with fewer there is nothing to tell apart
 
 
@@ -23,7 +23,8 @@ class Classifier(nn.Module):
         self.config = config
         self.channels = channels
         self.labels = labels
-        self.body, wider = recognition(channels, config.width, HALVINGS)
+        stack, wider = recognition(4 * channels, config.width, HALVINGS - 1)
+        self.body = nn.Sequential(nn.PixelUnshuffle(2), stack)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * wider, len(labels))
 

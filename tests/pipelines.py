@@ -1,0 +1,62 @@
+"""Copies of the project in which a test runs the pipeline."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MADE = ("data", "metrics")
+IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """This Python first in PATH, nothing of the repository around, nothing kept outside the folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
+    return {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(folder.parent / "dvc-site"),
+        "DVC_GLOBAL_CONFIG_DIR": str(folder.parent / "dvc-global"),
+    }
+
+
+def run(folder: Path, *words: str, **more: str) -> str:
+    """Run a command in a folder and return what it says. Fails with it where the command does."""
+    done = subprocess.run(
+        words, cwd=folder, env=environment(folder) | more, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def dvc(project: Path, *words: str) -> str:
+    """Run DVC in a project; the code that it starts is the project's own."""
+    return run(project, sys.executable, "-m", "dvc", *words, PYTHONPATH=str(project))
+
+
+def copied(project: Path) -> Path:
+    """The working tree as git sees it, without what DVC makes, as a repository of its own."""
+    for name in run(ROOT, "git", "ls-files", "-co", "--exclude-standard").splitlines():
+        if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith(MADE):
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, project / name)
+    run(project, "git", "init", "-q")
+    run(project, "git", "add", "--all")
+    run(project, "git", *IDENTITY, "commit", "-qm", "The project")  # DVCLive wants a commit to start from
+    return project
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file that the stages made; live logs hold times."""
+    made = [path for name in MADE for path in sorted((folder / name).rglob("*")) if path.is_file()]
+    names = {str(path.relative_to(folder)): path for path in made if path.name != ".gitignore"}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in names.items()
+        if not name.startswith("data/live")
+    }

@@ -1,0 +1,75 @@
+"""`dvc repro` killed with SIGKILL at any moment goes on at the next one, and ends with the same bytes.
+
+CYCLE_SOUND_KILLS says how many moments are tried, each in a build of its own; a few by default, since each takes a
+minute.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pipelines import copied, digests, dvc, environment
+
+KILLS = int(os.environ.get("CYCLE_SOUND_KILLS", "2"))
+OPTIMIZER = {"steps": 60, "valid_every": 15}  # long enough for a kill to fall into a training
+SLOWER = {
+    "vae": {"image": {"optimizer": OPTIMIZER}, "audio": {"optimizer": OPTIMIZER}},
+    "classifier": {"optimizer": OPTIMIZER},
+    "transformer": {"audio_to_image": {"optimizer": OPTIMIZER}, "image_to_audio": {"optimizer": OPTIMIZER}},
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, write_tiny: Callable[..., None]) -> Path:
+    """A copy of the project, nothing made yet, whose trainings keep their state every tenth of a second."""
+    folder = copied(tmp_path_factory.mktemp("killed") / "project")
+    write_tiny(folder, **SLOWER)
+    code = folder / "cycle_sound/snapshot.py"
+    text = code.read_text(encoding="utf-8")
+    assert text.count("SECONDS = 30.0") == text.count("SHARE = 0.05") == 1
+    often = text.replace("SECONDS = 30.0", "SECONDS = 0.1").replace("SHARE = 0.05", "SHARE = 1.0")
+    code.write_text(often, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(project: Path) -> tuple[dict[str, str], float]:
+    """The digests of all that a build left alone makes, and the seconds it takes."""
+    folder = project.parent / "undisturbed"
+    shutil.copytree(project, folder)
+    begin = time.monotonic()
+    dvc(folder, "repro")
+    return digests(folder), time.monotonic() - begin
+
+
+def kill_after(folder: Path, seconds: float) -> None:
+    """Start `dvc repro`, and kill it with all that it has started."""
+    words = [sys.executable, "-m", "dvc", "repro"]
+    around = environment(folder) | {"PYTHONPATH": str(folder)}
+    process = subprocess.Popen(
+        words, cwd=folder, env=around, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("moment", np.random.default_rng(0).uniform(0.02, 0.98, KILLS).round(3).tolist())
+def test_a_build_killed_at_any_moment_ends_with_the_same_bytes(
+    project: Path, undisturbed: tuple[dict[str, str], float], tmp_path: Path, moment: float
+) -> None:
+    wanted, seconds = undisturbed
+    folder = tmp_path / "project"
+    shutil.copytree(project, folder)
+    kill_after(folder, moment * seconds)
+    assert digests(folder) != wanted
+    dvc(folder, "repro")
+    assert digests(folder) == wanted
+    assert not list((folder / "data/work").rglob("*.safetensors"))
