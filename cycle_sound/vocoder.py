@@ -16,7 +16,7 @@ from cycle_sound.params import Audio
 
 LEAST_SQUARES_ROUNDS = 30  # leave a fifth, or less, of the residual at which librosa's solver stops
 MOMENTUM = 0.99  # of Griffin-Lim, as in librosa
-TOGETHER = 8  # sounds at a time: their spectra stay in a processor's cache, or fill a GPU
+FRAMES = {"cpu": 512, "cuda": 1 << 16}  # transformed at once: their spectra stay in a cache, or fill a GPU
 
 
 def waveforms(log_mels: Tensor, config: Audio) -> Tensor:
@@ -25,8 +25,9 @@ def waveforms(log_mels: Tensor, config: Audio) -> Tensor:
     The same values always give the same waveform, in a batch of any size.
     """
     filters = torch.from_numpy(audio.filters(config)).to(log_mels.device)
+    together = max(1, FRAMES[log_mels.device.type] // log_mels.shape[-1])  # sounds
     waves = []
-    for part in log_mels.split(TOGETHER):
+    for part in log_mels.split(together):
         # One after another: a matrix product rounds differently in a batch of another size.
         magnitudes = [unfolded(powers, filters).sqrt() for powers in _powers(part, config)]
         waves.append(griffin_lim(torch.stack(magnitudes), config))
