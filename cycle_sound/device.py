@@ -15,10 +15,13 @@ def of(model: nn.Module) -> torch.device:
 
 
 def dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where a device computes faster in it, else float32; many CPUs are a hundred times slower in it."""
+    """bfloat16 where a device computes faster in it, else float32: most CPUs are a hundred times slower in it."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    return torch.float32
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        known = torch.cpu.get_capabilities()
+        fast = known.get("avx512_bf16", False) or known.get("amx_bf16", False)
+    return torch.bfloat16 if fast else torch.float32
 
 
 def autocast(device: torch.device) -> torch.autocast:

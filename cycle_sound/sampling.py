@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cycle_sound.decoding import Decoder
 from cycle_sound.params import Sampling
 from cycle_sound.transformer import Transformer
 
@@ -27,15 +28,19 @@ def generate(model: Transformer, grid: Tensor, config: Sampling, generator: Chan
 @torch.inference_mode()
 def complete(model: Transformer, prefix: Tensor, null: Tensor | None, config: Sampling, generator: Chance) -> Tensor:
     """Draw the target's tokens behind a prefix, guided away from the prefix `null`: (b, 1 + s, width) → (b, t)."""
-    state = model.begin(prefix if null is None else torch.cat([prefix, null]))
-    drawn = torch.empty(len(prefix), 0, dtype=torch.int64, device=prefix.device)
-    for _ in range(model.tokens):
-        logits = model.step(state, drawn if null is None else drawn.repeat(2, 1)).float()  # (b or 2b, v)
+    decoder = Decoder(model, prefix if null is None else torch.cat([prefix, null]))
+    columns = model.shapes.target_grid[1]
+    known = torch.full((len(prefix), columns + model.tokens), model.edge, device=prefix.device)  # a row of edge first
+    for place in range(model.tokens):
+        before, above = known[:, columns + place - 1], known[:, place]
+        if null is not None:
+            before, above = before.repeat(2), above.repeat(2)
+        logits = decoder.step(before, above, place).float()  # (b or 2b, v)
         if null is not None:
             conditional, unconditional = logits.chunk(2)
             logits = unconditional + config.guidance * (conditional - unconditional)
-        drawn = torch.cat([drawn, draw(logits, config, generator)[:, None]], dim=1)
-    return drawn
+        known[:, columns + place] = draw(logits, config, generator)
+    return known[:, columns:]
 
 
 def draw(logits: Tensor, config: Sampling, generator: Chance) -> Tensor:

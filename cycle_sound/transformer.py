@@ -34,30 +34,6 @@ class Shapes(NamedTuple):
     target_codebook: int
 
 
-class Cache:
-    """Keys and values of one attention layer, allocated once: (b, heads, length, head_width)."""
-
-    def __init__(self, batch: int, heads: int, length: int, head_width: int, like: Tensor) -> None:
-        self.keys = like.new_empty(batch, heads, length, head_width)
-        self.values = like.new_empty(batch, heads, length, head_width)
-        self.filled = 0
-
-    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add keys and values behind those held; return all of them."""
-        end = self.filled + keys.shape[2]
-        self.keys[:, :, self.filled : end] = keys
-        self.values[:, :, self.filled : end] = values
-        self.filled = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-
-class State(NamedTuple):
-    """A generation under way."""
-
-    lead: Tensor  # (b, width): the first position of the prefix
-    caches: list[Cache]  # one per block
-
-
 class Attention(nn.Module):
     """Multi-head self-attention."""
 
@@ -67,11 +43,11 @@ class Attention(nn.Module):
         self.project_in = nn.Linear(width, 3 * width, bias=False)
         self.project_out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None) -> Tensor:
-        """(b, n, width) → the same. `mask` (n, keys) is True where a query may look; None: everywhere."""
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(b, n, width) → the same. `mask` (n, n) is True where a query may look."""
         q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (b, heads, n, d)
-        if cache is not None:
-            k, v = cache.append(k, v)
+        if x.device.type == "cpu":  # whose attention is slower in bfloat16, even where its products are faster
+            q, k, v = q.float(), k.float(), v.float()
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.project_out(mixed.transpose(1, 2).flatten(2))
 
@@ -89,9 +65,9 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(b, n, width) → the same."""
-        x = x + self.dropout(self.attention(self.norm1(x), mask, cache))
+        x = x + self.dropout(self.attention(self.norm1(x), mask))
         return x + self.dropout(self.feed_forward(self.norm2(x)))
 
 
@@ -154,7 +130,7 @@ class Transformer(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / (2 * self.config.depth) ** 0.5 if branch else 0.02)
         nn.init.zeros_(self.lead.weight)  # or it would drown the embeddings it is added to
 
-    def _embedded(self, before: Tensor, above: Tensor) -> Tensor:
+    def neighbours(self, before: Tensor, above: Tensor) -> Tensor:
         """The known neighbours of places: (…) and (…) → (…, width)."""
         embedded: Tensor = self.before(before)
         return embedded if self.above is None else embedded + self.above(above)
@@ -186,32 +162,13 @@ class Transformer(nn.Module):
         """Logits of every target token given those before it: (b, 1 + s, width), (b, t) → (b, t, v)."""
         columns = self.shapes.target_grid[1]
         known = F.pad(tokens, (columns, 0), value=self.edge)  # (b, columns + t)
-        neighbours = self._embedded(known[:, columns - 1 : -1], known[:, :-columns])
-        target = neighbours + self.places() + prefix[:, :1]
+        target = self.neighbours(known[:, columns - 1 : -1], known[:, :-columns])
+        target = target + self.places() + prefix[:, :1]
         x = torch.cat([prefix, target], dim=1)
         mask = prefix_mask(prefix.shape[1], target.shape[1], x.device)
         for block in self.blocks:
             x = block(x, mask)
         return self._logits(x[:, prefix.shape[1] :])
-
-    def begin(self, prefix: Tensor) -> State:
-        """Run the prefix once, into fresh caches: (b, 1 + s, width)."""
-        length, head_width = prefix.shape[1] + self.tokens, self.config.width // self.config.heads
-        caches = [Cache(len(prefix), self.config.heads, length, head_width, prefix) for _ in self.blocks]
-        x = prefix
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x = block(x, cache=cache)
-        return State(prefix[:, 0], caches)
-
-    def step(self, state: State, tokens: Tensor) -> Tensor:
-        """Logits of the next token, given all those before it: (b, place) → (b, v)."""
-        columns = self.shapes.target_grid[1]
-        known = F.pad(tokens, (columns, 0), value=self.edge)
-        neighbours = self._embedded(known[:, -1], known[:, -columns])
-        x = (neighbours + self.places()[tokens.shape[1]] + state.lead)[:, None]  # (b, 1, width)
-        for block, cache in zip(self.blocks, state.caches, strict=True):
-            x = block(x, cache=cache)
-        return self._logits(x[:, 0])
 
     def losses(self, grid: Tensor, tokens: Tensor, pictures: Tensor, draws: Draws) -> Losses:
         """Terms of a training step, from sources, target tokens (b, t) and target pictures (b, c, h, w).

@@ -1,57 +1,67 @@
 """How class and cycle consistency depend on guidance and on the number of candidates: tables to choose from."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from cycle_sound import reranking
 from cycle_sound.evaluation import Way, consistency, grids_of, parts, sampled
 from cycle_sound.params import Evaluate, Sampling
+from cycle_sound.sampling import log_likelihood
+
+Row = dict[str, float | str]
 
 
-def explained(way: Way, tokens: Tensor) -> Tensor:
-    """How much likelier drawn tokens make their sources, by the direction back: (n, rows, columns) → (n,) nats."""
+def unexplained(way: Way) -> Tensor:
+    """log p(source tokens | null) by the direction back: (n,) nats."""
+    tokens = parts(way.source.tokens.flatten(1), way.back)
+    return torch.cat([log_likelihood(way.back, way.back.null_prefix(len(part)), part).cpu() for part in tokens])
+
+
+@torch.inference_mode()
+def explained(way: Way, tokens: Tensor, null: Tensor) -> Tensor:
+    """How much likelier drawn tokens (n, rows, columns) make their sources than the null does: (n,), (n,) nats."""
     grids = grids_of(way.back, way.target.decoded(tokens), tokens)
-    pairs = zip(parts(way.source.tokens, way.back), parts(grids, way.back), strict=True)
-    return torch.cat([reranking.explained(way.back, *pair).cpu() for pair in pairs])
+    pairs = zip(parts(grids, way.back), parts(way.source.tokens.flatten(1), way.back), strict=True)
+    given = [log_likelihood(way.back, way.back.encode_source(grid), part).cpu() for grid, part in pairs]
+    return torch.cat(given) - null
 
 
-def figures(way: Way, tokens: Tensor, config: Sampling, seed: int) -> dict[str, float]:
-    """What is said of tokens drawn for every source: class and cycle consistency, and what they explain in nats."""
+def figures(way: Way, tokens: Tensor, scores: Tensor, config: Sampling, seed: int) -> Row:
+    """Class and cycle consistency of tokens drawn for every source, and the mean of what they explain, (n,) nats."""
     pictures = way.target.decoded(tokens)
     returned = way.source.decoded(sampled(way.back, grids_of(way.back, pictures, tokens), config, seed))
     return {
-        "explained": float(explained(way, tokens).mean()),
+        "explained": float(scores.mean()),
         **consistency("class_consistency", way.target, pictures, way.labels),
         **consistency("cycle_consistency", way.source, returned, way.labels),
     }
 
 
-def guidances(way: Way, config: Sampling, tried: Sequence[float], seed: int) -> list[dict[str, float | str]]:
-    """A row per guidance, with one candidate."""
-    rows: list[dict[str, float | str]] = []
-    grids = grids_of(way.forward, way.source.pictures, way.source.tokens)
-    for guidance in tried:
-        changed = config.model_copy(update={"guidance": guidance})
-        tokens = sampled(way.forward, grids, changed, seed)
-        rows.append({"setting": f"guidance {guidance:g}", **figures(way, tokens, changed, seed)})
-    return rows
+def table(way: Way, config: Sampling, tried: Evaluate, seed: int) -> list[Row]:
+    """All settings that params.yaml names, on its number of pairs.
 
-
-def candidates(way: Way, config: Sampling, tried: Sequence[int], seed: int) -> list[dict[str, float | str]]:
-    """A row per number of candidates, of which the one that explains its source best is kept."""
-    grids = grids_of(way.forward, way.source.pictures, way.source.tokens)
-    drawn = torch.stack([sampled(way.forward, grids, config, seed + n) for n in range(max(tried))], 1)  # (n, k, r, c)
-    scores = torch.stack([explained(way, tokens) for tokens in drawn.unbind(1)], 1)  # (n, k)
-    rows: list[dict[str, float | str]] = []
-    for count in tried:
-        kept = reranking.best(drawn[:, :count], scores[:, :count])
-        rows.append({"setting": f"best of {count}", **figures(way, kept, config, seed)})
-    return rows
-
-
-def table(way: Way, config: Sampling, tried: Evaluate, seed: int) -> list[dict[str, float | str]]:
-    """All settings that params.yaml names, on its number of pairs."""
+    A row per guidance, with one candidate, and a row per number of candidates, of which the one that explains its
+    source best is kept. One candidate at the default guidance stands in both, drawn and judged once.
+    """
     some = way.first(tried.tried)
-    return guidances(some, config, tried.guidances, seed) + candidates(some, config, tried.draws, seed)
+    grids, null = grids_of(some.forward, some.source.pictures, some.source.tokens), unexplained(some)
+    drawn = torch.stack([sampled(some.forward, grids, config, seed + n) for n in range(max(tried.draws))], 1)
+    scores = torch.stack([explained(some, tokens, null) for tokens in drawn.unbind(1)], 1)  # (n, k); (n, k, r, c)
+    first = figures(some, drawn[:, 0], scores[:, 0], config, seed)
+
+    def guided(guidance: float) -> Row:
+        if guidance == config.guidance:
+            return first
+        changed = config.model_copy(update={"guidance": guidance})
+        tokens = sampled(some.forward, grids, changed, seed)
+        return figures(some, tokens, explained(some, tokens, null), changed, seed)
+
+    def best(count: int) -> Row:
+        if count == 1:
+            return first
+        kept = reranking.best(drawn[:, :count], scores[:, :count])
+        return figures(some, kept, scores[:, :count].amax(1), config, seed)
+
+    return [{"setting": f"guidance {guidance:g}", **guided(guidance)} for guidance in tried.guidances] + [
+        {"setting": f"best of {count}", **best(count)} for count in tried.draws
+    ]

@@ -77,7 +77,7 @@ def griffin_lim(magnitudes: Tensor, config: Audio) -> Tensor:
     for _ in range(config.griffin_lim_rounds):
         heard = _spectra(_waves(spectra, window, hop), window, hop)
         ahead = heard if before is None else heard.sub(before, alpha=MOMENTUM / (1 + MOMENTUM))
-        power = ahead.real.square() + ahead.imag.square()  # abs rounds by its place in memory
+        power = ahead.real.square() + ahead.imag.square()  # sgn rounds by its place in memory
         spectra, before = ahead * (magnitudes * power.clamp_(min=torch.finfo(power.dtype).tiny).rsqrt_()), heard
     return _waves(spectra, window, hop)
 

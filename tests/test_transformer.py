@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cycle_sound import batches, transformer
 from cycle_sound.batches import Draws
+from cycle_sound.decoding import Decoder
 from cycle_sound.params import Params, Sampling
 from cycle_sound.sampling import draw, generate, log_likelihood
 from cycle_sound.transformer import Shapes, Transformer, prefix_mask
@@ -74,11 +76,15 @@ def test_the_prefix_sees_itself_in_both_directions_and_no_target() -> None:
     assert mask.int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
 
 
-def test_cached_sampling_equals_uncached(model: Transformer) -> None:
-    prefix, tokens = model.encode_source(sources(model, 3)), targets(3)
-    state = model.begin(prefix)
-    steps = [model.step(state, tokens[:, :place]) for place in range(12)]
-    assert torch.allclose(torch.stack(steps, dim=1), model(prefix, tokens), atol=1e-5)
+def test_cached_logits_equal_uncached_ones(model: Transformer) -> None:
+    """Also beside a null prefix in one batch, as guidance has it."""
+    tokens = targets(3)
+    for prefix in (model.encode_source(sources(model, 3)), model.null_prefix(3)):
+        both, twice = torch.cat([prefix, model.null_prefix(3)]), tokens.repeat(2, 1)
+        known = F.pad(twice, (4, 0), value=model.edge)
+        decoder = Decoder(model, both)
+        steps = [decoder.step(known[:, place + 3], known[:, place], place) for place in range(12)]
+        assert torch.allclose(torch.stack(steps, dim=1), model(both, twice), atol=1e-5)
 
 
 def test_greedy_generation_follows_the_uncached_argmax(model: Transformer) -> None:
