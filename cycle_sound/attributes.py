@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import joblib
 import numpy as np
 import torch
 from torch import Tensor
 
-from cycle_sound import analysis, audio, metrics
+from cycle_sound import analysis, audio, device, metrics, vocoder
 from cycle_sound.evaluation import Side, agreement, judged, named
 from cycle_sound.params import Audio
 from cycle_sound.shards import Split
@@ -53,19 +52,13 @@ def correlations(made: Measured, tokenized: Measured, given: Sequence[Mapping[st
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def waveforms_of(log_mels: Tensor, config: Audio) -> list[np.ndarray]:
-    """Waveforms of log-mels (n, 1, mels, frames), inverted in parallel over the cores."""
-    work = joblib.delayed(audio.waveform)
-    return joblib.Parallel(-1)(work(log_mel, config) for log_mel in log_mels.numpy())
-
-
 def inverted(log_mels: Tensor, config: Audio) -> tuple[list[np.ndarray], Tensor]:
-    """Waveforms of log-mels, and the log-mels of those waveforms: what is heard of them."""
-    waves = waveforms_of(log_mels, config)
+    """Waveforms of log-mels (n, 1, mels, frames), and the log-mels of those waveforms: what is heard of them."""
+    waves = list(vocoder.waveforms(log_mels.to(device.best()), config).cpu().numpy())
     return waves, torch.from_numpy(np.stack([audio.log_mel(wave, config) for wave in waves]))
 
 
-def vocoder(target: Side, heard: Mapping[str, Tensor], labels: Sequence[str], config: Audio) -> dict[str, float]:
+def ceiling(target: Side, heard: Mapping[str, Tensor], labels: Sequence[str], config: Audio) -> dict[str, float]:
     """The vocoder's ceiling: what real log-mels, and the generated ones' classes, lose on the way to a waveform.
 
     `heard`: log-mels of the waveforms of `real` and `generated` log-mels, (n, 1, mels, frames).
@@ -94,4 +87,4 @@ def figures(target: Side, samples: Tensor, pairs: Split, config: Audio, waveform
     _, heard_real = inverted(target.pictures[part], config)
     rate = config.sample_rate
     shared = correlations(of_waveforms(made, rate), of_waveforms(tokenized, rate), pairs.attributes[part])
-    return {**vocoder(target, {"real": heard_real, "generated": heard_made}, pairs.labels, config), **shared}
+    return {**ceiling(target, {"real": heard_real, "generated": heard_made}, pairs.labels, config), **shared}

@@ -91,24 +91,21 @@ def log_mel(waveform: np.ndarray, audio: Audio) -> np.ndarray:
     return np.clip(scaled, -1, 1).astype(np.float32)[None]
 
 
-def waveform(log_mel: np.ndarray, audio: Audio) -> np.ndarray:
-    """The way back from (1, mels, frames) in [-1, 1]: a waveform of frames × hop_length samples, by Griffin-Lim.
+def spectrum(audio: Audio) -> dict[str, Any]:
+    """What both directions must agree on: the spectra and their mel bands."""
+    return {"sr": audio.sample_rate, "n_fft": audio.fft, "fmin": audio.fmin, "fmax": audio.sample_rate / 2}
 
-    The same values always give the same waveform.
-    """
-    scaled = np.clip(np.asarray(log_mel[0], np.float32), -1, 1)  # (mels, frames)
-    frames = scaled.shape[1]
-    scaled = np.pad(scaled, ((0, 0), (0, 1)), mode="edge")  # the centred frame at the very end, which log_mel drops
-    decibel = (scaled + 1) / 2 * (audio.max_db - audio.min_db) + audio.min_db
-    magnitude = librosa.feature.inverse.mel_to_stft(10 ** (decibel / 10), power=2.0, **_spectrum(audio))
-    return librosa.griffinlim(
-        magnitude,
-        n_iter=audio.griffin_lim_rounds,
-        n_fft=audio.fft,
-        hop_length=audio.hop_length,
-        random_state=0,
-        length=frames * audio.hop_length,
-    ).astype(np.float32, copy=False)
+
+@cache
+def window(fft: int) -> np.ndarray:
+    """The Hann window: float32 (fft,)."""
+    return librosa.filters.get_window("hann", fft).astype(np.float32)
+
+
+@cache
+def filters(audio: Audio) -> np.ndarray:
+    """The mel filter bank: float32 (mels, fft // 2 + 1)."""
+    return librosa.filters.mel(n_mels=audio.mels, **spectrum(audio))
 
 
 def encode_mp3(waveform: np.ndarray, sample_rate: int) -> bytes:
@@ -135,11 +132,6 @@ def write_wav(path: Path, waveform: np.ndarray, sample_rate: int) -> None:
         soundfile.write(part, np.clip(waveform, -1, 1), sample_rate, format="WAV", subtype="PCM_16")
 
 
-def _spectrum(audio: Audio) -> dict[str, Any]:
-    """What both directions must agree on: the spectra and their mel bands."""
-    return {"sr": audio.sample_rate, "n_fft": audio.fft, "fmin": audio.fmin, "fmax": audio.sample_rate / 2}
-
-
 def _mel(waveform: np.ndarray, audio: Audio, frames: int) -> np.ndarray:
     """The first `frames` mel spectra of power: float32 (mels, frames)."""
     padded = np.pad(waveform.astype(np.float32, copy=False), audio.fft // 2)
@@ -147,21 +139,15 @@ def _mel(waveform: np.ndarray, audio: Audio, frames: int) -> np.ndarray:
     mel = np.empty((audio.mels, frames), np.float32)
     for start in range(0, frames, FRAMES):
         end = min(start + FRAMES, frames)  # centred frames stand at both ends: the last has no hop of its own
-        spectra = rfft(_window(audio.fft) * windows[:, start:end], axis=0)
+        spectra = rfft(window(audio.fft)[:, None] * windows[:, start:end], axis=0)
         mel[:, start:end] = _bands(audio) @ (spectra.real**2 + spectra.imag**2)
     return mel
 
 
 @cache
-def _window(fft: int) -> np.ndarray:
-    """The Hann window: float32 (fft, 1)."""
-    return librosa.filters.get_window("hann", fft).astype(np.float32)[:, None]
-
-
-@cache
 def _bands(audio: Audio) -> csr_array:
-    """The mel filter bank: float32 (mels, fft // 2 + 1), two of a column's values not zero."""
-    return csr_array(librosa.filters.mel(n_mels=audio.mels, **_spectrum(audio)))
+    """The mel filter bank, two of a column's values not zero."""
+    return csr_array(filters(audio))
 
 
 def _read_mono(file: soundfile.SoundFile, first: int, samples: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cycle_sound import audio, files, images
+from cycle_sound import audio, files, images, vocoder
 from cycle_sound.params import Audio, Modality
 
 matplotlib.use("Agg")
@@ -79,7 +79,8 @@ def sample(folder: Path, picture: Tensor, modality: Modality, config: Audio) -> 
     path = folder / "generated.png"
     if modality == "audio":
         spectrogram(path, picture.numpy(), config)
-        audio.write_wav(path.with_suffix(".wav"), audio.waveform(picture.numpy(), config), config.sample_rate)
+        wave = vocoder.waveforms(picture[None], config)[0].numpy()
+        audio.write_wav(path.with_suffix(".wav"), wave, config.sample_rate)
         return
     with files.replacing(path) as part:
         images.to_picture(picture.numpy()).save(part, format="PNG")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from scipy.fft import dctn
+from scipy.fft import dctn, rfft
 
 REDUCED = 32  # pixels to a side of the picture whose frequencies are looked at
 WAVES = 12  # of these frequencies, the lowest to a side
@@ -51,7 +51,7 @@ def sound_bits(wave: np.ndarray, rate: int) -> np.ndarray:
     Haitsma & Kalker, "A Highly Robust Audio Fingerprinting System", ISMIR 2002, section 4.2; with a fixed number of
     moments, spread over the whole of the sound, however long.
     """
-    steps = -np.diff(_energies(wave.astype(np.float64), rate), axis=1)  # (moments, bands)
+    steps = -np.diff(_energies(wave, rate), axis=1)  # (moments, bands)
     return (np.diff(steps, axis=0) > 0).ravel()
 
 
@@ -90,11 +90,12 @@ def _energies(wave: np.ndarray, rate: int) -> np.ndarray:
     length = max(round(OVERLAP * step), 2)  # samples of a window
     starts = np.round((np.arange(STEPS + 1) + 0.5) * step).astype(int)
     padded = np.pad(wave, (length // 2, length))
-    windows = padded[starts[:, None] + np.arange(length)] * np.hanning(length)
+    windows = padded[starts[:, None] + np.arange(length)] * np.hanning(length).astype(np.float32)
     samples = max(length, round(rate / RESOLUTION))
-    power = np.abs(np.fft.rfft(windows, samples)) ** 2  # (moments, frequencies)
+    spectra = rfft(windows, samples)  # (moments, frequencies)
+    power = spectra.real**2 + spectra.imag**2
     edges = np.searchsorted(np.fft.rfftfreq(samples, 1 / rate), np.geomspace(LOWEST, HIGHEST, BANDS + 2))
-    return np.diff(np.cumsum(np.pad(power, ((0, 0), (1, 0))), axis=1)[:, edges], axis=1)
+    return np.diff(np.cumsum(np.pad(power, ((0, 0), (1, 0))), axis=1, dtype=np.float64)[:, edges], axis=1)
 
 
 def _packed(bits: np.ndarray) -> bytes:

@@ -6,7 +6,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 from scipy.linalg import sqrtm
-from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
@@ -92,6 +91,8 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
     x, y = np.asarray(a)[finite], np.asarray(b)[finite]
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
+    from scipy.stats import spearmanr  # not above: half a second that no training needs
+
     return float(spearmanr(x, y).statistic)
 
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cycle_sound import audio, card, device, generation, images, models
+from cycle_sound import audio, card, device, generation, images, models, vocoder
 from cycle_sound.audio import BadSound
 from cycle_sound.generation import Label
 from cycle_sound.models import Models
@@ -91,8 +91,10 @@ class CycleSound:
         self, sounds: Sequence[Sound], *, seed: int = 0, candidates: int = 1, sampling: Sampling | None = None
     ) -> list[Image.Image]:
         """The pictures of sounds, of any rates. Raises `BadSound`."""
+        if not sounds:
+            return []
         made = self._made("audio_to_image", sounds, seed, candidates, sampling)
-        return [images.to_picture(values) for values in made]
+        return [images.to_picture(values) for values in made.numpy()]
 
     def sound(
         self, picture: Image.Image, *, seed: int = 0, candidates: int = 1, sampling: Sampling | None = None
@@ -104,8 +106,10 @@ class CycleSound:
         self, pictures: Sequence[Image.Image], *, seed: int = 0, candidates: int = 1, sampling: Sampling | None = None
     ) -> list[Sound]:
         """The sounds of pictures, of any sizes."""
+        if not pictures:
+            return []
         made = self._made("image_to_audio", pictures, seed, candidates, sampling)
-        return [Sound(audio.waveform(values, self.models.audio), self.sample_rate) for values in made]
+        return [Sound(wave, self.sample_rate) for wave in vocoder.waveforms(made, self.models.audio).numpy()]
 
     def score(self, sound: Sound, picture: Image.Image) -> float:
         """How much likelier the picture makes the sound, in nats: log p(sound | picture) − log p(sound | nothing).
@@ -167,12 +171,10 @@ class CycleSound:
 
     def _made(
         self, direction: Direction, sources: Sequence[Thing], seed: int, candidates: int, sampling: Sampling | None
-    ) -> list[np.ndarray]:
-        if not sources:
-            return []
+    ) -> Tensor:
+        """The target pictures of things: (n, c, h, w)."""
         pictures = self._pictures(sources)
-        made = generation.made(self.models, direction, pictures, seed, candidates, sampling or self.sampling)
-        return list(made.numpy())
+        return generation.made(self.models, direction, pictures, seed, candidates, sampling or self.sampling)
 
     def _pictures(self, things: Sequence[Thing]) -> Tensor:
         """Sounds or pictures as the models see them: (n, c, h, w) in [-1, 1]."""

@@ -135,7 +135,7 @@ def test_level():
 
 
 @pytest.mark.parametrize("frequency", [220.0, 880.0, 3000.0])
-def test_the_log_mel_of_a_sine_peaks_in_its_band_and_inverts_to_its_pitch(frequency: float):
+def test_the_log_mel_of_a_sine_peaks_in_its_band(frequency: float):
     picture = audio.log_mel(sine(frequency), AUDIO)
     assert picture.shape == (1, 64, 64)
     assert picture.dtype == np.float32
@@ -143,11 +143,6 @@ def test_the_log_mel_of_a_sine_peaks_in_its_band_and_inverts_to_its_pitch(freque
     edges = mel_frequencies(n_mels=66, fmin=AUDIO.fmin, fmax=RATE / 2)  # band i spans edges i to i + 2
     band = int(picture[0].mean(1).argmax())
     assert edges[band] <= frequency <= edges[band + 2]
-    wave = audio.waveform(picture, AUDIO)
-    assert wave.shape == (24576,)
-    assert wave.dtype == np.float32
-    assert abs(pitch(wave) - frequency) < (edges[band + 2] - edges[band]) / 2 + 5
-    assert audio.level_db(wave) == pytest.approx(audio.level_db(sine(frequency)), abs=2)
 
 
 @pytest.mark.parametrize(("fft", "hop", "samples"), [(1024, 384, 24576), (2048, 512, 30000), (512, 100, 777)])
@@ -162,18 +157,8 @@ def test_log_mels_are_those_of_librosa(fft: int, hop: int, samples: int):
     assert np.unique(picture).size > 100
 
 
-def test_the_way_to_a_waveform_and_back_keeps_the_log_mel():
-    noise = np.random.default_rng(0).normal(0, 0.1, 24576).astype(np.float32)
-    picture = audio.log_mel(noise, AUDIO)
-    again = audio.log_mel(audio.waveform(picture, AUDIO), AUDIO)
-    assert np.abs(again - picture).mean() * 45 < 0.5  # dB
-    assert np.array_equal(audio.waveform(picture, AUDIO), audio.waveform(picture, AUDIO))
-
-
-def test_silence_is_the_bottom_of_the_log_mel_and_comes_back_quiet():
-    picture = audio.log_mel(np.zeros(24576, np.float32), AUDIO)
-    assert (picture == -1).all()
-    assert audio.level_db(audio.waveform(picture, AUDIO)) < -50
+def test_silence_is_the_bottom_of_the_log_mel():
+    assert (audio.log_mel(np.zeros(24576, np.float32), AUDIO) == -1).all()
 
 
 def test_a_waveform_shorter_than_a_hop_has_no_log_mel():

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights, vgg16
 
 TAPS = (3, 8, 15)  # relu1_2, relu2_2, relu3_3
 
@@ -26,6 +25,8 @@ class Perceptual(nn.Module):
         Raises `MissingWeights` where they can't be had: a perceptual loss is never silently zero.
         """
         super().__init__()
+        from torchvision.models import vgg16  # not above: it takes a second, and most trainings use no such distance
+
         model = vgg16()
         model.load_state_dict(_weights(weights))
         self.features = model.features[: TAPS[-1] + 1].eval().requires_grad_(False)
@@ -51,6 +52,8 @@ def _weights(path: str) -> dict[str, Tensor]:
         if path:
             state: dict[str, Tensor] = torch.load(Path(path), map_location="cpu", weights_only=True)
         else:
+            from torchvision.models import VGG16_Weights
+
             state = VGG16_Weights.DEFAULT.get_state_dict(progress=False, check_hash=True)
     except Exception as error:
         raise MissingWeights(

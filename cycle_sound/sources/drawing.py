@@ -151,14 +151,16 @@ def ground(rng: np.random.Generator) -> Image.Image:
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1) - 0.5
     share = np.clip(0.5 + way[0] * x + way[1] * y, 0, 1)[..., None]
     pixels = (ends[0] * share + ends[1] * (1 - share)).clip(0, 1) * 255
-    return Image.fromarray(pixels.round().astype(np.uint8)).resize((SIDE * FINE,) * 2, Image.Resampling.BILINEAR)
+    return Image.fromarray(pixels.round().astype(np.uint8)).resize((SIDE * FINE,) * 2, Image.Resampling.NEAREST)
 
 
 def put(canvas: ImageDraw.ImageDraw, layer: Layer, fill: tuple[int, ...], dark: tuple[int, ...], width: int) -> None:
     """Draw one layer, whose points are pixels: all outlines first, so that its polygons melt into one shape."""
     rings = [[tuple(point) for point in polygon] for polygon in layer.polygons]
     for ring in rings:
-        canvas.line(ring + ring[:2], fill=dark, width=width, joint="curve")
+        canvas.line(ring + ring[:1], fill=dark, width=width)
+        for corner in ring:
+            canvas.circle(corner, (width - 1) / 2, fill=dark)
     for ring in rings:
         canvas.polygon(ring, fill=fill)
 
@@ -178,4 +180,4 @@ def draw(scene: Scene, rng: np.random.Generator) -> Image.Image:
         for layer in SHAPES[scene.kind]:
             pixels = tuple((turned(points, tilt) * span + place) * SIDE * FINE for points in layer.polygons)
             put(canvas, Layer(layer.paint, pixels), fills[layer.paint], fills["dark"], width)
-    return picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return picture.reduce(FINE)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 LOUD = -12.0  # dB, relative to full scale: level of the loudest stretch of a sound of loudness 0
 STRETCH = 1024  # samples over which a level is taken
@@ -54,10 +55,11 @@ def ring(touch: Touch, ratios: Sequence[float], weights: Sequence[float], decays
 
 def band(touch: Touch, middle: float, width: float, rng: np.random.Generator) -> np.ndarray:
     """Noise of RMS 1 around `middle` Hz, a bell curve of standard deviation `width` Hz."""
-    rate = 1 / (touch.times[1] - touch.times[0])
-    frequencies = np.fft.rfftfreq(len(touch.times), 1 / rate)
-    spectrum = np.fft.rfft(rng.standard_normal(len(touch.times)))
-    noise = np.fft.irfft(spectrum * np.exp(-(((frequencies - middle) / width) ** 2) / 2), len(touch.times))
+    rate, count = 1 / (touch.times[1] - touch.times[0]), len(touch.times)
+    samples = next_fast_len(count, real=True)
+    spectrum = rfft(rng.standard_normal(samples))
+    bell_curve = np.exp(-(((rfftfreq(samples, 1 / rate) - middle) / width) ** 2) / 2)
+    noise = irfft(spectrum * bell_curve, samples)[:count]
     return noise / np.sqrt((noise**2).mean())
 
 
