@@ -5,8 +5,8 @@ from html import escape
 from math import ceil, floor, log10
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 340, 190  # of a chart
-LEFT, RIGHT, TOP, BOTTOM = 40, 328, 10, 164  # of the plane inside it
+WIDTH, HEIGHT = 340, 196  # of a chart
+LEFT, RIGHT, TOP, BOTTOM = 40, 320, 10, 164  # of the plane inside it
 TICKS = 4  # about so many on an axis
 
 
@@ -63,7 +63,7 @@ def chart(title: str, lines: Sequence[Line], below: str, across: Axis | None = N
         f'<figure class="chart"><figcaption>{escape(title)}</figcaption><div class="legend">{legend}</div>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {about}")}">'
         f"{_frame(x, y)}{drawn}"
-        f'<text class="unit" x="{RIGHT}" y="{HEIGHT - 1}" text-anchor="end">{escape(below)}</text></svg></figure>'
+        f'<text class="unit" x="{RIGHT}" y="{HEIGHT - 5}" text-anchor="end">{escape(below)}</text></svg></figure>'
     )
 
 

@@ -10,7 +10,7 @@ from cycle_sound.classifier import Classifier
 from cycle_sound.params import Modality
 from cycle_sound.shards import Split
 
-BATCH = 250  # pictures at a time
+BATCH = 50  # pictures at a time: what a classifier makes of them stays in the cache
 RESAMPLES = 1000  # of the bootstrap (Efron 1979)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from cycle_sound import markup
@@ -11,6 +12,7 @@ from cycle_sound.params import Audio, Direction, Report, target_of
 from cycle_sound.report import curves, neighbours, scores, strips
 from cycle_sound.report.charts import Line, axis, chart
 from cycle_sound.report.curves import Rows
+from cycle_sound.report.neighbours import Nearest
 from cycle_sound.report.scores import Figures
 from cycle_sound.report.strips import Judges
 from cycle_sound.report.style import STYLE
@@ -135,7 +137,9 @@ def _neighbours(samples: Samples, ground: Ground) -> str:
     modality = target_of(samples.direction)
     judge = ground.judges[modality]
     shows = {"generated": samples.generated, "real, through the tokenizer": samples.tokenized, "real": samples.real}
-    found = {name: neighbours.nearest(judge, ground.train, modality, made) for name, made in shows.items()}
+    near = neighbours.nearest(judge, ground.train, modality, torch.cat(list(shows.values())))  # train is passed once
+    parts = zip(near.rows.chunk(len(shows)), near.distances.chunk(len(shows)), strict=True)
+    found = {name: Nearest(*part) for name, part in zip(shows, parts, strict=True)}
     closest = found["generated"].distances.argsort(stable=True)[: ground.config.neighbours].tolist()
     space = "the features of its classifier" if judge else "pixels, since the data have no labels"
     beside = _strips(strips.beside(samples, row, found["generated"], ground.train, ground.audio) for row in closest)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cycle_sound import audio, images, markup
+from cycle_sound import audio, images, markup, vocoder
 from cycle_sound.classifier import Classifier
 from cycle_sound.params import Audio, Modality, target_of
 from cycle_sound.report.neighbours import Nearest
@@ -83,11 +83,12 @@ def _title(samples: Samples, row: int) -> str:
 
 
 def _figure(tile: Tile, about: str, config: Audio) -> str:
-    values = tile.picture.numpy()
+    values, player = tile.picture.numpy(), ""
     if tile.modality == "image":
         shown = markup.picture(images.to_picture(values), about)
     else:
-        sound = audio.encode_mp3(audio.waveform(values, config), config.sample_rate)
-        shown = markup.picture(markup.log_mel(values), f"log-mel: {about}") + markup.player(sound, "mp3", about)
+        wave = vocoder.waveforms(tile.picture[None], config)[0].numpy()
+        player = markup.player(audio.encode_mp3(wave, config.sample_rate), "mp3", about)
+        shown = markup.picture(markup.log_mel(values), f"log-mel: {about}")
     said = f"<small>{escape(tile.said)}</small>" if tile.said else ""
-    return f"<figure>{shown}<figcaption>{escape(tile.name)}{said}</figcaption></figure>"
+    return f"<figure>{shown}<figcaption>{escape(tile.name)}{said}</figcaption>{player}</figure>"

@@ -45,6 +45,7 @@ svg text { font-size: 11px; fill: var(--soft) } .rule { stroke: var(--rule); fil
 .line.c2 path { stroke: var(--c2) } .line.c2 circle { fill: var(--c2) }
 .line.dashed path { stroke-dasharray: 5 4; stroke-width: 1.4 }
 .band { fill: var(--c0); opacity: .13 } .band.c1 { fill: var(--c1) } .band.c2 { fill: var(--c2) }
+.charts + p { margin-top: 1.2rem }
 .strip p { font-size: .85rem; margin: 0 0 .3rem }
 .strip > div { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .5rem }
 .strip img { aspect-ratio: 1; object-fit: fill; image-rendering: pixelated; border-radius: 3px }
