@@ -9,6 +9,7 @@ repro: .venv/installed ## install, make everything from nothing, say where it li
 	@echo
 	@grep -E '"(class_consistency|cycle_consistency|pitch_hue_correlation)"' metrics/evaluate_*.json || true
 	@echo
+	@echo "report     data/report/index.html: figures, curves, samples to see and hear"
 	@echo "pictures   metrics/plots/audio_to_image.png, data/samples/audio_to_image/"
 	@echo "sounds     data/samples/image_to_audio/*/*.wav, metrics/plots/image_to_audio.png"
 	@echo "metrics    metrics/*.json (dvc metrics show), metrics/plots/*.csv (dvc plots show)"

@@ -112,6 +112,7 @@ def sampled(model: Transformer, grids: Tensor, config: Sampling, seed: int) -> T
 class Generated(NamedTuple):
     """What a direction made of every test source, and what the other direction made of that."""
 
+    tokens: Tensor  # (n, rows, columns), of the first repeat
     samples: list[Tensor]  # per repeat, target pictures (n, c, h, w)
     returned: Tensor  # source pictures (n, c, h, w), from the first repeat
 
@@ -127,7 +128,7 @@ def generated(way: Way, config: Sampling, repeats: int, seed: int) -> Generated:
     drawn = [sampled(way.forward, grids, config, seed + repeat) for repeat in range(repeats)]
     samples = [way.target.decoded(tokens) for tokens in drawn]
     returned = sampled(way.back, grids_of(way.back, samples[0], drawn[0]), config, seed)
-    return Generated(samples, way.source.decoded(returned))
+    return Generated(drawn[0], samples, way.source.decoded(returned))
 
 
 def named(name: str, interval: Interval) -> dict[str, float]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cycle_sound import audio, report
+from cycle_sound import audio, examples
 from cycle_sound.generation import batched
 from cycle_sound.outputs import beside
 from cycle_sound.params import Audio
@@ -36,5 +36,5 @@ def hear(
 def write(sound: Sound, stem: Path, kind: Format, config: Audio) -> list[Path]:
     """Write a sound and its spectrogram."""
     plot = stem.with_name(f"{stem.name}.png")
-    report.spectrogram(plot, audio.log_mel(sound.waveform, config), config)
+    examples.spectrogram(plot, audio.log_mel(sound.waveform, config), config)
     return [beside(stem, f".{kind}", encoded(sound, kind)), plot]

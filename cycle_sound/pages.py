@@ -1,15 +1,9 @@
-"""Sounds and pictures as HTML that needs nothing beside it, and the way around the cycle as a page of them."""
+"""The way around the cycle as a page: its stations, with what is said of each."""
 
-import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-import matplotlib
-import numpy as np
-from PIL import Image
-
-from cycle_sound import audio
-from cycle_sound.outputs import png
+from cycle_sound import audio, markup
 from cycle_sound.params import Audio
 from cycle_sound.sheet import magnified
 from cycle_sound.sounds import Sound, encoded
@@ -39,21 +33,7 @@ LEGEND = (
 def cycle(name: str, stations: Sequence[Station], config: Audio) -> str:
     """The page of the stations of a cycle that started from a file called `name`."""
     shown = figures(((place(number), station) for number, station in enumerate(stations)), config)
-    return document(f"{name}, around the cycle", f"<p>{escape(LEGEND)}</p>\n{shown}", STYLE)
-
-
-def document(title: str, body: str, style: str) -> str:
-    """A page of its own; `body` and `style` are HTML and CSS."""
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{PAGE_STYLE}{style}</style>
-<h1>{escape(title)}</h1>
-{body}
-</html>
-"""
+    return markup.document(f"{name}, around the cycle", f"<p>{escape(LEGEND)}</p>\n{shown}", PAGE_STYLE + STYLE)
 
 
 def figures(stations: Iterable[tuple[str, Station]], config: Audio) -> str:
@@ -77,32 +57,13 @@ def facts(station: Station) -> dict[str, str]:
     return {**said, "content": f"{station.content:.2f}"}
 
 
-def spectrogram(sound: Sound, config: Audio) -> Image.Image:
-    """The log-mel of a sound at the models' rate as a picture, low at the bottom, a pixel per band and frame."""
-    values = audio.log_mel(audio.resample(*sound, config.sample_rate), config)[0, ::-1]  # (mels, frames)
-    colours = matplotlib.colormaps["magma"]((values + 1) / 2)[..., :3]
-    return Image.fromarray(np.rint(colours * 255).astype(np.uint8))
-
-
-def picture(image: Image.Image, about: str) -> str:
-    """An image as an element that holds it; `about` stands for it where it is not seen."""
-    return f'<img alt="{escape(about)}" src="{_data("image/png", png(image))}">'
-
-
-def player(sound: Sound) -> str:
-    """A sound as a player that holds it."""
-    return f'<audio controls src="{_data("audio/wav", encoded(sound, "wav"))}"></audio>'
-
-
 def _figure(caption: str, station: Station, config: Audio) -> str:
     thing = station.thing
     if isinstance(thing, Sound):
-        shown = picture(spectrogram(thing, config), caption) + player(thing)
+        heard = audio.resample(*thing, config.sample_rate)
+        shown = markup.picture(markup.log_mel(audio.log_mel(heard, config)), caption)
+        shown += markup.player(encoded(thing, "wav"), "wav", caption)
     else:
-        shown = picture(magnified(thing, SHOWN), caption)
+        shown = markup.picture(magnified(thing, SHOWN), caption)
     said = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts(station).items())
     return f"<figure>{shown}<figcaption>{escape(caption)}</figcaption><dl>{said}</dl></figure>"
-
-
-def _data(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

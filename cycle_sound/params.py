@@ -321,9 +321,17 @@ class Evaluate(Section):
     repeats: Positive
     waveforms: Positive
     shown: Positive
+    kept: Positive
     tried: Positive
     guidances: Annotated[list[NonNegative], Field(min_length=1)]
     draws: Annotated[list[Positive], Field(min_length=1)]
+
+
+class Report(Section):
+    """What the report shows."""
+
+    shown: Positive
+    neighbours: Positive
 
 
 class Params(Section):
@@ -342,6 +350,7 @@ class Params(Section):
     transformer: Transformers
     sampling: Sampling
     evaluate: Evaluate
+    report: Report
 
     @model_validator(mode="after")
     def _fits(self) -> "Params":

@@ -15,6 +15,7 @@ JOURNAL = WORK / "download.jsonl"  # of a download that has not ended
 SHARDS = DATA / "shards"
 RECEIPTS = WORK / "shards"  # of finished shards
 LIVE = DATA / "live"
+REPORT = DATA / "report"  # index.html alone
 PLOTS = Path("metrics/plots")
 FATES = PLOTS / "download.csv"
 

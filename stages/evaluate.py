@@ -3,8 +3,22 @@
 python -m stages.evaluate audio_to_image
 """
 
-from cycle_sound import attributes, checkpoint, command, device, dvae, evaluation, files, paths, report, trials
+from cycle_sound import (
+    attributes,
+    checkpoint,
+    command,
+    device,
+    dvae,
+    evaluation,
+    examples,
+    files,
+    paths,
+    samples,
+    trials,
+)
+from cycle_sound.evaluation import Generated, Way
 from cycle_sound.params import DIRECTIONS, Audio, Direction, Params
+from cycle_sound.samples import Samples
 from cycle_sound.shards import Split
 
 
@@ -23,18 +37,37 @@ def main(direction: Direction, params: Params) -> None:
 
     shown = evaluation.one_of_each(pairs.labels, params.evaluate.shown)
     rows = [
-        report.Row("source", way.source.modality, way.source.pictures[shown]),
-        report.Row("generated", way.target.modality, made[shown]),
-        report.Row("real", way.target.modality, way.target.pictures[shown]),
+        examples.Row("source", way.source.modality, way.source.pictures[shown]),
+        examples.Row("generated", way.target.modality, made[shown]),
+        examples.Row("real", way.target.modality, way.target.pictures[shown]),
     ]
-    report.grid(paths.grid(direction), rows, [pairs.labels[row] for row in shown])
+    examples.grid(paths.grid(direction), rows, [pairs.labels[row] for row in shown])
     for row in shown:
         folder = paths.samples(direction) / pairs.ids[row]
-        report.sample(folder, made[row], way.target.modality, sound)
-        report.originals(folder, paths.RAW / "test_data", pairs.ids[row], way.source.modality)
+        examples.sample(folder, made[row], way.target.modality, sound)
+        examples.originals(folder, paths.RAW / "test_data", pairs.ids[row], way.source.modality)
+    samples.save(
+        paths.samples(direction) / samples.NAME, kept(direction, way, generated, pairs.ids, params.evaluate.kept)
+    )
     table = trials.table(way, params.sampling, params.evaluate, params.seed)
     files.write_csv(paths.settings("evaluate", direction), table)
     files.write_json(paths.metrics("evaluate", direction), figures)
+
+
+def kept(direction: Direction, way: Way, made: Generated, ids: list[str], count: int) -> Samples:
+    """Of the first `count` pairs, which stand in shuffled order, what the report shows."""
+    some, tokens = way.first(count), made.tokens[:count]
+    return Samples(
+        direction,
+        source=some.source.pictures,
+        generated=made.samples[0][:count],
+        returned=made.returned[:count],
+        real=some.target.pictures,
+        tokenized=some.target.decoded(some.target.tokens),
+        explained=trials.explained(some, tokens),
+        ids=ids[:count],
+        labels=some.labels,
+    )
 
 
 if __name__ == "__main__":

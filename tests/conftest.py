@@ -31,6 +31,7 @@ TINY: Mapping[str, Any] = {
         **{"candidates": 6, "queries": 6, "waveforms": 8, "shown": 3, "tried": 6},
         **{"guidances": [1.0, 3.0], "draws": [1, 2]},
     },
+    "report": {"shown": 1, "neighbours": 1},
 }
 
 

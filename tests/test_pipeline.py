@@ -171,7 +171,7 @@ def instances(stage: str, *sections: str) -> set[Path]:
 
 def known() -> dict[Path, str]:
     """Every artifact that cycle_sound.paths names for the stages: path → the name there."""
-    named = {paths.RAW: "RAW", paths.FATES: "FATES", paths.SHARDS: "SHARDS"}
+    named = {paths.RAW: "RAW", paths.FATES: "FATES", paths.SHARDS: "SHARDS", paths.REPORT: "REPORT"}
     for kind in ("vae", "tokens", "classifier"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
     for kind in ("transformer", "samples", "grid"):

@@ -22,7 +22,8 @@ INTERVAL = ("", "_low", "_high")
 
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
-from stages import cache_tokens, choose, download, evaluate, shard, train_classifier, train_transformer, train_vae
+from stages import cache_tokens, choose, download, evaluate, report, shard
+from stages import train_classifier, train_transformer, train_vae
 
 if __name__ == "__main__":
     params = load()
@@ -34,6 +35,7 @@ if __name__ == "__main__":
     for stage in (train_transformer, choose, evaluate):
         for direction in DIRECTIONS:
             stage.main(direction, params)
+    report.main(params)
 """
 
 LIKELIHOOD = {"pairs", "cross_entropy", "cross_entropy_shuffled"}
@@ -81,7 +83,7 @@ def build(tmp_path: Path, write_tiny: Write) -> Callable[..., Path]:
 
 def test_one_command_makes_all_that_dvc_yaml_promises(project: Path):
     promised = [out["path"] for step in steps(project).values() for out in step["outs"]]
-    assert len(steps(project)) == 14
+    assert len(steps(project)) == 15
     assert {path for path in promised if not (project / path).exists()} == set()
     assert [path for path in promised if path.startswith("metrics/evaluate")] == [
         f"metrics/evaluate_{direction}.json" for direction in sorted(DIRECTIONS)
@@ -142,6 +144,7 @@ def test_another_audio_codebook_touches_only_what_hears_through_it(project: Path
         "train_vae@audio",
         "cache_tokens@audio",
         *(f"{stage}@{direction}" for stage in ("train_transformer", "choose", "evaluate") for direction in DIRECTIONS),
+        "report",
     }
 
 
@@ -187,3 +190,5 @@ def test_videos_without_labels_go_all_the_way(build: Callable[..., Path]):
         found = figures(folder, f"evaluate_{direction}")
         assert found.keys() >= LIKELIHOOD | RETRIEVAL
         assert not any("class" in name or "cycle" in name for name in found)
+    page = (folder / "data/report/index.html").read_text(encoding="utf-8")
+    assert "The data have no labels, so there are no class figures" in page

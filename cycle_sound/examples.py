@@ -1,4 +1,4 @@
-"""What an evaluation shows a person: a grid of source → generated → real, spectrogram plots, waveforms."""
+"""Examples of what a direction makes: a grid of source → generated → real, spectrogram plots, files to hear."""
 
 from collections.abc import Sequence
 from pathlib import Path
