@@ -64,7 +64,7 @@ def kept(direction: Direction, way: Way, made: Generated, ids: list[str], count:
         returned=made.returned[:count],
         real=some.target.pictures,
         tokenized=some.target.decoded(some.target.tokens),
-        explained=trials.explained(some, tokens),
+        explained=trials.explained(some, tokens, trials.unexplained(some)),
         ids=ids[:count],
         labels=some.labels,
     )
