@@ -31,17 +31,56 @@ class Layer:
         self.heads, self.norm1, self.norm2 = block.attention.heads, block.norm1, block.norm2
         self.project_in, self.project_out = packed(block.attention.project_in), packed(block.attention.project_out)
         self.widen, self.narrow = (packed(layer) for layer in block.feed_forward if isinstance(layer, nn.Linear))
-        self.cache = weight.new_empty(2, batch, self.heads, length, weight.shape[1] // self.heads)
+        self.cache = weight.new_zeros(2, batch, self.heads, length, weight.shape[1] // self.heads)
 
     def __call__(self, x: Tensor, first: int) -> Tensor:
         """Positions `first` … of a sequence, which see each other and all before them: (b, n, width) → the same."""
         last = first + x.shape[1]
-        mixed = self.project_in(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        self.cache[:, :, :, first:last] = mixed[1:]  # (2, b, heads, n, d)
+        queries, new = self._mixed(x)
+        self.cache[:, :, :, first:last] = new
         keys, values = self.cache[:, :, :, :last].unbind()
-        attended = F.scaled_dot_product_attention(mixed[0], keys, values)
+        return self._out(x, F.scaled_dot_product_attention(queries, keys, values))
+
+    def one(self, x: Tensor, place: Tensor, seen: Tensor) -> Tensor:
+        """The same for one position with a number (1,) on the device, which sees where `seen` (length,) holds True.
+
+        The shapes are those of every step: a CUDA graph can repeat it.
+        """
+        queries, new = self._mixed(x)
+        self.cache.index_copy_(3, place, new)
+        keys, values = self.cache.unbind()
+        return self._out(x, F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen[None]))
+
+    def _mixed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries (b, heads, n, d), and keys and values (2, b, heads, n, d)."""
+        mixed = self.project_in(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return mixed[0], mixed[1:]
+
+    def _out(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.project_out(attended.transpose(1, 2).flatten(2))
         return x + self.narrow(F.gelu(self.widen(self.norm2(x))))
+
+
+class Recorded:
+    """Work on tensors of fixed shapes as a CUDA graph: one call instead of hundreds."""
+
+    def __init__(self, work: Callable[..., Tensor], *inputs: Tensor) -> None:
+        self.inputs = [one.clone() for one in inputs]
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            work(*self.inputs)  # what allocates or tunes on its first run must not do so in the recording
+        torch.cuda.current_stream().wait_stream(aside)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.output = work(*self.inputs)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The work on other inputs; what is returned is overwritten by the next call."""
+        for held, given in zip(self.inputs, inputs, strict=True):
+            held.copy_(given)
+        self.graph.replay()
+        return self.output
 
 
 class Decoder:
@@ -55,6 +94,8 @@ class Decoder:
         self.layers = [Layer(block, len(prefix), length) for block in model.blocks if isinstance(block, Block)]
         self.head = packed(model.head)
         self.here = model.places()[:, None] + prefix[:, 0]  # (t, b, width)
+        self.positions = torch.arange(length, device=prefix.device)
+        self.recorded: Recorded | None = None
         x = prefix
         for layer in self.layers:
             x = layer(x, 0)
@@ -62,7 +103,26 @@ class Decoder:
     @torch.inference_mode()
     def step(self, before: Tensor, above: Tensor, place: int) -> Tensor:
         """Logits of the token at `place`, given its neighbours (b,), (b,); all places before it came first: (b, v)."""
-        x = (self.model.neighbours(before, above) + self.here[place])[:, None]  # (b, 1, width)
+        if before.device.type == "cuda":
+            inputs = (before, above, self.positions[place : place + 1])
+            self.recorded = self.recorded or Recorded(self.fixed, *inputs)
+            return self.recorded(*inputs)
+        x = self._embedded(before, above, self.here[place])
         for layer in self.layers:
             x = layer(x, self.prefix + place)
+        return self._logits(x)
+
+    @torch.inference_mode()
+    def fixed(self, before: Tensor, above: Tensor, place: Tensor) -> Tensor:
+        """The same with the place (1,) on the device: no shape and no kernel depends on it."""
+        x = self._embedded(before, above, self.here.index_select(0, place)[0])
+        position = place + self.prefix
+        for layer in self.layers:
+            x = layer.one(x, position, self.positions <= position)
+        return self._logits(x)
+
+    def _embedded(self, before: Tensor, above: Tensor, here: Tensor) -> Tensor:
+        return (self.model.neighbours(before, above) + here)[:, None]  # (b, 1, width)
+
+    def _logits(self, x: Tensor) -> Tensor:
         return self.head(self.model.norm(x[:, 0]))

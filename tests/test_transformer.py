@@ -85,6 +85,9 @@ def test_cached_logits_equal_uncached_ones(model: Transformer) -> None:
         decoder = Decoder(model, both)
         steps = [decoder.step(known[:, place + 3], known[:, place], place) for place in range(12)]
         assert torch.allclose(torch.stack(steps, dim=1), model(both, twice), atol=1e-5)
+        decoder, places = Decoder(model, both), torch.arange(12).split(1)
+        fixed = [decoder.fixed(known[:, place + 3], known[:, place], places[place]) for place in range(12)]
+        assert torch.allclose(torch.stack(fixed, dim=1), model(both, twice), atol=1e-5)
 
 
 def test_greedy_generation_follows_the_uncached_argmax(model: Transformer) -> None:
