@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import hardware, peer
 from cycle_sound import batches, device, images, paths, schedules
@@ -51,12 +52,15 @@ class Learned(NamedTuple):
     """A training of a given time."""
 
     images_per_second: float
+    flops: float  # of convolutions and matrix products, per second
     times: list[float]  # of training, in seconds
     errors: list[float]  # hard, on held-out pictures, at these times
 
 
 def timed(step: Callable[[int], None], error: Callable[[], float], steps: int) -> Learned:
     """Train for so many steps; the time of looking at the error does not count."""
+    with FlopCounterMode(display=False) as counter:
+        step(0)
     spent, times, errors = 0.0, [], []
     for number in range(steps):
         begin = time.perf_counter()
@@ -65,7 +69,8 @@ def timed(step: Callable[[int], None], error: Callable[[], float], steps: int) -
         if (number + 1) % max(steps // CHECKS, 1) == 0 or number + 1 == steps:
             times.append(spent)
             errors.append(error())
-    return Learned(steps * BATCH / spent, times, errors)
+    rate = steps / spent
+    return Learned(rate * BATCH, rate * counter.get_total_flops(), times, errors)
 
 
 def steps_in(seconds: float, step: Callable[[int], None]) -> int:
@@ -88,7 +93,9 @@ def ours(train: Pictures, held_out: Pictures, params: Params, seconds: float) ->
         def step(number: int) -> None:
             rows = batches.rows(number, objective.pairs, BATCH, 0)
             draws = Draws(batches.seeded(0, number), BATCH)
-            objective.loss(objective.batch(rows, draws), number, draws)["loss"].backward()
+            with device.autocast(device.of(model)):
+                loss = objective.loss(objective.batch(rows, draws), number, draws)["loss"]
+            loss.backward()
             optimizers.step(schedules.learning_rate(number, optimizer_config))
             average.update_parameters(model)
 
@@ -138,7 +145,8 @@ def main() -> None:
     held_out = Pictures(found[::10], 64)
     mine = ours(train, held_out, params, asked.seconds)
     figures = {"images_per_second": mine.images_per_second, "hard_error": mine.errors[-1]}
-    figures["convolution_flops"] = hardware.convolution_rate(device.best(), torch.float32)
+    figures["convolution_ceiling_flops"] = hardware.convolution_rate(device.best(), torch.float32)
+    figures["share_of_ceiling"] = mine.flops / figures["convolution_ceiling_flops"]
     package = peer.load()
     if package is not None:
         other = theirs(package, train, held_out, asked.seconds)

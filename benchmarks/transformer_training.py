@@ -30,16 +30,15 @@ def step_of(model: nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], 
     return step
 
 
-def ours(size: Size, where: torch.device, dtype: torch.dtype) -> Callable[[], None]:
-    """A step of this project's transformer."""
+def ours(size: Size, where: torch.device) -> Callable[[], None]:
+    """A step of this project's transformer, in the precision that it trains in on this device."""
     model = Measured(size).to(where)
     source = model.sources(size.batch)
     tokens = torch.randint(size.codebook, (size.batch, size.tokens), device=where)
 
     def loss() -> torch.Tensor:
-        with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-            logits = model(source, tokens)
-        return F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten())
+        with device.autocast(where):
+            return F.cross_entropy(model(source, tokens).flatten(0, 1), tokens.flatten())
 
     return step_of(model, loss)
 
@@ -60,14 +59,19 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     as_json = parser.parse_args().json
     where = device.best()
-    size, dtype = (VGGSOUND, torch.bfloat16) if where.type == "cuda" else (LAPTOP, torch.float32)
-    ceiling = hardware.matmul_rate(where, dtype)
-    mine = hardware.seconds(ours(size, where, dtype), where)
-    ceiling = max(ceiling, hardware.matmul_rate(where, dtype))  # before and after: the machine may be shared
+    size = VGGSOUND if where.type == "cuda" else LAPTOP
+    step = ours(size, where)
+    rates = [ceilings(where)]
+    mine = hardware.seconds(step, where)
+    rates.append(ceilings(where))  # before and after: the machine may be shared
+    whole, own = (max(pair) for pair in zip(*rates, strict=True))
+    flops = size.training_flops()
     figures = {
-        "ceiling_flops": ceiling,
+        "ceiling_flops": whole,
+        "own_ceiling_flops": own,
         "tokens_per_second": size.batch * size.tokens / mine,
-        "share_of_ceiling": size.training_flops() / mine / ceiling,
+        "share_of_ceiling": flops / mine / whole,
+        "share_of_own_ceiling": flops / mine / own,
     }
     other = theirs(size) if where.type == "cpu" else None
     if other is not None:
@@ -76,6 +80,12 @@ def main() -> None:
         print(f"{name:24} {value:.4g}")
     if as_json:
         print(json.dumps(figures))
+
+
+def ceilings(where: torch.device) -> tuple[float, float]:
+    """FLOP/s of a matrix product in float32 on a CPU and in bfloat16 on a GPU; and in the precision of the training."""
+    own = device.dtype(where)
+    return hardware.matmul_rate(where, own if where.type == "cuda" else torch.float32), hardware.matmul_rate(where, own)
 
 
 if __name__ == "__main__":
