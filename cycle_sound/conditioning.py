@@ -51,11 +51,12 @@ class GridEncoder(nn.Module):
 class PictureEncoder(nn.Sequential):
     """Pictures (b, channels, h, w) → s = h w / 4^halvings latents, and the summary.
 
-    The first halving is free: 2 × 2 pixels become channels, since full resolution would cost more than all the rest.
+    The first two halvings are free: 4 × 4 pixels become channels, since full resolution would cost more than all the
+    rest.
     """
 
     def __init__(self, channels: int, inner: int, halvings: int, width: int) -> None:
-        super().__init__(nn.PixelUnshuffle(2), GridEncoder(4 * channels, inner, halvings - 1, width))
+        super().__init__(nn.PixelUnshuffle(4), GridEncoder(16 * channels, inner, halvings - 2, width))
 
 
 class PictureSummary(nn.Module):
@@ -63,8 +64,8 @@ class PictureSummary(nn.Module):
 
     def __init__(self, channels: int, inner: int, halvings: int, width: int) -> None:
         super().__init__()
-        stack, wider = recognition(4 * channels, inner, halvings - 1)
-        self.stack = nn.Sequential(nn.PixelUnshuffle(2), stack)
+        stack, wider = recognition(16 * channels, inner, halvings - 2)
+        self.stack = nn.Sequential(nn.PixelUnshuffle(4), stack)
         self.to_summary = Summary(wider, width)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ class TokenEncoder(nn.Module):
     def __init__(self, codebook_size: int, inner: int, halvings: int, width: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(codebook_size, inner)
-        self.encoder = GridEncoder(inner, 2 * inner, halvings, width)
+        self.encoder = GridEncoder(inner, inner, halvings, width)
 
     def forward(self, tokens: Tensor) -> Source:
         """(b, h, w) → latents and summary."""

@@ -67,7 +67,8 @@ def wilson(hits: int, count: int) -> Interval:
     share = hits / count
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
-    return Interval(share, max(centre - half, 0.0), min(centre + half, 1.0))
+    # rounding must not take the share out of its own interval
+    return Interval(share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share))
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:

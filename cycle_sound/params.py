@@ -268,7 +268,7 @@ class Transformer(Section):
 
     condition: Literal["encoder", "tokens"]
     source_width: Width
-    source_halvings: Annotated[int, Field(ge=2)]
+    source_halvings: Annotated[int, Field(ge=3)]
     width: Width
     depth: Positive
     heads: Positive
