@@ -42,14 +42,16 @@ class BatchNorm(nn.BatchNorm2d):
         """(b, width, h, w) → the same."""
         if not self.training or distributed.count() == 1:
             return super().forward(x)
-        mean, square = distributed.mean(torch.stack([x.mean((0, 2, 3)), (x**2).mean((0, 2, 3))])).unbind()
+        values = x.float()
+        moments = torch.stack([values.mean((0, 2, 3)), (values**2).mean((0, 2, 3))])
+        mean, square = distributed.mean(moments).unbind()
         variance = square - mean**2
         with torch.no_grad():
-            values = x[:, 0].numel() * distributed.count()
+            count = x[:, 0].numel() * distributed.count()
             self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * values / (values - 1), self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        return (values * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(x.dtype)
 
 
 def recognition(channels: int, width: int, halvings: int) -> tuple[nn.Sequential, int]:

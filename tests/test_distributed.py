@@ -29,10 +29,13 @@ if __name__ == "__main__":
         cache_tokens.main(modality, load())
 """
 TRAIN = """
-from cycle_sound import distributed
+import torch
+
+from cycle_sound import device, distributed
 from cycle_sound.params import load
 from stages import train_classifier, train_transformer, train_vae
 
+device.dtype = lambda where: torch.PRECISION
 with distributed.joined():
     train_classifier.main("audio", load())
     train_transformer.main("audio_to_image", load())
@@ -58,18 +61,22 @@ def curves(folder: Path) -> dict[str, list[dict[str, float]]]:
     return rows
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path, write_tiny: Callable[..., None]) -> None:
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.15)])
+def test_two_processes_learn_what_one_learns(
+    tmp_path: Path, write_tiny: Callable[..., None], precision: str, tolerance: float
+) -> None:
+    train = TRAIN.replace("PRECISION", precision)
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     write_tiny(one, **SMALL)
     run(one, PREPARE)
     shutil.copytree(one, two)
-    run(one, TRAIN)
-    run(two, TRAIN, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    run(one, train)
+    run(two, train, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     alone, together = curves(one), curves(two)
     for name in TRAINED:
         assert len(alone[name]) == len(together[name]) == 3
         for row, other in zip(alone[name], together[name], strict=True):
-            assert other == pytest.approx(row, rel=1e-4, abs=1e-4), name
+            assert other == pytest.approx(row, rel=tolerance, abs=tolerance), name
     for made in ("classifier/audio", "transformer/audio_to_image", "vae/image"):
         assert (two / f"data/{made}.safetensors").is_file()

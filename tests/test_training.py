@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cycle_sound import batches, schedules, snapshot
+from cycle_sound import batches, device, schedules, snapshot
 from cycle_sound.batches import Draws
 from cycle_sound.feeding import UnevenBatch
 from cycle_sound.params import Augment, Optimizer, Params
@@ -69,7 +69,10 @@ def test_the_same_seed_trains_the_same_model(config: Optimizer, tmp_path: Path) 
     assert (tmp_path / "a/curve.csv").read_bytes() == (tmp_path / "b/curve.csv").read_bytes()
 
 
-def test_a_batch_in_portions_trains_as_one_in_a_piece(config: Optimizer, tmp_path: Path) -> None:
+def test_a_batch_in_portions_trains_as_one_in_a_piece(
+    config: Optimizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "dtype", lambda where: torch.float32)
     whole, parts = (Line(dropout=0.0), Line(dropout=0.0))
     trained(config, tmp_path / "whole", whole)
     trained(config.model_copy(update={"accumulation": 4}), tmp_path / "parts", parts)
