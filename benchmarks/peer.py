@@ -1,7 +1,7 @@
 """dalle-pytorch 1.6.6 (MIT), the same algorithm, to be measured side by side where it is installed.
 
 pip install --no-deps dalle-pytorch==1.6.6 einops axial-positional-embedding rotary-embedding-torch g-mlp-pytorch \\
-    ftfy regex tokenizers requests omegaconf "setuptools<80"
+    ftfy regex tokenizers requests omegaconf wcwidth "setuptools<80"
 """
 
 import importlib.util
