@@ -6,7 +6,6 @@ FOLDER holds train_data/*.jpg, of which every tenth is held out; by default the 
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import hardware, peer
+from benchmarks import hardware, peer, printing
 from cycle_sound import batches, device, images, paths, schedules
 from cycle_sound.batches import Draws
 from cycle_sound.dvae import DiscreteVAE
@@ -158,10 +157,7 @@ def main() -> None:
         figures["hard_error_dalle_pytorch"] = other.errors[-1]
         figures["hard_error_ratio_to_dalle_pytorch"] = mine.errors[-1] / other.errors[-1]
         figures["time_to_its_error_ratio"] = (reached or [float("inf")])[0] / other.times[-1]
-    for name, value in figures.items():
-        print(f"{name:36} {value:.4g}")
-    if asked.json:
-        print(json.dumps(figures))
+    printing.show(figures, asked.json)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@ python -m benchmarks.generation [--json]
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 
 import torch
 
-from benchmarks import hardware, peer
+from benchmarks import hardware, peer, printing
 from benchmarks.sizes import LAPTOP, VGGSOUND, Measured, Size
 from cycle_sound import device, params
 from cycle_sound.batches import seeded
@@ -77,10 +76,7 @@ def main() -> None:
     other = theirs(4, size.tokens) if where.type == "cpu" else None
     if other is not None:
         figures["ratio_to_dalle_pytorch"] = other * figures["tokens_per_second_batch_4"] / 4
-    for name, value in figures.items():
-        print(f"{name:42} {value:.4g}")
-    if as_json:
-        print(json.dumps(figures))
+    printing.show(figures, as_json)
 
 
 if __name__ == "__main__":

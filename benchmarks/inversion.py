@@ -8,7 +8,6 @@ and of Griffin-Lim alone, which is given S.
 """
 
 import argparse
-import json
 from itertools import repeat
 from pathlib import Path
 from statistics import mean
@@ -17,7 +16,7 @@ import librosa
 import numpy as np
 import torch
 
-from benchmarks import hardware
+from benchmarks import hardware, printing
 from cycle_sound import audio, device, metrics, paths, vocoder
 from cycle_sound.params import Audio, load
 
@@ -109,10 +108,7 @@ def main() -> None:
         for setting, (config, count) in settings.items()
         for name, value in measured(asked.pairs, config, count).items()
     }
-    for name, value in figures.items():
-        print(f"{name:36} {value:.4g}")
-    if asked.json:
-        print(json.dumps(figures))
+    printing.show(figures, asked.json)
 
 
 if __name__ == "__main__":

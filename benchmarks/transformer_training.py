@@ -4,14 +4,13 @@ python -m benchmarks.transformer_training [--json]
 """
 
 import argparse
-import json
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks import hardware, peer
+from benchmarks import hardware, peer, printing
 from benchmarks.sizes import LAPTOP, VGGSOUND, Measured, Size
 from cycle_sound import device
 from cycle_sound.optimizers import Optimizers
@@ -53,6 +52,12 @@ def theirs(size: Size) -> Callable[[], None] | None:
     return step_of(model, lambda: model(text, image, return_loss=True))
 
 
+def ceilings(where: torch.device) -> tuple[float, float]:
+    """FLOP/s of a matrix product in float32 on a CPU and in bfloat16 on a GPU; and in the precision of the training."""
+    own = device.dtype(where)
+    return hardware.matmul_rate(where, own if where.type == "cuda" else torch.float32), hardware.matmul_rate(where, own)
+
+
 def main() -> None:
     """Print the table, and with --json one object as the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -76,16 +81,7 @@ def main() -> None:
     other = theirs(size) if where.type == "cpu" else None
     if other is not None:
         figures["ratio_to_dalle_pytorch"] = hardware.seconds(other, where, repeats=3) / mine
-    for name, value in figures.items():
-        print(f"{name:24} {value:.4g}")
-    if as_json:
-        print(json.dumps(figures))
-
-
-def ceilings(where: torch.device) -> tuple[float, float]:
-    """FLOP/s of a matrix product in float32 on a CPU and in bfloat16 on a GPU; and in the precision of the training."""
-    own = device.dtype(where)
-    return hardware.matmul_rate(where, own if where.type == "cuda" else torch.float32), hardware.matmul_rate(where, own)
+    printing.show(figures, as_json)
 
 
 if __name__ == "__main__":
