@@ -8,47 +8,89 @@ from torch import Tensor, nn
 
 from cycle_sound.transformer import Block, Transformer
 
+STRIP = 32  # columns of a product that one core computes at a time
+
 
 class Product:
-    """What a linear layer does, (…, n) → (…, m), and what follows it, in one pass where there is one.
-
-    On a CPU the weights are laid out for few rows: of up to eight oneDNN then reads them about three times as fast.
-    """
+    """What a linear layer does, (…, n) → (…, m), and what follows it."""
 
     def __init__(self, layer: nn.Linear) -> None:
         self.weight, self.bias = layer.weight.detach(), layer.bias
-        fit = self.weight.device.type == "cpu" and self.weight.dtype == torch.float32
-        self.packed = fit and torch.backends.mkldnn.is_available()
-        if self.packed:
-            self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The product alone."""
-        if self.packed:
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         return F.linear(x, self.weight, self.bias)
 
     def gelu(self, x: Tensor) -> Tensor:
         """Its GELU."""
-        if self.packed:
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "gelu", [], "none")
-        return F.gelu(F.linear(x, self.weight, self.bias))
+        return F.gelu(self(x))
 
     def onto(self, x: Tensor, beside: Tensor) -> Tensor:
         """The product added to what goes by it."""
-        if self.packed:
-            return torch.ops.mkldnn._linear_pointwise.binary(x, beside, self.weight, self.bias, "add")
-        return beside + F.linear(x, self.weight, self.bias)
+        return beside + self(x)
+
+
+class Strips(Product):
+    """The same on a CPU, at its best for one row: each core takes strips of columns, which it reads from end to end.
+
+    That is twice as fast as `Packed` there, and as a plain product two to five times.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__(layer)
+        columns = len(self.weight)
+        self.weight = self.weight.unflatten(0, (-1, STRIP)).mT.contiguous()  # (m / strip, n, strip)
+        bias = self.weight.new_zeros(columns) if self.bias is None else self.bias
+        self.strips = bias.view(-1, 1, STRIP)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The product alone."""
+        rows = x.reshape(1, -1, x.shape[-1]).expand(len(self.weight), -1, -1)
+        made = torch.baddbmm(self.strips, rows, self.weight)  # (m / strip, rows, strip)
+        return made.transpose(0, 1).reshape(*x.shape[:-1], -1)
+
+
+class Packed(Product):
+    """The same on a CPU for more rows, in one pass: oneDNN reads the weights in the order in which it laid them out.
+
+    From two rows on its results do not depend on their number: a sample is the same to the bit in any batch.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__(layer)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The product alone."""
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """Its GELU."""
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "gelu", [], "none")
+
+    def onto(self, x: Tensor, beside: Tensor) -> Tensor:
+        """The product added to what goes by it."""
+        return torch.ops.mkldnn._linear_pointwise.binary(x, beside, self.weight, self.bias, "add")
+
+
+def product(layer: nn.Linear, rows: int) -> Product:
+    """A linear layer in the form that is fastest for so many rows at a time."""
+    if layer.weight.device.type != "cpu" or layer.weight.dtype != torch.float32:
+        return Product(layer)
+    if rows == 1 and layer.out_features % STRIP == 0:
+        return Strips(layer)
+    return Packed(layer) if torch.backends.mkldnn.is_available() else Product(layer)
 
 
 class Layer:
     """One block in decoding: its products packed, its keys and values kept."""
 
     def __init__(self, block: Block, batch: int, length: int) -> None:
-        weight = block.attention.project_in.weight
-        self.heads, self.norm1, self.norm2 = block.attention.heads, block.norm1, block.norm2
-        self.project_in, self.project_out = Product(block.attention.project_in), Product(block.attention.project_out)
-        self.widen, self.narrow = (Product(layer) for layer in block.feed_forward if isinstance(layer, nn.Linear))
+        attention, weight = block.attention, block.attention.project_in.weight
+        self.heads, self.norm1, self.norm2 = attention.heads, block.norm1, block.norm2
+        widen, narrow = (layer for layer in block.feed_forward if isinstance(layer, nn.Linear))
+        self.project_in, self.project_out = product(attention.project_in, batch), product(attention.project_out, batch)
+        self.widen, self.narrow = product(widen, batch), product(narrow, batch)
         self.cache = weight.new_zeros(2, batch, self.heads, length, weight.shape[1] // self.heads)
 
     def __call__(self, x: Tensor, first: int) -> Tensor:
@@ -71,7 +113,7 @@ class Layer:
 
     def _mixed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (b, heads, n, d), and keys and values (2, b, heads, n, d)."""
-        mixed = self.project_in(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = self.project_in(self.norm1(x)).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         return mixed[0], mixed[1:]
 
     def _out(self, x: Tensor, attended: Tensor) -> Tensor:
@@ -110,7 +152,7 @@ class Decoder:
         self.model, self.prefix = model, prefix.shape[1]
         length = self.prefix + model.tokens
         self.layers = [Layer(block, len(prefix), length) for block in model.blocks if isinstance(block, Block)]
-        self.head = Product(model.head)
+        self.head = product(model.head, len(prefix))
         self.here = model.places()[:, None] + prefix[:, 0]  # (t, b, width)
         self.positions = torch.arange(length, device=prefix.device)
         self.recorded: Recorded | None = None

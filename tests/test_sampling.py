@@ -15,16 +15,13 @@ def logits(count: int) -> Tensor:
     return 3 * torch.randn(count, 24, generator=batches.seeded(0))
 
 
-def test_a_draw_is_that_of_torch_multinomial() -> None:
-    likely = (logits(200) / 0.7).softmax(-1)
-    wanted = torch.multinomial(likely, 1, generator=batches.seeded(1))[:, 0]
-    assert torch.equal(draw(logits(200), PLAIN.model_copy(update={"temperature": 0.7}), batches.seeded(1)), wanted)
-
-
-def test_tokens_come_as_often_as_they_are_likely() -> None:
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_tokens_come_as_often_as_they_are_likely(temperature: float) -> None:
     likely = torch.tensor([0.5, 0.3, 0.15, 0.05])
-    drawn = draw(likely.log().expand(20_000, -1), PLAIN, batches.seeded(2))
-    assert torch.allclose(drawn.bincount(minlength=4) / 20_000, likely, atol=0.015)
+    config = PLAIN.model_copy(update={"temperature": temperature})
+    drawn = draw(likely.log().expand(20_000, -1), config, batches.seeded(2))
+    wanted = likely ** (1 / temperature)
+    assert torch.allclose(drawn.bincount(minlength=4) / 20_000, wanted / wanted.sum(), atol=0.015)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.9])
