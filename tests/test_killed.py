@@ -1,4 +1,4 @@
-"""`dvc repro` killed with SIGKILL at any moment goes on at the next one, and ends with the same bytes.
+"""`dvc repro` killed with SIGKILL at any moment goes on at the next `make repro`, and ends with the same bytes.
 
 CYCLE_SOUND_KILLS says how many moments are tried, each in a build of its own; a few by default, since each takes a
 minute.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipelines import copied, digests, dvc, environment
+from pipelines import copied, digests, dvc, environment, run
 
 KILLS = int(os.environ.get("CYCLE_SOUND_KILLS", "2"))
 OPTIMIZER = {"steps": 60, "valid_every": 15}  # long enough for a kill to fall into a training
@@ -61,6 +61,12 @@ def kill_after(folder: Path, seconds: float) -> None:
     process.wait()
 
 
+def repro(folder: Path) -> None:
+    """`make repro` with the packages that are here."""
+    python = Path(sys.executable).parent
+    run(folder, "make", "-o", ".venv/installed", "repro", f"BIN={python}", PYTHONPATH=str(folder))
+
+
 @pytest.mark.parametrize("moment", np.random.default_rng(0).uniform(0.02, 0.98, KILLS).round(3).tolist())
 def test_a_build_killed_at_any_moment_ends_with_the_same_bytes(
     project: Path, undisturbed: tuple[dict[str, str], float], tmp_path: Path, moment: float
@@ -70,6 +76,19 @@ def test_a_build_killed_at_any_moment_ends_with_the_same_bytes(
     shutil.copytree(project, folder)
     kill_after(folder, moment * seconds)
     assert digests(folder) != wanted
-    dvc(folder, "repro")
+    repro(folder)
     assert digests(folder) == wanted
     assert not list((folder / "data/work").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7])
+def test_half_a_record_of_dvc_is_mended(
+    project: Path, undisturbed: tuple[dict[str, str], float], tmp_path: Path, share: float
+) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(project.parent / "undisturbed", folder)
+    for name in ("dvc.lock", ".dvc/tmp/rwlock"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[: int(share * len(whole))] + b"- {")
+    repro(folder)
+    assert digests(folder) == undisturbed[0]
