@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cycle_sound import files, params
-from cycle_sound.params import Sampling, Section
+from cycle_sound.params import Samplings, Section
 
 NAME = "card.json"
 
@@ -22,7 +22,7 @@ class NoModels(ValueError):
 class Card(Section):
     """The facts of a folder of models."""
 
-    sampling: Sampling  # how they draw unless told otherwise
+    sampling: Samplings  # how each direction draws unless told otherwise
     params: dict[str, Any]  # params.yaml, but for where the data lay
     metrics: dict[str, dict[str, Any]]  # metrics/NAME.json, by NAME
     models: dict[str, dict[str, Any]]  # digest, kind and configuration of each file, once it is exported

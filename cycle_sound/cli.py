@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from cycle_sound.params import Sampling
+    from cycle_sound.params import Samplings
     from cycle_sound.system import CycleSound
 
 T = TypeVar("T")
@@ -97,18 +97,19 @@ def opened(folder: Path, device: str) -> "CycleSound":
     return CycleSound.load(folder, None if device == "auto" else device)
 
 
-def chosen(system: "CycleSound", **given: float | None) -> "Sampling":
-    """The models' own way of drawing, but for what was given."""
+def chosen(system: "CycleSound", **given: float | None) -> "Samplings":
+    """Each direction's own way of drawing, but for what was given."""
     from pydantic import ValidationError
 
-    from cycle_sound.params import Sampling
+    from cycle_sound.params import Samplings
 
     changed = {name: value for name, value in given.items() if value is not None}
+    own = system.sampling.model_dump()
     try:
-        return Sampling.model_validate({**system.sampling.model_dump(), **changed})
+        return Samplings.model_validate({direction: {**values, **changed} for direction, values in own.items()})
     except ValidationError as error:
         first = error.errors()[0]
-        raise typer.BadParameter(f"{first['msg']}", param_hint=f"--{str(first['loc'][0]).replace('_', '-')}") from None
+        raise typer.BadParameter(f"{first['msg']}", param_hint=f"--{str(first['loc'][-1]).replace('_', '-')}") from None
 
 
 def numbered(stem: str, number: int, samples: int) -> str:
@@ -146,7 +147,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, …; auto: a GPU if there 
 Samples = Annotated[int, typer.Option(min=1, help="Results per source, of the seeds SEED, SEED + 1, …")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")]
 Rerank = Annotated[int, typer.Option(min=1, help="Draw so many, keep the one that best explains its source.")]
-Temperature = Annotated[float | None, typer.Option(help="0: always the most likely token. Unless given, the models'.")]
+Temperature = Annotated[float | None, typer.Option(help="0: always the likeliest. Unless given, each direction's own.")]
 TopK = Annotated[int | None, typer.Option(help="Draw from the K most likely tokens; 0: from all.")]
 TopP = Annotated[float | None, typer.Option(help="Draw from the most likely tokens that hold this share; 1: from all.")]
 Guidance = Annotated[float | None, typer.Option(help="How much the source counts; 1: as it was learned.")]
@@ -214,7 +215,7 @@ def image(
     names, readable = outputs.Names(out, files), Readable(files, inputs.sound)
     for path, heard in readable:
         for number in range(samples):
-            make = partial(system.images, seed=seed + number, candidates=rerank, sampling=sampling)
+            make = partial(system.images, seed=seed + number, candidates=rerank, sampling=sampling.audio_to_image)
             stem = names.free(numbered(path.stem, number, samples), ".png", ".mp4")
             show(seeing.see(make, heard, system.seconds, stem))
     readable.end()
@@ -250,7 +251,7 @@ def sound(
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     names, readable = outputs.Names(out, files), Readable(files, inputs.picture)
     for number in range(samples):
-        make = partial(system.sounds, seed=seed + number, candidates=rerank, sampling=sampling)
+        make = partial(system.sounds, seed=seed + number, candidates=rerank, sampling=sampling.image_to_audio)
 
         def stem(name: str, number: int = number) -> Path:
             return names.free(numbered(name, number, samples), f".{kind}", ".png")
@@ -282,7 +283,8 @@ def cycle(
 ) -> None:
     """Send a sound or a picture around the cycle.
 
-    Writes every station, and how well label, likelihood and content survived, as one page: NAME.html.
+    Writes every station, and how well label, likelihood and content survived, as one page: NAME.html. A temperature,
+    top k, top p or guidance that is given holds there and back.
     """
     from cycle_sound import inputs, outputs, pages
 

@@ -123,7 +123,7 @@ def grids_of(model: Transformer, pictures: Tensor, tokens: Tensor) -> Tensor:
 
 
 def generated(way: Way, config: Sampling, repeats: int, seed: int) -> Generated:
-    """Sample `repeats` targets for every source, and go back from the first."""
+    """Sample `repeats` targets for every source, and go back from the first; `config` holds there and back."""
     grids = grids_of(way.forward, way.source.pictures, way.source.tokens)
     drawn = [sampled(way.forward, grids, config, seed + repeat) for repeat in range(repeats)]
     samples = [way.target.decoded(tokens) for tokens in drawn]

@@ -305,12 +305,22 @@ class Classifier(Section):
 
 
 class Sampling(Section):
-    """How tokens are drawn."""
+    """How one direction draws tokens."""
 
     temperature: NonNegative
     top_k: Count
     top_p: Annotated[float, Field(gt=0, le=1)]
     guidance: NonNegative
+
+
+class Samplings(Section):
+    """How each direction draws tokens."""
+
+    audio_to_image: Sampling
+    image_to_audio: Sampling
+
+    def __getitem__(self, direction: Direction) -> Sampling:
+        return self.audio_to_image if direction == "audio_to_image" else self.image_to_audio
 
 
 class Evaluate(Section):
@@ -348,7 +358,7 @@ class Params(Section):
     tokens: Tokens
     classifier: Classifier
     transformer: Transformers
-    sampling: Sampling
+    sampling: Samplings
     evaluate: Evaluate
     report: Report
 

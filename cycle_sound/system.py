@@ -20,7 +20,7 @@ from cycle_sound import audio, card, device, generation, images, models, vocoder
 from cycle_sound.audio import BadSound
 from cycle_sound.generation import Label
 from cycle_sound.models import Models
-from cycle_sound.params import Direction, Modality, Sampling
+from cycle_sound.params import Direction, Modality, Sampling, Samplings
 from cycle_sound.sounds import Sound
 
 Thing = Sound | Image.Image
@@ -44,10 +44,10 @@ class CycleSound:
 
     One source, one seed and one setting give the same bytes in any batch on one machine. `candidates` are drawn for
     each source, and the one from which the other direction best explains the source is kept; `sampling` says how tokens
-    are drawn (default: `self.sampling`).
+    are drawn (default: as `self.sampling` has it for the direction).
     """
 
-    def __init__(self, models: Models, sampling: Sampling) -> None:
+    def __init__(self, models: Models, sampling: Samplings) -> None:
         self.models = models
         self.sampling = sampling
 
@@ -140,20 +140,22 @@ class CycleSound:
         *,
         seed: int = 0,
         candidates: int = 1,
-        sampling: Sampling | None = None,
+        sampling: Samplings | None = None,
     ) -> list[Station]:
         """Send a sound or a picture there and back `rounds` times: the start and 2 × rounds stations.
 
-        Every station is judged as it would be from its file. Raises `BadSound`.
+        `sampling` holds how each direction draws. Every station is judged as it would be from its file.
+        Raises `BadSound`.
         """
+        draw = sampling or self.sampling
         stations = [self.judged(start, start)]
         for _ in range(2 * rounds):
             last = stations[-1].thing
             after: Thing
             if isinstance(last, Sound):
-                after = self.images([last], seed=seed, candidates=candidates, sampling=sampling)[0]
+                after = self.images([last], seed=seed, candidates=candidates, sampling=draw.audio_to_image)[0]
             else:
-                after = self.sounds([last], seed=seed, candidates=candidates, sampling=sampling)[0]
+                after = self.sounds([last], seed=seed, candidates=candidates, sampling=draw.image_to_audio)[0]
             stations.append(self.judged(after, start, last))
         return stations
 
@@ -174,7 +176,7 @@ class CycleSound:
     ) -> Tensor:
         """The target pictures of things: (n, c, h, w)."""
         pictures = self._pictures(sources)
-        return generation.made(self.models, direction, pictures, seed, candidates, sampling or self.sampling)
+        return generation.made(self.models, direction, pictures, seed, candidates, sampling or self.sampling[direction])
 
     def _pictures(self, things: Sequence[Thing]) -> Tensor:
         """Sounds or pictures as the models see them: (n, c, h, w) in [-1, 1]."""

@@ -6,6 +6,7 @@ Gradio serves it; nothing is loaded from elsewhere. What comes in is read like a
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from PIL import Image
 from cycle_sound import inputs, pages
 from cycle_sound.audio import BadSound
 from cycle_sound.inputs import BadInput
-from cycle_sound.params import Sampling
+from cycle_sound.params import Sampling, Samplings
 from cycle_sound.sheet import clock
 from cycle_sound.sounds import Sound, windows
 from cycle_sound.system import CycleSound, Station, Thing
@@ -29,6 +30,7 @@ WAITING = 16  # requests in the queue; one is worked on at a time, by all cores
 CANVAS = 512  # pixels
 
 TITLE = "Cycle_Sound"
+TO_PICTURE, TO_SOUND = "Sound → picture", "Picture → sound"
 INTRODUCTION = f"# {TITLE}\nSound into pictures, pictures into sound, and round again."
 FONT = ("system-ui", "sans-serif")  # names of a browser's own fonts: gradio's would come from a server
 
@@ -39,7 +41,7 @@ class Draw(NamedTuple):
     seed: int
     results: int
     candidates: int
-    sampling: Sampling
+    sampling: Samplings
 
 
 def page(system: CycleSound, samples: Path | None = None) -> gr.Blocks:
@@ -49,10 +51,10 @@ def page(system: CycleSound, samples: Path | None = None) -> gr.Blocks:
         gr.Markdown(INTRODUCTION)
         with gr.Sidebar(label="How to draw", open=False):
             draw = _controls(system.sampling)
-        with gr.Tab("Sound → picture"):
+        with gr.Tab(TO_PICTURE):
             sound = gr.Audio(label="A sound", sources=["upload", "microphone"], type="filepath", editable=False)
             _work("Make pictures", sound, draw, _pictures(system), found["audio_to_image"])
-        with gr.Tab("Picture → sound"):
+        with gr.Tab(TO_SOUND):
             picture = gr.Image(label="A picture", sources=["upload", "webcam", "clipboard"], height=300)
             picture.preprocess = _unread  # type: ignore[method-assign]
             _work("Make sounds", picture, draw, _sounds(system), found["image_to_audio"])
@@ -90,12 +92,23 @@ def serve(blocks: gr.Blocks, host: str, port: int | None, block: bool = True) ->
 # --- the parts of the page
 
 
-def _controls(sampling: Sampling) -> list[gr.components.Component]:
-    """What a `Draw` is made of, by its fields and those of `Sampling`."""
-    return [
+def _controls(sampling: Samplings) -> list[gr.components.Component]:
+    """What a `Draw` is made of: its fields, and those of each direction's `Sampling`."""
+    controls: list[gr.components.Component] = [
         gr.Number(0, label="Seed", precision=0, minimum=0, info="The same seed gives the same result."),
         gr.Slider(1, 4, 1, step=1, label="Results"),
         gr.Slider(1, 16, 1, step=1, label="Candidates", info="Of so many, keep the one that explains its source best."),
+    ]
+    with gr.Accordion(TO_PICTURE, open=False):
+        controls += _sliders(sampling.audio_to_image)
+    with gr.Accordion(TO_SOUND, open=False):
+        controls += _sliders(sampling.image_to_audio)
+    return controls
+
+
+def _sliders(sampling: Sampling) -> list[gr.components.Component]:
+    """The fields of a `Sampling`, in their order."""
+    return [
         gr.Slider(0, 2, sampling.temperature, step=0.05, label="Temperature", info="0: always the likeliest."),
         gr.Slider(0, 256, sampling.top_k, step=1, label="Top k", info="Draw from the k likeliest; 0: from all."),
         gr.Slider(0.05, 1, sampling.top_p, step=0.05, label="Top p", info="From the likeliest that hold this share."),
@@ -105,9 +118,14 @@ def _controls(sampling: Sampling) -> list[gr.components.Component]:
 
 def _drawn(values: Sequence[float]) -> Draw:
     """What the controls say."""
-    seed, results, candidates, temperature, top_k, top_p, guidance = values
-    sampling = Sampling(temperature=temperature, top_k=int(top_k), top_p=top_p, guidance=guidance)
+    seed, results, candidates, *sliders = values
+    count = len(Sampling.model_fields)
+    sampling = Samplings(audio_to_image=_sampling(*sliders[:count]), image_to_audio=_sampling(*sliders[count:]))
     return Draw(int(seed or 0), int(results), int(candidates), sampling)
+
+
+def _sampling(temperature: float, top_k: float, top_p: float, guidance: float) -> Sampling:
+    return Sampling(temperature=temperature, top_k=int(top_k), top_p=top_p, guidance=guidance)
 
 
 def _work(
@@ -137,8 +155,9 @@ def _unread(payload: Any) -> str | None:
 def _pictures(system: CycleSound) -> Callable[..., str]:
     def work(path: str | None, *draw: float) -> str:
         with friendly(path):
-            parts = windows(_sound(path), system.seconds)
-            return _results(system, parts, system.images, _drawn(draw))
+            parts, asked = windows(_sound(path), system.seconds), _drawn(draw)
+            make = partial(system.images, sampling=asked.sampling.audio_to_image)
+            return _results(system, parts, make, asked)
 
     return work
 
@@ -146,7 +165,9 @@ def _pictures(system: CycleSound) -> Callable[..., str]:
 def _sounds(system: CycleSound) -> Callable[..., str]:
     def work(given: str | dict[str, Image.Image] | None, *draw: float) -> str:
         with friendly(given if isinstance(given, str) else None):
-            return _results(system, [_picture(given)], system.sounds, _drawn(draw))
+            asked = _drawn(draw)
+            make = partial(system.sounds, sampling=asked.sampling.image_to_audio)
+            return _results(system, [_picture(given)], make, asked)
 
     return work
 
@@ -170,7 +191,7 @@ def _results(system: CycleSound, sources: Sequence[Thing], make: Callable[..., l
     """What comes of sources, with what is said of it."""
     shown: list[tuple[str, Station]] = []
     for number in range(draw.results):
-        made = make(sources, seed=draw.seed + number, candidates=draw.candidates, sampling=draw.sampling)
+        made = make(sources, seed=draw.seed + number, candidates=draw.candidates)
         for place, (source, thing) in enumerate(zip(sources, made, strict=True)):
             moment = f"{clock(place * system.seconds)}, " if len(sources) > 1 else ""
             shown.append((f"{moment}seed {draw.seed + number}", system.judged(thing, source, source)))

@@ -14,7 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cycle_sound import audio, inputs
-from cycle_sound.cli import app
+from cycle_sound.cli import app, chosen
+from cycle_sound.params import DIRECTIONS
+from cycle_sound.system import CycleSound
 
 RATE = 16000
 
@@ -230,6 +232,15 @@ def test_impossible_options_are_named(run: Run, tmp_path: Path, words: tuple[str
     assert result.exit_code == 2
     assert words[0] in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_given_of_the_draw_holds_both_ways_and_the_rest_is_each_ways_own(data: Path) -> None:
+    system = CycleSound.load(data, "cpu")
+    assert chosen(system, temperature=None, guidance=None) == system.sampling
+    changed = chosen(system, temperature=0.0, guidance=None)
+    for direction in DIRECTIONS:
+        assert changed[direction] == system.sampling[direction].model_copy(update={"temperature": 0.0})
+    assert changed.audio_to_image != changed.image_to_audio
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

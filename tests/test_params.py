@@ -25,11 +25,11 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
     "a bool for an int": ("seed", True, "seed: .*True"),
     "a float for an int": ("vae.audio.codebook_size", 256.0, "vae.audio.codebook_size: "),
     "nothing for a number": ("audio.mels", None, "audio.mels: .*None"),
-    "a list for a section": ("sampling", [1.0], "sampling: "),
+    "a list for a section": ("sampling.audio_to_image", [1.0], "sampling.audio_to_image: "),
     "an unknown source": ("data.source", "youtube", "data.source: .*'youtube'"),
     "a negative count": ("transformer.audio_to_image.depth", 0, "transformer.audio_to_image.depth: "),
     "a share above one": ("data.valid_share", 1.5, "data.valid_share: "),
-    "not a number": ("sampling.guidance", float("nan"), "sampling.guidance: "),
+    "not a number": ("sampling.audio_to_image.guidance", float("nan"), "sampling.audio_to_image.guidance: "),
     "infinity": ("vae.image.optimizer.learning_rate", float("inf"), "vae.image.optimizer.learning_rate: "),
     "a level that is no number": ("audio.min_db", float("nan"), "audio.min_db: "),
     "a width that GroupNorm cannot cut": ("vae.image.width", 20, "vae.image.width: .*8"),
@@ -73,8 +73,8 @@ def test_a_wrong_value_is_one_line_that_names_the_key(tree: dict[str, Any], what
 
 
 def test_a_misspelt_key_is_named(tree: dict[str, Any]):
-    tree["sampling"]["temprature"] = 1.0
-    assert complaint(tree).startswith("params.yaml: sampling.temprature: ")
+    tree["sampling"]["image_to_audio"]["temprature"] = 1.0
+    assert complaint(tree).startswith("params.yaml: sampling.image_to_audio.temprature: ")
 
 
 def test_a_missing_key_is_named(tree: dict[str, Any]):
@@ -120,6 +120,7 @@ def test_words_choose_their_own_sections(params: Params):
         assert params.augment[modality] is getattr(params.augment, modality)
     for direction in DIRECTIONS:
         assert params.transformer[direction] is getattr(params.transformer, direction)
+        assert params.sampling[direction] is getattr(params.sampling, direction)
 
 
 @pytest.mark.parametrize(

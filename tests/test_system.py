@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import cycle_sound
 from cycle_sound import batches, card, export, generation, models, paths
 from cycle_sound.audio import BadSound
 from cycle_sound.checkpoint import BadCheckpoint
-from cycle_sound.params import ParamsError, Sampling
+from cycle_sound.params import ParamsError, Samplings
 from cycle_sound.sampling import generate
 from cycle_sound.sounds import Sound
 from cycle_sound.system import CycleSound
@@ -88,9 +89,27 @@ def test_another_seed_gives_another_picture(system: CycleSound) -> None:
 
 
 def test_sampling_can_be_chosen(system: CycleSound) -> None:
-    greedy = system.sampling.model_copy(update={"temperature": 0.0})
+    greedy = system.sampling.audio_to_image.model_copy(update={"temperature": 0.0})
     made = {pixels(system.image(*tones(1)[0], seed=seed, sampling=greedy)) for seed in range(4)}
     assert len(made) == 1
+
+
+def test_each_direction_draws_in_its_own_way(system: CycleSound) -> None:
+    greedy = system.sampling.audio_to_image.model_copy(update={"temperature": 0.0})
+    wild = system.sampling.image_to_audio.model_copy(update={"temperature": 3.0})
+    drawn = Samplings(audio_to_image=greedy, image_to_audio=wild)
+    other = CycleSound(system.models, drawn)
+    (tone,), (picture,) = tones(1), pictures(1)
+    assert {pixels(other.image(*tone, seed=seed)) for seed in range(3)} == {
+        pixels(system.image(*tone, sampling=greedy))
+    }
+    assert len({other.sound(picture, seed=seed).waveform.tobytes() for seed in range(3)}) > 1
+    for rounds in (
+        [other.cycle(tone, seed=seed) for seed in range(3)],
+        [system.cycle(tone, seed=seed, sampling=drawn) for seed in range(3)],
+    ):
+        assert len({pixels(there.thing) for _, there, _ in rounds}) == 1
+        assert len({back.thing.waveform.tobytes() for _, _, back in rounds}) > 1
 
 
 def test_results_depend_on_no_global_state(system: CycleSound) -> None:
@@ -136,7 +155,7 @@ def test_what_is_no_waveform_is_refused(system: CycleSound, waveform: np.ndarray
 
 def test_reranking_keeps_the_candidate_that_best_explains_its_source(system: CycleSound) -> None:
     sources = system._pictures(tones(2))
-    model, sampling = system.models.transformers["audio_to_image"], system.sampling
+    model, sampling = system.models.transformers["audio_to_image"], system.sampling.audio_to_image
 
     def candidate(number: int) -> torch.Tensor:
         def drawn(grid: torch.Tensor) -> torch.Tensor:
@@ -274,9 +293,11 @@ def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
 
 def test_sampling_travels_with_the_folder(copy: Path, tmp_path: Path) -> None:
     params = copy.parent / "params.yaml"
-    params.write_text(params.read_text("utf-8").replace("guidance: 2.0", "guidance: 3.5"), "utf-8")
+    tree = yaml.safe_load(params.read_text("utf-8"))
+    tree["sampling"]["audio_to_image"]["guidance"], tree["sampling"]["image_to_audio"]["top_k"] = 3.5, 7
+    params.write_text(yaml.safe_dump(tree), "utf-8")
     export.export(copy, tmp_path / "models")
-    assert CycleSound.load(tmp_path / "models").sampling == Sampling(temperature=0.7, top_k=0, top_p=1.0, guidance=3.5)
+    assert CycleSound.load(tmp_path / "models").sampling == Samplings.model_validate(tree["sampling"])
 
 
 def test_the_package_is_light_until_the_system_is_asked_for() -> None:

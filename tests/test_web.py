@@ -2,8 +2,10 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ gradio = pytest.importorskip("gradio", reason="Gradio is not installed: pip inst
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
 from cycle_sound import web  # noqa: E402
+from cycle_sound.params import Sampling  # noqa: E402
 from cycle_sound.system import CycleSound  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -145,6 +148,31 @@ def test_the_cycle_shows_every_station(page: playwright.Page, tmp_path: Path) ->
     panel.locator(".stations figure").nth(4).wait_for()  # the start, and two rounds there and back
     assert panel.locator(".stations figure").count() == 5
     assert panel.locator(".stations audio").count() == 2
+
+
+def test_sliders_start_as_their_direction_draws_and_steer_it_alone(
+    page: playwright.Page, system: CycleSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Sampling] = []
+
+    def noted(make: Callable[..., Any], *things: Any, **how: Any) -> Any:
+        drawn.append(how["sampling"])
+        return make(*things, **how)
+
+    monkeypatch.setattr(system, "images", partial(noted, system.images))
+    monkeypatch.setattr(system, "sounds", partial(noted, system.sounds))
+    page.get_by_role("button", name="sidebar").click()
+    page.get_by_role("button", name="Picture → sound").click()
+    guidance = page.get_by_label("number input for Guidance").filter(visible=True)
+    assert float(guidance.input_value()) == system.sampling.image_to_audio.guidance
+    guidance.fill("1.5")
+    guidance.blur()
+    panel = opened(page, "Cycle")
+    given(panel, write_sound(tmp_path / "bell.wav"))
+    panel.get_by_role("button", name="Go round").click()
+    panel.locator(".stations figure").nth(4).wait_for()
+    back = system.sampling.image_to_audio.model_copy(update={"guidance": 1.5})
+    assert drawn == [system.sampling.audio_to_image, back] * 2
 
 
 def test_an_example_is_a_click_away(page: playwright.Page) -> None:
