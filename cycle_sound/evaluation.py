@@ -16,7 +16,7 @@ from cycle_sound.batches import seeded
 from cycle_sound.classifier import Classifier
 from cycle_sound.dvae import DiscreteVAE
 from cycle_sound.metrics import Interval
-from cycle_sound.params import Direction, Evaluate, Modality, Sampling, opposite_of, source_of, target_of
+from cycle_sound.params import Direction, Evaluate, Modality, Sampling, Samplings, opposite_of, source_of, target_of
 from cycle_sound.sampling import generate, log_likelihood
 from cycle_sound.shards import Split, SplitName
 from cycle_sound.tokens import TokenCache
@@ -61,6 +61,8 @@ class Way(NamedTuple):
 
     forward: Transformer
     back: Transformer
+    there: Sampling  # how the one draws
+    home: Sampling  # how the other does
     source: Side
     target: Side
     labels: list[str]
@@ -71,14 +73,15 @@ class Way(NamedTuple):
         return self._replace(source=source, target=target, labels=self.labels[:count])
 
 
-def load(direction: Direction, split: SplitName) -> Way:
+def load(direction: Direction, split: SplitName, sampling: Samplings) -> Way:
     """A direction of a split with its models. Raises `StaleTokens` where they do not belong together."""
     pairs = Split(paths.SHARDS, split)
     source, target = (_side(modality, pairs, split) for modality in (source_of(direction), target_of(direction)))
     forward, back = (
         transformer.load(paths.transformer(way)).to(device.best()) for way in (direction, opposite_of(direction))
     )
-    return Way(forward, back, source, target, pairs.labels)
+    there, home = sampling[direction], sampling[opposite_of(direction)]
+    return Way(forward, back, there, home, source, target, pairs.labels)
 
 
 def _side(modality: Modality, pairs: Split, split: SplitName) -> Side:
@@ -122,12 +125,12 @@ def grids_of(model: Transformer, pictures: Tensor, tokens: Tensor) -> Tensor:
     return pictures if model.config.condition == "encoder" else tokens
 
 
-def generated(way: Way, config: Sampling, repeats: int, seed: int) -> Generated:
-    """Sample `repeats` targets for every source, and go back from the first; `config` holds there and back."""
+def generated(way: Way, repeats: int, seed: int) -> Generated:
+    """Sample `repeats` targets for every source, and go back from the first."""
     grids = grids_of(way.forward, way.source.pictures, way.source.tokens)
-    drawn = [sampled(way.forward, grids, config, seed + repeat) for repeat in range(repeats)]
+    drawn = [sampled(way.forward, grids, way.there, seed + repeat) for repeat in range(repeats)]
     samples = [way.target.decoded(tokens) for tokens in drawn]
-    returned = sampled(way.back, grids_of(way.back, samples[0], drawn[0]), config, seed)
+    returned = sampled(way.back, grids_of(way.back, samples[0], drawn[0]), way.home, seed)
     return Generated(drawn[0], samples, way.source.decoded(returned))
 
 

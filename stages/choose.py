@@ -10,8 +10,8 @@ from cycle_sound.params import DIRECTIONS, Direction, Params
 def main(direction: Direction, params: Params) -> None:
     """Write the table of settings."""
     device.prepare(params.seed)
-    way = evaluation.load(direction, "valid")
-    rows = trials.table(way, params.sampling[direction], params.evaluate, params.seed)
+    way = evaluation.load(direction, "valid", params.sampling)
+    rows = trials.table(way, params.evaluate, params.seed)
     files.write_csv(paths.settings("choose", direction), rows)
 
 

@@ -25,10 +25,10 @@ from cycle_sound.shards import Split
 def main(direction: Direction, params: Params) -> None:
     """Write the figures, the table of settings, the grid and the samples."""
     device.prepare(params.seed)
-    way, pairs = evaluation.load(direction, "test"), Split(paths.SHARDS, "test")
+    way, pairs = evaluation.load(direction, "test", params.sampling), Split(paths.SHARDS, "test")
     sound = Audio.model_validate(checkpoint.facts(paths.vae("audio"), dvae.KIND)["audio"])
 
-    generated = evaluation.generated(way, params.sampling[direction], params.evaluate.repeats, params.seed)
+    generated = evaluation.generated(way, params.evaluate.repeats, params.seed)
     made = generated.samples[0]
     figures = evaluation.figures(way, generated, params.evaluate)
     figures |= attributes.figures(way.target, made, pairs, sound, params.evaluate.waveforms)
@@ -49,7 +49,7 @@ def main(direction: Direction, params: Params) -> None:
     samples.save(
         paths.samples(direction) / samples.NAME, kept(direction, way, generated, pairs.ids, params.evaluate.kept)
     )
-    table = trials.table(way, params.sampling[direction], params.evaluate, params.seed)
+    table = trials.table(way, params.evaluate, params.seed)
     files.write_csv(paths.settings("evaluate", direction), table)
     files.write_json(paths.metrics("evaluate", direction), figures)
 
