@@ -194,5 +194,6 @@ def fit(
 
 def means(terms: list[Mapping[str, Tensor]]) -> dict[str, float]:
     """The mean of each named term over passes and processes, as `train_*`."""
-    whole = distributed.mean(torch.stack([torch.stack(list(term.values())) for term in terms]).mean(0))
-    return {f"train_{name}": value for name, value in zip(terms[0], whole.tolist(), strict=True)}
+    names = list(terms[-1])  # those that a snapshot kept stand in another order
+    whole = distributed.mean(torch.stack([torch.stack([term[name] for name in names]) for term in terms]).mean(0))
+    return {f"train_{name}": value for name, value in zip(names, whole.tolist(), strict=True)}
