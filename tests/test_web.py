@@ -166,7 +166,9 @@ def test_sliders_start_as_their_direction_draws_and_steer_it_alone(
     guidance = page.get_by_label("number input for Guidance").filter(visible=True)
     assert float(guidance.input_value()) == system.sampling.image_to_audio.guidance
     guidance.fill("1.5")
-    guidance.blur()
+    guidance.press("Tab")
+    moved = page.get_by_label("range slider for Guidance").filter(visible=True)
+    playwright.expect(moved).to_have_value("1.5")  # the page has heard of it
     panel = opened(page, "Cycle")
     given(panel, write_sound(tmp_path / "bell.wav"))
     panel.get_by_role("button", name="Go round").click()
