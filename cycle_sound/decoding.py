@@ -33,20 +33,19 @@ class Product:
 class Strips(Product):
     """The same on a CPU, at its best for one row: each core takes strips of columns, which it reads from end to end.
 
-    That is twice as fast as `Packed` there, and as a plain product two to five times.
+    There it takes half of the time of `Packed`, and a fifth to a half of a plain product's.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__(layer)
-        columns = len(self.weight)
+        bias = self.weight.new_zeros(len(self.weight)) if self.bias is None else self.bias
+        self.offset = bias.view(-1, 1, STRIP)  # (m / strip, 1, strip)
         self.weight = self.weight.unflatten(0, (-1, STRIP)).mT.contiguous()  # (m / strip, n, strip)
-        bias = self.weight.new_zeros(columns) if self.bias is None else self.bias
-        self.strips = bias.view(-1, 1, STRIP)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The product alone."""
         rows = x.reshape(1, -1, x.shape[-1]).expand(len(self.weight), -1, -1)
-        made = torch.baddbmm(self.strips, rows, self.weight)  # (m / strip, rows, strip)
+        made = torch.baddbmm(self.offset, rows, self.weight)  # (m / strip, rows, strip)
         return made.transpose(0, 1).reshape(*x.shape[:-1], -1)
 
 
@@ -83,7 +82,7 @@ def product(layer: nn.Linear, rows: int) -> Product:
 
 
 class Layer:
-    """One block in decoding: its products packed, its keys and values kept."""
+    """One block in decoding: its products in their fastest form, its keys and values kept."""
 
     def __init__(self, block: Block, batch: int, length: int) -> None:
         attention, weight = block.attention, block.attention.project_in.weight

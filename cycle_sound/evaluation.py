@@ -61,8 +61,8 @@ class Way(NamedTuple):
 
     forward: Transformer
     back: Transformer
-    there: Sampling  # how the one draws
-    home: Sampling  # how the other does
+    there: Sampling  # how `forward` draws
+    home: Sampling  # how `back` draws
     source: Side
     target: Side
     labels: list[str]

@@ -76,13 +76,24 @@ def test_a_build_killed_at_any_moment_ends_with_the_same_bytes(
     wanted, seconds = undisturbed
     folder = tmp_path / "project"
     shutil.copytree(project, folder)
-    while not killed_after(folder, moment * seconds):  # faster than the undisturbed one: another try, a little earlier
+    while not killed_after(folder, moment * seconds) or digests(folder) == wanted:
+        # faster than the undisturbed one, which left nothing to do: another try, a little earlier
         seconds *= 0.9
         shutil.rmtree(folder)
         shutil.copytree(project, folder)
     repro(folder)
     assert digests(folder) == wanted
     assert not list((folder / "data/work").rglob("*.safetensors"))
+
+
+def test_a_mistake_in_dvc_yaml_costs_no_record(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(project, folder)
+    (folder / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n", encoding="utf-8")
+    (folder / "dvc.yaml").write_text("stages: {", encoding="utf-8")
+    with pytest.raises(AssertionError, match=r"dvc\.yaml' is invalid"):
+        repro(folder)
+    assert (folder / "dvc.lock").read_text(encoding="utf-8") == "schema: '2.0'\nstages: {}\n"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import chi2
 from torch import Tensor
 
 from cycle_sound import batches
@@ -22,6 +23,20 @@ def test_tokens_come_as_often_as_they_are_likely(temperature: float) -> None:
     drawn = draw(likely.log().expand(20_000, -1), config, batches.seeded(2))
     wanted = likely ** (1 / temperature)
     assert torch.allclose(drawn.bincount(minlength=4) / 20_000, wanted / wanted.sum(), atol=0.015)
+
+
+def test_draws_pass_a_chi_square_test_for_each_row() -> None:
+    """Of 24 tokens, 100,000 draws a row: as `torch.multinomial` would, without its chance."""
+    rows, count = logits(8), 100_000
+    likely = (rows.double() / 0.7).softmax(-1)
+    config, generator = PLAIN.model_copy(update={"temperature": 0.7}), batches.seeded(4)
+    for row, wanted in zip(rows, likely, strict=True):
+        found = draw(row.expand(count, -1), config, generator).bincount(minlength=24)
+        often = wanted * count >= 5  # where the test holds; the others count as one
+        seen = torch.cat([found[often], found[~often].sum()[None]]).double()
+        hoped = torch.cat([wanted[often], wanted[~often].sum()[None]]) * count
+        statistic = float(((seen - hoped) ** 2 / hoped.clamp(min=1.0)).sum())
+        assert chi2.sf(statistic, len(seen) - 1) > 1e-4
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.9])

@@ -103,8 +103,8 @@ def examine(model: DiscreteVAE, modality: Modality, valid: Split, db_range: floa
     if use.usage < model.config.min_usage:
         raise CodebookCollapse(
             f"vae.{modality}: {use.usage:.0%} of the codebook is in use, less than min_usage "
-            f"{model.config.min_usage:.0%}. Raise balance_weight or information_weight, lower codebook_size or "
-            "learning_rate, or train for more steps"
+            f"{model.config.min_usage:.0%}. Raise balance_weight, lower codebook_size or learning_rate, or "
+            "train for more steps"
         )
     figures = {"hard_error": float(F.mse_loss(hard.made, hard.real)), **use._asdict()}
     if modality == "audio":
