@@ -19,12 +19,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import hardware, peer, printing
-from cycle_sound import batches, device, images, paths, schedules
-from cycle_sound.batches import Draws
-from cycle_sound.dvae import DiscreteVAE
-from cycle_sound.objectives.vae import VaeObjective
-from cycle_sound.optimizers import Optimizers
+from cycle_sound import paths
+from cycle_sound.media import images, pixels
+from cycle_sound.models.dvae import DiscreteVAE
+from cycle_sound.nn import device, rng
+from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import Modality, Params, load
+from cycle_sound.training import order, schedules
+from cycle_sound.training.objectives.vae import VaeObjective
+from cycle_sound.training.optimizers import Optimizers
 
 BATCH = 32
 CODES = 1024
@@ -36,8 +39,8 @@ class Pictures:
     """Pictures in memory, as a shard's split offers them."""
 
     def __init__(self, files: Sequence[Path], size: int) -> None:
-        arrays = [images.to_array(images.open_picture(path.read_bytes(), size), size) for path in files]
-        self.all = images.to_float(torch.from_numpy(np.stack(arrays)))  # (n, 3, size, size)
+        arrays = [images.to_array(images.open_picture(path.read_bytes()), size) for path in files]
+        self.all = pixels.to_float(torch.from_numpy(np.stack(arrays)))  # (n, 3, size, size)
 
     def __len__(self) -> int:
         return len(self.all)
@@ -85,13 +88,13 @@ def ours(train: Pictures, held_out: Pictures, params: Params, seconds: float) ->
         torch.manual_seed(0)
         optimizer_config = config.optimizer.model_copy(update={"steps": steps, "batch_size": BATCH})
         model = DiscreteVAE(config.model_copy(update={"optimizer": optimizer_config}), 3)
-        objective = VaeObjective(model, "image", (train, held_out), params.augment.image, 0)  # type: ignore[arg-type]
+        objective = VaeObjective(model, "image", (train, held_out), params.augment.image)  # type: ignore[arg-type]
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(optimizer_config.ema_decay))
         optimizers = Optimizers(model, optimizer_config)
 
         def step(number: int) -> None:
-            rows = batches.rows(number, objective.pairs, BATCH, 0)
-            draws = Draws(batches.seeded(0, number), BATCH)
+            rows = order.rows(number, objective.pairs, BATCH, 0)
+            draws = BatchRng(rng.seeded(0, number), BATCH)
             with device.autocast(device.of(model)):
                 loss = objective.loss(objective.batch(rows, draws), number, draws)["loss"]
             loss.backward()
@@ -113,7 +116,7 @@ def theirs(package: object, train: Pictures, held_out: Pictures, seconds: float)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
         def step(number: int) -> None:
-            rows = batches.rows(number, len(train), BATCH, 0).tolist()
+            rows = order.rows(number, len(train), BATCH, 0).tolist()
             pictures = (train.pictures("image", rows) + 1) / 2
             heat = schedules.temperature(number, steps, 1.0, 0.5)
             optimizer.zero_grad()

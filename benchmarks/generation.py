@@ -11,23 +11,26 @@ import torch
 
 from benchmarks import hardware, peer, printing
 from benchmarks.sizes import LAPTOP, VGGSOUND, Measured, Size
-from cycle_sound import device, params
-from cycle_sound.batches import seeded
-from cycle_sound.params import Sampling
-from cycle_sound.sampling import complete
+from cycle_sound import params
+from cycle_sound.inference.cached_transformer import CachedTransformer
+from cycle_sound.inference.sampling import sample
+from cycle_sound.nn import device
+from cycle_sound.nn.rng import seeded
+from cycle_sound.params import SamplingConfig
 
-PLAIN = Sampling(temperature=1.0, top_k=0, top_p=1.0, guidance=1.0)
+PLAIN = SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=1.0)
 BATCHES = (1, 4, 64)
 
 
 def ours(model: Measured, batch: int) -> Callable[[], object]:
     """Drawing all target tokens of a batch."""
     where = device.of(model)
+    cached = CachedTransformer(model.transformer, batch)
+    generators = [seeded(number, device=where) for number in range(batch)]
 
     def work() -> None:
         with torch.inference_mode():
-            prefix = model.prefix(model.sources(batch))
-            complete(model.transformer, prefix, None, PLAIN, seeded(0, device=where))
+            sample(cached, model.prefix(model.sources(batch)), None, PLAIN, generators)
 
     return work
 

@@ -27,11 +27,12 @@ from joblib.externals.loky import get_reusable_executor
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from cycle_sound import images, sharding
 from cycle_sound import params as parameters
-from cycle_sound.manifest import Row
+from cycle_sound.acquisition.manifest import Row
+from cycle_sound.dataset import writer
+from cycle_sound.dataset.reader import Split
+from cycle_sound.media import pixels
 from cycle_sound.params import Params
-from cycle_sound.shards import Split
 
 SECONDS, FILE_RATE = 10.0, 44_100
 WIDTH, HEIGHT = 640, 360
@@ -159,8 +160,8 @@ def costs(rows: Sequence[Row], raw: Path, into: Path, params: Params) -> dict[st
     pairs = [(raw / f"{row.split}_data/{row.id}.mp3", raw / f"{row.split}_data/{row.id}.jpg") for row in rows]
 
     def ours() -> None:
-        part = sharding.Part(into / "x.tar", into / "x", sharding.key(rows, params), rows)
-        sharding.write(part, raw, params)
+        part = writer.Part(into / "x.tar", into / "x", writer.key(rows, params), rows)
+        writer.write(part, raw, params)
         part.receipt.unlink()
 
     def plain_with_one_thread() -> None:
@@ -210,9 +211,9 @@ def processor_ms(work: Callable[[], object]) -> float:
 
 def sharded(rows: Sequence[Row], raw: Path, into: Path, params: Params, workers: int) -> Work:
     """Shard pairs by a fresh pool, whose start does not count."""
-    joblib.Parallel(workers, batch_size=1)(joblib.delayed(sharding.sample)(rows[0], raw, params) for _ in range(99))
+    joblib.Parallel(workers, batch_size=1)(joblib.delayed(writer.sample)(rows[0], raw, params) for _ in range(99))
     begin = time.perf_counter()
-    sharding.shard(rows, raw, into / "shards", into / "receipts", params, workers)
+    writer.shard(rows, raw, into / "shards", into / "receipts", params, workers)
     wall = time.perf_counter() - begin
     get_reusable_executor().shutdown(wait=True)  # only of ended processes the memory is known
     return Work(wall, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
@@ -241,12 +242,12 @@ def reading(folder: Path, loose: Path, rows: Sequence[Row], raw: Path, params: P
 
     def from_loose(batch: Sequence[int]) -> None:
         pictures, sounds = ([np.load(loose / f"{row}.{name}.npy") for row in batch] for name in ("image", "audio"))
-        images.to_float(torch.from_numpy(np.stack(pictures)))
+        pixels.to_float(torch.from_numpy(np.stack(pictures)))
         torch.from_numpy(np.stack(sounds)).float()
 
     def from_raw(batch: Sequence[int]) -> None:
         for row in batch:
-            sharding.sample(by_id[pairs.ids[row]], raw, params)
+            writer.sample(by_id[pairs.ids[row]], raw, params)
 
     batches: list[list[int]] = np.random.default_rng(0).integers(len(pairs), size=(8, BATCH)).tolist()
     ways = {"shards": from_shards, "loose": from_loose, "raw": from_raw}

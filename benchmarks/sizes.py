@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from cycle_sound import params
-from cycle_sound.transformer import Shapes, Transformer
+from cycle_sound.models.tokenizer import CodeShape
+from cycle_sound.models.transformer import Shapes, Transformer
 
 
 class Size(NamedTuple):
@@ -54,7 +55,8 @@ class Measured(nn.Module):
         super().__init__()
         sizes = {"width": size.width, "depth": size.depth, "heads": size.heads, "condition": "tokens", "dropout": 0.0}
         config = params.load().transformer.audio_to_image.model_copy(update=sizes)
-        shapes = Shapes((8, 8), size.codebook, (1, 64, 64), size.grid, (3, 64, 64), size.codebook)
+        source, target = CodeShape(1, 8, 8, size.codebook), CodeShape(1, *size.grid, size.codebook)
+        shapes = Shapes(source, (1, 64, 64), target, (3, 64, 64))
         self.size = size
         self.transformer = Transformer(config, shapes)
         self.source = nn.Embedding(size.codebook, size.width)
@@ -65,7 +67,7 @@ class Measured(nn.Module):
 
     def forward(self, source: Tensor, tokens: Tensor) -> Tensor:
         """Logits: (b, 1 + prefix), (b, t) → (b, t, v)."""
-        return self.transformer(self.prefix(source), tokens)
+        return self.transformer(self.prefix(source), tokens[:, None])[:, 0]
 
     def sources(self, batch: int) -> Tensor:
         """Random source tokens: (batch, 1 + prefix)."""

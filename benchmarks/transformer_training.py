@@ -12,9 +12,9 @@ from torch import nn
 
 from benchmarks import hardware, peer, printing
 from benchmarks.sizes import LAPTOP, VGGSOUND, Measured, Size
-from cycle_sound import device
-from cycle_sound.optimizers import Optimizers
+from cycle_sound.nn import device
 from cycle_sound.params import load
+from cycle_sound.training.optimizers import Optimizers
 
 
 def step_of(model: nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:

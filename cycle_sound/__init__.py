@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cycle_sound.system import CycleSound
+    from cycle_sound.inference.system import CycleSound
 
 __all__ = ["CycleSound"]
 
@@ -12,5 +12,5 @@ __all__ = ["CycleSound"]
 def __getattr__(name: str) -> Any:
     """Load the models' code when it is asked for: workers and `--help` import this package, and need no torch."""
     if name in __all__:
-        return getattr(import_module("cycle_sound.system"), name)
+        return getattr(import_module("cycle_sound.inference.system"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,11 +11,15 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cycle_sound.errors import ParamsError
+
 Modality = Literal["image", "audio"]
 Direction = Literal["audio_to_image", "image_to_audio"]
+SplitName = Literal["train", "valid", "test"]
 Pairs = Literal["middle", "even", "listed"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 Positive = Annotated[int, Field(gt=0)]
 Width = Annotated[int, Field(gt=0, multiple_of=8)]  # GroupNorm takes eight groups
@@ -40,30 +44,26 @@ def opposite_of(direction: Direction) -> Direction:
     return "image_to_audio" if direction == "audio_to_image" else "audio_to_image"
 
 
-class ParamsError(ValueError):
-    """params.yaml does not hold what it must; the message is one line that names the key."""
-
-
-class Section(BaseModel):
+class Config(BaseModel):
     """A part of the tree: strict types, no unknown keys, frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Synthetic(Section):
+class SyntheticConfig(Config):
     """The toy orchestra, drawn and synthesised from the seed."""
 
     train_pairs: Positive
     test_pairs: Positive
 
 
-class Folder(Section):
+class FolderConfig(Config):
     """A folder {train_data,test_data}/ID.jpg + ID.mp3, optionally with labels.csv."""
 
     path: str
 
 
-class Videos(Section):
+class VideosConfig(Config):
     """A folder of video files, cut into (frame, sound around it) pairs."""
 
     path: str
@@ -72,7 +72,7 @@ class Videos(Section):
     test_share: Share
 
 
-class VggSound(Section):
+class VggSoundConfig(Config):
     """Clips of VGGSound's list: those that lie in a folder, and those that can be fetched into it."""
 
     list: str  # `ID,start,label,split` or `NAME.mp4,label`, without header
@@ -112,7 +112,7 @@ class VggSound(Section):
         return url
 
 
-class Data(Section):
+class DataConfig(Config):
     """Where the pairs come from."""
 
     source: Literal["synthetic", "folder", "videos", "vggsound"]
@@ -126,13 +126,13 @@ class Data(Section):
     near_sound: Annotated[int, Field(ge=0, le=64)]  # of 256 bits; unrelated sounds differ in 128
     max_rejected: Share
     valid_share: Share
-    synthetic: Synthetic
-    folder: Folder
-    videos: Videos
-    vggsound: VggSound
+    synthetic: SyntheticConfig
+    folder: FolderConfig
+    videos: VideosConfig
+    vggsound: VggSoundConfig
 
     @model_validator(mode="after")
-    def _moments(self) -> "Data":
+    def _moments(self) -> "DataConfig":
         if self.pairs == "listed" and self.source == "videos":
             raise ValueError("pairs: listed moments are those of data.source vggsound")
         if self.pairs == "listed" and self.source == "vggsound" and not self.vggsound.moments:
@@ -140,14 +140,14 @@ class Data(Section):
         return self
 
 
-class Image(Section):
+class ImageConfig(Config):
     """The picture of the image modality: (3, size, size)."""
 
     size: Positive  # pixels
 
 
-class Audio(Section):
-    """The picture of the audio modality, a log-mel of (1, mels, frames), and the way back to a waveform."""
+class AudioConfig(Config):
+    """The picture of the audio modality, a log-mel of (1, mels, frames)."""
 
     sample_rate: Positive  # Hz
     fft: Positive  # samples
@@ -156,10 +156,9 @@ class Audio(Section):
     fmin: NonNegative  # Hz
     min_db: float
     max_db: float
-    griffin_lim_rounds: Positive
 
     @model_validator(mode="after")
-    def _ranges(self) -> "Audio":
+    def _ranges(self) -> "AudioConfig":
         if self.min_db >= self.max_db:
             raise ValueError(f"min_db {self.min_db} must lie below max_db {self.max_db}")
         if self.hop_length > self.fft // 2:
@@ -173,43 +172,49 @@ class Audio(Section):
         return round(seconds * self.sample_rate / self.hop_length)
 
 
-class Shard(Section):
+class VocoderConfig(Config):
+    """From a log-mel back to a waveform."""
+
+    griffin_lim_rounds: Positive
+
+
+class ShardConfig(Config):
     """The WebDataset shards."""
 
     pairs_per_shard: Positive
 
 
-class Augment(Section):
+class ShiftConfig(Config):
     """Random shifts of one modality's pictures, in pixels (for a log-mel: mel bands and frames)."""
 
     rows: Count
     columns: Count
 
 
-class Wear(Section):
+class DegradationConfig(Config):
     """What is done to real pictures, so that what a decoder makes looks familiar."""
 
     blur: Positive  # pixels
     noise: NonNegative  # standard deviation, of pictures in [-1, 1]
 
 
-class Augments(Section):
-    """Augmentation of each modality; wear is for models that recognise."""
+class AugmentConfig(Config):
+    """Augmentation of each modality; degradation is for models that recognise."""
 
-    image: Augment
-    audio: Augment
-    wear: Wear
+    image: ShiftConfig
+    audio: ShiftConfig
+    degradation: DegradationConfig
 
-    def __getitem__(self, modality: Modality) -> Augment:
+    def __getitem__(self, modality: Modality) -> ShiftConfig:
         return self.image if modality == "image" else self.audio
 
 
-class Optimizer(Section):
+class OptimizerConfig(Config):
     """Muon and AdamW with warm-up and cosine decay, and how the run is watched."""
 
     steps: Positive
     batch_size: Positive
-    accumulation: Positive  # backward passes per step, each over an equal portion of the batch
+    accumulation: Positive  # backward passes per step, each over an equal micro-batch
     learning_rate: Above0  # of AdamW
     muon_rate: Above0  # × learning_rate, of Muon
     final_learning_rate: Share  # as a share of learning_rate
@@ -221,13 +226,14 @@ class Optimizer(Section):
     valid_every: Positive  # steps
 
 
-class Vae(Section):
+class VaeConfig(Config):
     """One modality's discrete VAE."""
 
     patch: Positive
     width: Width
     blocks: Positive
     downsamples: Count
+    codebooks: Annotated[int, Field(ge=1, le=16)]
     codebook_size: Annotated[int, Field(ge=2, le=65536)]
     code_width: Positive
     temperature_start: Above0
@@ -238,7 +244,12 @@ class Vae(Section):
     perceptual_weight: NonNegative
     perceptual_weights: str
     min_usage: Share
-    optimizer: Optimizer
+    optimizer: OptimizerConfig
+
+    @property
+    def latent_width(self) -> int:
+        """Channels of the latent: a group of code_width for each codebook."""
+        return self.codebooks * self.code_width
 
     @property
     def stride(self) -> int:
@@ -246,29 +257,29 @@ class Vae(Section):
         return self.patch * 2**self.downsamples
 
 
-class Vaes(Section):
+class VaeConfigs(Config):
     """The VAE of each modality."""
 
-    image: Vae
-    audio: Vae
+    image: VaeConfig
+    audio: VaeConfig
 
-    def __getitem__(self, modality: Modality) -> Vae:
+    def __getitem__(self, modality: Modality) -> VaeConfig:
         return self.image if modality == "image" else self.audio
 
 
-class Tokens(Section):
+class TokensConfig(Config):
     """The token cache."""
 
     views: Positive
     top: Positive
 
 
-class Transformer(Section):
+class TransformerConfig(Config):
     """One direction's transformer."""
 
     condition: Literal["encoder", "tokens"]
     source_width: Width
-    source_halvings: Annotated[int, Field(ge=3)]
+    source_downsamples: Annotated[int, Field(ge=3)]
     width: Width
     depth: Positive
     heads: Positive
@@ -277,34 +288,34 @@ class Transformer(Section):
     condition_dropout: Share
     alignment_weight: NonNegative
     reconstruction_weight: NonNegative
-    optimizer: Optimizer
+    optimizer: OptimizerConfig
 
     @model_validator(mode="after")
-    def _heads(self) -> "Transformer":
+    def _heads(self) -> "TransformerConfig":
         if self.width % self.heads:
             raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
         return self
 
 
-class Transformers(Section):
+class TransformerConfigs(Config):
     """The transformer of each direction."""
 
-    audio_to_image: Transformer
-    image_to_audio: Transformer
+    audio_to_image: TransformerConfig
+    image_to_audio: TransformerConfig
 
-    def __getitem__(self, direction: Direction) -> Transformer:
+    def __getitem__(self, direction: Direction) -> TransformerConfig:
         return self.audio_to_image if direction == "audio_to_image" else self.image_to_audio
 
 
-class Classifier(Section):
+class ClassifierConfig(Config):
     """The judge of one modality, trained on real data."""
 
     width: Width
     dropout: Share
-    optimizer: Optimizer
+    optimizer: OptimizerConfig
 
 
-class Sampling(Section):
+class SamplingConfig(Config):
     """How one direction draws tokens."""
 
     temperature: NonNegative
@@ -313,54 +324,61 @@ class Sampling(Section):
     guidance: NonNegative
 
 
-class Samplings(Section):
+class SamplingConfigs(Config):
     """How each direction draws tokens."""
 
-    audio_to_image: Sampling
-    image_to_audio: Sampling
+    audio_to_image: SamplingConfig
+    image_to_audio: SamplingConfig
 
-    def __getitem__(self, direction: Direction) -> Sampling:
+    def __getitem__(self, direction: Direction) -> SamplingConfig:
         return self.audio_to_image if direction == "audio_to_image" else self.image_to_audio
 
 
-class Evaluate(Section):
+class SweepConfig(Config):
+    """The ways to draw that are tried."""
+
+    pairs: Positive
+    guidances: Annotated[list[NonNegative], Field(min_length=1)]
+    rerank_candidates: Annotated[list[Positive], Field(min_length=1)]
+
+
+class EvaluateConfig(Config):
     """What the evaluation looks at."""
 
-    candidates: Positive
-    queries: Positive
+    retrieval_pool: Positive
+    retrieval_queries: Positive
     repeats: Positive
     waveforms: Positive
     shown: Positive
     kept: Positive
-    tried: Positive
-    guidances: Annotated[list[NonNegative], Field(min_length=1)]
-    draws: Annotated[list[Positive], Field(min_length=1)]
 
 
-class Report(Section):
+class ReportConfig(Config):
     """What the report shows."""
 
     shown: Positive
     neighbours: Positive
 
 
-class Params(Section):
+class Params(Config):
     """The whole of params.yaml."""
 
     seed: Count
     launcher: Annotated[str, Field(min_length=1)]  # of the trainings; dvc.yaml puts it before `-m stages.NAME`
-    data: Data
-    image: Image
-    audio: Audio
-    shard: Shard
-    augment: Augments
-    vae: Vaes
-    tokens: Tokens
-    classifier: Classifier
-    transformer: Transformers
-    sampling: Samplings
-    evaluate: Evaluate
-    report: Report
+    data: DataConfig
+    image: ImageConfig
+    audio: AudioConfig
+    vocoder: VocoderConfig
+    shard: ShardConfig
+    augment: AugmentConfig
+    vae: VaeConfigs
+    tokens: TokensConfig
+    classifier: ClassifierConfig
+    transformer: TransformerConfigs
+    sampling: SamplingConfigs
+    sweep: SweepConfig
+    evaluate: EvaluateConfig
+    report: ReportConfig
 
     @model_validator(mode="after")
     def _fits(self) -> "Params":

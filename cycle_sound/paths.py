@@ -13,8 +13,8 @@ MANIFEST = RAW / "manifest.csv"
 WORK = DATA / "work"  # what unfinished work has finished
 JOURNAL = WORK / "download.jsonl"  # of a download that has not ended
 SHARDS = DATA / "shards"
+INDEX = SHARDS / "index.json"  # of whole shards
 RECEIPTS = WORK / "shards"  # of finished shards
-LIVE = DATA / "live"
 REPORT = DATA / "report"  # index.html alone
 PLOTS = Path("metrics/plots")
 FATES = PLOTS / "download.csv"
@@ -56,11 +56,11 @@ def curve(stage: str, instance: str) -> Path:
 
 
 def settings(stage: str, direction: Direction) -> Path:
-    """The table of ways to draw, tried by a stage."""
+    """The table of sampling settings that a stage tried."""
     return PLOTS / f"{stage}_{direction}.csv"
 
 
-def grid(direction: Direction) -> Path:
+def contact_sheet(direction: Direction) -> Path:
     """The picture of source → generated → real of a direction."""
     return PLOTS / f"{direction}.png"
 
@@ -68,8 +68,3 @@ def grid(direction: Direction) -> Path:
 def snapshot(stage: str, instance: str) -> Path:
     """Where a training keeps its state while it runs."""
     return WORK / f"{stage}_{instance}.safetensors"
-
-
-def live(stage: str, instance: str) -> Path:
-    """Where DVCLive logs a training while it runs."""
-    return LIVE / f"{stage}_{instance}"

@@ -3,20 +3,22 @@
 python -m stages.download
 """
 
-from cycle_sound import acquisition, command, data_report, files, journal, manifest, paths, sources
+from cycle_sound import paths
+from cycle_sound.acquisition import acquire, journal, manifest, sources, summary
+from cycle_sound.io import files, stage
 from cycle_sound.params import Params
 
 
 def main(params: Params) -> None:
     """Write data/raw and count what was obtained; a run that was stopped goes on."""
-    clips = sources.clips(params.data, params.audio, params.seed)
-    key = journal.key(clips, params.data, params.audio, params.seed)
+    clips = sources.clips(params.data, params.audio.sample_rate, params.seed)
+    key = journal.key(clips, params.data, params.audio.sample_rate, params.seed)
     with journal.keeping(paths.JOURNAL, key) as past:
-        rows = acquisition.acquire(clips, params.data, paths.RAW, journal=past)
+        rows = acquire.acquire(clips, params.data, paths.RAW, journal=past)
         digest = {"split_digest": manifest.split_digest(rows)}
         files.write_json(paths.metrics("download"), manifest.summary(rows) | digest)
-        files.write_csv(paths.FATES, data_report.table(rows))
+        files.write_csv(paths.FATES, summary.table(rows))
 
 
 if __name__ == "__main__":
-    command.run(main)
+    stage.run(main)

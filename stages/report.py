@@ -1,49 +1,57 @@
-"""Write the report: one page with the figures, the curves, and what the models make of test pairs.
+"""Write the report: one page with the figures, the curves, and what the models generate for test pairs.
 
 python -m stages.report
 """
 
 import json
 
-from cycle_sound import classifier, command, device, files, paths, samples
-from cycle_sound.params import DIRECTIONS, MODALITIES, Audio, Params
+from cycle_sound import paths
+from cycle_sound.dataset.reader import Split, read_index
+from cycle_sound.evaluation import samples
+from cycle_sound.io import files, stage
+from cycle_sound.models import classifier
+from cycle_sound.models.vocoder import GriffinLim
+from cycle_sound.nn import device
+from cycle_sound.params import DIRECTIONS, MODALITIES, AudioConfig, Params
 from cycle_sound.report import page
-from cycle_sound.report.page import Ground
-from cycle_sound.shards import Split, read_index
+from cycle_sound.report.strips import ReportContext
 
 TRAININGS = {"train_vae": MODALITIES, "train_classifier": MODALITIES, "train_transformer": DIRECTIONS}
+SPLITS = {"valid": "sweep_sampling", "test": "evaluate"}  # the stages that tried sampling settings
 
 
 def main(params: Params) -> None:
     """Gather what the other stages wrote, and show it."""
     device.prepare(params.seed)
-    figures = {way: json.loads(paths.metrics("evaluate", way).read_text(encoding="utf-8")) for way in DIRECTIONS}
+    metrics = {one: json.loads(paths.metrics("evaluate", one).read_text(encoding="utf-8")) for one in DIRECTIONS}
     curves = [
-        (stage, word, files.read_csv(paths.curve(stage, word))) for stage, words in TRAININGS.items() for word in words
+        (name, one, files.read_csv(paths.curve(name, one)))
+        for name, instances in TRAININGS.items()
+        for one in instances
     ]
-    splits = {"valid": "choose", "test": "evaluate"}
     tables = {
-        way: {split: files.read_csv(paths.settings(stage, way)) for split, stage in splits.items()}
-        for way in DIRECTIONS
+        one: {split: files.read_csv(paths.settings(name, one)) for split, name in SPLITS.items()} for one in DIRECTIONS
     }
-    ground = Ground(
+    audio = AudioConfig.model_validate(read_index(paths.SHARDS)["audio"])
+    context = ReportContext(
         train=Split(paths.SHARDS, "train"),
-        judges={modality: classifier.load(paths.classifier(modality)) for modality in MODALITIES},
-        audio=Audio.model_validate(read_index(paths.SHARDS)["audio"]),
+        classifiers={modality: classifier.load(paths.classifier(modality)) for modality in MODALITIES},
+        vocoder=GriffinLim(audio, params.vocoder),
+        audio=audio,
         config=params.report,
         seed=params.seed,
     )
-    both = [samples.load(paths.samples(way) / samples.NAME) for way in DIRECTIONS]
+    both = [samples.load(paths.samples(one) / samples.NAME) for one in DIRECTIONS]
     sections = [
-        page.measured(figures),
-        page.learned(curves),
-        page.codebooks({word: rows for stage, word, rows in curves if stage == "train_vae"}),
-        page.tried(tables),
-        *(page.made(one, ground) for one in both),
-        page.memorised(both, ground),
+        page.measurements(metrics),
+        page.learning(curves),
+        page.codebooks({one: rows for name, one, rows in curves if name == "train_vae"}),
+        page.sampling(tables),
+        *(page.examples(one, context) for one in both),
+        page.memorisation(both, context),
     ]
     files.write_bytes(paths.REPORT / "index.html", page.document(sections).encode())
 
 
 if __name__ == "__main__":
-    command.run(main)
+    stage.run(main)

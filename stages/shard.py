@@ -6,16 +6,20 @@ On all cores of this machine, or, where the environment variable CYCLE_SOUND_DAS
 Dask cluster, whose workers share this file system. The shards are the same. Those finished by an earlier run are kept.
 """
 
-from cycle_sound import command, files, manifest, paths, sharding
+from cycle_sound import paths
+from cycle_sound.acquisition import manifest
+from cycle_sound.dataset import acceptance, writer
+from cycle_sound.io import files, stage
 from cycle_sound.params import Params
 
 
 def main(params: Params) -> None:
-    """Shard the accepted pairs into train, valid and test."""
+    """Shard the accepted pairs into train, valid and test; raises `TooManyRejected` or `NoPairs` before any work."""
     rows = manifest.read(paths.MANIFEST)
-    counts = sharding.shard(rows, paths.RAW, paths.SHARDS, paths.RECEIPTS, params)
+    acceptance.check(rows, params.data.max_rejected)
+    counts = writer.shard(rows, paths.RAW, paths.SHARDS, paths.RECEIPTS, params)
     files.write_json(paths.metrics("shard"), counts)
 
 
 if __name__ == "__main__":
-    command.run(main)
+    stage.run(main)

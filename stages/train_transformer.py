@@ -3,50 +3,55 @@
 python -m stages.train_transformer audio_to_image
 """
 
-from cycle_sound import command, device, distributed, dvae, files, paths, transformer
-from cycle_sound.objectives.transformer import Side, TransformerObjective
+from cycle_sound import paths
+from cycle_sound.dataset.reader import Split, SplitName
+from cycle_sound.dataset.token_cache import TokenCache
+from cycle_sound.io import code, files, stage
+from cycle_sound.models import transformer
+from cycle_sound.models.loading import load_tokenizer
+from cycle_sound.nn import device, distributed
 from cycle_sound.params import DIRECTIONS, Direction, Params, source_of, target_of
-from cycle_sound.shards import Split, SplitName, read_index
-from cycle_sound.snapshot import Snapshot
-from cycle_sound.tokens import TokenCache
-from cycle_sound.training import Curve, fit
+from cycle_sound.training.loop import Curve, fit
+from cycle_sound.training.objectives.transformer import SplitInputs, TransformerObjective
+from cycle_sound.training.resume import Snapshot
 
 
-@distributed.joined()
+@distributed.process_group()
 def main(direction: Direction, params: Params) -> None:
     """Write the transformer and its figures on valid."""
     device.prepare(params.seed)
+    config, augment = params.transformer[direction], params.augment
     source, target = source_of(direction), target_of(direction)
-    config = params.transformer[direction]
-    vaes = {modality: files.digest(paths.vae(modality)) for modality in (source, target)}
-    shards = read_index(paths.SHARDS)["digest"]
+    tokenizers = {modality: load_tokenizer(paths.vae(modality), device.best()) for modality in (source, target)}
+    digests = {modality: tokenizer.digest for modality, tokenizer in tokenizers.items()}
+    shards = tokenizers[target].shards
 
-    def side(split: SplitName) -> Side:
-        caches = [TokenCache(paths.tokens(modality), split, vaes[modality], shards) for modality in (source, target)]
-        return Side(Split(paths.SHARDS, split), *caches)
+    def inputs(split: SplitName) -> SplitInputs:
+        caches = [TokenCache(paths.tokens(one), split, digests[one], shards) for one in (source, target)]
+        return SplitInputs(Split(paths.SHARDS, split), *caches)
 
-    train, valid = side("train"), side("valid")
     shapes = transformer.Shapes(
-        source_grid=train.source.header.grid,
-        source_codebook=train.source.header.codebook_size,
-        source_picture=train.pictures.shape(source),
-        target_grid=train.target.header.grid,
-        target_codebook=train.target.header.codebook_size,
-        target_picture=train.pictures.shape(target),
+        source_codes=tokenizers[source].codes,
+        source_picture=tokenizers[source].picture,
+        target_codes=tokenizers[target].codes,
+        target_picture=tokenizers[target].picture,
     )
+    device.prepare(params.seed)  # building the tokenizers took random numbers
     model = transformer.Transformer(config, shapes).to(device.best())
-    decode = dvae.load(paths.vae(target)).to(device.best()).decode_relaxed if config.reconstruction_weight else None
-    objective = TransformerObjective(model, direction, (train, valid), params.augment, params.seed, decode)
-    curve = Curve(paths.curve("train_transformer", direction), paths.live("train_transformer", direction))
-    identity = files.identity(config.model_dump(), params.augment.model_dump(), params.seed, shards, vaes)
+    decode = tokenizers[target].model.decode_relaxed if config.reconstruction_weight else None
+    objective = TransformerObjective(model, direction, (inputs("train"), inputs("valid")), augment, decode)
+    curve = Curve(paths.curve("train_transformer", direction))
+    identity = code.identity(
+        "stages.train_transformer", config.model_dump(), augment.model_dump(), params.seed, shards, digests
+    )
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
     figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot)
 
     if distributed.is_first():
-        transformer.save(paths.transformer(direction), model, vaes)
+        transformer.save(paths.transformer(direction), model, digests)
         files.write_json(paths.metrics("train_transformer", direction), figures)
     snapshot.discard()
 
 
 if __name__ == "__main__":
-    command.run(main, DIRECTIONS)
+    stage.run(main, DIRECTIONS)

@@ -3,26 +3,29 @@
 python -m stages.train_vae image
 """
 
-from cycle_sound import command, device, distributed, dvae, files, paths
-from cycle_sound.objectives.vae import VaeObjective, examine
+from cycle_sound import paths
+from cycle_sound.dataset.reader import Split, read_index
+from cycle_sound.io import code, files, stage
+from cycle_sound.models import dvae
+from cycle_sound.nn import device, distributed
 from cycle_sound.params import MODALITIES, Modality, Params
-from cycle_sound.shards import Split, read_index
-from cycle_sound.snapshot import Snapshot
-from cycle_sound.training import Curve, fit
+from cycle_sound.training.loop import Curve, fit
+from cycle_sound.training.objectives.vae import VaeObjective, examine
+from cycle_sound.training.resume import Snapshot
 
 
-@distributed.joined()
+@distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
     """Write the VAE and its figures on valid. Raises `CodebookCollapse` where too few codes are in use."""
     device.prepare(params.seed)
+    config, shift = params.vae[modality], params.augment[modality]
     index = read_index(paths.SHARDS)
     train, valid = Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid")
-    config = params.vae[modality]
 
     model = dvae.DiscreteVAE(config, train.shape(modality)[0]).to(device.best())
-    objective = VaeObjective(model, modality, (train, valid), params.augment[modality], params.seed)
-    curve = Curve(paths.curve("train_vae", modality), paths.live("train_vae", modality))
-    identity = files.identity(config.model_dump(), params.augment[modality].model_dump(), params.seed, index["digest"])
+    objective = VaeObjective(model, modality, (train, valid), shift)
+    curve = Curve(paths.curve("train_vae", modality))
+    identity = code.identity("stages.train_vae", config.model_dump(), shift.model_dump(), params.seed, index["digest"])
     snapshot = Snapshot(paths.snapshot("train_vae", modality), identity)
     fit(model, objective, config.optimizer, params.seed, curve, snapshot)
 
@@ -34,4 +37,4 @@ def main(modality: Modality, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, MODALITIES)
+    stage.run(main, MODALITIES)

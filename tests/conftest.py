@@ -21,16 +21,16 @@ VAE = {"width": 8, "blocks": 1, "codebook_size": 16, "code_width": 8, "min_usage
 TRANSFORMER = {"source_width": 8, "width": 16, "depth": 1, "heads": 2, "optimizer": OPTIMIZER}
 TINY: Mapping[str, Any] = {
     "data": {"valid_share": 0.2, "synthetic": {"train_pairs": 24, "test_pairs": 16}},
-    "audio": {"griffin_lim_rounds": 2},
+    "vocoder": {"griffin_lim_rounds": 2},
     "shard": {"pairs_per_shard": 10},
     "vae": {"image": VAE, "audio": VAE},
     "tokens": {"views": 2},
     "classifier": {"width": 8, "optimizer": OPTIMIZER},
     "transformer": {"audio_to_image": TRANSFORMER, "image_to_audio": TRANSFORMER},
     "evaluate": {
-        **{"candidates": 6, "queries": 6, "waveforms": 8, "shown": 3, "tried": 6},
-        **{"guidances": [1.0, 3.0], "draws": [1, 2]},
+        **{"retrieval_pool": 6, "retrieval_queries": 6, "waveforms": 8, "shown": 3},
     },
+    "sweep": {"pairs": 6, "guidances": [1.0, 3.0], "rerank_candidates": [1, 2]},
     "report": {"shown": 1, "neighbours": 1},
 }
 
@@ -73,13 +73,17 @@ def write_tiny(tiny: Callable[..., dict[str, Any]]) -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def untrained(write_tiny: Callable[..., None]) -> Callable[..., Path]:
-    """`untrained(folder, condition)`: tiny models with random weights, laid out as in a project; its data/."""
+    """`untrained(folder, condition, codebooks)`: tiny models with random weights, as in a project; its data/."""
     import torch
 
-    from cycle_sound import classifier, dvae, files, paths, transformer
+    from cycle_sound import paths
+    from cycle_sound.io import files
+    from cycle_sound.models import classifier, dvae, transformer
+    from cycle_sound.models.tokenizer import CodeShape
 
-    def build(folder: Path, condition: Literal["encoder", "tokens"] = "encoder") -> Path:
-        write_tiny(folder)
+    def build(folder: Path, condition: Literal["encoder", "tokens"] = "encoder", codebooks: int = 1) -> Path:
+        vae = {"codebooks": codebooks}
+        write_tiny(folder, vae={"image": vae, "audio": vae})
         config, data = parameters.load(folder / "params.yaml"), folder / "data"
         torch.manual_seed(0)
         shapes = {"image": (3, 64, 64), "audio": (1, 64, 64)}
@@ -92,12 +96,12 @@ def untrained(write_tiny: Callable[..., None]) -> Callable[..., Path]:
         digests = {modality: files.digest(paths.vae(modality, data)) for modality in MODALITIES}
         for direction in DIRECTIONS:
             source, target = shapes[source_of(direction)], shapes[target_of(direction)]
-            sizes = {"source_grid": (8, 8), "source_codebook": 16, "target_grid": (8, 8), "target_codebook": 16}
-            known = transformer.Shapes(**sizes, source_picture=source, target_picture=target)
-            asked = config.transformer[direction].model_copy(update={"condition": condition, "source_halvings": 3})
+            codes = CodeShape(codebooks, 8, 8, 16)
+            known = transformer.Shapes(codes, source, codes, target)
+            asked = config.transformer[direction].model_copy(update={"condition": condition, "source_downsamples": 3})
             model = transformer.Transformer(asked, known)
-            torch.nn.init.normal_(model.head.weight, std=1.0)  # as if it had learned to prefer some tokens
-            torch.nn.init.normal_(model.lead.weight, std=0.3)  # and to use the summary
+            torch.nn.init.normal_(model.head.linear[0].weight, std=1.0)  # as if it had learned to prefer some tokens
+            torch.nn.init.normal_(model.summary_projection.weight, std=0.3)  # and to use the summary
             transformer.save(paths.transformer(direction, data), model, digests)
         (folder / "metrics").mkdir()
         figures = {"pairs": 16, "class_consistency": 0.5, "class_consistency_low": 0.3, "class_consistency_high": 0.7}

@@ -13,10 +13,10 @@ from unittest.mock import patch
 import av
 import numpy as np
 
-from cycle_sound import acquisition
-from cycle_sound.manifest import Row
-from cycle_sound.params import Data
-from cycle_sound.sources.clip import Clip
+from cycle_sound.acquisition import acquire
+from cycle_sound.acquisition.manifest import Row
+from cycle_sound.acquisition.sources.clip import Clip
+from cycle_sound.params import DataConfig
 
 PAGE = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body>Nothing here</body></html>"
 BLOCK = 1 << 14  # bytes sent between two pauses
@@ -148,7 +148,7 @@ def counted_film(path: Path, seconds: float = 3.0, rate: int = 10, gop: int = 12
         container.mux(sound.encode())
 
 
-def acquired(clips: Sequence[Clip], data: Data, into: Path, jobs: int = 1) -> list[Row]:
-    """`acquisition.acquire`, where one film under many names stands for many films: none is a duplicate."""
-    with patch.object(acquisition.duplicates, "reject", lambda rows, prints, data: list(rows)):
-        return acquisition.acquire(clips, data, into, jobs)
+def acquired(clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int = 1) -> list[Row]:
+    """`acquire.acquire`, where one film under many names stands for many films: none is a duplicate."""
+    with patch.object(acquire.duplicates, "reject", lambda rows, prints, data: list(rows)):
+        return acquire.acquire(clips, data, into, jobs)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ("data", "metrics")
+GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
 IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 
 
@@ -42,21 +43,21 @@ def dvc(project: Path, *words: str) -> str:
 def copied(project: Path) -> Path:
     """The working tree as git sees it, without what DVC makes, as a repository of its own."""
     for name in run(ROOT, "git", "ls-files", "-co", "--exclude-standard").splitlines():
-        if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith(MADE):
+        made = name == "dvc.lock" or (name.startswith(MADE) and name not in GIVEN)
+        if (ROOT / name).is_file() and not made:
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, project / name)
     run(project, "git", "init", "-q")
     run(project, "git", "add", "--all")
-    run(project, "git", *IDENTITY, "commit", "-qm", "The project")  # DVCLive wants a commit to start from
+    run(project, "git", *IDENTITY, "commit", "-qm", "The project")
     return project
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that the stages made; live logs hold times."""
+    """SHA-256 of every file that the stages made."""
     made = [path for name in MADE for path in sorted((folder / name).rglob("*")) if path.is_file()]
-    names = {str(path.relative_to(folder)): path for path in made if path.name != ".gitignore"}
     return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in names.items()
-        if not name.startswith("data/live")
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in made
+        if path.name != ".gitignore"
     }

@@ -13,10 +13,11 @@ import soundfile
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from cycle_sound import audio, inputs
-from cycle_sound.cli import app, chosen
+from cycle_sound.app import inputs
+from cycle_sound.app.cli import app, chosen
+from cycle_sound.inference.system import CycleSound
+from cycle_sound.media import sound_files
 from cycle_sound.params import DIRECTIONS
-from cycle_sound.system import CycleSound
 
 RATE = 16000
 
@@ -189,7 +190,7 @@ def test_the_good_files_are_used_beside_the_bad(run: Run, tmp_path: Path) -> Non
 
 
 def test_hours_of_sound_are_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "MAX_SECONDS", 2.0)
+    monkeypatch.setattr(sound_files, "MAX_SECONDS", 2.0)
     assert is_one_line_of_error(
         run("image", write_sound(tmp_path / "x.wav", 3.0), "-o", "out"), "x.wav", "more than 2 s"
     )
@@ -262,7 +263,7 @@ def test_every_command_shows_examples(command: str) -> None:
 
 
 def test_help_and_completion_come_without_the_models_code() -> None:
-    code = "import sys; from cycle_sound.cli import app; app(['--help'], standalone_mode=False); "
+    code = "import sys; from cycle_sound.app.cli import app; app(['--help'], standalone_mode=False); "
     code += "assert not {'torch', 'librosa', 'numpy'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stderr

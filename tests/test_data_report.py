@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cycle_sound import cli, data_report, files, manifest, paths
-from cycle_sound.manifest import Row
+from cycle_sound import paths
+from cycle_sound.acquisition import manifest, summary
+from cycle_sound.acquisition.manifest import Row
+from cycle_sound.app import cli
+from cycle_sound.io import files
 
 ROWS = [
     Row("c", "test", "dog, barking", "c", "ok", "", {}, "5", "6"),
@@ -39,7 +42,7 @@ def test_the_report_counts_every_fate_of_every_label(tmp_path: Path, monkeypatch
 
 
 def test_the_table_adds_up_and_survives_csv(tmp_path: Path):
-    files.write_csv(tmp_path / "table.csv", data_report.table(ROWS))
+    files.write_csv(tmp_path / "table.csv", summary.table(ROWS))
     with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     assert [line.pop("label") for line in lines] == ["(no label)", "cat", "dog, barking"]

@@ -1,4 +1,7 @@
-"""Two processes learn what one learns: every model, by its own stage, over gloo."""
+"""Two processes learn what one learns: every model, by its own stage, over gloo.
+
+How near "the same" must be is measured here, too: by what happens where gradients or batches are left apart.
+"""
 
 import csv
 import os
@@ -30,31 +33,75 @@ if __name__ == "__main__":
         cache_tokens.main(modality, load())
 """
 TRAIN = """
+import os
+import sys
+from types import SimpleNamespace
+
 import torch
 
-from cycle_sound import device, distributed
+from cycle_sound.models import gumbel, source_encoder
+from cycle_sound.nn import blocks, device, distributed
 from cycle_sound.params import load
+from cycle_sound.training.loop import Trainer
 from stages import train_classifier, train_transformer, train_vae
 
-device.dtype = lambda where: torch.PRECISION
-with distributed.joined():
-    train_classifier.main("audio", load())
-    train_transformer.main("audio_to_image", load())
-    train_vae.main("image", load())
+
+def gradients_apart():
+    Trainer._synchronised = lambda trainer, last: trainer.loss.no_sync()
+
+
+def batches_apart():
+    alone = SimpleNamespace(mean=lambda values: values, all_gather=lambda values: values, world_size=lambda: 1)
+    blocks.distributed = gumbel.distributed = source_encoder.distributed = alone
+
+
+fault, *folders = sys.argv[1:]
+{"none": lambda: None, "gradients_apart": gradients_apart, "batches_apart": batches_apart}[fault]()
+with distributed.process_group():
+    for folder in folders:
+        os.chdir(folder)
+        device.dtype = lambda where: getattr(torch, folder.split("_")[-1])
+        train_classifier.main("audio", load())
+        train_transformer.main("audio_to_image", load())
+        train_vae.main("image", load())
+        os.chdir("..")
 """
+TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+# Rounding alone made 0.000001 of difference where this was measured, the least of the faults 0.0003.
+ROUNDING = {"float32": 5e-5, "bfloat16": 2**-8}
 TRAINED = ("train_classifier_audio", "train_transformer_audio_to_image", "train_vae_image")
 
+Curves = dict[str, list[dict[str, float]]]  # training → rows
 
-def run(folder: Path, script: str, *launcher: str) -> None:
+
+def run(folder: Path, script: str, launcher: tuple[str, ...] = (), words: tuple[str, ...] = ()) -> None:
     (folder / "script.py").write_text(script, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, *launcher, "script.py"]
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, *launcher, "script.py", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def curves(folder: Path) -> dict[str, list[dict[str, float]]]:
-    """The learning curves: name → rows."""
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory, write_tiny: Callable[..., None]) -> Callable[..., list[Curves]]:
+    """`train(fault, processes, *precisions)`: the learning curves of all models, for each precision."""
+    base = tmp_path_factory.mktemp("distributed")
+    (base / "prepared").mkdir()
+    write_tiny(base / "prepared", **SMALL)
+    run(base / "prepared", PREPARE)
+
+    def trained(fault: str, processes: int, *precisions: str) -> list[Curves]:
+        folders = [f"{fault}_{processes}_{precision}" for precision in precisions]
+        for folder in folders:
+            shutil.copytree(base / "prepared", base / folder)
+        run(base, TRAIN, TWO if processes == 2 else (), (fault, *folders))
+        return [curves(base / folder) for folder in folders]
+
+    return trained
+
+
+def curves(folder: Path) -> Curves:
+    """What the trainings in a folder learned."""
     rows = {}
     for name in TRAINED:
         with (folder / f"metrics/plots/{name}.csv").open(encoding="utf-8") as file:
@@ -62,22 +109,21 @@ def curves(folder: Path) -> dict[str, list[dict[str, float]]]:
     return rows
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.15)])
-def test_two_processes_learn_what_one_learns(
-    tmp_path: Path, write_tiny: Callable[..., None], precision: str, tolerance: float
-) -> None:
-    train = TRAIN.replace("PRECISION", precision)
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir()
-    write_tiny(one, **SMALL)
-    run(one, PREPARE)
-    shutil.copytree(one, two)
-    run(one, train)
-    run(two, train, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    alone, together = curves(one), curves(two)
-    for name in TRAINED:
-        assert len(alone[name]) == len(together[name]) == 3
-        for row, other in zip(alone[name], together[name], strict=True):
-            assert other == pytest.approx(row, rel=tolerance, abs=tolerance), name
-    for made in ("classifier/audio", "transformer/audio_to_image", "vae/image"):
-        assert (two / f"data/{made}.safetensors").is_file()
+def distance(one: Curves, other: Curves, training: str, *figures: str) -> float:
+    """The largest relative difference in any row of a training, of the given figures or of all."""
+    pairs = list(zip(one[training], other[training], strict=True))
+    assert len(pairs) == 3
+    return max(abs(a[name] - b[name]) / max(abs(a[name]), 1e-3) for a, b in pairs for name in figures or a)
+
+
+def test_two_processes_learn_what_one_learns_and_not_by_chance(train: Callable[..., list[Curves]]) -> None:
+    alone, together = (train("none", processes, "float32", "bfloat16") for processes in (1, 2))
+    (gradients_apart,) = train("gradients_apart", 2, "float32")
+    batches_apart = train("batches_apart", 2, "float32", "bfloat16")
+    for training in TRAINED:
+        assert distance(alone[0], together[0], training) < ROUNDING["float32"]
+        assert distance(alone[0], gradients_apart, training) > ROUNDING["float32"]
+        assert distance(alone[0], batches_apart[0], training) > ROUNDING["float32"]
+        assert distance(alone[1], together[1], training, "train_loss") < ROUNDING["bfloat16"]
+    for training in TRAINED[:2]:  # what a VAE computes over its batch is a small part of its loss
+        assert distance(alone[1], batches_apart[1], training, "train_loss") > ROUNDING["bfloat16"]

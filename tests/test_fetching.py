@@ -15,17 +15,19 @@ import pytest
 from mirror import Mirror, acquired, counted_film
 from test_vggsound import DEAF, SHARED, brightness, decoded, heard, ids, likeness, likest, real, write_list
 
-from cycle_sound import acquisition, audio, manifest
-from cycle_sound.params import Data, Params
-from cycle_sound.sources import failures, fetching, vggsound, videos
-from cycle_sound.sources.failures import Failure
-from cycle_sound.sources.lists import Excerpt
+from cycle_sound.acquisition import acquire, manifest
+from cycle_sound.acquisition.sources import failures, fetching, vggsound, videos
+from cycle_sound.acquisition.sources.failures import Failure
+from cycle_sound.acquisition.sources.lists import Excerpt
+from cycle_sound.errors import BadSource, MissingPackage, NetworkGone
+from cycle_sound.media import sound_files
+from cycle_sound.params import DataConfig, Params
 
 pytest.importorskip("yt_dlp", reason="needs the extra vggsound")
 pytest.importorskip("imageio_ffmpeg", reason="needs the extra vggsound")
 
 QUICK = {"fetch_jobs": 4, "rate_limit": 1e9, "retries": 1, "backoff_seconds": 0.05, "timeout_seconds": 1.0}
-Settings = Callable[..., Data]
+Settings = Callable[..., DataConfig]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,7 @@ def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(params: Params, tmp_path: Path) -> Settings:
     """`settings(**vggsound)`: data.source vggsound in tmp_path, quick to give up; data's own fields go in `data`."""
 
-    def made(data: dict[str, Any] | None = None, **own: Any) -> Data:
+    def made(data: dict[str, Any] | None = None, **own: Any) -> DataConfig:
         own = {"path": str(tmp_path / "store"), "list": str(tmp_path / "list.csv"), **QUICK, **own}
         changes = {"source": "vggsound", "pairs": "middle", "max_rejected": 1.0, "clip_seconds": 0.5, **(data or {})}
         return params.data.model_copy(update={**changes, "vggsound": params.data.vggsound.model_copy(update=own)})
@@ -168,7 +170,7 @@ def test_of_a_whole_video_only_the_section_is_kept_and_it_begins_where_it_should
         pair = videos.fetch(path, 0.5, 0.5, 0.1, 0.0)
         middle = excerpt.start + seconds / 2
         assert brightness(pair) == pytest.approx(255 * middle / 20, abs=3)
-        wave, _ = audio.decode(pair.sound)
+        wave, _ = sound_files.decode(pair.sound)
         assert np.sqrt(np.mean(wave**2)) / 0.2 == pytest.approx(middle / 20, abs=0.05)
 
 
@@ -179,11 +181,11 @@ def test_the_real_clips_are_fetched_byte_for_byte_and_cut_as_from_their_folder(
     mirror.files |= {path.name: path.read_bytes() for path in (SHARED / "videos").iterdir()}
     write_list(tmp_path / "list.csv", [(name, "x") for name in sorted(mirror.files)])
     data = settings(url=mirror.url())
-    rows = acquisition.acquire(vggsound.clips(data), data, tmp_path / "fetched", 1)
+    rows = acquire.acquire(vggsound.clips(data), data, tmp_path / "fetched", 1)
     assert {row.id: row.status for row in rows} == {Path(name).stem: "ok" for name in mirror.files} | {DEAF: "no_audio"}
     assert tree(tmp_path / "store") == mirror.files
     own = settings(url="", path=str(SHARED / "videos"))
-    acquisition.acquire(vggsound.clips(own), own, tmp_path / "own", 1)
+    acquire.acquire(vggsound.clips(own), own, tmp_path / "own", 1)
     assert tree(tmp_path / "fetched") == tree(tmp_path / "own")
 
 
@@ -202,7 +204,7 @@ def test_a_section_of_a_real_video_shows_and_sounds_what_the_video_does_there(
             moment = 3 + share * container.duration / 1_000_000
         assert likest(pair, path, moment) == pytest.approx(moment, abs=0.05)
         wave, rate = heard(path)
-        sound, _ = audio.decode(pair.sound)
+        sound, _ = sound_files.decode(pair.sound)
         like, shift = likeness(wave[round((moment - 0.25) * rate) :][: rate // 2], sound, rate // 4)
         assert like > 0.9
         assert abs(shift) / rate < 0.08
@@ -225,16 +227,16 @@ def test_a_dead_network_stops_the_run_with_one_line(mirror: Mirror, film: bytes,
     url = mirror.url()
     mirror.server.server_close()
     own = settings(url=url, retries=0).vggsound
-    with pytest.raises(fetching.NetworkGone, match=r"^10 clips in a row .*\(no connection\).*`dvc repro` goes on"):
+    with pytest.raises(NetworkGone, match=r"^10 clips in a row .*\(no connection\).*`dvc repro` goes on"):
         fetching.fetch(made + many, own)
-    with pytest.raises(fetching.NetworkGone):
+    with pytest.raises(NetworkGone):
         fetching.fetch(many, own.model_copy(update={"url": "http://no.such.host.invalid/{id}"}))
 
 
 def test_a_server_that_wants_no_more_of_us_stops_the_run(mirror: Mirror, settings: Settings):
     many = [Excerpt(f"{i:011d}", 0) for i in range(200)]
     mirror.troubles |= {f"{excerpt.name}.mp4": "429" for excerpt in many}
-    with pytest.raises(fetching.NetworkGone, match="HTTP 429"):
+    with pytest.raises(NetworkGone, match="HTTP 429"):
         fetching.fetch(many, settings(url=mirror.url(), retries=0).vggsound)
     assert mirror.asked.total() < 50
 
@@ -250,7 +252,7 @@ def test_cookies_are_sent_and_their_file_is_left_alone(mirror: Mirror, film: byt
     for content, message in ((None, "cannot be read"), ("<html>", "not a cookies.txt")):
         other = tmp_path / "other.txt"
         other.write_text(content) if content else other.unlink(missing_ok=True)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(BadSource, match=message):
             fetching.fetch([Excerpt("bbbbbbbbbbb", 0)], settings(url=mirror.url(), cookies=str(other)).vggsound)
 
 
@@ -279,7 +281,7 @@ def test_without_its_packages_fetching_says_what_to_install(
     mirror: Mirror, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "yt_dlp", None)
-    with pytest.raises(fetching.NoFetcher, match=r"needs yt_dlp: pip install -e '\.\[vggsound\]'"):
+    with pytest.raises(MissingPackage, match=r"data.vggsound.url needs yt_dlp: pip install 'cycle-sound\[vggsound\]'"):
         fetching.fetch([Excerpt("aaaaaaaaaaa", 0)], settings(url=mirror.url()).vggsound)
 
 
@@ -318,7 +320,7 @@ def test_what_youtube_says_is_understood(said: str, kind: str):
 # --- killed
 
 
-def acquire(data: Data, into: Path) -> None:
+def downloaded(data: DataConfig, into: Path) -> None:
     """What the download stage does."""
     acquired(vggsound.clips(data), data, into, 1)
 
@@ -326,7 +328,9 @@ def acquire(data: Data, into: Path) -> None:
 def killable() -> Any:
     """A context whose processes begin at once: a server of forks has loaded what they need."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cycle_sound.sources", "cycle_sound.acquisition", "pytest", "yt_dlp"])
+    context.set_forkserver_preload(
+        ["cycle_sound.acquisition.sources", "cycle_sound.acquisition.acquire", "pytest", "yt_dlp"]
+    )
     return context
 
 
@@ -353,14 +357,14 @@ def test_killed_ten_times_the_result_is_the_same_and_nothing_is_fetched_twice(se
 
     with Mirror(files, troubles) as mirror:
         data = settings({"pairs": "even"}, url=mirror.url(), path=str(tmp_path / "calm"), **own)
-        acquire(data, tmp_path / "undisturbed")
+        downloaded(data, tmp_path / "undisturbed")
 
     with Mirror(files, troubles, pause=0.02) as mirror:
         data = settings({"pairs": "even"}, url=mirror.url(), **own)
         context, rng, store, kills = killable(), random.Random(0), tmp_path / "store", 0
         asked: dict[str, int] = {}  # of what was settled when a run was killed, the requests until then
         while kills < 10:
-            process = context.Process(target=acquire, args=(data, tmp_path / "raw"))
+            process = context.Process(target=downloaded, args=(data, tmp_path / "raw"))
             process.start()
             requests = mirror.asked.total() + rng.randint(0, 10)
             while process.is_alive() and mirror.asked.total() < requests:
@@ -371,7 +375,7 @@ def test_killed_ten_times_the_result_is_the_same_and_nothing_is_fetched_twice(se
             process.join()
             time.sleep(0.05)  # a request under way reaches the server's count
             asked = {name: mirror.asked[name] for name in settled(store)} | asked
-        acquire(data, tmp_path / "raw")
+        downloaded(data, tmp_path / "raw")
         assert {name: mirror.asked[name] for name in asked} == asked
         assert settled(store) == settled(tmp_path / "calm")
         assert len(asked) == 11  # nine films, the busy one, and the one that is gone

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cycle_sound import acquisition, audio, duplicates, fingerprints, hygiene, images, manifest, sharding, sources
-from cycle_sound.fingerprints import PICTURE_BITS, SOUND_BITS, Fingerprint
-from cycle_sound.manifest import Row
-from cycle_sound.params import Data, Params
-from cycle_sound.sources.clip import Clip, Pair, Rejected
+from cycle_sound.acquisition import acquire, duplicates, fingerprints, manifest, quality, sources
+from cycle_sound.acquisition.fingerprints import PICTURE_BITS, SOUND_BITS, Fingerprint
+from cycle_sound.acquisition.manifest import Row
+from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
+from cycle_sound.dataset import writer
+from cycle_sound.media import images, sound_files
+from cycle_sound.params import DataConfig, Params
 
 RATE = 16000
 Split = Literal["train", "test"]
@@ -44,11 +46,11 @@ def jpeg(picture: Image.Image, quality: int = 95) -> bytes:
 
 
 def pair_of(picture: int, sound: int) -> Pair:
-    return Pair(jpeg(smooth(picture)), audio.encode_mp3(melody(sound), RATE))
+    return Pair(jpeg(smooth(picture)), sound_files.encode_mp3(melody(sound), RATE))
 
 
 def print_of(pair: Pair) -> Fingerprint:
-    return fingerprints.of(images.open_picture(pair.picture), *audio.decode(pair.sound))
+    return fingerprints.of(images.open_picture(pair.picture), *sound_files.decode(pair.sound))
 
 
 def differing(one: Fingerprint, other: Fingerprint) -> tuple[int, int]:
@@ -56,44 +58,44 @@ def differing(one: Fingerprint, other: Fingerprint) -> tuple[int, int]:
 
 
 @pytest.fixture
-def data(params: Params) -> Data:
+def data(params: Params) -> DataConfig:
     return params.data.model_copy(update={"max_rejected": 1.0})
 
 
 # --- one pair
 
 
-def test_a_sound_at_full_scale_is_rejected_and_a_loud_one_is_not(data: Data):
+def test_a_sound_at_full_scale_is_rejected_and_a_loud_one_is_not(data: DataConfig):
     wave = melody(0)
     for gain, spoiled in ((1.0, False), (1.9, False), (20.0, True)):
-        pair = pair_of(0, 0)._replace(sound=audio.encode_mp3(np.clip(gain * wave, -1, 1), RATE))
+        pair = pair_of(0, 0)._replace(sound=sound_files.encode_mp3(np.clip(gain * wave, -1, 1), RATE))
         if spoiled:
             with pytest.raises(Rejected, match=r"corrupt.* of the sound at full scale; data.max_clipped is 0.2"):
-                acquisition.check(pair, data)
+                acquire.check(pair, data)
         else:
-            acquisition.check(pair, data)
-    assert hygiene.clipped(np.sin(np.linspace(0, 20 * np.pi, RATE))) == pytest.approx(0.09, abs=0.005)
+            acquire.check(pair, data)
+    assert quality.clipped(np.sin(np.linspace(0, 20 * np.pi, RATE))) == pytest.approx(0.09, abs=0.005)
 
 
 def test_motion_is_the_largest_mean_difference_to_the_first_frame():
     frames = [Image.new("RGB", (40, 30), (level, level, level)) for level in (10, 12, 5)]
-    assert hygiene.motion(frames) == 5
-    assert hygiene.motion(frames[:1]) == 0
+    assert quality.motion(frames) == 5
+    assert quality.motion(frames[:1]) == 0
     noise = [Image.fromarray(np.random.default_rng(i).integers(99, 102, (256, 256, 3), np.uint8)) for i in (1, 2)]
-    assert hygiene.motion(noise) < 0.5  # what a codec adds does not count
+    assert quality.motion(noise) < 0.5  # what a codec adds does not count
 
 
 # --- fingerprints
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_copy_of_other_quality_size_rate_and_loudness_has_nearly_the_fingerprint(seed: int, data: Data):
+def test_a_copy_of_other_quality_size_rate_and_loudness_has_nearly_the_fingerprint(seed: int, data: DataConfig):
     picture, wave = smooth(seed), melody(seed)
     first = print_of(pair_of(seed, seed))
     copies = [
-        (jpeg(picture, 30), audio.encode_mp3(0.5 * wave, RATE)),
-        (jpeg(picture.resize((90, 70))), audio.encode_mp3(audio.resample(wave, RATE, 22050), 22050)),
-        (jpeg(picture.resize((400, 300)), 60), audio.encode_mp3(audio.resample(wave, RATE, 8000), 8000)),
+        (jpeg(picture, 30), sound_files.encode_mp3(0.5 * wave, RATE)),
+        (jpeg(picture.resize((90, 70))), sound_files.encode_mp3(sound_files.resample(wave, RATE, 22050), 22050)),
+        (jpeg(picture.resize((400, 300)), 60), sound_files.encode_mp3(sound_files.resample(wave, RATE, 8000), 8000)),
     ]
     for copy in copies:
         in_picture, in_sound = differing(first, print_of(Pair(*copy)))
@@ -158,7 +160,7 @@ def flipped(half: bytes, bits: int) -> bytes:
     return (int.from_bytes(half) ^ mask).to_bytes(len(half))
 
 
-def fates(rows: list[Row], data: Data, prints: dict[str, Fingerprint] | None = None) -> dict[str, str]:
+def fates(rows: list[Row], data: DataConfig, prints: dict[str, Fingerprint] | None = None) -> dict[str, str]:
     """id → the reason of its rejection, "" for what stays."""
     prints = prints or {}
     settled = duplicates.reject(rows, [prints.get(row.id, far(row.id)) for row in rows], data)
@@ -166,7 +168,7 @@ def fates(rows: list[Row], data: Data, prints: dict[str, Fingerprint] | None = N
     return {row.id: row.reason for row in settled}
 
 
-def test_of_equal_contents_the_test_side_stays_and_within_a_side_the_first(data: Data):
+def test_of_equal_contents_the_test_side_stays_and_within_a_side_the_first(data: DataConfig):
     rows = [row("z", "test", "same"), row("a", content="same"), row("b", content="two"), row("c", content="two")]
     assert fates(rows, data) == {
         "z": "",
@@ -178,12 +180,12 @@ def test_of_equal_contents_the_test_side_stays_and_within_a_side_the_first(data:
         fates(rows[::-1], data)
 
 
-def test_train_clips_of_a_group_with_test_clips_are_rejected(data: Data):
+def test_train_clips_of_a_group_with_test_clips_are_rejected(data: DataConfig):
     rows = [row("t", "test", group="g"), row("a", group="g"), row("b", group="h")]
     assert fates(rows, data) == {"t": "", "a": "the test split has clips of its group, g", "b": ""}
 
 
-def test_near_duplicates_need_a_near_picture_and_a_near_sound(data: Data):
+def test_near_duplicates_need_a_near_picture_and_a_near_sound(data: DataConfig):
     one = far("one")
     prints = {
         "t": one,
@@ -196,7 +198,7 @@ def test_near_duplicates_need_a_near_picture_and_a_near_sound(data: Data):
     assert set(found.values()) == {""}
 
 
-def test_what_is_near_only_to_what_went_stays(data: Data):
+def test_what_is_near_only_to_what_went_stays(data: DataConfig):
     one = far("one")
     prints = {
         name: one._replace(picture=flipped(one.picture, bits)) for name, bits in {"a": 0, "b": 8, "c": 16}.items()
@@ -209,8 +211,8 @@ def give(pair: Pair) -> Pair:
     return pair
 
 
-def test_a_recompressed_copy_in_train_of_a_test_pair_leaves_no_files(data: Data, tmp_path: Path):
-    copy = Pair(jpeg(smooth(1), 60), audio.encode_mp3(0.8 * melody(1), RATE))
+def test_a_recompressed_copy_in_train_of_a_test_pair_leaves_no_files(data: DataConfig, tmp_path: Path):
+    copy = Pair(jpeg(smooth(1), 60), sound_files.encode_mp3(0.8 * melody(1), RATE))
     clips = [
         Clip(name, split, "", name, partial(give, pair))
         for name, split, pair in (
@@ -220,7 +222,7 @@ def test_a_recompressed_copy_in_train_of_a_test_pair_leaves_no_files(data: Data,
             ("other hand", "train", pair_of(3, 2)),  # of one sound, another picture
         )
     ]
-    rows = acquisition.acquire(clips, data, tmp_path, 1)
+    rows = acquire.acquire(clips, data, tmp_path, 1)
     assert {row.id: row.status for row in rows} == {
         "copy": "duplicate",
         "own": "ok",
@@ -232,7 +234,7 @@ def test_a_recompressed_copy_in_train_of_a_test_pair_leaves_no_files(data: Data,
 
 
 def test_the_toy_orchestra_holds_no_two_that_are_alike(params: Params):
-    clips = sources.clips(params.data, params.audio, params.seed)[:120]
+    clips = sources.clips(params.data, params.audio.sample_rate, params.seed)[:120]
     prints = [print_of(clip.fetch()) for clip in clips]
     assert fingerprints.near(prints, 2 * params.data.near_picture - 6, params.data.near_sound) == []
 
@@ -283,7 +285,7 @@ def damage() -> dict[str, tuple[dict[str, bytes], str]]:
         "no\xa0break": ({}, "unprintable"),
         "back\\slash": ({}, "path separator"),
         "8 bit": ({"wav": wav(melody(21), subtype="PCM_U8")}, ""),
-        "192 kHz": ({"wav": wav(audio.resample(melody(22), RATE, 192_000), 192_000)}, ""),
+        "192 kHz": ({"wav": wav(sound_files.resample(melody(22), RATE, 192_000), 192_000)}, ""),
         "six channels": ({"wav": wav(np.repeat(melody(23)[:, None], 6, axis=1))}, ""),
         "turned": ({"jpg": upside_down(smooth(10))}, ""),
         "cmyk": ({"jpg": jpeg(smooth(11).convert("CMYK"))}, ""),
@@ -317,7 +319,7 @@ def test_each_kind_of_damage_is_used_rightly_or_rejected_for_its_reason(params: 
     folder = params.data.folder.model_copy(update={"path": str(root)})
     changed = {"source": "folder", "folder": folder, "max_rejected": 1.0, "valid_share": 0.3}
     params = params.model_copy(update={"data": params.data.model_copy(update=changed)})
-    rows = acquisition.acquire(sources.clips(params.data, params.audio, 0), params.data, raw, 1)
+    rows = acquire.acquire(sources.clips(params.data, params.audio.sample_rate, 0), params.data, raw, 1)
 
     assert len(rows) == len(wanted)
     for row in rows:
@@ -329,8 +331,8 @@ def test_each_kind_of_damage_is_used_rightly_or_rejected_for_its_reason(params: 
     made = {path for path in set(tmp_path.rglob("*")) - before if path.is_file()}
     assert made == pairs | {raw / "manifest.csv"}
 
-    samples = {row.id: sharding.sample(row, raw, params) for row in accepted}
+    samples = {row.id: writer.sample(row, raw, params) for row in accepted}
     for name, number in (("turned", 10), ("cmyk", 11)):
         upright = images.to_array(smooth(number), params.image.size).astype(int)
         assert np.abs(samples[name].image - upright).mean() < 8
-    sharding.shard(rows, raw, tmp_path / "shards", tmp_path / "receipts", params, workers=1)
+    writer.shard(rows, raw, tmp_path / "shards", tmp_path / "receipts", params, workers=1)

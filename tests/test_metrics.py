@@ -4,32 +4,52 @@ import numpy as np
 import pytest
 import torch
 
-from cycle_sound import evaluation, metrics
+from cycle_sound.evaluation import metrics, scores
+from cycle_sound.training import fidelity
 
 
-def test_codebook_use_of_even_and_single_tokens() -> None:
-    even = metrics.codebook_use(torch.arange(8).repeat(5), 16)
-    assert even.usage == 0.5
-    assert even.perplexity == pytest.approx(8)
-    assert metrics.codebook_use(torch.zeros(9, dtype=torch.long), 16).perplexity == pytest.approx(1)
+def test_codebook_use_of_even_and_single_codes() -> None:
+    even = torch.arange(8).repeat(5).view(10, 1, 2, 2)
+    assert fidelity.codebook_use(even, 16) == pytest.approx((0.5, 0.5, 8))
+    assert fidelity.codebook_use(torch.zeros_like(even), 16) == pytest.approx((1 / 16, 1 / 16, 1))
+
+
+def test_one_collapsed_codebook_among_others_is_seen() -> None:
+    even = torch.arange(16).repeat(2).view(8, 1, 2, 2)
+    use = fidelity.codebook_use(torch.cat([even, torch.zeros_like(even), even], dim=1), 16)
+    assert use == pytest.approx(((1 + 1 / 16 + 1) / 3, 1 / 16, 11))
 
 
 def test_a_perfect_reconstruction_has_no_distance() -> None:
     pictures = torch.rand(2, 3, 16, 16) * 2 - 1
-    assert metrics.ssim(pictures, pictures) == pytest.approx(1)
-    assert metrics.psnr(pictures, pictures) >= 99
-    assert metrics.log_spectral_distance(pictures, pictures, 90) == 0
+    assert fidelity.ssim(pictures, pictures) == pytest.approx(1)
+    assert fidelity.psnr(pictures, pictures) >= 99
+    assert fidelity.log_spectral_distance(pictures, pictures, 90) == 0
 
 
 def test_log_spectral_distance_is_in_decibels() -> None:
     real = torch.zeros(2, 1, 8, 8)
-    assert metrics.log_spectral_distance(real + 0.1, real, db_range=90) == pytest.approx(4.5)
+    assert fidelity.log_spectral_distance(real + 0.1, real, db_range=90) == pytest.approx(4.5)
+
+
+def test_noise_of_a_known_size_has_its_signal_to_noise_ratio() -> None:
+    real = torch.zeros(2, 3, 16, 16)
+    assert fidelity.psnr(real + 0.2, real) == pytest.approx(20)
+    assert fidelity.ssim(real + torch.rand(2, 3, 16, 16), real) < 0.5
 
 
 def test_wilson_interval_of_a_known_case_and_at_the_ends() -> None:
     assert metrics.wilson(8, 10) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
-    assert metrics.wilson(10, 10).high == pytest.approx(1)
-    assert metrics.wilson(0, 10).low == pytest.approx(0)
+    assert metrics.wilson(0, 10) == pytest.approx((0, 0, 0.2775), abs=1e-4)
+    assert metrics.wilson(10, 10) == pytest.approx((1, 0.7225, 1), abs=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 7, 50, 401])
+def test_a_share_lies_inside_its_interval_and_that_inside_0_to_1(count: int) -> None:
+    for hits in range(count + 1):
+        share, low, high = metrics.wilson(hits, count)
+        assert 0 <= low <= share <= high <= 1
+        assert high > low
 
 
 def test_frechet_distance_of_shifted_gaussians_is_the_squared_shift() -> None:
@@ -47,4 +67,4 @@ def test_rank_correlation_ignores_what_is_not_measured_and_constants() -> None:
 
 def test_the_grid_shows_each_label_before_any_twice() -> None:
     labels = ["a", "a", "b", "a", "c", "b"]
-    assert evaluation.one_of_each(labels, 4) == [0, 2, 4, 1]
+    assert scores.one_of_each(labels, 4) == [0, 2, 4, 1]

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from cycle_sound.optimizers import STEP, Muon, Optimizers, orthogonal
-from cycle_sound.params import Optimizer, Params
+from cycle_sound.params import OptimizerConfig, Params
+from cycle_sound.training.optimizers import STEP, Muon, Optimizers, orthogonal
 
 
 @pytest.fixture
-def config(params: Params) -> Optimizer:
+def config(params: Params) -> OptimizerConfig:
     return params.vae.image.optimizer
 
 
@@ -58,7 +58,7 @@ def test_a_step_has_the_size_of_the_rate_whatever_the_gradients() -> None:
         assert float(weight.detach().square().mean().sqrt()) == pytest.approx(0.01 * STEP, rel=0.2)
 
 
-def test_every_weight_has_one_optimizer(config: Optimizer) -> None:
+def test_every_weight_has_one_optimizer(config: OptimizerConfig) -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Embedding(5, 8), nn.Linear(8, 2))
     optimizers = Optimizers(model, config)
     taken = [
@@ -74,7 +74,7 @@ def test_every_weight_has_one_optimizer(config: Optimizer) -> None:
     }
 
 
-def test_weights_are_decayed_and_biases_are_not(config: Optimizer) -> None:
+def test_weights_are_decayed_and_biases_are_not(config: OptimizerConfig) -> None:
     model = nn.Linear(4, 4)
     nn.init.ones_(model.weight)
     nn.init.ones_(model.bias)

@@ -12,7 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from cycle_sound import params as parameters
-from cycle_sound.params import DIRECTIONS, MODALITIES, Params, ParamsError
+from cycle_sound.errors import ParamsError
+from cycle_sound.params import DIRECTIONS, MODALITIES, Params
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,28 +1,51 @@
 """The report: one page that needs nothing beside it, from what the other stages wrote."""
 
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from cycle_sound import samples as made
-from cycle_sound.classifier import Classifier
-from cycle_sound.params import DIRECTIONS, Direction, Params, source_of
+from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.tars import Sample, write_shard
+from cycle_sound.errors import BadSamples
+from cycle_sound.evaluation import samples as stored
+from cycle_sound.evaluation.samples import Samples
+from cycle_sound.io.figures import Figure, grouped
+from cycle_sound.models.classifier import Classifier
+from cycle_sound.models.vocoder import GriffinLim
+from cycle_sound.params import DIRECTIONS, Direction, Params, VocoderConfig, source_of
 from cycle_sound.report import neighbours, page, strips
 from cycle_sound.report.charts import Line, axis, chart
-from cycle_sound.report.page import Ground
-from cycle_sound.samples import BadSamples, Samples
-from cycle_sound.shards import Sample, Split, write_shard
+from cycle_sound.report.strips import ReportContext
 
+NASTY = """<em>&"' Ba$$in {{ x }}"""  # a name that somebody gave a file, or a label
 FIGURES = {"pairs": 5.0, "cross_entropy": 2.0, "cross_entropy_shuffled": 3.0}
 CLASSES = {
     **{"class_consistency": 0.8, "class_consistency_low": 0.6, "class_consistency_high": 0.9},
     **{"class_consistency_floor": 0.1, "class_consistency_ceiling": 0.95},
 }
 CURVE = [{"step": f"{step}.0", "train_loss": "1.5", "valid_loss": f"{1 / step}"} for step in (1, 2, 3)]
-WRITTEN = {"setting": "guidance 2", "explained": "3.5"}
+WRITTEN = {"setting": "guidance 2", "pointwise_mutual_information": "3.5"}
+
+
+class Text(HTMLParser):
+    """What a browser shows of a page, its attributes among it, and which elements there are."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.shown: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.shown += [f"{value}" for name, value in attrs if name in ("alt", "aria-label")]
+
+    def handle_data(self, data: str) -> None:
+        self.shown.append(data)
 
 
 def samples(direction: Direction, count: int, label: str) -> Samples:
@@ -31,10 +54,13 @@ def samples(direction: Direction, count: int, label: str) -> Samples:
     source = shapes[source_of(direction)]
     target = shapes["image" if source == shapes["audio"] else "audio"]
     pictures = {
-        show: torch.rand(count, *(source if show in ("source", "returned") else target)) * 2 - 1 for show in made.SHOWS
+        show: torch.rand(count, *(source if show in ("source", "returned") else target)) * 2 - 1
+        for show in stored.SHOWS
     }
-    ids = [f"<pair> {number}" for number in range(count)]
-    return Samples(direction, **pictures, explained=torch.randn(count), ids=ids, labels=[label] * count)
+    ids = [f"{NASTY} {number}" for number in range(count)]
+    return Samples(
+        direction, **pictures, pointwise_mutual_information=torch.randn(count), ids=ids, labels=[label] * count
+    )
 
 
 @pytest.fixture
@@ -44,7 +70,7 @@ def train(tmp_path: Path) -> Split:
         Sample(
             generator.integers(256, size=(3, 16, 16), dtype=np.uint8),
             generator.uniform(-1, 1, (1, 16, 16)).astype(np.float16),
-            {"id": f"train {number}", "label": "bell", "group": "", "attributes": {}},
+            {"id": f"{NASTY} {number}", "label": NASTY, "group": "", "attributes": {}},
         )
         for number in range(6)
     ]
@@ -52,28 +78,35 @@ def train(tmp_path: Path) -> Split:
     return Split(tmp_path, "train")
 
 
-def ground(train: Split, params: Params, labelled: bool) -> Ground:
-    sound = params.audio.model_copy(update={"mels": 16, "fft": 256, "hop_length": 64, "griffin_lim_rounds": 1})
-    judges = {
-        "image": Classifier(params.classifier, 3, ["bell", "bird"]).eval(),
-        "audio": Classifier(params.classifier, 1, ["bell", "bird"]).eval(),
+def context_of(train: Split, params: Params, labelled: bool) -> ReportContext:
+    audio = params.audio.model_copy(update={"mels": 16, "fft": 256, "hop_length": 64})
+    classifiers = {
+        "image": Classifier(params.classifier, 3, ["bell", NASTY]).eval(),
+        "audio": Classifier(params.classifier, 1, ["bell", NASTY]).eval(),
     }
-    return Ground(train, judges if labelled else {"image": None, "audio": None}, sound, params.report, 0)
+    return ReportContext(
+        train=train,
+        classifiers=classifiers if labelled else {"image": None, "audio": None},
+        vocoder=GriffinLim(audio, VocoderConfig(griffin_lim_rounds=1)),
+        audio=audio,
+        config=params.report,
+        seed=0,
+    )
 
 
-def whole(ground: Ground, count: int, labelled: bool) -> str:
-    figures = FIGURES | (CLASSES if labelled else {})
+def whole(context: ReportContext, count: int, labelled: bool) -> str:
+    figures = {**FIGURES, NASTY: 0.5, f"{NASTY}_low": 0.4, f"{NASTY}_high": 0.6} | (CLASSES if labelled else {})
     row = WRITTEN | ({name: str(value) for name, value in CLASSES.items()} if labelled else {})
-    rows = [row, {**row, "setting": "best of 4"}]
+    rows = [row, {**row, "setting": f"guidance {NASTY}"}, {**row, "setting": "best of 4"}]
     tables = {"valid": rows, "test": rows}
-    both = [samples(direction, count, "bell" if labelled else "") for direction in DIRECTIONS]
+    both = [samples(direction, count, NASTY if labelled else "") for direction in DIRECTIONS]
     sections = [
-        page.measured(dict.fromkeys(DIRECTIONS, figures)),
-        page.learned([("train_classifier", "image", CURVE if labelled else CURVE[:1])]),
-        page.codebooks({"image": [{"step": "1.0", "valid_usage": "0.5", "valid_perplexity": "9"}] * 2}),
-        page.tried(dict.fromkeys(DIRECTIONS, tables)),
-        *(page.made(one, ground) for one in both),
-        page.memorised(both, ground),
+        page.measurements(dict.fromkeys(DIRECTIONS, figures)),
+        page.learning([("train_classifier", NASTY, CURVE), ("train_classifier", "audio", CURVE[:1])]),
+        page.codebooks({NASTY: [{"step": "1.0", "valid_usage": "0.5", "valid_perplexity": "9"}] * 2}),
+        page.sampling(dict.fromkeys(DIRECTIONS, tables)),
+        *(page.examples(one, context) for one in both),
+        page.memorisation(both, context),
     ]
     return page.document(sections)
 
@@ -81,34 +114,74 @@ def whole(ground: Ground, count: int, labelled: bool) -> str:
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize("count", [1, 5])
 def test_the_page_needs_nothing_beside_it(train: Split, params: Params, labelled: bool, count: int):
-    text = whole(ground(train, params, labelled), count, labelled)
+    text = whole(context_of(train, params, labelled), count, labelled)
     outside = re.findall(r'(?:src|href)="(?!data:|#)[^"]*"|https?://|url\(|@import|<script|<link', text)
     assert not outside
     assert "<audio" in text
     assert text.count("<img") == len(re.findall(r'<img alt="[^"]+"', text))
-    assert "<pair>" not in text  # names come from files
 
 
-def test_data_without_labels_are_said_to_have_none(train: Split, params: Params):
-    text = whole(ground(train, params, labelled=False), 5, labelled=False)
+def test_names_and_labels_are_shown_letter_by_letter(train: Split, params: Params):
+    text = Text(whole(context_of(train, params, labelled=True), 5, labelled=True))
+    shown = "\n".join(text.shown)
+    places = {
+        "a pair, best": f"generated, {NASTY} ",
+        "its label": f", {NASTY}: ",
+        "a training pair": f" – {NASTY} ",
+        "a label": f"\n{NASTY}\n",
+        "a setting": f"\nguidance {NASTY}\n",
+        "a figure": f"\n{NASTY}\n0.5",
+        "a training": f"train_classifier {NASTY}: cross-entropy: train ends at 1.5",
+        "a modality": f"{NASTY}: codes used",
+    }
+    assert [place for place, words in places.items() if words not in shown] == []
+    assert "em" not in text.tags
+    assert "&lt;" not in shown  # nothing is escaped twice
+
+
+def test_data_without_labels_are_reported_to_have_none(train: Split, params: Params):
+    text = whole(context_of(train, params, labelled=False), 5, labelled=False)
     assert "The data have no labels, so there are no class figures" in text
-    assert "in pixels, since the data have no labels" in text
-    assert "nats explained by guidance" in text
+    assert "pixels, since the data have no labels" in text
+    assert "nats by guidance" in text
     assert "class consistency" not in text
-    assert "no labels" not in whole(ground(train, params, labelled=True), 5, labelled=True)
+    assert "no labels" not in whole(context_of(train, params, labelled=True), 5, labelled=True)
 
 
-def test_the_same_evidence_makes_the_same_bytes(train: Split, params: Params):
-    evidence = ground(train, params, labelled=True)
-    assert whole(evidence, 5, labelled=True) == whole(evidence, 5, labelled=True)
+def test_the_report_of_equal_inputs_has_equal_bytes(train: Split, params: Params):
+    context = context_of(train, params, labelled=True)
+    assert whole(context, 5, labelled=True) == whole(context, 5, labelled=True)
+
+
+def test_a_figure_carries_its_interval_floor_and_ceiling():
+    assert grouped(FIGURES | CLASSES) == [
+        Figure("pairs", 5.0, None, None, None, None),
+        Figure("cross_entropy", 2.0, None, None, 3.0, None),
+        Figure("class_consistency", 0.8, 0.6, 0.9, 0.1, 0.95),
+    ]
+    assert [one.name for one in grouped({"recall_low": 0.5})] == ["recall_low"]  # of no other figure
+
+
+def test_a_bar_lies_where_its_figure_does():
+    text = str(page.measurements({"audio_to_image": {"pairs": 5.0, **CLASSES}}).body)
+    assert '<i class="room" style="left:10.0%;width:85.0%"></i>' in text
+    assert '<i class="interval" style="left:60.0%;width:30.0%"></i>' in text
+    assert '<i class="dot" style="left:80.0%"></i>' in text
+    assert "class consistency 0.800, 95 % interval 0.600 to 0.900, floor 0.100, ceiling 0.950" in text
+
+
+def test_a_training_that_was_validated_once_is_named_instead_of_drawn():
+    text = str(page.learning([("train_vae", "image", []), ("train_classifier", "image", CURVE)]).body)
+    assert "fewer than two times: train_vae image." in text
+    assert text.count("<svg") == 1
 
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_copy_of_a_training_target_is_its_own_neighbour(train: Split, params: Params, labelled: bool):
-    judge = ground(train, params, labelled).judges["image"]
+    classifier = context_of(train, params, labelled).classifiers["image"]
     queries = train.pictures("image", [4, 2])
     queries = torch.cat([queries, torch.rand(1, 3, 16, 16) * 2 - 1])
-    found = neighbours.nearest(judge, train, "image", queries)
+    found = neighbours.nearest(classifier, train, "image", queries)
     assert found.rows[:2].tolist() == [4, 2]
     assert found.distances[:2] == pytest.approx(0, abs=1e-5)
     assert found.distances[2] > 1e-3
@@ -124,13 +197,29 @@ def test_the_nearest_is_the_nearest_whatever_the_batches(train: Split, params: P
     assert torch.allclose(found.distances, wanted.min(1).values, rtol=1e-4)
 
 
-def test_the_ratio_is_one_for_the_same_distances_and_small_for_copies():
+def test_the_ratio_is_one_for_equal_distances_and_small_for_copies():
     real = torch.linspace(1, 2, 50)
     same, copies = neighbours.ratio(real, real, 0), neighbours.ratio(real / 10, real, 0)
     assert same == (1, 1, 1)
-    assert copies is not None
-    assert copies.low <= copies.value <= copies.high < 0.2
+    assert copies == pytest.approx((0.1, 0.1, 0.1))  # pairs are drawn, not one side for itself
     assert neighbours.ratio(real, torch.zeros(50), 0) is None
+    assert neighbours.ratio(real[:1], real[:1], 0) is None
+
+
+def test_the_interval_of_the_ratio_is_that_of_a_bootstrap_over_pairs():
+    generated, real = 1 + np.random.default_rng(1).random((2, 200))
+    found = neighbours.ratio(torch.tensor(generated), torch.tensor(real), 0)
+    drawn = np.random.default_rng(2).integers(200, size=(4000, 200))
+    ratios = np.median(generated[drawn], axis=1) / np.median(real[drawn], axis=1)
+    expected = [np.median(generated) / np.median(real), *np.quantile(ratios, [0.025, 0.975])]
+    assert found == pytest.approx(expected, abs=0.01)
+    assert found == neighbours.ratio(torch.tensor(generated), torch.tensor(real), 0)
+    assert found != neighbours.ratio(torch.tensor(generated), torch.tensor(real), 1)
+
+
+def test_real_targets_on_training_targets_give_no_verdict_by_chance():
+    real = torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0])  # its median is not 0, but that of many resamples is
+    assert neighbours.ratio(torch.ones(5), real, 0) is None
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10])
@@ -138,27 +227,27 @@ def test_the_best_explain_more_than_the_median_and_those_more_than_the_worst(cou
     given = samples("audio_to_image", count, "")
     ranked = strips.ranked(given, 3)
     assert list(ranked) == ["best", "median", "worst"]
-    best, median, worst = (given.explained[rows] for rows in ranked.values())
-    assert best.max() == given.explained.max()
-    assert worst.min() == given.explained.min()
+    best, median, worst = (given.pointwise_mutual_information[rows] for rows in ranked.values())
+    assert best.max() == given.pointwise_mutual_information.max()
+    assert worst.min() == given.pointwise_mutual_information.min()
     assert best.min() >= median.max() >= median.min() >= worst.max()
 
 
 def test_samples_survive_their_file_within_its_precision(tmp_path: Path):
     for direction in DIRECTIONS:
         given = samples(direction, 5, "bell")
-        made.save(tmp_path / "samples", given)
+        stored.save(tmp_path / "samples", given)
         once = (tmp_path / "samples").read_bytes()
-        found = made.load(tmp_path / "samples")
-        made.save(tmp_path / "samples", found)
+        found = stored.load(tmp_path / "samples")
+        stored.save(tmp_path / "samples", found)
         assert (tmp_path / "samples").read_bytes() == once
         assert (found.direction, found.ids, found.labels) == (direction, given.ids, given.labels)
-        for show in made.SHOWS:
+        for show in stored.SHOWS:
             assert torch.allclose(getattr(found, show), getattr(given, show), atol=1 / 127)
-        assert torch.equal(found.explained, given.explained)
+        assert torch.equal(found.pointwise_mutual_information, given.pointwise_mutual_information)
     (tmp_path / "other").write_bytes(b"not samples")
     with pytest.raises(BadSamples):
-        made.load(tmp_path / "other")
+        stored.load(tmp_path / "other")
 
 
 @pytest.mark.parametrize("values", [[0.0], [3.0, 3.0], [0.001, 0.0012], [-5.0, 12345.0], [0.0, 1.0]])
@@ -169,8 +258,16 @@ def test_an_axis_holds_its_values_between_few_round_ticks(values: list[float]):
     assert 2 <= len(found.ticks) <= 7
 
 
-def test_a_chart_says_its_lines_in_words_too():
-    text = chart("loss", [Line("train <1>", [1, 2], [3, 0.5]), Line("none", [], [])], "steps")
-    assert "train &lt;1&gt; ends at 0.5" in text
-    assert "none" not in text
-    assert chart("nothing", [], "steps") == ""
+def test_a_chart_leaves_out_empty_lines_and_tells_its_lines_in_words():
+    (drawn,) = chart("loss", [Line("train", [1, 2], [3, 0.5]), Line("none", [], [])], "steps")
+    assert [line.name for line in drawn.lines] == ["train"]
+    text = page.TEMPLATES.get_template("charts.html.j2").make_module().draw(drawn)
+    assert 'aria-label="loss: train ends at 0.5"' in text
+    assert chart("nothing", [], "steps") == []
+
+
+def test_a_line_goes_through_its_points_between_its_axes():
+    (drawn,) = chart("loss", [Line("train", [0, 1], [0, 1], lows=[0, 0.5], highs=[0.5, 1])], "steps")
+    text = page.TEMPLATES.get_template("charts.html.j2").make_module().draw(drawn)
+    assert '<path d="M40.0 164.0L320.0 10.0"/>' in text  # left and low to right and high
+    assert 'd="M40.0 164.0L320.0 87.0L320.0 10.0L40.0 87.0Z"' in text

@@ -16,13 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cycle_sound import acquisition, audio, files, images, journal, manifest, paths
-from cycle_sound.fingerprints import Fingerprint
-from cycle_sound.journal import Finished
-from cycle_sound.manifest import Row
+from cycle_sound import paths
+from cycle_sound.acquisition import acquire, journal, manifest
+from cycle_sound.acquisition.fingerprints import Fingerprint
+from cycle_sound.acquisition.journal import Finished
+from cycle_sound.acquisition.manifest import Row
+from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
+from cycle_sound.errors import TooManyRejected
+from cycle_sound.io import files
+from cycle_sound.media import images, sound_files
 from cycle_sound.params import Params
-from cycle_sound.sources.clip import Clip, Pair, Rejected
-from stages import download
+from stages import download, shard
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = "from cycle_sound.params import load\nfrom stages import download\ndownload.main(load())\n"
@@ -97,7 +101,7 @@ def tiny_params(tmp_path: Path, write_tiny: Callable, monkeypatch: pytest.Monkey
         return params.load(tmp_path / "params.yaml")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(acquisition.joblib, "Parallel", partial(acquisition.joblib.Parallel, backend="threading"))
+    monkeypatch.setattr(acquire.joblib, "Parallel", partial(acquire.joblib.Parallel, backend="threading"))
     return made
 
 
@@ -127,17 +131,16 @@ def test_leftovers_of_other_settings_go_and_links_are_not_followed(tmp_path: Pat
     assert not (tmp_path / paths.JOURNAL).exists()
 
 
-def test_a_run_that_ended_for_a_limit_goes_on_under_another_limit(
-    tmp_path: Path, tiny_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
-):
+def test_a_limit_on_rejections_ends_sharding_and_costs_no_download(tmp_path: Path, tiny_params: Callable[..., Params]):
     strict = {"silence_db": -35.0, "max_rejected": 0.0}  # some strokes are soft
-    with pytest.raises(acquisition.TooManyRejected):
-        download.main(tiny_params(**strict))
-    before = finished(tmp_path)
+    download.main(tiny_params(**strict))
+    before = {path: path.stat().st_ino for path in (tmp_path / paths.RAW).rglob("*.jpg")}
     assert 0 < len(before) < 10
-    monkeypatch.setattr(acquisition, "check", None)  # nothing is fetched and checked again
-    download.main(tiny_params(**strict | {"max_rejected": 1.0}))
-    assert {name: (tmp_path / name).stat().st_ino for name in before} == before
+    with pytest.raises(TooManyRejected):
+        shard.main(tiny_params(**strict))
+    assert not (tmp_path / paths.SHARDS).exists()
+    shard.main(tiny_params(**strict | {"max_rejected": 1.0}))
+    assert {path: path.stat().st_ino for path in before} == before
 
 
 # --- the journal
@@ -193,7 +196,7 @@ def test_a_key_names_all_that_determines_a_clip_and_nothing_that_is_judged_later
     clips = [Clip("a", "train", "x", "g", Pair)]
 
     def key(listed: list[Clip] = clips, seed: int = 0, **data: object) -> str:
-        return journal.key(listed, params.data.model_copy(update=data), params.audio, seed)
+        return journal.key(listed, params.data.model_copy(update=data), params.audio.sample_rate, seed)
 
     assert key() == key() == key(max_rejected=0.9) == key(near_sound=3)
     others = [
@@ -217,7 +220,7 @@ def ask(name: str) -> Pair:
         raise Rejected("silent", "for ever")
     rng = np.random.default_rng(list(name.encode()))
     picture = images.to_picture(rng.uniform(-1, 1, (3, 8, 8)).astype(np.float32))
-    return Pair(images.encode_jpeg(picture), audio.encode_mp3(rng.normal(0, 0.1, 8000).astype(np.float32), 16000))
+    return Pair(images.encode_jpeg(picture), sound_files.encode_mp3(rng.normal(0, 0.1, 8000).astype(np.float32), 16000))
 
 
 def test_only_what_was_unavailable_damaged_or_not_yet_done_is_asked_for_again(params: Params, tmp_path: Path):
@@ -228,7 +231,7 @@ def test_only_what_was_unavailable_damaged_or_not_yet_done_is_asked_for_again(pa
     for _ in range(2):
         ASKED.clear()
         with suppress(Stopped), journal.keeping(tmp_path / "journal.jsonl", "key") as kept:
-            rows = acquisition.acquire(clips, data, tmp_path / "raw", 1, kept)
+            rows = acquire.acquire(clips, data, tmp_path / "raw", 1, kept)
             raise Stopped
         asked.append(sorted(ASKED))
         before = contents(tmp_path)

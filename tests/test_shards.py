@@ -19,10 +19,15 @@ import pytest
 import torch
 import webdataset
 
-from cycle_sound import acquisition, files, images, manifest, parallel, paths, sharding, shards, sources
-from cycle_sound.manifest import Row
-from cycle_sound.params import Params
-from cycle_sound.shards import SPLITS, Sample, Split
+from cycle_sound import paths
+from cycle_sound.acquisition import acquire, manifest, sources
+from cycle_sound.acquisition.manifest import Row
+from cycle_sound.dataset import pool, tars, writer
+from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.tars import Sample
+from cycle_sound.io import files
+from cycle_sound.media import images
+from cycle_sound.params import SPLITS, Params
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS: dict[str, Any] = {
@@ -36,7 +41,7 @@ DOTTED = ("a.b.image", "a%2Eb", "ends.", "…ünï cøde")
 def raw(tmp_path_factory: pytest.TempPathFactory, small: Params) -> Path:
     """A few pairs of the toy orchestra."""
     folder = tmp_path_factory.mktemp("raw")
-    acquisition.acquire(sources.clips(small.data, small.audio, 0), small.data, folder, jobs=1)
+    acquire.acquire(sources.clips(small.data, small.audio.sample_rate, 0), small.data, folder, jobs=1)
     return folder
 
 
@@ -56,9 +61,7 @@ def folder(raw: Path, small: Params, tmp_path_factory: pytest.TempPathFactory) -
 
 def shard(raw: Path, place: Path, params: Params, workers: int = 1) -> dict[str, int]:
     """Shard all of `raw` into place/shards."""
-    return sharding.shard(
-        manifest.read(raw / "manifest.csv"), raw, place / "shards", place / "receipts", params, workers
-    )
+    return writer.shard(manifest.read(raw / "manifest.csv"), raw, place / "shards", place / "receipts", params, workers)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -93,7 +96,7 @@ def test_many_workers_write_the_bytes_of_one(raw: Path, small: Params, folder: P
 
 def test_the_order_of_the_manifest_does_not_matter(raw: Path, small: Params, folder: Path, tmp_path: Path):
     rows = manifest.read(raw / "manifest.csv")[::-1]
-    sharding.shard(rows, raw, tmp_path / "shards", tmp_path / "receipts", small, workers=1)
+    writer.shard(rows, raw, tmp_path / "shards", tmp_path / "receipts", small, workers=1)
     assert contents(tmp_path / "shards") == contents(folder)
 
 
@@ -120,7 +123,7 @@ def test_members_name_no_time_no_owner_and_no_place(folder: Path):
 def test_pictures_are_what_the_files_show(raw: Path, small: Params, folder: Path):
     pairs = Split(folder, "test")
     for row, clip in enumerate(pairs.ids):
-        picture = images.open_picture((raw / f"test_data/{clip}.jpg").read_bytes(), small.image.size)
+        picture = images.open_picture((raw / f"test_data/{clip}.jpg").read_bytes())
         wanted = torch.from_numpy(images.to_array(picture, small.image.size)).float() / 127.5 - 1
         assert torch.equal(pairs.pictures("image", [row])[0], wanted)
     assert pairs.shape("image") == (3, small.image.size, small.image.size)
@@ -129,8 +132,8 @@ def test_pictures_are_what_the_files_show(raw: Path, small: Params, folder: Path
 
 def test_any_row_in_any_order_is_what_was_written(tmp_path: Path):
     samples = [made_up(clip, seed) for seed, clip in enumerate(DOTTED)]
-    shards.write_shard(tmp_path / "train-000000.tar", samples[:2])
-    shards.write_shard(tmp_path / "train-000001.tar", samples[2:])
+    tars.write_shard(tmp_path / "train-000000.tar", samples[:2])
+    tars.write_shard(tmp_path / "train-000001.tar", samples[2:])
     pairs = Split(tmp_path, "train")
     order = [3, 0, 2, 0]
     wanted = torch.from_numpy(np.stack([samples[row].audio for row in order])).float()
@@ -142,7 +145,7 @@ def test_any_row_in_any_order_is_what_was_written(tmp_path: Path):
 
 def test_ids_with_dots_survive_and_stay_apart_for_every_reader(tmp_path: Path):
     path = tmp_path / "train-000000.tar"
-    shards.write_shard(path, [made_up(clip) for clip in DOTTED])
+    tars.write_shard(path, [made_up(clip) for clip in DOTTED])
     assert Split(tmp_path, "train").ids == list(DOTTED)
     plain = list(webdataset.WebDataset([str(path)], shardshuffle=False, empty_check=False))
     assert [json.loads(one["json"])["id"] for one in plain] == list(DOTTED)
@@ -150,14 +153,14 @@ def test_ids_with_dots_survive_and_stay_apart_for_every_reader(tmp_path: Path):
 
 
 def test_the_longest_id_that_the_sources_let_through_fits_a_member(tmp_path: Path):
-    for clip in ("a" * acquisition.MAX_ID_BYTES, "." * acquisition.MAX_ID_BYTES, "é" * (acquisition.MAX_ID_BYTES // 2)):
-        shards.write_shard(tmp_path / "train-000000.tar", [made_up(clip)])
+    for clip in ("a" * acquire.MAX_ID_BYTES, "." * acquire.MAX_ID_BYTES, "é" * (acquire.MAX_ID_BYTES // 2)):
+        tars.write_shard(tmp_path / "train-000000.tar", [made_up(clip)])
         assert Split(tmp_path, "train").ids == [clip]
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.99])
 def test_no_group_stands_on_two_sides(share: float):
-    members = sharding.split(rows(60, clips_per_group=4), share)
+    members = writer.split(rows(60, clips_per_group=4), share)
     groups = {name: {row.group for row in members[name]} for name in SPLITS}
     assert groups["train"]
     assert groups["valid"]
@@ -166,21 +169,21 @@ def test_no_group_stands_on_two_sides(share: float):
 
 
 def test_more_clips_move_no_group_of_the_old_ones():
-    before, after = (sharding.split(rows(count, 2), 0.3)["valid"] for count in (60, 80))
+    before, after = (writer.split(rows(count, 2), 0.3)["valid"] for count in (60, 80))
     assert {row.id for row in before} == {row.id for row in after if int(row.id) < 60}
 
 
 def test_rejected_clips_reach_no_split():
     silent = Row("s", "train", "", "s", "silent", "…")
-    members = sharding.split([silent, *rows(4, 1)], 0.3)
+    members = writer.split([silent, *rows(4, 1)], 0.3)
     assert all(silent not in rows for rows in members.values())
 
 
 def test_an_empty_split_is_a_clear_error(small: Params, tmp_path: Path):
     with pytest.raises(ValueError, match="the valid split is empty: bring more clips"):
-        sharding.shard(rows(3, clips_per_group=3), tmp_path, tmp_path, tmp_path, small, workers=1)
+        writer.shard(rows(3, clips_per_group=3), tmp_path, tmp_path, tmp_path, small, workers=1)
     with pytest.raises(ValueError, match="the test split is empty"):
-        sharding.shard(rows(4, clips_per_group=1), tmp_path, tmp_path, tmp_path, small, workers=1)
+        writer.shard(rows(4, clips_per_group=1), tmp_path, tmp_path, tmp_path, small, workers=1)
 
 
 def test_a_shard_that_fails_leaves_nothing_behind(tmp_path: Path):
@@ -189,7 +192,7 @@ def test_a_shard_that_fails_leaves_nothing_behind(tmp_path: Path):
         raise RuntimeError("a full disk")
 
     with pytest.raises(RuntimeError, match="full disk"):
-        shards.write_shard(tmp_path / "train-000000.tar", samples())
+        tars.write_shard(tmp_path / "train-000000.tar", samples())
     assert not list(tmp_path.iterdir())
 
 
@@ -256,9 +259,9 @@ def test_links_into_a_cache_are_replaced_and_never_written_through(raw: Path, sm
 
 
 def test_other_code_in_a_worker_is_refused(raw: Path, small: Params, tmp_path: Path):
-    part = sharding.Part(tmp_path / "train-000000.tar", tmp_path / "receipt", "of other code", ())
+    part = writer.Part(tmp_path / "train-000000.tar", tmp_path / "receipt", "of other code", ())
     with pytest.raises(ValueError, match="other code"):
-        sharding.write(part, raw, small)
+        writer.write(part, raw, small)
 
 
 # --- killed midway: a named pipe in place of a sound holds a worker in the middle of a shard
@@ -320,7 +323,7 @@ def test_a_stage_killed_at_any_point_goes_on_to_the_same_shards(
 
     for clip in random.Random(0).sample(Split(folder, "train").ids, 2):
         assert killed_midway(clip) == -signal.SIGKILL
-        assert not (place / "data/shards" / shards.INDEX).exists()
+        assert not (place / paths.INDEX).exists()
     finished = {path.name for path in (place / paths.RECEIPTS).iterdir() if not path.name.startswith(".")}
     before = written(place / "data/shards")
     subprocess.run(stage, check=True, capture_output=True, **options)
@@ -335,7 +338,7 @@ def test_a_cluster_writes_the_same_shards_though_one_of_its_two_workers_is_kille
 ):
     distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        monkeypatch.setenv(parallel.SCHEDULER, cluster.scheduler_address)
+        monkeypatch.setenv(pool.SCHEDULER, cluster.scheduler_address)
         raw, clip = place / "data/raw", Split(folder, "train").ids[4]
         shard(raw, place / "quiet", small)
         assert contents(place / "quiet/shards") == contents(folder)

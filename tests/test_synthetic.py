@@ -10,12 +10,12 @@ import soundfile
 from PIL import Image
 from scipy.stats import spearmanr
 
-from cycle_sound import analysis
-from cycle_sound.params import Synthetic, load
-from cycle_sound.sources.clip import Clip
-from cycle_sound.sources.drawing import SHAPES
-from cycle_sound.sources.synthesis import VOICES
-from cycle_sound.sources.synthetic import KINDS, clips
+from cycle_sound.acquisition.sources.clip import Clip
+from cycle_sound.acquisition.sources.drawing import SHAPES
+from cycle_sound.acquisition.sources.synthesis import VOICES
+from cycle_sound.acquisition.sources.synthetic import KINDS, clips
+from cycle_sound.evaluation import analysis
+from cycle_sound.params import SyntheticConfig, load
 
 RATE = 16000
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +25,7 @@ SEED = 5
 def corpus(train: int, seed: int = SEED) -> list[Clip]:
     """The clips of a corpus of `train` + 16 pairs."""
     data = load(ROOT / "params.yaml").data
-    data = data.model_copy(update={"synthetic": Synthetic(train_pairs=train, test_pairs=16)})
+    data = data.model_copy(update={"synthetic": SyntheticConfig(train_pairs=train, test_pairs=16)})
     return clips(data, RATE, seed)
 
 

@@ -14,13 +14,12 @@ import yaml
 from PIL import Image
 
 import cycle_sound
-from cycle_sound import batches, card, export, generation, models, paths
-from cycle_sound.audio import BadSound
-from cycle_sound.checkpoint import BadCheckpoint
-from cycle_sound.params import ParamsError, Samplings
-from cycle_sound.sampling import generate
-from cycle_sound.sounds import Sound
-from cycle_sound.system import CycleSound
+from cycle_sound import paths
+from cycle_sound.errors import BadCheckpoint, BadSound, BadTarget, MixedModels, NoModels, ParamsError
+from cycle_sound.inference import card, export
+from cycle_sound.inference.system import CycleSound
+from cycle_sound.media.sounds import Sound
+from cycle_sound.params import SamplingConfigs
 
 RATE = 16000
 
@@ -40,11 +39,11 @@ def system(data: Path) -> CycleSound:
     return CycleSound.load(data)
 
 
-@pytest.fixture(scope="module", params=["encoder", "tokens"])
+@pytest.fixture(scope="module", params=[("encoder", 1), ("tokens", 1), ("encoder", 2), ("tokens", 2)])
 def conditioned(
     request: pytest.FixtureRequest, untrained: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> CycleSound:
-    return CycleSound.load(untrained(tmp_path_factory.mktemp("project"), request.param))
+    return CycleSound.load(untrained(tmp_path_factory.mktemp("project"), *request.param))
 
 
 def pixels(picture: Image.Image) -> bytes:
@@ -97,7 +96,7 @@ def test_sampling_can_be_chosen(system: CycleSound) -> None:
 def test_each_direction_draws_in_its_own_way(system: CycleSound) -> None:
     greedy = system.sampling.audio_to_image.model_copy(update={"temperature": 0.0})
     wild = system.sampling.image_to_audio.model_copy(update={"temperature": 3.0})
-    drawn = Samplings(audio_to_image=greedy, image_to_audio=wild)
+    drawn = SamplingConfigs(audio_to_image=greedy, image_to_audio=wild)
     other = CycleSound(system.models, drawn)
     (tone,), (picture,) = tones(1), pictures(1)
     assert {pixels(other.image(*tone, seed=seed)) for seed in range(3)} == {
@@ -153,22 +152,48 @@ def test_what_is_no_waveform_is_refused(system: CycleSound, waveform: np.ndarray
 # --- what is judged
 
 
-def test_reranking_keeps_the_candidate_that_best_explains_its_source(system: CycleSound) -> None:
-    sources = system._pictures(tones(2))
-    model, sampling = system.models.transformers["audio_to_image"], system.sampling.audio_to_image
+def test_reranking_keeps_the_candidate_that_best_explains_its_source(conditioned: CycleSound) -> None:
+    engine, sampling = conditioned.engine, conditioned.sampling.audio_to_image
+    sources = conditioned._pictures(tones(2))
+    codes = engine.draw("audio_to_image", sources, 3, 6, sampling)  # (2, 6, k, rows, columns)
+    pictures = engine.decode("image", codes.flatten(0, 1))
+    repeated = sources.repeat_interleave(6, dim=0)
+    scores = engine.pointwise_mutual_information("audio_to_image", repeated, pictures).unflatten(0, (2, 6))
+    assert len(set(scores[0].tolist())) > 1
+    kept = engine.generate("audio_to_image", sources, 3, 6, sampling)
+    for row, best in enumerate(scores.argmax(1).tolist()):
+        assert torch.equal(kept[row], pictures.unflatten(0, (2, 6))[row, best])
 
-    def candidate(number: int) -> torch.Tensor:
-        def drawn(grid: torch.Tensor) -> torch.Tensor:
-            return generate(model, grid, sampling, [batches.seeded(3, number) for _ in grid])
 
-        return generation.decoded(system.models, "image", generation.in_lanes(drawn, system.models.device, sources))
+def test_the_first_of_several_candidates_is_the_only_one_of_one(system: CycleSound) -> None:
+    engine, sampling, sources = system.engine, system.sampling.audio_to_image, system._pictures(tones(3))
+    several = engine.draw("audio_to_image", sources, 3, 4, sampling)
+    assert torch.equal(several[:, :1], engine.draw("audio_to_image", sources, 3, 1, sampling))
 
-    drawn = [candidate(number) for number in range(6)]
-    scores = torch.stack([generation.explained(system.models, "audio_to_image", sources, one) for one in drawn])
-    assert len(set(scores[:, 0].tolist())) > 1
-    kept = generation.made(system.models, "audio_to_image", sources, 3, 6, sampling)
-    for row, best in enumerate(scores.argmax(0).tolist()):
-        assert torch.equal(kept[row], drawn[best][row])
+
+def test_sources_of_one_seed_draw_apart(system: CycleSound) -> None:
+    """Or all samples of an evaluation would hang together."""
+    sampling = system.sampling.audio_to_image.model_copy(update={"temperature": 1e6})  # nothing but noise
+    codes = system.engine.draw("audio_to_image", system._pictures(tones(4)), 0, 2, sampling).flatten(0, 1)
+    agreeing = [(one == other).float().mean() for n, one in enumerate(codes) for other in codes[n + 1 :]]
+    assert max(agreeing) < 0.3  # of 16 codes, by chance 0.06
+
+
+def test_weights_are_packed_once_however_many_batches(system: CycleSound) -> None:
+    system.images(tones(9))
+    ready = dict(system.engine._cached)
+    system.images(tones(20), seed=1)
+    assert {key: id(one) for key, one in system.engine._cached.items()} == {key: id(one) for key, one in ready.items()}
+
+
+def test_the_likelihood_of_a_batch_is_that_of_each_row(conditioned: CycleSound) -> None:
+    engine, sources = conditioned.engine, conditioned._pictures(tones(11))
+    prefixes = engine.prefixes("audio_to_image", sources)
+    codes = engine.draw("audio_to_image", sources, 0, 1, conditioned.sampling.audio_to_image)[:, 0]
+    whole = engine.log_likelihood("audio_to_image", prefixes, codes)
+    for row in (0, 7, 10):
+        alone = engine.log_likelihood("audio_to_image", prefixes[row : row + 1], codes[row : row + 1])
+        assert torch.equal(alone[0], whole[row])
 
 
 def test_the_score_is_that_of_either_way(conditioned: CycleSound) -> None:
@@ -246,7 +271,7 @@ def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, 
 def test_models_are_not_exported_over_other_files(data: Path, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
     for folder in (tmp_path, tmp_path / "photo.jpg", data):
-        with pytest.raises(export.BadTarget):
+        with pytest.raises(BadTarget):
             export.export(data, folder)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
@@ -261,7 +286,7 @@ def test_models_of_another_training_are_refused(copy: Path) -> None:
     content = bytearray(vae.read_bytes())
     content[-1] ^= 1  # one weight
     vae.write_bytes(content)
-    with pytest.raises(models.MixedModels, match=r"audio_to_image.*another VAE"):
+    with pytest.raises(MixedModels, match=r"audio_to_image.*another VAE"):
         CycleSound.load(copy)
 
 
@@ -272,22 +297,22 @@ def test_missing_cut_off_and_unknown_models_are_refused(copy: Path) -> None:
     with pytest.raises(BadCheckpoint, match="safetensors"):
         CycleSound.load(copy)
     path.unlink()
-    with pytest.raises(FileNotFoundError, match="no such model"):
+    with pytest.raises(BadCheckpoint, match="no such model"):
         CycleSound.load(copy)
-    path.write_bytes(content.replace(b"source_halvings", b"source_doubling"))
+    path.write_bytes(content.replace(b"source_downsamples", b"source_doublesteps"))
     with pytest.raises(BadCheckpoint, match="another version"):
         CycleSound.load(copy)
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(card.NoModels, match="no models here"):
+    with pytest.raises(NoModels, match="no models here"):
         CycleSound.load(tmp_path / "nothing")
     (tmp_path / "params.yaml").write_text("seed: 0")
     (tmp_path / "data").mkdir()
     with pytest.raises(ParamsError):
         CycleSound.load(tmp_path / "data")
     (tmp_path / card.NAME).write_text('{"sampling": 3}')
-    with pytest.raises(card.NoModels, match="not a card"):
+    with pytest.raises(NoModels, match="not a card"):
         CycleSound.load(tmp_path)
 
 
@@ -297,12 +322,12 @@ def test_sampling_travels_with_the_folder(copy: Path, tmp_path: Path) -> None:
     tree["sampling"]["audio_to_image"]["guidance"], tree["sampling"]["image_to_audio"]["top_k"] = 3.5, 7
     params.write_text(yaml.safe_dump(tree), "utf-8")
     export.export(copy, tmp_path / "models")
-    assert CycleSound.load(tmp_path / "models").sampling == Samplings.model_validate(tree["sampling"])
+    assert CycleSound.load(tmp_path / "models").sampling == SamplingConfigs.model_validate(tree["sampling"])
 
 
 def test_the_package_is_light_until_the_system_is_asked_for() -> None:
     heavy = "{'torch', 'librosa', 'numpy'} & set(sys.modules)"
-    code = f"import sys, cycle_sound, cycle_sound.cli; assert not {heavy}, {heavy}; cycle_sound.CycleSound.load"
+    code = f"import sys, cycle_sound, cycle_sound.app.cli; assert not {heavy}, {heavy}; cycle_sound.CycleSound.load"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
     with pytest.raises(AttributeError, match="Cycle_Sound"):
         cycle_sound.Cycle_Sound  # noqa: B018

@@ -6,79 +6,83 @@ import numpy as np
 import pytest
 import torch
 
-from cycle_sound import batches, tokens
-from cycle_sound.batches import Draws
-from cycle_sound.tokens import Header, StaleTokens, TokenCache
+from cycle_sound.dataset import token_cache
+from cycle_sound.dataset.token_cache import Header, TokenCache
+from cycle_sound.errors import StaleTokens
+from cycle_sound.models.tokenizer import CodeShape
+from cycle_sound.nn import rng
+from cycle_sound.nn.rng import BatchRng
 
-COUNT, VIEWS, GRID, TOP = 5, 3, (2, 4), 2
-HEADER = Header("a" * 64, "b" * 64, GRID, 65536, [f"clip {row}" for row in range(COUNT)])
+COUNT, VIEWS, TOP = 5, 3, 2
+SHAPE = CodeShape(codebooks=2, rows=2, columns=4, codebook_size=65536)
+HEADER = Header("a" * 64, "b" * 64, SHAPE, [f"clip {row}" for row in range(COUNT)])
 
 
 def arrays(top: int = TOP) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    codes = rng.integers(65536, size=(COUNT, VIEWS, GRID[0] * GRID[1], top))
+    codes = rng.integers(65536, size=(COUNT, VIEWS, SHAPE.codebooks, SHAPE.places, top))
     shares = np.sort(rng.uniform(0.1, 0.5, size=codes.shape))[..., ::-1]
     return codes, shares
 
 
-def cache(folder: Path, vae: str = HEADER.vae, shards: str = HEADER.shards) -> TokenCache:
-    return TokenCache(folder, "train", vae, shards)
+def cache(folder: Path, tokenizer: str = HEADER.tokenizer, shards: str = HEADER.shards) -> TokenCache:
+    return TokenCache(folder, "train", tokenizer, shards)
 
 
 def test_what_is_written_is_read(tmp_path: Path):
     codes, shares = arrays()
-    tokens.write(tmp_path, "train", HEADER, codes, shares)
+    token_cache.write(tmp_path, "train", HEADER, codes, shares)
     read = cache(tmp_path)
     assert read.header == HEADER
     assert (len(read), read.views) == (COUNT, VIEWS)
     rows = torch.tensor([4, 0, 4])
-    assert torch.equal(read.most_likely(rows), torch.from_numpy(codes[[4, 0, 4], 0, :, 0]))
+    assert torch.equal(read.most_likely(rows), torch.from_numpy(codes[[4, 0, 4], 0, ..., 0]))
 
 
-def test_tokens_of_another_vae_are_refused(tmp_path: Path):
-    tokens.write(tmp_path, "train", HEADER, *arrays())
-    with pytest.raises(StaleTokens, match=r"train: made with other VAE \(aaaaaaaaaaaa, not cccccccccccc\)"):
-        cache(tmp_path, vae="c" * 64)
+def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path):
+    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    with pytest.raises(StaleTokens, match=r"train: made with other tokenizer \(aaaaaaaaaaaa, not cccccccccccc\)"):
+        cache(tmp_path, tokenizer="c" * 64)
 
 
 def test_tokens_of_other_shards_are_refused(tmp_path: Path):
-    tokens.write(tmp_path, "train", HEADER, *arrays())
+    token_cache.write(tmp_path, "train", HEADER, *arrays())
     with pytest.raises(StaleTokens, match=r"train: made with other shards \(bbbbbbbbbbbb, not cccccccccccc\)"):
         cache(tmp_path, shards="c" * 64)
 
 
 def test_draws_follow_the_kept_probabilities(tmp_path: Path):
-    codes = np.tile(np.array([7, 9]), (1, 1, 8, 1))
-    shares = np.tile(np.array([0.6, 0.2]), (1, 1, 8, 1))  # 3 : 1, and not 1 in all
-    tokens.write(tmp_path, "train", HEADER._replace(ids=["one"]), codes, shares)
-    drawn = cache(tmp_path).drawn(torch.zeros(1000, dtype=torch.long), Draws(batches.seeded(1), 1000))
-    assert drawn.shape == (1000, 8)
+    codes = np.tile(np.array([7, 9]), (1, 1, 2, 8, 1))
+    shares = np.tile(np.array([0.6, 0.2]), (1, 1, 2, 8, 1))  # 3 : 1, and not 1 in all
+    token_cache.write(tmp_path, "train", HEADER._replace(ids=["one"]), codes, shares)
+    drawn = cache(tmp_path).draw(torch.zeros(1000, dtype=torch.long), BatchRng(rng.seeded(1), 1000))
+    assert drawn.shape == (1000, 2, 8)
     assert set(drawn.unique().tolist()) == {7, 9}
     assert abs((drawn == 7).float().mean() - 0.75) < 0.02
 
 
 def test_a_draw_is_of_one_view_and_follows_from_the_generator_alone(tmp_path: Path):
     codes, shares = arrays()
-    tokens.write(tmp_path, "train", HEADER, codes, shares)
+    token_cache.write(tmp_path, "train", HEADER, codes, shares)
     read, rows = cache(tmp_path), torch.arange(COUNT).repeat(20)
-    drawn = read.drawn(rows, Draws(batches.seeded(1), len(rows)))
-    assert torch.equal(drawn, read.drawn(rows, Draws(batches.seeded(1), len(rows))))
-    kept = torch.from_numpy(codes[rows])  # (100, views, 8, top)
-    whole = (drawn[:, None, :, None] == kept).any(-1).all(-1)  # (100, views)
+    drawn = read.draw(rows, BatchRng(rng.seeded(1), len(rows)))
+    assert torch.equal(drawn, read.draw(rows, BatchRng(rng.seeded(1), len(rows))))
+    kept = torch.from_numpy(codes[rows])  # (100, views, 2, 8, top)
+    whole = (drawn[:, None, ..., None] == kept).any(-1).all((-1, -2))  # (100, views)
     assert whole.any(1).all()
     assert whole.any(0).all()
 
 
 def test_how_a_batch_is_divided_changes_no_draw(tmp_path: Path):
-    tokens.write(tmp_path, "train", HEADER, *arrays())
+    token_cache.write(tmp_path, "train", HEADER, *arrays())
     read, rows = cache(tmp_path), torch.arange(COUNT).repeat(2)
-    whole = read.drawn(rows, Draws(batches.seeded(1), 10))
+    whole = read.draw(rows, BatchRng(rng.seeded(1), 10))
     for part in (slice(0, 4), slice(4, 10)):
-        assert torch.equal(read.drawn(rows[part], Draws(batches.seeded(1), 10, part)), whole[part])
+        assert torch.equal(read.draw(rows[part], BatchRng(rng.seeded(1), 10, part)), whole[part])
 
 
 def test_one_code_kept_is_the_code_drawn(tmp_path: Path):
     codes, shares = arrays(top=1)
-    tokens.write(tmp_path, "train", HEADER, codes[:, :1], shares[:, :1])
-    drawn = cache(tmp_path).drawn(torch.arange(COUNT), Draws(batches.seeded(0), COUNT))
-    assert torch.equal(drawn, torch.from_numpy(codes[:, 0, :, 0]))
+    token_cache.write(tmp_path, "train", HEADER, codes[:, :1], shares[:, :1])
+    drawn = cache(tmp_path).draw(torch.arange(COUNT), BatchRng(rng.seeded(0), COUNT))
+    assert torch.equal(drawn, torch.from_numpy(codes[:, 0, ..., 0]))

@@ -11,16 +11,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cycle_sound import batches, device, schedules, snapshot
-from cycle_sound.batches import Draws
-from cycle_sound.feeding import UnevenBatch
-from cycle_sound.params import Augment, Optimizer, Params
-from cycle_sound.snapshot import STOPPED, Snapshot, flat, tree
-from cycle_sound.training import Curve, fit
+from cycle_sound.dataset import augment
+from cycle_sound.errors import TrainingDiverged, UnevenBatch
+from cycle_sound.nn import device, rng
+from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import OptimizerConfig, Params, ShiftConfig
+from cycle_sound.training import order, resume, schedules
+from cycle_sound.training.loop import Curve, fit
+from cycle_sound.training.resume import STOPPED, Snapshot, flat, tree
 
 
 @pytest.fixture
-def config(params: Params) -> Optimizer:
+def config(params: Params) -> OptimizerConfig:
     tiny = {"steps": 30, "batch_size": 4, "valid_every": 10, "warmup": 5, "learning_rate": 0.1, "ema_decay": 0.5}
     return params.classifier.optimizer.model_copy(update=tiny)
 
@@ -39,11 +41,11 @@ class Line:
 
     pairs = 10
 
-    def batch(self, rows: Tensor, draws: Draws) -> Batch:
-        return Batch(draws.uniform(1))
+    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+        return Batch(rng.uniform(1))
 
-    def loss(self, batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
-        x = batch.x + 0.1 * draws.normal(1)
+    def loss(self, batch: Batch, step: int, rng: BatchRng) -> dict[str, Tensor]:
+        x = batch.x + 0.1 * rng.normal(1)
         error = self.model(x) - 3 * x
         return {"loss": (error**2).mean(), "distance": error.abs().mean()}  # not in the order of their names
 
@@ -54,24 +56,30 @@ class Line:
         return {"loss": self.valid[-1]}
 
 
-def trained(config: Optimizer, folder: Path, line: Line | None = None) -> tuple[Line, dict[str, float]]:
+def trained(config: OptimizerConfig, folder: Path, line: Line | None = None) -> tuple[Line, dict[str, float]]:
     line = line or Line()
-    curve, kept = Curve(folder / "curve.csv", folder / "live"), Snapshot(folder / "work.safetensors", "line")
-    return line, fit(line.model, line, config, 7, curve, kept)
+    snapshot = Snapshot(folder / "work.safetensors", "line")
+    return line, fit(line.model, line, config, 7, Curve(folder / "curve.csv"), snapshot)
+
+
+def steps_in(path: Path) -> list[float]:
+    """The steps of a curve's rows."""
+    with path.open(encoding="utf-8") as file:
+        return [float(row["step"]) for row in csv.DictReader(file)]
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(one, other) for one, other in zip(a.parameters(), b.parameters(), strict=True))
 
 
-def test_the_same_seed_trains_the_same_model(config: Optimizer, tmp_path: Path) -> None:
+def test_the_same_seed_trains_the_same_model(config: OptimizerConfig, tmp_path: Path) -> None:
     (first, _), (again, _) = trained(config, tmp_path / "a"), trained(config, tmp_path / "b")
     assert same(first.model, again.model)
     assert (tmp_path / "a/curve.csv").read_bytes() == (tmp_path / "b/curve.csv").read_bytes()
 
 
-def test_a_batch_in_portions_trains_as_one_in_a_piece(
-    config: Optimizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_batch_in_micro_batches_trains_as_one_in_a_piece(
+    config: OptimizerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "dtype", lambda where: torch.float32)
     whole, parts = (Line(dropout=0.0), Line(dropout=0.0))
@@ -81,23 +89,57 @@ def test_a_batch_in_portions_trains_as_one_in_a_piece(
         assert torch.allclose(one, other, atol=1e-5)
 
 
-def test_a_batch_that_does_not_divide_is_refused(config: Optimizer, tmp_path: Path) -> None:
+def test_a_batch_that_does_not_divide_is_refused(config: OptimizerConfig, tmp_path: Path) -> None:
     with pytest.raises(UnevenBatch, match="batch_size 4 does not divide into 1 processes × accumulation 3"):
         trained(config.model_copy(update={"accumulation": 3}), tmp_path)
 
 
-def test_what_remains_is_the_best_on_valid(config: Optimizer, tmp_path: Path) -> None:
+def test_what_remains_is_the_best_on_valid(config: OptimizerConfig, tmp_path: Path) -> None:
     line, best = trained(config, tmp_path)
     assert best["valid_loss"] == min(line.valid[:3])
     assert line.validate(line.model)["loss"] == pytest.approx(best["valid_loss"])
-    with (tmp_path / "curve.csv").open() as file:
-        assert [float(row["step"]) for row in csv.DictReader(file)] == [10, 20, 30]
+    assert steps_in(tmp_path / "curve.csv") == [10, 20, 30]
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_its_step(config: Optimizer, tmp_path: Path) -> None:
+def test_where_nothing_is_held_out_the_last_weights_remain(config: OptimizerConfig, tmp_path: Path) -> None:
     line = Line()
-    line.validate = lambda model: {"loss": float("nan")}  # type: ignore[method-assign]
-    with pytest.raises(FloatingPointError, match="valid_loss is nan at step 10"):
+    line.validate = lambda model: {}  # type: ignore[method-assign]
+    _, last = trained(config, tmp_path, line)
+    assert (last["step"], "valid_loss" in last) == (30, False)
+    judged, _ = trained(config, tmp_path / "judged", Falling())
+    assert same(line.model, judged.model)
+    with (tmp_path / "curve.csv").open(encoding="utf-8") as file:
+        assert [row["valid_loss"] for row in csv.DictReader(file)] == ["", "", ""]  # the plots name the column
+
+
+class Falling(Line):
+    """Whatever is learned later counts as better."""
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        self.valid.append(-float(len(self.valid)))
+        return {"loss": self.valid[-1]}
+
+
+def test_the_curve_can_be_read_while_the_training_runs(config: OptimizerConfig, tmp_path: Path) -> None:
+    line, seen = Line(), []
+    loss = line.loss
+
+    def look(batch: Batch, step: int, rng: BatchRng) -> dict[str, Tensor]:
+        seen.append(steps_in(tmp_path / "curve.csv") if (tmp_path / "curve.csv").exists() else [])
+        return loss(batch, step, rng)
+
+    line.loss = look  # type: ignore[method-assign]
+    trained(config, tmp_path, line)
+    assert seen == [[]] * 10 + [[10]] * 10 + [[10, 20]] * 10
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_step(
+    config: OptimizerConfig, tmp_path: Path, value: float
+) -> None:
+    line = Line()
+    line.validate = lambda model: {"loss": value}  # type: ignore[method-assign]
+    with pytest.raises(TrainingDiverged, match=f"curve: valid_loss is {value} at step 10"):
         trained(config, tmp_path, line)
 
 
@@ -107,38 +149,39 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("step", [0, 1, 9, 10, 17, 29])
 def test_a_killed_training_ends_with_the_same_bytes(
-    config: Optimizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    config: OptimizerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    monkeypatch.setattr(snapshot, "SECONDS", 0.0)  # a snapshot after every step
-    monkeypatch.setattr(snapshot, "SHARE", math.inf)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)  # a snapshot after every step
+    monkeypatch.setattr(resume, "FRACTION", math.inf)
     undisturbed, best = trained(config, tmp_path / "undisturbed")
     killed = Line()
     loss = killed.loss
-    killed.loss = lambda batch, at, draws: kill() if at == step else loss(batch, at, draws)  # type: ignore[method-assign]
+    killed.loss = lambda batch, at, rng: kill() if at == step else loss(batch, at, rng)  # type: ignore[method-assign]
 
     def kill() -> dict[str, Tensor]:
         raise Killed
 
     with pytest.raises(Killed):
         trained(config, tmp_path / "killed", killed)
+    (tmp_path / "killed/curve.csv").unlink(missing_ok=True)  # as DVC does before it runs a stage again
     again, best_again = trained(config, tmp_path / "killed")
     assert same(again.model, undisturbed.model)
     assert best_again == best
     assert (tmp_path / "killed/curve.csv").read_bytes() == (tmp_path / "undisturbed/curve.csv").read_bytes()
 
 
-def test_sigterm_saves_at_once_and_says_so_by_its_code(config: Optimizer, tmp_path: Path) -> None:
+def test_sigterm_saves_at_once_and_says_so_by_its_code(config: OptimizerConfig, tmp_path: Path) -> None:
     undisturbed, _ = trained(config, tmp_path / "undisturbed")
     line = Line()
     loss = line.loss
     asked = []
 
-    def ask(batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
+    def ask(batch: Batch, step: int, rng: BatchRng) -> dict[str, Tensor]:
         if step == 12:
             os.kill(os.getpid(), signal.SIGTERM)
             asked.append(step)
         assert step <= 12
-        return loss(batch, step, draws)
+        return loss(batch, step, rng)
 
     line.loss = ask  # type: ignore[method-assign]
     with pytest.raises(SystemExit) as ended:
@@ -148,7 +191,7 @@ def test_sigterm_saves_at_once_and_says_so_by_its_code(config: Optimizer, tmp_pa
 
 
 def test_a_snapshot_of_another_training_or_a_broken_one_is_ignored_with_a_word(
-    config: Optimizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: OptimizerConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "work.safetensors"
     trained(config, tmp_path)
@@ -163,11 +206,16 @@ def test_a_snapshot_of_another_training_or_a_broken_one_is_ignored_with_a_word(
 
 
 def test_a_tree_of_tensors_survives_being_flat() -> None:
-    grown = {"a": {"0": {"x": torch.ones(2)}}, "b": torch.zeros(1)}
-    assert flat(tree(flat(grown))).keys() == {"a/0/x", "b"}
+    x, b = torch.arange(2.0), torch.tensor([5.0])
+    grown = {"a": {"0": {"x": x}}, "b": b}
+    assert flat(grown).keys() == {"a/0/x", "b"}
+    again = tree(flat(grown))
+    assert again.keys() == grown.keys()
+    assert torch.equal(again["a"]["0"]["x"], x)
+    assert torch.equal(again["b"], b)
 
 
-def test_learning_rate_warms_up_and_falls_to_its_end(config: Optimizer) -> None:
+def test_learning_rate_warms_up_and_falls_to_its_end(config: OptimizerConfig) -> None:
     rates = [schedules.learning_rate(step, config) for step in range(config.steps)]
     peak = config.learning_rate
     assert max(rates) == pytest.approx(peak)
@@ -185,20 +233,20 @@ def test_temperature_is_a_pure_function_that_reaches_its_end() -> None:
 
 
 def test_every_row_is_drawn_once_an_epoch() -> None:
-    drawn = torch.cat([batches.rows(step, 10, 4, seed=3) for step in range(5)])
+    drawn = torch.cat([order.rows(step, 10, 4, seed=3) for step in range(5)])
     assert sorted(drawn[:10].tolist()) == list(range(10))
     assert sorted(drawn[10:].tolist()) == list(range(10))
     assert drawn[:10].tolist() != drawn[10:].tolist()
 
 
 def test_a_batch_larger_than_the_data_is_filled_from_further_epochs() -> None:
-    assert sorted(batches.rows(0, 3, 9, seed=0).tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert sorted(order.rows(0, 3, 9, seed=0).tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
 def test_shifts_move_within_their_bounds_and_along_their_axis() -> None:
     pictures = torch.zeros(50, 1, 9, 9)
     pictures[:, :, 4, 4] = 1
-    moved = batches.shifted(pictures, Augment(rows=0, columns=2), Draws(batches.seeded(0), 50))
+    moved = augment.shifted(pictures, ShiftConfig(rows=0, columns=2), BatchRng(rng.seeded(0), 50))
     rows, columns = moved[:, 0].nonzero()[:, 1], moved[:, 0].nonzero()[:, 2]
     assert set(rows.tolist()) == {4}
     assert set(columns.tolist()) == {2, 3, 4, 5, 6}

@@ -1,73 +1,75 @@
-"""The transformer: causality, conditioning, cached generation."""
+"""The transformer: causality, conditioning, cached generation, for one code per place and for several."""
+
+from itertools import product
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cycle_sound import batches, transformer
-from cycle_sound.batches import Draws
-from cycle_sound.decoding import Decoder
-from cycle_sound.params import Params, Sampling
-from cycle_sound.sampling import draw, generate, log_likelihood
-from cycle_sound.transformer import Shapes, Transformer, prefix_mask
+from cycle_sound.inference.cached_transformer import CachedTransformer
+from cycle_sound.inference.sampling import draw, sample
+from cycle_sound.models import transformer
+from cycle_sound.models.tokenizer import CodeShape
+from cycle_sound.models.transformer import Shapes, Transformer, prefix_mask
+from cycle_sound.nn.rng import BatchRng, seeded
+from cycle_sound.params import Params, SamplingConfig
 
-SHAPES = Shapes(
-    source_grid=(4, 4),
-    source_codebook=20,
-    source_picture=(1, 32, 32),
-    target_grid=(3, 4),
-    target_picture=(3, 24, 32),
-    target_codebook=24,
-)
-GREEDY = Sampling(temperature=0.0, top_k=0, top_p=1.0, guidance=1.0)
+PICTURES = {"source_picture": (1, 32, 32), "target_picture": (3, 24, 32)}
+PLACES, SIZE = 12, 24
+GREEDY = SamplingConfig(temperature=0.0, top_k=0, top_p=1.0, guidance=1.0)
 
 
-@pytest.fixture(params=[("encoder", True), ("tokens", False)])
+@pytest.fixture(params=[("encoder", True, 1), ("tokens", False, 1), ("tokens", True, 2), ("encoder", False, 3)])
 def model(request: pytest.FixtureRequest, params: Params) -> Transformer:
-    tiny = {"width": 16, "depth": 2, "heads": 2, "source_width": 8, "source_halvings": 3, "dropout": 0.0}
-    condition, above = request.param
+    tiny = {"width": 16, "depth": 2, "heads": 2, "source_width": 8, "source_downsamples": 3, "dropout": 0.0}
+    condition, above, codebooks = request.param
     config = params.transformer.audio_to_image.model_copy(update={**tiny, "condition": condition, "above": above})
     torch.manual_seed(0)
-    model = Transformer(config, SHAPES).eval()
-    torch.nn.init.normal_(model.lead.weight, std=0.3)  # as if it had learned to use the summary
+    source, target = CodeShape(codebooks, 4, 4, 20), CodeShape(codebooks, 3, 4, SIZE)
+    model = Transformer(config, Shapes(source_codes=source, target_codes=target, **PICTURES)).eval()
+    torch.nn.init.normal_(model.summary_projection.weight, std=0.3)  # as if it had learned to use the summary
+    for linear in model.head.linear:
+        torch.nn.init.normal_(linear.weight, std=1.0)  # and to prefer some codes
     return model
 
 
 def sources(model: Transformer, count: int) -> Tensor:
-    generator = batches.seeded(5)
     if model.config.condition == "encoder":
-        return torch.rand(count, *SHAPES.source_picture, generator=generator) * 2 - 1
-    return torch.randint(SHAPES.source_codebook, (count, *SHAPES.source_grid), generator=generator)
+        return torch.rand(count, *PICTURES["source_picture"], generator=seeded(5)) * 2 - 1
+    codes = model.shapes.source_codes
+    return torch.randint(20, (count, codes.codebooks, codes.rows, codes.columns), generator=seeded(5))
 
 
-def targets(count: int) -> Tensor:
-    return torch.randint(SHAPES.target_codebook, (count, 12), generator=batches.seeded(6))
+def targets(model: Transformer, count: int) -> Tensor:
+    return torch.randint(SIZE, (count, model.shapes.target_codes.codebooks, PLACES), generator=seeded(6))
 
 
-def test_a_token_depends_on_those_before_it_alone(model: Transformer) -> None:
-    """By gradients: the logits at a place see the embeddings of earlier tokens, and of no others."""
-    seen: list[Tensor] = []
+def generate(model: Transformer, source_inputs: Tensor, config: SamplingConfig, seed: int) -> Tensor:
+    count = len(source_inputs)
+    null = model.null_prefix(count) if config.guidance != 1 else None
+    cached = CachedTransformer(model, count * (1 if null is None else 2))
+    return sample(cached, model.encode_source(source_inputs), null, config, [seeded(seed, row) for row in range(count)])
 
-    def keep(_module: torch.nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        output.retain_grad()
-        seen.append(output)
 
-    handles = [known.register_forward_hook(keep) for known in (model.before, model.above) if known is not None]
-    logits = model(model.encode_source(sources(model, 2)), targets(2))
-    for handle in handles:
-        handle.remove()
-    place = 5
-    logits[:, place].sum().backward()
-    assert len(seen) == len(handles)
-    for inputs in seen:  # of all places, from an edge on
-        reached = inputs.grad.abs().sum((0, 2)) > 0
-        assert reached.tolist() == [True] * (place + 1) + [False] * (11 - place)
+def test_a_code_depends_on_those_before_it_alone(model: Transformer) -> None:
+    """By changing one code at a time: the logits of no code before it, nor its own, may change."""
+    codes = targets(model, 1)
+    prefix = model.encode_source(sources(model, 1))
+    order = [(number, place) for place in range(PLACES) for number in range(codes.shape[1])]
+    with torch.no_grad():
+        known = model(prefix, codes)
+        for place, (codebook, position) in enumerate(order):
+            changed = codes.clone()
+            changed[0, codebook, position] = (changed[0, codebook, position] + 1) % SIZE
+            moved = (model(prefix, changed) - known).abs().amax(-1)[0]  # (k, t)
+            assert all(moved[earlier] == 0 for earlier in order[: place + 1])
+            assert place + 1 == len(order) or moved[order[place + 1]] > 0
 
 
 def test_every_target_token_sees_the_whole_source(model: Transformer) -> None:
     prefix = model.encode_source(sources(model, 2)).detach().requires_grad_()
-    model(prefix, targets(2))[:, 0].sum().backward()
+    model(prefix, targets(model, 2))[:, :, 0].sum().backward()
     assert (prefix.grad.abs().sum((0, 2)) > 0).all()
 
 
@@ -76,67 +78,94 @@ def test_the_prefix_sees_itself_in_both_directions_and_no_target() -> None:
     assert mask.int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
 
 
+@torch.inference_mode()
 def test_cached_logits_equal_uncached_ones(model: Transformer) -> None:
-    """Also beside a null prefix in one batch, as guidance has it."""
-    tokens = targets(3)
+    """Also beside a null prefix in one batch, as guidance has it; and one batch after another."""
+    codes, columns = targets(model, 3), model.shapes.target_codes.columns
+    cached, static = CachedTransformer(model, 6), CachedTransformer(model, 6)
     for prefix in (model.encode_source(sources(model, 3)), model.null_prefix(3)):
-        both, twice = torch.cat([prefix, model.null_prefix(3)]), tokens.repeat(2, 1)
-        known = F.pad(twice, (4, 0), value=model.edge)
-        decoder = Decoder(model, both)
-        steps = [decoder.step(known[:, place + 3], known[:, place], place) for place in range(12)]
-        assert torch.allclose(torch.stack(steps, dim=1), model(both, twice), atol=1e-5)
-        decoder, places = Decoder(model, both), torch.arange(12).split(1)
-        fixed = [decoder.fixed(known[:, place + 3], known[:, place], places[place]) for place in range(12)]
-        assert torch.allclose(torch.stack(fixed, dim=1), model(both, twice), atol=1e-5)
+        both, twice = torch.cat([prefix, model.null_prefix(3)]), codes.repeat(2, 1, 1)
+        known = F.pad(twice, (columns, 0), value=model.bos)
+        wanted = model(both, twice)  # (6, k, t, v)
+        cached.start(both)
+        static.start(both)
+        for place in range(PLACES):
+            before, above = known[..., place + columns - 1], known[..., place]
+            states = cached.step(before, above, place), static._static_step(before, above, torch.tensor([place]))
+            for state, number in product(states, range(codes.shape[1])):
+                logits = cached.logits(state, twice[:, :number, place])
+                assert torch.allclose(logits, wanted[:, number, place], atol=1e-4)
 
 
 def test_greedy_generation_follows_the_uncached_argmax(model: Transformer) -> None:
-    grid = sources(model, 2)
-    tokens = generate(model, grid, GREEDY, batches.seeded(0)).flatten(1).clone()
-    logits = model(model.encode_source(grid), tokens)
-    assert torch.equal(logits.argmax(-1), tokens)
+    given = sources(model, 2)
+    codes = generate(model, given, GREEDY, 0).clone()
+    logits = model(model.encode_source(given), codes)
+    assert torch.equal(logits.argmax(-1), codes)
 
 
-def test_guidance_one_is_plain_sampling_and_more_moves_away_from_null(model: Transformer) -> None:
-    grid, tokens = sources(model, 4), targets(4)
-    conditional = model(model.encode_source(grid), tokens)[:, 0]
-    null = model(model.null_prefix(4), tokens)[:, 0]
-    guided = generate(model, grid, GREEDY.model_copy(update={"guidance": 3.0}), batches.seeded(0)).flatten(1)[:, 0]
+def test_guidance_moves_away_from_null(model: Transformer) -> None:
+    given, codes = sources(model, 4), targets(model, 4)
+    conditional = model(model.encode_source(given), codes)[:, 0, 0]
+    null = model(model.null_prefix(4), codes)[:, 0, 0]
+    guided = generate(model, given, GREEDY.model_copy(update={"guidance": 3.0}), 0)[:, 0, 0]
     assert torch.equal(guided, (null + 3 * (conditional - null)).argmax(-1))
 
 
 def test_a_seed_gives_the_same_samples_and_another_does_not(model: Transformer) -> None:
-    config = Sampling(temperature=1.0, top_k=10, top_p=1.0, guidance=2.0)
-    first, again, other = (generate(model, sources(model, 4), config, batches.seeded(s)) for s in (1, 1, 2))
+    config = SamplingConfig(temperature=1.0, top_k=10, top_p=1.0, guidance=2.0)
+    first, again, other = (generate(model, sources(model, 4), config, seed) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
+@torch.no_grad()
+def test_samples_come_as_often_as_the_likelihood_says(model: Transformer) -> None:
+    """The codes of the first place, drawn 3,000 times, against p(c_1) p(c_2 | c_1) …"""
+    config = GREEDY.model_copy(update={"temperature": 1.0})
+    given = sources(model, 1).expand(3000, *[-1] * (3))
+    first = generate(model, given, config, 3)[:, :, 0]  # (3000, k)
+    codes = targets(model, 1).expand(len(first), -1, -1).clone()
+    codes[:, :, 0] = first
+    log_p = model(model.encode_source(given), codes)[:, :, 0].log_softmax(-1)
+    joint = log_p.gather(-1, first[..., None])[..., 0].sum(1).exp()
+    _, places, counts = first.unique(dim=0, return_inverse=True, return_counts=True)
+    common = counts[places] >= 100
+    found = counts[places][common] / len(first)
+    assert torch.allclose(found, joint[common], rtol=0.3)
+    assert common.any() or first.shape[1] == 3  # so many combinations that none is common
+
+
 def test_top_k_draws_only_from_the_k_most_likely() -> None:
-    logits = torch.randn(500, 24, generator=batches.seeded(0))
-    drawn = draw(logits, Sampling(temperature=2.0, top_k=3, top_p=1.0, guidance=1.0), batches.seeded(1))
+    logits = torch.randn(500, 24, generator=seeded(0))
+    drawn = draw(logits, SamplingConfig(temperature=2.0, top_k=3, top_p=1.0, guidance=1.0), [seeded(1)] * 500)
     assert (logits.topk(3).indices == drawn[:, None]).any(1).all()
 
 
+@torch.no_grad()
 def test_probabilities_of_all_continuations_add_up_to_one(model: Transformer) -> None:
-    tokens = targets(1).repeat(24, 1)
-    tokens[:, -1] = torch.arange(24)
-    prefix = model.encode_source(sources(model, 1)).expand(24, -1, -1)
-    others = model(prefix, tokens)[0, :-1].log_softmax(-1).gather(-1, tokens[0, :-1, None]).sum()
-    assert torch.isclose((log_likelihood(model, prefix, tokens) - others).exp().sum(), torch.tensor(1.0), atol=1e-4)
+    """Over all codes of the last place: with several codebooks, over all their combinations."""
+    codebooks = min(model.shapes.target_codes.codebooks, 2)
+    last = torch.cartesian_prod(*[torch.arange(SIZE)] * codebooks).view(-1, codebooks)
+    codes = targets(model, 1).repeat(len(last), 1, 1)
+    codes[:, -codebooks:, -1] = last
+    prefix = model.encode_source(sources(model, 1)).expand(len(last), -1, -1)
+    log_p = model(prefix[:1], codes[:1]).log_softmax(-1).gather(-1, codes[:1, ..., None])[0, ..., 0]
+    others = log_p.sum() - log_p[-codebooks:, -1].sum()
+    assert torch.isclose((model.log_likelihood(prefix, codes) - others).exp().sum(), torch.tensor(1.0), atol=1e-3)
 
 
 def test_dropping_every_condition_leaves_no_gradient_in_the_source_encoder(model: Transformer) -> None:
     model.config = model.config.model_copy(update={"condition_dropout": 1.0})
-    grid, pictures = sources(model, 3), torch.rand(3, *SHAPES.target_picture)
-    model.losses(grid, targets(3), pictures, Draws(batches.seeded(0), 3)).cross_entropy.backward()
+    given, pictures = sources(model, 3), torch.rand(3, *PICTURES["target_picture"])
+    model.losses(given, targets(model, 3), pictures, BatchRng(seeded(0), 3)).cross_entropy.backward()
     gradients = [parameter.grad for parameter in model.source_encoder.parameters()]
     assert all(gradient is None or gradient.abs().sum() == 0 for gradient in gradients)
     assert model.null.grad.abs().sum() > 0
 
 
 def test_alignment_is_lowest_for_pairs_in_order(model: Transformer) -> None:
-    vectors = torch.nn.functional.normalize(torch.randn(8, 16, generator=batches.seeded(0)), dim=1)
+    vectors = torch.nn.functional.normalize(torch.randn(8, 16, generator=seeded(0)), dim=1)
     scale = torch.tensor(20.0)
     assert transformer.alignment(vectors, vectors, scale) < transformer.alignment(vectors, vectors.roll(1, 0), scale)
 
@@ -144,5 +173,5 @@ def test_alignment_is_lowest_for_pairs_in_order(model: Transformer) -> None:
 def test_a_checkpoint_rebuilds_the_model_alone(model: Transformer, tmp_path) -> None:
     transformer.save(tmp_path / "t.safetensors", model, {"audio": "a", "image": "b"})
     again = transformer.load(tmp_path / "t.safetensors")
-    grid = sources(model, 2)
-    assert torch.equal(again(again.encode_source(grid), targets(2)), model(model.encode_source(grid), targets(2)))
+    given, codes = sources(model, 2), targets(model, 2)
+    assert torch.equal(again(again.encode_source(given), codes), model(model.encode_source(given), codes))

@@ -14,27 +14,29 @@ import numpy as np
 import pytest
 from mirror import acquired, counted_film
 
-from cycle_sound import acquisition, audio, images, manifest, sources
 from cycle_sound import params as parameters
-from cycle_sound.params import Data, Params, ParamsError
-from cycle_sound.sources import archives, lists, moments, vggsound, videos
-from cycle_sound.sources.archives import Video
-from cycle_sound.sources.clip import Pair, Rejected
-from cycle_sound.sources.lists import Excerpt, Listed
-from cycle_sound.sources.moments import Frame
+from cycle_sound.acquisition import acquire, manifest, sources
+from cycle_sound.acquisition.sources import archives, lists, moments, vggsound, videos
+from cycle_sound.acquisition.sources.archives import Video
+from cycle_sound.acquisition.sources.clip import Pair, Rejected
+from cycle_sound.acquisition.sources.lists import Excerpt, Listed
+from cycle_sound.acquisition.sources.moments import Frame
+from cycle_sound.errors import BadSource, ParamsError
+from cycle_sound.media import images, sound_files
+from cycle_sound.params import DataConfig, Params
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/vggsound"
 real = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data/vggsound")
 DEAF = "0jZtLuEdjrk_000110"  # the real clip without sound
 
-Settings = Callable[..., Data]
+Settings = Callable[..., DataConfig]
 
 
 @pytest.fixture
 def settings(params: Params, tmp_path: Path) -> Settings:
     """`settings(**vggsound)`: data.source vggsound in tmp_path, fetching nothing; data's own fields go in `data`."""
 
-    def made(data: dict[str, Any] | None = None, **own: Any) -> Data:
+    def made(data: dict[str, Any] | None = None, **own: Any) -> DataConfig:
         own = {"path": str(tmp_path / "store"), "list": str(tmp_path / "list.csv"), "url": "", **own}
         changes = {"source": "vggsound", "max_rejected": 1.0, "clip_seconds": 0.5, **(data or {})}
         return params.data.model_copy(update={**changes, "vggsound": params.data.vggsound.model_copy(update=own)})
@@ -104,10 +106,10 @@ def test_both_kinds_of_list_are_read(tmp_path: Path):
 )
 def test_a_bad_list_is_refused_in_one_line(text: str | bytes, message: str, tmp_path: Path):
     (tmp_path / "list.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(BadSource, match=message) as error:
         lists.read(tmp_path / "list.csv")
     assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="no such list"):
+    with pytest.raises(BadSource, match="no such list"):
         lists.read(tmp_path / "none.csv")
 
 
@@ -143,7 +145,7 @@ def test_rows_are_selected_by_split_label_and_count(listed: Path, settings: Sett
     few = chosen(clips_per_label=2)
     assert len(few) == 8
     assert set(few) < set(chosen(clips_per_label=3)) < set(chosen())  # more are the same and more
-    with pytest.raises(ValueError, match="no row has the label cat, dog"):
+    with pytest.raises(BadSource, match="no row has the label cat, dog"):
         chosen(labels=["label 1", "dog", "cat"])
 
 
@@ -168,7 +170,7 @@ def test_an_older_pair_of_lists_is_one_corpus(settings: Settings, tmp_path: Path
     rows = vggsound.selected(settings(**own).vggsound)
     assert [(row.excerpt.video[0], row.split) for row in rows] == [("a", "train"), ("b", "test")]
     write_list(tmp_path / "test.csv", [("aaaaaaaaaaa_000001.mp4", "x")])
-    with pytest.raises(ValueError, match="aaaaaaaaaaa_000001 is in both lists"):
+    with pytest.raises(BadSource, match="aaaaaaaaaaa_000001 is in both lists"):
         vggsound.selected(settings(**own).vggsound)
 
 
@@ -226,10 +228,10 @@ def test_a_broken_archive_is_named_before_any_work(name: str, tmp_path: Path):
     noise = np.random.default_rng(0).bytes(20_000)
     tar(tmp_path / name, {"aaaaaaaaaaa_30.mp4": noise, "bbbbbbbbbbb_30.mp4": noise})
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:15_000])
-    with pytest.raises(ValueError, match="a broken archive"):
+    with pytest.raises(BadSource, match="a broken archive"):
         archives.find(tmp_path)
     (tmp_path / name).write_bytes(b"neither tar nor gzip" * 100)
-    with pytest.raises(ValueError, match="a broken archive"):
+    with pytest.raises(BadSource, match="a broken archive"):
         archives.find(tmp_path)
 
 
@@ -237,22 +239,22 @@ def test_a_header_that_wants_all_memory_is_refused(tmp_path: Path):
     info = tarfile.TarInfo("aaaaaaaaaaa_30.mp4")
     info.type, info.size = tarfile.XHDTYPE, 1 << 32
     (tmp_path / "x.tar.gz").write_bytes(gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + bytes(1 << 16)))
-    with pytest.raises(ValueError, match="a broken archive"):
+    with pytest.raises(BadSource, match="a broken archive"):
         archives.find(tmp_path)
 
 
 def test_without_an_address_what_is_at_hand_is_asked_for(settings: Settings, tmp_path: Path, film: bytes, capsys: Any):
     names = ids(6)
     write_list(tmp_path / "list.csv", [(name, 30, "x", "test" if i % 2 else "train") for i, name in enumerate(names)])
-    with pytest.raises(ValueError, match="no such folder"):
+    with pytest.raises(BadSource, match="no such folder"):
         vggsound.clips(settings())
     (tmp_path / "store").mkdir()
-    with pytest.raises(ValueError, match="none of the clips asked for"):
+    with pytest.raises(BadSource, match="none of the clips asked for"):
         vggsound.clips(settings())
     (tmp_path / f"store/{names[0]}_30.mp4").write_bytes(film)
     tar(tmp_path / "store/a.tar.gz", {f"{names[1]}_000030.mp4": film, f"{names[2]}_30000_40000.mp4": film[:2000]})
     data = settings({"pairs": "middle"})
-    rows = acquired(sources.clips(data, None, 0), data, tmp_path / "raw", 1)  # type: ignore[arg-type]
+    rows = acquired(sources.clips(data, 16000, 0), data, tmp_path / "raw", 1)
     assert {(row.id, row.group, row.split, row.status) for row in rows} == {
         (f"{names[0]}_000030", names[0], "train", "ok"),
         (f"{names[1]}_000030", names[1], "test", "ok"),
@@ -323,12 +325,12 @@ def test_listed_moments_are_read_and_nothing_else_is_taken_for_them(tmp_path: Pa
         [{"aaaaaaaaaaa_0_10000": 3}],
     ):
         path.write_text(json.dumps(tree))
-        with pytest.raises(ValueError, match="needs"):
+        with pytest.raises(BadSource, match="needs"):
             moments.listed(path)
     path.write_text("[" * 100_000)
-    with pytest.raises(ValueError, match="not JSON"):
+    with pytest.raises(BadSource, match="not JSON"):
         moments.listed(path)
-    with pytest.raises(ValueError, match="no such file"):
+    with pytest.raises(BadSource, match="no such file"):
         moments.listed(tmp_path / "none.json")
 
 
@@ -337,7 +339,7 @@ def test_a_listed_frame_is_that_frame_and_its_sound(tmp_path: Path):
     for number in (0, 1, 11, 12, 13, 27, 39):
         pair = videos.fetch(tmp_path / "film.mp4", Frame(number), 0.5, 0.1, 0.0)
         assert brightness(pair) == pytest.approx(255 * number / 40, abs=3)  # the next one is 6 brighter
-        wave, _ = audio.decode(pair.sound)
+        wave, _ = sound_files.decode(pair.sound)
         loud = np.sqrt(np.mean(wave**2)) / 0.2
         assert loud == pytest.approx(min(max(number / 10, 0.25), 3.75) / 4, abs=0.07)
     with pytest.raises(Rejected, match=r"frame 46 lies at 4\.6"):
@@ -453,7 +455,7 @@ def test_the_real_clips_give_their_frames_and_their_sound(settings: Settings, tm
     stems = sorted(path.stem for path in (SHARED / "videos").iterdir())
     write_list(tmp_path / "list.csv", [(f"{stem}.mp4", "x") for stem in stems])
     data = settings({"pairs": "even"}, path=str(SHARED / "videos"), pairs_per_clip=2)
-    rows = acquisition.acquire(vggsound.clips(data), data, tmp_path / "raw", 2)
+    rows = acquire.acquire(vggsound.clips(data), data, tmp_path / "raw", 2)
     assert {row.id for row in rows} == {f"{stem}_{i}" for stem in stems for i in range(2)}
     assert {row.id[:-2]: row.status for row in rows if row.status != "ok"} == {DEAF: "no_audio"}
     assert manifest.read(tmp_path / "raw/manifest.csv") == rows
@@ -466,7 +468,7 @@ def test_the_real_clips_give_their_frames_and_their_sound(settings: Settings, tm
         place = tmp_path / f"raw/{row.split}_data/{row.id}"
         pair = Pair(place.with_suffix(".jpg").read_bytes(), place.with_suffix(".mp3").read_bytes())
         assert likest(pair, path, moment) == pytest.approx(moment, abs=0.02), row.id  # half a frame
-        sound, mp3_rate = audio.decode(pair.sound)
+        sound, mp3_rate = sound_files.decode(pair.sound)
         assert mp3_rate == rate
         start = round((moment - data.clip_seconds / 2) * rate)
         like, shift = likeness(wave[start : start + round(data.clip_seconds * rate)], sound, rate // 4)

@@ -6,14 +6,15 @@ import torch
 from librosa import mel_frequencies
 from scipy.signal import chirp
 
-from cycle_sound import audio, vocoder
-from cycle_sound.params import Audio, Params
+from cycle_sound.media import mel, sound_files
+from cycle_sound.models import vocoder
+from cycle_sound.params import AudioConfig, Params
 
 SAMPLES = 24576
 
 
 @pytest.fixture
-def config(params: Params) -> Audio:
+def config(params: Params) -> AudioConfig:
     return params.audio
 
 
@@ -27,17 +28,17 @@ def sounds(rate: int) -> list[np.ndarray]:
     return [wave.astype(np.float32) for wave in made]
 
 
-def log_mels(waves: list[np.ndarray], config: Audio) -> torch.Tensor:
-    return torch.from_numpy(np.stack([audio.log_mel(wave, config) for wave in waves]))
+def log_mels(waves: list[np.ndarray], config: AudioConfig) -> torch.Tensor:
+    return torch.from_numpy(np.stack([mel.log_mel(wave, config) for wave in waves]))
 
 
-def distance(one: np.ndarray, other: np.ndarray, config: Audio) -> float:
+def distance(one: np.ndarray, other: np.ndarray, config: AudioConfig) -> float:
     """Log-spectral distance of two log-mels, in dB."""
     decibel = (one - other) * (config.max_db - config.min_db) / 2
     return float(np.sqrt((decibel**2).mean(axis=1)).mean())
 
 
-def test_batched_inversion_is_no_worse_than_librosas(config: Audio):
+def test_batched_inversion_is_no_worse_than_librosas(config: AudioConfig):
     waves = sounds(config.sample_rate)
     pictures = log_mels(waves, config)
     ours = vocoder.waveforms(pictures, config).numpy()
@@ -45,17 +46,17 @@ def test_batched_inversion_is_no_worse_than_librosas(config: Audio):
     for picture, mine in zip(pictures.numpy(), ours, strict=True):
         theirs = vocoder.by_librosa(picture, config)
         assert theirs.shape == mine.shape
-        mine_db, theirs_db = (distance(audio.log_mel(wave, config), picture, config) for wave in (mine, theirs))
+        mine_db, theirs_db = (distance(mel.log_mel(wave, config), picture, config) for wave in (mine, theirs))
         assert mine_db <= theirs_db + 0.05
 
 
-def test_the_mel_bands_are_unfolded_no_worse_than_by_librosa(config: Audio):
+def test_the_mel_bands_are_unfolded_no_worse_than_by_librosa(config: AudioConfig):
     from librosa.util import nnls
 
     rng = np.random.default_rng(0)
-    filters = audio.filters(config)
+    filters = mel.filters(config)
     powers = rng.exponential(1, (20, config.mels)).astype(np.float32)  # as no sound has them: some residual must stay
-    mine = vocoder.unfolded(torch.from_numpy(powers), torch.from_numpy(filters)).numpy()
+    mine = vocoder.mel_to_linear(torch.from_numpy(powers), torch.from_numpy(filters)).numpy()
     theirs = nnls(filters, powers.T).T
     assert (mine >= 0).all()
     mine_left, theirs_left = (float(np.linalg.norm(found @ filters.T - powers)) for found in (mine, theirs))
@@ -63,7 +64,7 @@ def test_the_mel_bands_are_unfolded_no_worse_than_by_librosa(config: Audio):
 
 
 @pytest.mark.parametrize("frequency", [220.0, 880.0, 3000.0])
-def test_a_sine_comes_back_at_its_pitch_and_level(frequency: float, config: Audio):
+def test_a_sine_comes_back_at_its_pitch_and_level(frequency: float, config: AudioConfig):
     rate = config.sample_rate
     sine = (0.5 * np.sin(2 * np.pi * frequency * np.arange(SAMPLES) / rate)).astype(np.float32)
     wave = vocoder.waveforms(log_mels([sine], config), config)[0].numpy()
@@ -71,15 +72,15 @@ def test_a_sine_comes_back_at_its_pitch_and_level(frequency: float, config: Audi
     band = int(np.searchsorted(edges, frequency))
     pitch = np.abs(np.fft.rfft(wave * np.hanning(SAMPLES))).argmax() * rate / SAMPLES
     assert abs(pitch - frequency) < edges[band] - edges[band - 1]
-    assert audio.level_db(wave) == pytest.approx(audio.level_db(sine), abs=2)
+    assert sound_files.level_db(wave) == pytest.approx(sound_files.level_db(sine), abs=2)
 
 
-def test_silence_comes_back_quiet(config: Audio):
+def test_silence_comes_back_quiet(config: AudioConfig):
     wave = vocoder.waveforms(torch.full((1, 1, config.mels, 64), -1.0), config)[0].numpy()
-    assert audio.level_db(wave) < -50
+    assert sound_files.level_db(wave) < -50
 
 
-def test_a_sound_is_the_same_to_the_byte_in_any_batch(config: Audio):
+def test_a_sound_is_the_same_to_the_byte_in_any_batch(config: AudioConfig):
     pictures = torch.rand(11, 1, config.mels, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     together = vocoder.waveforms(pictures, config)
     for first, last in ((0, 1), (3, 4), (10, 11), (2, 9), (0, 8)):

@@ -15,9 +15,9 @@ from PIL import Image
 gradio = pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cycle-sound[web]'")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-from cycle_sound import web  # noqa: E402
-from cycle_sound.params import Sampling  # noqa: E402
-from cycle_sound.system import CycleSound  # noqa: E402
+from cycle_sound.app import web  # noqa: E402
+from cycle_sound.inference.system import CycleSound  # noqa: E402
+from cycle_sound.params import SamplingConfig  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page is not tested")
@@ -153,7 +153,7 @@ def test_the_cycle_shows_every_station(page: playwright.Page, tmp_path: Path) ->
 def test_sliders_start_as_their_direction_draws_and_steer_it_alone(
     page: playwright.Page, system: CycleSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: list[Sampling] = []
+    drawn: list[SamplingConfig] = []
 
     def noted(make: Callable[..., Any], *things: Any, **how: Any) -> Any:
         drawn.append(how["sampling"])

@@ -24,3 +24,4 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path):
     held = {name for name in ZipFile(wheel).namelist() if name.startswith(PACKAGES) and ".dist-info/" not in name}
     wanted = {str(path.relative_to(ROOT)) for name in PACKAGES for path in (ROOT / name).rglob("*") if path.is_file()}
     assert held == {name for name in wanted if "__pycache__" not in name}
+    assert {".py", ".j2", ".css"} <= {Path(name).suffix for name in held}

@@ -1,13 +1,12 @@
-"""Line charts as SVG, drawn at the width of a phone, in the colours that the page's style gives to line 0, 1, …"""
+"""Line charts as data: lines between two axes with round ticks. The template `charts.html.j2` draws them."""
 
 from collections.abc import Sequence
-from html import escape
 from math import ceil, floor, log10
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 340, 196  # of a chart
-LEFT, RIGHT, TOP, BOTTOM = 40, 320, 10, 164  # of the plane inside it
 TICKS = 4  # about so many on an axis
+
+Point = tuple[float, float]
 
 
 class Line(NamedTuple):
@@ -19,7 +18,19 @@ class Line(NamedTuple):
     lows: Sequence[float] = ()
     highs: Sequence[float] = ()
     dashed: bool = False
-    colour: int = 0
+    colour: int = 0  # 0, 1, …, as the style sheet has them
+
+    @property
+    def points(self) -> list[Point]:
+        """Where the line goes."""
+        return list(zip(self.xs, self.ys, strict=True))
+
+    @property
+    def outline(self) -> list[Point]:
+        """Around the band: there along its low ends, back along its high ones. Empty without a band."""
+        if not self.lows:
+            return []
+        return [*zip(self.xs, self.lows, strict=True), *reversed(list(zip(self.xs, self.highs, strict=True)))]
 
 
 class Axis(NamedTuple):
@@ -28,6 +39,20 @@ class Axis(NamedTuple):
     low: float
     high: float
     ticks: Sequence[tuple[float, str]]
+
+    def fraction(self, value: float) -> float:
+        """Where a value lies: 0 at the low end, 1 at the high one."""
+        return (value - self.low) / (self.high - self.low)
+
+
+class Chart(NamedTuple):
+    """At least one line, none of them empty."""
+
+    title: str
+    lines: Sequence[Line]
+    unit: str  # of the x axis
+    x: Axis
+    y: Axis
 
 
 def axis(values: Sequence[float]) -> Axis:
@@ -41,63 +66,16 @@ def axis(values: Sequence[float]) -> Axis:
     return Axis(first * step, last * step, [(n * step, f"{n * step:.6g}") for n in range(first, last + 1)])
 
 
-def names(texts: Sequence[str]) -> Axis:
+def categories(texts: Sequence[str]) -> Axis:
     """An axis of things by name, at 0, 1, …"""
     return Axis(-0.3, len(texts) - 0.7, list(enumerate(texts)))
 
 
-def chart(title: str, lines: Sequence[Line], below: str, across: Axis | None = None) -> str:
-    """A chart of lines with a legend; `below` says what the x axis is. Empty lines are left out."""
+def chart(title: str, lines: Sequence[Line], unit: str, x: Axis | None = None) -> list[Chart]:
+    """A chart of the lines that are not empty; no chart where all are. Without `x` the axes fit the lines."""
     lines = [line for line in lines if line.ys]
     if not lines:
-        return ""
-    x = across or axis([value for line in lines for value in line.xs])
+        return []
+    x = x or axis([value for line in lines for value in line.xs])
     y = axis([value for line in lines for value in (*line.ys, *line.lows, *line.highs)])
-    drawn = "".join(_band(line, x, y) for line in lines) + "".join(_line(line, x, y) for line in lines)
-    about = "; ".join(f"{line.name} ends at {line.ys[-1]:.3g}" for line in lines)
-    legend = "".join(
-        f'<span class="key c{line.colour}{" dashed" if line.dashed else ""}">{escape(line.name)}</span>'
-        for line in lines
-    )
-    return (
-        f'<figure class="chart"><figcaption>{escape(title)}</figcaption><div class="legend">{legend}</div>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {about}")}">'
-        f"{_frame(x, y)}{drawn}"
-        f'<text class="unit" x="{RIGHT}" y="{HEIGHT - 5}" text-anchor="end">{escape(below)}</text></svg></figure>'
-    )
-
-
-def _frame(x: Axis, y: Axis) -> str:
-    rows = "".join(
-        f'<path class="rule" d="M{LEFT} {_down(value, y)}H{RIGHT}"/>'
-        f'<text x="{LEFT - 6}" y="{_down(value, y) + 3.5:.1f}" text-anchor="end">{escape(text)}</text>'
-        for value, text in y.ticks
-    )
-    columns = "".join(
-        f'<text x="{_right(value, x)}" y="{BOTTOM + 14}" text-anchor="middle">{escape(text)}</text>'
-        for value, text in x.ticks
-    )
-    return rows + columns
-
-
-def _line(line: Line, x: Axis, y: Axis) -> str:
-    places = [(_right(a, x), _down(b, y)) for a, b in zip(line.xs, line.ys, strict=True)]
-    path = "M" + "L".join(f"{a} {b}" for a, b in places)
-    dots = "".join(f'<circle cx="{a}" cy="{b}" r="2.2"/>' for a, b in places) if len(places) <= 8 else ""
-    return f'<g class="line c{line.colour}{" dashed" if line.dashed else ""}"><path d="{path}"/>{dots}</g>'
-
-
-def _band(line: Line, x: Axis, y: Axis) -> str:
-    if not line.lows:
-        return ""
-    edge = [*zip(line.xs, line.lows, strict=True), *reversed(list(zip(line.xs, line.highs, strict=True)))]
-    path = "L".join(f"{_right(a, x)} {_down(b, y)}" for a, b in edge)
-    return f'<path class="band c{line.colour}" d="M{path}Z"/>'
-
-
-def _right(value: float, x: Axis) -> float:
-    return round(LEFT + (value - x.low) / (x.high - x.low) * (RIGHT - LEFT), 1)
-
-
-def _down(value: float, y: Axis) -> float:
-    return round(BOTTOM - (value - y.low) / (y.high - y.low) * (BOTTOM - TOP), 1)
+    return [Chart(title, lines, unit, x, y)]

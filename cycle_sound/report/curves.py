@@ -1,8 +1,8 @@
-"""Charts of the tables that the stages write: learning, codebook use, ways to draw."""
+"""Charts of the tables that the stages write: learning, codebook use, sampling settings."""
 
 from collections.abc import Mapping, Sequence
 
-from cycle_sound.report.charts import Line, chart, names
+from cycle_sound.report.charts import Chart, Line, categories, chart
 
 Rows = Sequence[Mapping[str, str]]  # of a CSV file
 LEARNING = {  # stage: the unit of its losses, and the columns that are shown with their names
@@ -13,50 +13,52 @@ LEARNING = {  # stage: the unit of its losses, and the columns that are shown wi
         {"train_cross_entropy": "train", "valid_loss": "valid", "valid_shuffled": "valid, sources shuffled"},
     ),
 }
+INFORMATION = "pointwise_mutual_information"
 CONSISTENCIES = {"class_consistency": "class", "cycle_consistency": "cycle"}
 
 
-def learning(stage: str, instance: str, rows: Rows) -> str:
-    """The learning curve of one training. Empty where there was nothing to learn."""
+def learning(stage: str, instance: str, rows: Rows) -> list[Chart]:
+    """The learning curve of one training. None where there was nothing to learn."""
     unit, columns = LEARNING[stage]
     if len(rows) < 2:
-        return ""
+        return []
     lines = [_line(rows, column, name, number) for number, (column, name) in enumerate(columns.items())]
     return chart(f"{stage} {instance}: {unit}", lines, "steps")
 
 
-def codebook(modality: str, rows: Rows) -> str:
-    """The share of the codes that valid uses, and their perplexity, over the training of a VAE."""
-    usage = _line(rows, "valid_usage", "share of codes used", 0)
+def codebook(modality: str, rows: Rows) -> list[Chart]:
+    """The fraction of the codes that valid uses, and their perplexity, over the training of a VAE."""
+    usage = _line(rows, "valid_usage", "fraction of codes used", 0)
     perplexity = _line(rows, "valid_perplexity", "perplexity", 1)
-    return chart(f"{modality}: codes used", [usage], "steps") + chart(
-        f"{modality}: perplexity of the codes", [perplexity], "steps"
-    )
+    return [
+        *chart(f"{modality}: codes used", [usage], "steps"),
+        *chart(f"{modality}: perplexity of the codes", [perplexity], "steps"),
+    ]
 
 
-def trials(kind: str, below: str, splits: Mapping[str, Rows]) -> str:
+def sweep(kind: str, unit: str, splits: Mapping[str, Rows]) -> list[Chart]:
     """Class and cycle consistency by settings of a kind, such as `guidance 2`; without labels nats alone."""
     chosen = {split: [row for row in rows if row["setting"].startswith(kind)] for split, rows in splits.items()}
     settings = [row["setting"].removeprefix(kind).strip() for row in chosen["test"]]
     labelled = "class_consistency" in next(iter(chosen["test"]), {})
-    columns = CONSISTENCIES if labelled else {"explained": "explained"}
+    columns = CONSISTENCIES if labelled else {INFORMATION: "pointwise mutual information"}
     lines = [
-        _setting(chosen[split], column, f"{name}, {split}", number)._replace(dashed=split == "valid")
+        _setting(chosen[split], column, f"{name}, {split}", number, split)
         for number, (column, name) in enumerate(columns.items())
         for split in splits
         if all(column in row for row in chosen[split])
     ]
-    unit = "consistency" if labelled else "nats explained"
-    return chart(f"{unit} by {below}", lines, below, names(settings))
+    return chart(f"{'consistency' if labelled else 'nats'} by {unit}", lines, unit, categories(settings))
 
 
-def _setting(rows: Rows, column: str, name: str, colour: int) -> Line:
-    values = [float(row[column]) for row in rows]
-    lows, highs = (
-        [float(row[f"{column}{end}"]) for row in rows if f"{column}{end}" in row] for end in ("_low", "_high")
+def _setting(rows: Rows, column: str, name: str, colour: int, split: str) -> Line:
+    """A line over settings: of test with its band, of valid dashed."""
+    values, lows, highs = (
+        [float(row[column + end]) for row in rows if column + end in row] for end in ("", "_low", "_high")
     )
-    banded = name.endswith("test")
-    return Line(name, range(len(rows)), values, lows if banded else (), highs if banded else (), colour=colour)
+    if split == "valid":
+        return Line(name, range(len(rows)), values, dashed=True, colour=colour)
+    return Line(name, range(len(rows)), values, lows, highs, colour=colour)
 
 
 def _line(rows: Rows, column: str, name: str, colour: int) -> Line:

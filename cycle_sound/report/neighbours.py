@@ -4,13 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.stats import bootstrap
 from torch import Tensor
 
-from cycle_sound.classifier import Classifier
+from cycle_sound.dataset.reader import Split
+from cycle_sound.models.classifier import Classifier
 from cycle_sound.params import Modality
-from cycle_sound.shards import Split
 
-BATCH = 50  # pictures at a time: what a classifier makes of them stays in the cache
+BATCH = 50  # pictures at a time: what a classifier computes of them stays in the cache
 RESAMPLES = 1000  # of the bootstrap (Efron 1979)
 
 
@@ -30,21 +31,21 @@ class Ratio(NamedTuple):
 
 
 @torch.inference_mode()
-def points(judge: Classifier | None, pictures: Tensor) -> Tensor:
+def embeddings(classifier: Classifier | None, pictures: Tensor) -> Tensor:
     """Where pictures lie: a classifier's features, or without one their pixels, (n, c, h, w) → (n, d)."""
-    if judge is None:
+    if classifier is None:
         return pictures.flatten(1)
-    return torch.cat([judge.features(part) for part in pictures.split(BATCH)])
+    return torch.cat([classifier.features(part) for part in pictures.split(BATCH)])
 
 
 @torch.inference_mode()
-def nearest(judge: Classifier | None, train: Split, modality: Modality, queries: Tensor) -> Nearest:
+def nearest(classifier: Classifier | None, train: Split, modality: Modality, queries: Tensor) -> Nearest:
     """The training target nearest to each query (n, c, h, w); of equally near ones the first."""
-    wanted = points(judge, queries)
+    wanted = embeddings(classifier, queries)
     best = Nearest(torch.zeros(len(queries), dtype=torch.long), torch.full((len(queries),), torch.inf))
     for first in range(0, len(train), BATCH):
         rows = range(first, min(first + BATCH, len(train)))
-        known = points(judge, train.pictures(modality, rows))
+        known = embeddings(classifier, train.pictures(modality, rows))
         squares = wanted.square().sum(1, keepdim=True) + known.square().sum(1) - 2 * wanted @ known.T
         found = squares.argmin(1)
         distances = (wanted - known[found]).norm(dim=1)  # exact, where the expanded square above is rounded
@@ -56,13 +57,20 @@ def nearest(judge: Classifier | None, train: Split, modality: Modality, queries:
 def ratio(generated: Tensor, real: Tensor, seed: int) -> Ratio | None:
     """The median of distances (n,) over that of others (n,) of the same pairs, by a bootstrap over pairs.
 
-    None where the real ones lie on training targets.
+    None for fewer than two pairs, and where the real ones lie on training targets.
     """
-    pairs = np.stack([generated.numpy(), real.numpy()]).astype(np.float64)  # (2, n)
-    drawn = np.random.default_rng(seed).integers(pairs.shape[1], size=(RESAMPLES, pairs.shape[1]))
-    above, below = np.median(pairs[:, drawn], axis=2)  # (resamples,) each
-    value, base = np.median(pairs, axis=1)
-    if base <= 0 or below.min() <= 0:
+    pairs = generated.double().numpy(), real.double().numpy()
+    if len(real) < 2 or not np.median(pairs[1]):
         return None
-    low, high = np.quantile(above / below, [0.025, 0.975])
-    return Ratio(float(value / base), float(low), float(high))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample's median may be 0
+        found = bootstrap(
+            pairs, _median_ratio, paired=True, vectorized=True, n_resamples=RESAMPLES, method="percentile", rng=seed
+        )
+    if not np.isfinite(found.bootstrap_distribution).all():
+        return None
+    low, high = found.confidence_interval
+    return Ratio(float(_median_ratio(*pairs)), float(low), float(high))
+
+
+def _median_ratio(above: np.ndarray, below: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.median(above, axis=axis) / np.median(below, axis=axis)

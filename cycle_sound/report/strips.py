@@ -1,94 +1,101 @@
 """Pairs of a direction to see and hear: best, median and worst, around the cycle, beside training neighbours."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from cycle_sound import audio, images, markup, vocoder
-from cycle_sound.classifier import Classifier
-from cycle_sound.params import Audio, Modality, target_of
+from cycle_sound.dataset.reader import Split
+from cycle_sound.evaluation.samples import Samples
+from cycle_sound.media import images, sound_files
+from cycle_sound.models.classifier import Classifier
+from cycle_sound.models.vocoder import Vocoder
+from cycle_sound.params import AudioConfig, Modality, ReportConfig, target_of
+from cycle_sound.report import embed
 from cycle_sound.report.neighbours import Nearest
-from cycle_sound.samples import Samples
-from cycle_sound.shards import Split
 
-Judges = Mapping[Modality, Classifier | None]
+OUTCOME = ("source", "generated", "real")
+CYCLE = ("source", "generated", "returned")
+
+
+class ReportContext(NamedTuple):
+    """What all examples are shown with."""
+
+    train: Split
+    classifiers: Mapping[Modality, Classifier | None]
+    vocoder: Vocoder
+    audio: AudioConfig
+    config: ReportConfig
+    seed: int
 
 
 class Tile(NamedTuple):
-    """One picture or sound with what is said of it."""
+    """One picture, or one sound with its log-mel."""
 
     name: str
-    modality: Modality
-    picture: Tensor  # (c, h, w) in [-1, 1]
-    said: str
+    picture: str  # a data URI
+    sound: str  # a data URI; "" for a picture
+    label: str  # "": none
 
 
-def strip(caption: str, tiles: Sequence[Tile], config: Audio) -> str:
+class Strip(NamedTuple):
     """Tiles side by side under a caption."""
-    shown = "".join(_figure(tile, f"{tile.name}, {caption}", config) for tile in tiles)
-    return f'<div class="strip"><p>{escape(caption)}</p><div>{shown}</div></div>'
+
+    caption: str
+    tiles: Sequence[Tile]
 
 
 def ranked(samples: Samples, count: int) -> dict[str, list[int]]:
-    """Rows of the best, median and worst pairs by what was explained, `count` of each at most and at least one."""
-    order = samples.explained.argsort(descending=True, stable=True).tolist()
+    """Rows of the best, median and worst pairs by pointwise mutual information, of each at least 1, at most `count`."""
+    order = samples.pointwise_mutual_information.argsort(descending=True, stable=True).tolist()
     count = max(1, min(count, len(order) // 3))
     middle = (len(order) - count) // 2
     return {"best": order[:count], "median": order[middle : middle + count], "worst": order[-count:]}
 
 
-def outcome(samples: Samples, row: int, config: Audio) -> str:
+def outcome(samples: Samples, row: int, context: ReportContext) -> Strip:
     """One pair: source → generated → real."""
-    tiles = [Tile(show, samples.modality(show), getattr(samples, show)[row], "") for show in _OUTCOME]
-    return strip(f"{_title(samples, row)}: {samples.explained[row]:+.1f} nats", tiles, config)
+    tiles = [_tile(show, samples.modality(show), getattr(samples, show)[row], "", context) for show in OUTCOME]
+    return Strip(f"{_caption(samples, row)}: {samples.pointwise_mutual_information[row]:+.1f} nats", tiles)
 
 
-def around(samples: Samples, row: int, judges: Judges, config: Audio) -> str:
+def cycle(samples: Samples, row: int, context: ReportContext) -> Strip:
     """One pair around the cycle: source → generated → source back, each with the label that a classifier gives it."""
     tiles = []
-    for name, show in _AROUND.items():
+    for show in CYCLE:
         modality, picture = samples.modality(show), getattr(samples, show)[row]
-        tiles.append(Tile(name, modality, picture, called(judges[modality], picture)))
-    return strip(_title(samples, row), tiles, config)
+        tiles.append(_tile(show, modality, picture, classify(context.classifiers[modality], picture), context))
+    return Strip(_caption(samples, row), tiles)
 
 
-def beside(samples: Samples, row: int, found: Nearest, train: Split, config: Audio) -> str:
+def beside(samples: Samples, row: int, found: Nearest, context: ReportContext) -> Strip:
     """A generated sample and its nearest training target."""
     modality, neighbour = target_of(samples.direction), int(found.rows[row])
-    near = train.pictures(modality, [neighbour])[0]
-    label = train.labels[neighbour]
+    near, label = context.train.pictures(modality, [neighbour])[0], context.train.labels[neighbour]
     tiles = [
-        Tile("generated", modality, samples.generated[row], samples.labels[row]),
-        Tile("nearest in train", modality, near, label),
+        _tile("generated", modality, samples.generated[row], samples.labels[row], context),
+        _tile("nearest in train", modality, near, label, context),
     ]
-    return strip(f"{samples.ids[row]} – {train.ids[neighbour]}: {found.distances[row]:.3g} apart", tiles, config)
+    return Strip(f"{samples.ids[row]} – {context.train.ids[neighbour]}: {found.distances[row]:.3g} apart", tiles)
 
 
 @torch.inference_mode()
-def called(judge: Classifier | None, picture: Tensor) -> str:
-    """What a classifier calls a picture (c, h, w); nothing without one."""
-    return judge.labels[int(judge(picture[None]).argmax())] if judge else ""
+def classify(classifier: Classifier | None, picture: Tensor) -> str:
+    """The likeliest label of a picture (c, h, w); none, "", without a classifier."""
+    return classifier.labels[int(classifier(picture[None]).argmax())] if classifier else ""
 
 
-_OUTCOME = ("source", "generated", "real")
-_AROUND = {"source": "source", "there": "generated", "and back": "returned"}
-
-
-def _title(samples: Samples, row: int) -> str:
+def _caption(samples: Samples, row: int) -> str:
     label = samples.labels[row]
     return f"{samples.ids[row]}, {label}" if label else samples.ids[row]
 
 
-def _figure(tile: Tile, about: str, config: Audio) -> str:
-    values, player = tile.picture.numpy(), ""
-    if tile.modality == "image":
-        shown = markup.picture(images.to_picture(values), about)
-    else:
-        wave = vocoder.waveforms(tile.picture[None], config)[0].numpy()
-        player = markup.player(audio.encode_mp3(wave, config.sample_rate), "mp3", about)
-        shown = markup.picture(markup.log_mel(values), f"log-mel: {about}")
-    said = f"<small>{escape(tile.said)}</small>" if tile.said else ""
-    return f"<figure>{shown}<figcaption>{escape(tile.name)}{said}</figcaption>{player}</figure>"
+def _tile(name: str, modality: Modality, picture: Tensor, label: str, context: ReportContext) -> Tile:
+    """A tile of a picture (c, h, w) in [-1, 1]."""
+    values = picture.numpy()
+    if modality == "image":
+        return Tile(name, embed.picture(images.to_picture(values)), "", label)
+    wave = context.vocoder.waveforms(picture[None])[0].numpy()
+    heard = embed.sound(sound_files.encode_mp3(wave, context.audio.sample_rate), "mp3")
+    return Tile(name, embed.picture(embed.log_mel(values)), heard, label)

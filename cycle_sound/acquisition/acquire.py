@@ -1,0 +1,184 @@
+"""Fetch every clip of a source, check it, keep the good pairs once each, and keep account of all."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import joblib
+
+from cycle_sound import paths
+from cycle_sound.acquisition import duplicates, fingerprints, manifest, quality
+from cycle_sound.acquisition.fingerprints import Fingerprint
+from cycle_sound.acquisition.journal import Finished, Journal
+from cycle_sound.acquisition.manifest import Row
+from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, Status
+from cycle_sound.errors import BadPicture, BadSound, BadSource
+from cycle_sound.io import files, progress
+from cycle_sound.media import images, sound_files
+from cycle_sound.params import DataConfig
+
+MAX_ID_BYTES = 200  # file systems allow 255, of which the extension and a temporary name need some
+MAX_REASON = 300  # characters: a manifest is read by people
+
+
+def acquire(
+    clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int = -1, journal: Journal | None = None
+) -> list[Row]:
+    """Fetch the clips in `jobs` processes (-1: one per core), write `into`/{train_data,test_data}/ID.jpg and ID.mp3.
+
+    Whatever becomes of them, `into`/manifest.csv gets one row for each; no other file is left in `into`. What `journal`
+    has finished, and whose files are whole, is not fetched again, unless it was unavailable. Returns the rows. Whether
+    enough are good is for the next stage to judge. Raises `BadSource` where there are no clips at all.
+    """
+    if not clips:
+        raise BadSource("the source offers no clips")
+    if not (journal and journal.finished):
+        _sweep(into, ())  # of other settings, perhaps
+    for split in ("train", "test"):
+        (into / f"{split}_data").mkdir(parents=True, exist_ok=True)
+    fates = _fates(clips, data, into, jobs, journal)
+    fates.sort(key=lambda fate: (fate.row.split != "test", fate.row.id))
+    rows = duplicates.reject([fate.row for fate in fates], [fate.fingerprint for fate in fates], data)
+    manifest.write(into / paths.MANIFEST.name, rows)
+    _sweep(into, rows)
+    return rows
+
+
+def check(pair: Pair, data: DataConfig) -> Fingerprint:
+    """Decode a pair, whose fingerprint is returned; of the sound, that of the part that is used.
+
+    Raises `Rejected`, `BadPicture` or `BadSound` if it cannot be learned from.
+    """
+    picture = images.open_picture(pair.picture)
+    wave, rate = sound_files.decode(pair.sound)
+    if len(wave) < data.min_seconds * rate:
+        raise Rejected("too_short", f"{len(wave) / rate:.3f} s of sound; data.min_seconds is {data.min_seconds}")
+    loudest = quality.loudest_db(wave, rate)
+    if loudest < data.silence_db:
+        raise Rejected("silent", f"{loudest:.1f} dBFS in the loudest second; data.silence_db is {data.silence_db}")
+    clipped = quality.clipped(wave)
+    if clipped > data.max_clipped:
+        raise Rejected("corrupt", f"{clipped:.0%} of the sound at full scale; data.max_clipped is {data.max_clipped}")
+    return fingerprints.of(picture, wave[: round(data.clip_seconds * rate)], rate)
+
+
+def _fates(clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int, journal: Journal | None) -> list[Finished]:
+    """What becomes of each clip, in the order of the clips; on record as soon as it is known."""
+    past = journal.finished if journal else {}
+    again = _repeated(clips)
+    todo = (
+        joblib.delayed(_acquire)(index, clip, data, into, index in again, past.get(index))
+        for index, clip in enumerate(clips)
+    )
+    done = joblib.Parallel(jobs, return_as="generator_unordered")(todo)
+    fates = {}
+    for index, finished in progress.track(done, len(clips), "download"):
+        if finished and journal:
+            journal.add(index, finished)
+        fates[index] = finished or past[index]
+    return [fates[index] for index in range(len(clips))]
+
+
+def _acquire(
+    index: int, clip: Clip, data: DataConfig, into: Path, again: bool, past: Finished | None
+) -> tuple[int, Finished | None]:
+    """One clip's number and fate, with its files written if it is ok; no fate where that of an earlier run stands."""
+    if past and _stands(past.row, into):
+        return index, None
+    name, label, group = map(_printable, (clip.id, clip.label, clip.group))
+    row = Row(name, clip.split, label, group, "ok", "", clip.attributes)
+    try:
+        _check_id(clip.id)
+        if again:
+            raise Rejected("duplicate", "another clip has this id, in the test split or before this one")
+        pair = clip.fetch()
+        fingerprint = check(pair, data)
+    except Rejected as rejected:
+        return index, _fate(row, rejected.status, rejected.reason)
+    except (BadPicture, BadSound) as error:
+        return index, _fate(row, "corrupt", str(error))
+    except Exception as error:  # one clip's content must not end the work on all others
+        what = getattr(error, "strerror", None) or error  # of an error with a file, the words without the file's place
+        return index, _fate(row, "corrupt", f"{type(error).__name__}: {what}")
+    picture, sound = _places(row, into)  # outside the `try`: a full disk is nobody's bad clip
+    files.write_bytes(picture, pair.picture)
+    files.write_bytes(sound, pair.sound)
+    ok = replace(row, picture_sha256=_sha256(pair.picture), sound_sha256=_sha256(pair.sound))
+    return index, Finished(ok, fingerprint)
+
+
+def _fate(row: Row, status: Status, reason: str) -> Finished:
+    return Finished(replace(row, status=status, reason=_one_line(reason)), None)
+
+
+def _stands(row: Row, into: Path) -> bool:
+    """Whether a fate need not be asked for again: what a network refused it may give now, and files may be gone."""
+    if row.status != "ok":
+        return row.status != "unavailable"
+    places = zip(_places(row, into), (row.picture_sha256, row.sound_sha256), strict=True)
+    return all(path.is_file() and files.digest(path) == sha256 for path, sha256 in places)
+
+
+def _places(row: Row, into: Path) -> tuple[Path, Path]:
+    """Where the picture and the sound of an accepted row lie."""
+    place = into / f"{row.split}_data"
+    return place / f"{row.id}.jpg", place / f"{row.id}.mp3"
+
+
+def _sweep(into: Path, rows: Sequence[Row]) -> None:
+    """Remove all but the manifest of the rows and the accepted rows' files; links are removed, never followed."""
+    kept: dict[Path, set[str]] = {into / f"{split}_data": set() for split in ("train", "test")}
+    for row in rows:
+        if row.status == "ok":
+            kept[into / f"{row.split}_data"].add(row.id)
+    for name, folders, names in os.walk(into, topdown=False):
+        for path in (Path(name, part) for part in names):
+            pair = path.suffix in (".jpg", ".mp3") and path.stem in kept.get(path.parent, ())
+            if not (pair or (rows and path == into / paths.MANIFEST.name)):
+                path.unlink()
+        for path in (Path(name, part) for part in folders):
+            if path.is_symlink():
+                path.unlink()
+            elif path not in kept:
+                path.rmdir()
+
+
+def _check_id(name: str) -> None:
+    """Refuse what cannot be, or should not be, a file's name: it could lead out of the folder."""
+    faults = {
+        "is empty": not name,
+        "holds a path separator": "/" in name or "\\" in name,
+        "holds an unprintable character": not name.isprintable(),  # a line break, half of a surrogate pair
+        "begins with a dot": name.startswith("."),
+        f"is longer than {MAX_ID_BYTES} bytes": len(name.encode(errors="replace")) > MAX_ID_BYTES,
+    }
+    for fault, found in faults.items():
+        if found:
+            raise Rejected("corrupt", f"the id {fault}")
+
+
+def _repeated(clips: Sequence[Clip]) -> set[int]:
+    """Which clips have the id of another one that comes first; a test clip comes before any train clip."""
+    ordered = sorted(range(len(clips)), key=lambda index: (clips[index].split != "test", index))
+    seen: set[str] = set()
+    again = set()
+    for index in ordered:
+        if clips[index].id in seen:
+            again.add(index)
+        seen.add(clips[index].id)
+    return again
+
+
+def _printable(text: str) -> str:
+    """A name that any file and any terminal can show."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _one_line(text: str) -> str:
+    return _printable(" ".join(text.split()))[:MAX_REASON]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

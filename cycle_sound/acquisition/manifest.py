@@ -1,0 +1,93 @@
+"""data/raw/manifest.csv: one row for every clip asked for, accepted or rejected."""
+
+import csv
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from cycle_sound.errors import BadManifest
+from cycle_sound.io import files
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One clip asked for."""
+
+    id: str
+    split: Literal["train", "test"]
+    label: str  # "" where there is none
+    group: str
+    status: str  # "ok", or why not: a `Status` of sources.clip, not imported: later stages read this file without it
+    reason: str  # in words; "" if ok
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    picture_sha256: str = ""  # of the files written; "" unless ok
+    sound_sha256: str = ""
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Write the rows, at least one, sorted by split and id."""
+    files.write_csv(path, map(_line, sorted(rows, key=lambda row: (row.split, row.id))))
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a manifest, at least one. Raises FileNotFoundError, or `BadManifest` for another file."""
+    try:
+        rows = [_row(line) for line in files.read_csv(path)]
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise BadManifest(path=path) from None
+    if not rows:
+        raise BadManifest(path=path)
+    return rows
+
+
+def summary(rows: Iterable[Row]) -> dict[str, int]:
+    """How many clips were asked for, are ok (in all and per split), and were rejected (in all and per status)."""
+    rows = list(rows)
+    accepted = Counter(row.split for row in rows if row.status == "ok")
+    rejected = Counter(row.status for row in rows if row.status != "ok")
+    return {
+        "asked": len(rows),
+        "ok": accepted.total(),
+        "train": accepted["train"],
+        "test": accepted["test"],
+        "rejected": rejected.total(),
+        **{f"rejected_{status}": count for status, count in sorted(rejected.items())},
+    }
+
+
+def split_digest(rows: Iterable[Row]) -> str:
+    """A name of the split: 16 hex digits of the SHA-256 over the accepted pairs' sorted CSV lines `split,id,label`.
+
+    Two people with the same name have the same pairs on the same sides, though their files may differ: a video that is
+    downloaded again is seldom the same to the byte.
+    """
+    lines = io.StringIO(newline="")
+    accepted = sorted((row.split, row.id, row.label) for row in rows if row.status == "ok")
+    csv.writer(lines, lineterminator="\n").writerows(accepted)
+    return hashlib.sha256(lines.getvalue().encode()).hexdigest()[:16]
+
+
+def _line(row: Row) -> dict[str, Any]:
+    attributes = json.dumps(dict(row.attributes), sort_keys=True) if row.attributes else ""
+    return {**asdict(row), "attributes": attributes}
+
+
+def _row(line: dict[str, str]) -> Row:
+    if line["split"] not in ("train", "test"):
+        raise KeyError(line["split"])
+    return Row(
+        id=line["id"],
+        split=cast(Literal["train", "test"], line["split"]),
+        label=line["label"],
+        group=line["group"],
+        status=line["status"],
+        reason=line["reason"],
+        attributes=json.loads(line["attributes"] or "{}"),
+        picture_sha256=line["picture_sha256"],
+        sound_sha256=line["sound_sha256"],
+    )

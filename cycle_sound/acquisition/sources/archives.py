@@ -1,0 +1,117 @@
+"""Local videos: files below a folder, and members of the tar and tar.gz archives there, which are never unpacked.
+
+Archives are not trusted: their names are only compared, members are read up to a bound, and links are ignored.
+"""
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+from cycle_sound.acquisition.sources import lists
+from cycle_sound.acquisition.sources.clip import Rejected
+from cycle_sound.acquisition.sources.lists import Excerpt
+from cycle_sound.errors import BadSource
+
+EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")
+TARS, GZIPPED = (".tar",), (".tar.gz", ".tgz")
+MAX_HEADER = 1 << 20  # bytes; a header may say that it has more, and tarfile would read them into memory
+
+
+class Video(NamedTuple):
+    """A local video: a file, or a member of an archive."""
+
+    path: Path
+    offset: int = 0  # bytes, in the archive's uncompressed content
+    size: int | None = None  # bytes; None: the whole file
+
+    def open(self, max_bytes: int) -> IO[bytes]:
+        """The content as a seekable file. Raises `Rejected` for a member, which is read into memory, above `max_bytes`.
+
+        A compressed archive is read from its start on, so members are best opened in their order.
+        """
+        if self.size is None:
+            return self.path.open("rb")
+        if self.size > max_bytes:
+            raise Rejected("corrupt", f"{self.size} bytes in the archive; more than {max_bytes}")
+        return io.BytesIO(_part(self.path, self.offset, self.size))
+
+
+def is_video(name: str) -> bool:
+    """Whether a file name, or a path in an archive, has a video's extension and is not hidden."""
+    path = Path(name)
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+
+
+def find(root: Path) -> dict[Excerpt, Video]:
+    """The local excerpts below a folder, by the names of their files; a file has precedence over an archive's member.
+
+    Raises `BadSource` for a broken archive: what it should hold would be missed silently.
+    """
+    files = [path for path in sorted(root.rglob("*")) if not _is_hidden(path.relative_to(root)) and path.is_file()]
+    found: dict[Excerpt, Video] = {}
+    for path in files:
+        _add(found, path.name, Video(path))
+    for path in files:
+        if path.name.lower().endswith(TARS + GZIPPED):
+            for name, video in _members(path):
+                _add(found, name, video)
+    return found
+
+
+def _add(found: dict[Excerpt, Video], name: str, video: Video) -> None:
+    excerpt = lists.recognised(Path(name).stem) if is_video(name) else None
+    if excerpt:
+        found.setdefault(excerpt, video)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+class _Headers:
+    """The file interface that tarfile needs to list members, with a bound on what a header makes it read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+
+    def read(self, size: int) -> bytes:
+        if size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._read(size)
+
+
+def _members(path: Path) -> Iterator[tuple[str, Video]]:
+    """The regular files in an archive, by name."""
+    try:
+        with _opened(path) as file, tarfile.open(fileobj=cast(IO[bytes], _Headers(file)), mode="r:") as archive:
+            for member in archive:
+                if member.isreg() and not member.issparse():
+                    yield member.name, Video(path, member.offset_data, member.size)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BadSource(f"{path}: a broken archive, to be fetched again or moved away: {error}") from None
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The uncompressed content of an archive."""
+    return cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(GZIPPED) else path.open("rb")
+
+
+_kept = lru_cache(maxsize=1)(_opened)  # the place in it, too: members come in their order, and gzip cannot jump
+
+
+def _part(path: Path, offset: int, size: int) -> bytes:
+    try:
+        file = _kept(path)
+        file.seek(offset)
+        content = file.read(size)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        _kept.cache_clear()
+        raise Rejected("corrupt", f"the archive is broken here: {error}") from None
+    if len(content) < size:
+        raise Rejected("corrupt", "the archive ends before the video does")
+    return content

@@ -1,0 +1,46 @@
+"""Clips: what every source of data lists, each to be fetched as a pair of picture and sound or rejected."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Status = Literal[
+    "ok",
+    "unavailable",
+    "no_audio",
+    "no_video",
+    "corrupt",
+    "silent",
+    "still",
+    "too_short",
+    "unpaired",
+    "duplicate",
+]
+
+
+class Pair(NamedTuple):
+    """One picture and its sound, as the contents of files."""
+
+    picture: bytes  # JPEG
+    sound: bytes  # MP3
+
+
+class Rejected(Exception):
+    """Raised for a clip that cannot become a pair; the manifest gets its `status`, and its `reason` in words."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(status, reason)  # both in `args`, so that it survives a process boundary
+        self.status: Status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip asked for. `fetch` makes the pair, and raises `Rejected` if it can't; it runs in another process."""
+
+    id: str  # file name of the pair, without extension: unique within the corpus
+    split: Literal["train", "test"]
+    label: str  # "" where the source has none
+    group: str  # clips of one group (one recording, one video) never stand on two sides of a split
+    fetch: Callable[[], Pair]
+    attributes: Mapping[str, float] = field(default_factory=dict)  # shared by sound and picture, where known

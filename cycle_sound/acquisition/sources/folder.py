@@ -1,0 +1,102 @@
+"""Pairs in a local folder: {train_data,test_data}/ID.{jpg,jpeg,png} + ID.{mp3,wav,ogg,flac}.
+
+An optional labels.csv beside the two (header `id,split,label,group`, the group optional) labels any of them, by id and
+split. The folder and the list are asked for together: a row without files is a clip that is not there.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from cycle_sound.acquisition.sources import lists
+from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
+from cycle_sound.errors import BadSource
+from cycle_sound.media import images, sound_files
+from cycle_sound.params import DataConfig
+
+PICTURES = (".jpg", ".jpeg", ".png")
+SOUNDS = (".mp3", ".wav", ".ogg", ".flac")
+SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
+
+
+class Key(NamedTuple):
+    """The key of a clip: an id may stand in both splits, which `acquire` refuses later."""
+
+    split: Literal["train", "test"]
+    id: str
+
+
+class Entry(NamedTuple):
+    """A row of labels.csv."""
+
+    label: str
+    group: str
+
+
+def fetch(found: Sequence[Path]) -> Pair:
+    """Read the files of one id; JPEG and MP3 stay as they are, other kinds are converted.
+
+    Raises `Rejected` unless they are one picture and one sound, and `BadPicture` or `BadSound` on a conversion.
+    """
+    pictures = [path for path in found if path.suffix.lower() in PICTURES]
+    sounds = [path for path in found if path.suffix.lower() in SOUNDS]
+    if not found:
+        raise Rejected("unavailable", "listed in labels.csv, but no file has this name")
+    if len(pictures) > 1 or len(sounds) > 1:
+        raise Rejected("duplicate", f"more than one file of a kind: {', '.join(path.name for path in found)}")
+    if not pictures or not sounds:
+        raise Rejected("unpaired", f"{found[0].name} has no {'sound' if pictures else 'picture'} beside it")
+    return Pair(images.as_jpeg(pictures[0].read_bytes()), sound_files.as_mp3(sounds[0].read_bytes()))
+
+
+def clips(data: DataConfig) -> list[Clip]:
+    """One clip for each id found in the folder data.folder.path or listed in its labels.csv.
+
+    Raises `BadSource` for a folder of another layout, for a malformed labels.csv and for a folder without clips.
+    """
+    root = Path(data.folder.path)
+    if not root.is_dir():
+        raise BadSource(f"data.folder.path: no such folder: {root}")
+    if not any((root / f"{split}_data").is_dir() for split in SPLITS):
+        raise BadSource(f"{root}: holds neither train_data nor test_data")
+    found = _found(root)
+    # Names in the list are only compared with names found, never opened, so none can lead out of the folder.
+    listed = _listed(root / "labels.csv") if (root / "labels.csv").is_file() else {}
+    keys = sorted(found.keys() | listed.keys())
+    if not keys:
+        raise BadSource(f"{root}: no pictures ({', '.join(PICTURES)}) and no sounds ({', '.join(SOUNDS)})")
+    return [_clip(key, found.get(key, []), listed.get(key, Entry("", ""))) for key in keys]
+
+
+def _clip(key: Key, found: Sequence[Path], entry: Entry) -> Clip:
+    return Clip(key.id, key.split, entry.label, entry.group or key.id, partial(fetch, found))
+
+
+def _found(root: Path) -> dict[Key, list[Path]]:
+    """The files of each clip. Hidden files are none: file managers and archives leave them (`._ID.jpg`)."""
+    found: dict[Key, list[Path]] = {}
+    for split in SPLITS:
+        place = root / f"{split}_data"
+        for path in sorted(place.iterdir()) if place.is_dir() else []:
+            if path.suffix.lower() in PICTURES + SOUNDS and not path.name.startswith(".") and path.is_file():
+                found.setdefault(Key(split, path.stem), []).append(path)
+    return found
+
+
+def _listed(path: Path) -> Mapping[Key, Entry]:
+    listed: dict[Key, Entry] = {}
+    with lists.opened(path) as file:
+        reader = csv.DictReader(file)
+        if not {"id", "split", "label"} <= set(reader.fieldnames or ()):
+            raise BadSource(f"{path}: the header must be id,split,label or id,split,label,group")
+        for row in reader:
+            place = f"{path}: line {reader.line_num}"
+            split = next((split for split in SPLITS if split == row["split"]), None)
+            if split is None or not row["id"] or row["label"] is None:
+                raise BadSource(f"{place}: needs an id, a split (train or test) and a label")
+            key, entry = Key(split, row["id"]), Entry(row["label"], row.get("group") or "")
+            if listed.setdefault(key, entry) != entry:
+                raise BadSource(f"{place}: {row['id']} is listed before, differently")
+    return listed

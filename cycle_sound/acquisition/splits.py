@@ -1,0 +1,18 @@
+"""Held-out splits by a hash of the group's name: stable when clips come or go, and no group on two sides."""
+
+import hashlib
+from collections.abc import Iterable
+
+
+def order(name: str) -> str:
+    """A pseudo-random sort key of a name: its SHA-256 in hex."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def held_out(groups: Iterable[str], share: float) -> set[str]:
+    """About `share` (0 to 1) of the groups: those whose hash falls below it; of two or more at least one, never all."""
+    ordered = sorted(set(groups), key=order)
+    below = sum(int(order(group)[:8], 16) < share * 16**8 for group in ordered)
+    if share > 0:
+        below = max(below, 1)
+    return set(ordered[: min(below, len(ordered) - 1)])

@@ -1,0 +1,39 @@
+"""Counts per label: clips asked for, accepted in train and in test, and rejected for each reason."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from cycle_sound.acquisition import manifest
+from cycle_sound.acquisition.manifest import Row
+
+UNLABELLED = "(no label)"
+TOTAL = "(all)"
+
+
+def table(rows: Iterable[Row]) -> list[dict[str, str | int]]:
+    """One row per label, sorted: label, asked, train, test, and the count of each other status that occurs."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        fate = row.split if row.status == "ok" else row.status
+        counts.setdefault(row.label or UNLABELLED, Counter())[fate] += 1
+    statuses = sorted(set().union(*counts.values()) - {"train", "test"})
+    return [
+        {"label": label, "asked": fates.total(), **{name: fates[name] for name in ("train", "test", *statuses)}}
+        for label, fates in sorted(counts.items())
+    ]
+
+
+def text(rows: Sequence[Row]) -> str:
+    """The table of the rows, at least one, with its totals, aligned for a terminal, and the split's digest."""
+    lines = table(rows)
+    names = list(lines[0])
+    total = [TOTAL, *(sum(int(line[name]) for line in lines) for name in names[1:])]
+    cells = [[str(cell) for cell in line] for line in (names, *(line.values() for line in lines), total)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join([*(_aligned(line, widths) for line in cells), "", f"split {manifest.split_digest(rows)}"])
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """The label to the left, the counts to the right."""
+    label, *counts = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join([cells[0].ljust(len(label)), *counts])

@@ -1,0 +1,360 @@
+"""The command line: `cycle-sound COMMAND`. It parses, calls and prints; an error that a user can mend is one line.
+
+The commands import what they need when they run: `--help` and completion must not wait for torch.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
+
+import typer
+from typer.core import TyperGroup
+
+from cycle_sound.errors import BadInput, MissingPackage, UserError
+
+if TYPE_CHECKING:
+    from cycle_sound.inference.system import CycleSound
+    from cycle_sound.params import SamplingConfigs
+
+T = TypeVar("T")
+
+
+class Commands(TyperGroup):
+    """Commands in which a `UserError` or an OSError ends as one line and exit code 1, any other with its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:  # a Context, under a private name of typer's
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            fail(str(error))
+        except OSError as error:
+            fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+
+
+def complain(message: str) -> None:
+    """Print a message as one line on stderr."""
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+
+
+def fail(message: str) -> NoReturn:
+    """End with one line and exit code 1."""
+    complain(message)
+    raise typer.Exit(1)
+
+
+class Readable(Iterable[tuple[Path, T]]):
+    """Iterates over the files that can be read, with their contents. Of each other file one line is printed."""
+
+    def __init__(self, paths: list[Path], read: Callable[[Path], T]) -> None:
+        self._paths, self._read = paths, read
+        self._refused: set[Path] = set()
+
+    def __iter__(self) -> Iterator[tuple[Path, T]]:
+        for path in self._paths:
+            try:
+                thing = self._read(path)
+            except BadInput as error:
+                if path not in self._refused:  # a second sample reads again
+                    complain(str(error))
+                self._refused.add(path)
+                continue
+            yield path, thing
+
+    def end(self) -> None:
+        """End with exit code 1 if a file could not be read."""
+        if self._refused:
+            raise typer.Exit(1)
+
+
+def opened(folder: Path, device: str) -> "CycleSound":
+    """The models of a folder, on a device ("auto": a GPU if there is one). Raises `UserError`, typer.BadParameter."""
+    import torch
+
+    from cycle_sound import CycleSound
+
+    try:
+        torch.empty(0, device=None if device == "auto" else device)
+    except (RuntimeError, AssertionError) as error:  # no such device, or a torch that was built without it
+        raise typer.BadParameter(f"{device}: {str(error).splitlines()[0]}", param_hint="--device") from None
+    return CycleSound.load(folder, None if device == "auto" else device)
+
+
+def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
+    """The sampling of each direction as its models have it, with the options that are not None in place of theirs."""
+    from pydantic import ValidationError
+
+    from cycle_sound.params import SamplingConfigs
+
+    changed = {name: value for name, value in given.items() if value is not None}
+    own = system.sampling.model_dump()
+    try:
+        return SamplingConfigs.model_validate({direction: {**values, **changed} for direction, values in own.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise typer.BadParameter(f"{first['msg']}", param_hint=f"--{str(first['loc'][-1]).replace('_', '-')}") from None
+
+
+def numbered(stem: str, number: int, samples: int) -> str:
+    """The file name of sample `number`, from 0: STEM.1, STEM.2, …; STEM if there is one sample."""
+    return f"{stem}.{number + 1}" if samples > 1 else stem
+
+
+def show(paths: Iterable[Path]) -> None:
+    """Print the paths of the files written, one a line."""
+    for path in paths:
+        typer.echo(path)
+
+
+EPILOG = """Examples:
+
+\b
+  cycle-sound image song.mp3 -o out         a picture; of a long sound a sheet and a film
+  cycle-sound sound *.jpg -o out            sounds of pictures, and all of them joined
+  cycle-sound cycle bell.wav -o out         there and back, as a page
+  cycle-sound search bell.wav pictures/     which picture belongs to the sound?
+  cycle-sound export models/                the models as one folder, to use elsewhere
+  cycle-sound web                           a page to play with, in the browser
+  cycle-sound data report                   how many clips of each label, and what became of them
+
+Models are read from data/, which `dvc repro` fills, or from an exported folder: --models FOLDER.
+"""
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, epilog=EPILOG
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder to write to.")]
+Models = Annotated[Path, typer.Option(help="A project's data/ or an exported folder.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, …; auto: a GPU if there is one.")]
+Samples = Annotated[int, typer.Option(min=1, help="Results per source, of the seeds SEED, SEED + 1, …")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")]
+Rerank = Annotated[int, typer.Option(min=1, help="Draw so many, keep the one that best explains its source.")]
+Temperature = Annotated[float | None, typer.Option(help="0: always the likeliest. Unless given, each direction's own.")]
+TopK = Annotated[int | None, typer.Option(help="Draw from the K most likely tokens; 0: from all.")]
+TopP = Annotated[float | None, typer.Option(help="Draw from the most likely tokens that hold this share; 1: from all.")]
+Guidance = Annotated[float | None, typer.Option(help="How much the source counts; 1: as it was learned.")]
+DATA = Path("data")
+
+data = typer.Typer(help="Look at the pairs of a project, in its folder.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+@app.callback()
+def main() -> None:
+    """Sound into pictures, pictures into sound."""
+
+
+@data.command()
+def report() -> None:
+    """Print how many clips of each label were asked for, are in train and in test, and were rejected, and why."""
+    from cycle_sound import paths
+    from cycle_sound.acquisition import manifest, summary
+
+    if not paths.MANIFEST.is_file():
+        fail(f"no such file: {paths.MANIFEST}; make it by `dvc repro download`")
+    typer.echo(summary.text(manifest.read(paths.MANIFEST)))
+
+
+@data.callback()
+def _data() -> None:
+    """Commands in a group, even while there is one."""
+
+
+@app.command(
+    epilog="""Examples:
+
+\b
+  cycle-sound image song.mp3 -o out
+  cycle-sound image recordings/ -o out --samples 4 --seed 7
+  cycle-sound image bell.wav -o out --rerank 8 --models models/
+"""
+)
+def image(
+    sounds: Annotated[list[Path], typer.Argument(help="Sound files (WAV, FLAC, OGG, MP3) or folders of them.")],
+    out: Out,
+    samples: Samples = 1,
+    seed: Seed = 0,
+    rerank: Rerank = 1,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    guidance: Guidance = None,
+    models: Models = DATA,
+    device: Device = "auto",
+) -> None:
+    """Make pictures of sounds.
+
+    Of a sound longer than the models' clips every window becomes a picture: a contact sheet, and a film with the sound.
+    """
+    from cycle_sound.app import inputs, outputs, sound_to_files
+
+    files = inputs.expanded(sounds, "audio")
+    system = opened(models, device)
+    sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    names, readable = outputs.Names(out, files), Readable(files, inputs.sound)
+    for path, heard in readable:
+        for number in range(samples):
+            make = partial(system.images, seed=seed + number, candidates=rerank, sampling=sampling.audio_to_image)
+            stem = names.free(numbered(path.stem, number, samples), ".png", ".mp4")
+            show(sound_to_files.see(make, heard, system.seconds, stem))
+    readable.end()
+
+
+@app.command(
+    epilog="""Examples:
+
+\b
+  cycle-sound sound bell.png -o out
+  cycle-sound sound pictures/ -o out --format mp3 --seed 7
+"""
+)
+def sound(
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files (JPEG, PNG, WebP, …) or folders of them.")],
+    out: Out,
+    kind: Annotated[Literal["wav", "flac", "mp3"], typer.Option("--format", help="Of the sound files.")] = "wav",
+    samples: Samples = 1,
+    seed: Seed = 0,
+    rerank: Rerank = 1,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    guidance: Guidance = None,
+    models: Models = DATA,
+    device: Device = "auto",
+) -> None:
+    """Make sounds of pictures, each with its spectrogram; of several also one longer sound, cross-faded."""
+    from cycle_sound.app import inputs, outputs, pictures_to_files
+
+    files = inputs.expanded(pictures, "image")
+    system = opened(models, device)
+    sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    names, readable = outputs.Names(out, files), Readable(files, inputs.picture)
+    for number in range(samples):
+        make = partial(system.sounds, seed=seed + number, candidates=rerank, sampling=sampling.image_to_audio)
+
+        def stem(name: str, number: int = number) -> Path:
+            return names.free(numbered(name, number, samples), f".{kind}", ".png")
+
+        show(pictures_to_files.hear(make, readable, stem, kind, system.models.audio))
+    readable.end()
+
+
+@app.command(
+    epilog="""Examples:
+
+\b
+  cycle-sound cycle bell.wav -o out
+  cycle-sound cycle bell.png --rounds 4 -o out
+"""
+)
+def cycle(
+    file: Annotated[Path, typer.Argument(help="A sound or a picture.")],
+    out: Out,
+    rounds: Annotated[int, typer.Option(min=1, help="How often there and back.")] = 1,
+    seed: Seed = 0,
+    rerank: Rerank = 1,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    guidance: Guidance = None,
+    models: Models = DATA,
+    device: Device = "auto",
+) -> None:
+    """Send a sound or a picture around the cycle.
+
+    Writes every station, and how well label, likelihood and content survived, as one page: NAME.html. A temperature,
+    top k, top p or guidance that is given holds there and back.
+    """
+    from cycle_sound.app import cycle_page, inputs, outputs
+
+    start = inputs.either(file)
+    system = opened(models, device)
+    sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    stations = system.cycle(start, rounds, seed=seed, candidates=rerank, sampling=sampling)
+    for number, station in enumerate(stations):
+        said = ", ".join(f"{name} {text}" for name, text in cycle_page.facts(station).items())
+        typer.echo(f"{cycle_page.place(number)}: {said}")
+    page = cycle_page.cycle(file.name, stations, system.models.audio)
+    show([outputs.beside(outputs.Names(out, [file]).free(file.stem, ".html"), ".html", page.encode())])
+
+
+@app.command(
+    epilog="""Examples:
+
+\b
+  cycle-sound search bell.wav pictures/
+  cycle-sound search bell.png recordings/ --top 3
+"""
+)
+def search(
+    query: Annotated[Path, typer.Argument(help="A sound or a picture.")],
+    folder: Annotated[Path, typer.Argument(help="Of pictures for a sound, of sounds for a picture.", file_okay=False)],
+    top: Annotated[int, typer.Option(min=1, help="How many to print.")] = 10,
+    models: Models = DATA,
+    device: Device = "auto",
+) -> None:
+    """Rank a folder of pictures for a sound, or of sounds for a picture.
+
+    Prints how much likelier each makes the query, in nats, and its path, the best first.
+    """
+    from cycle_sound.app import inputs, search
+    from cycle_sound.media.sounds import Sound
+
+    asked = inputs.either(query)
+    heard = isinstance(asked, Sound)
+    files = inputs.listed(folder, "image" if heard else "audio")
+    system = opened(models, device)
+    readable = Readable[Any](files, inputs.picture if heard else inputs.sound)
+    for hit in search.ranked(system, asked, readable)[:top]:
+        typer.echo(f"{hit.score:8.1f}  {hit.path}")
+    readable.end()
+
+
+@app.command(
+    epilog="""Examples:
+
+\b
+  cycle-sound export models/
+  cycle-sound image bell.wav -o out --models models/
+"""
+)
+def export(
+    folder: Annotated[Path, typer.Argument(help="A new or an empty folder.")],
+    models: Models = DATA,
+) -> None:
+    """Copy the models to one folder, with a model card: usable without the repository, DVC or a network."""
+    from cycle_sound.inference import export as exporting
+
+    show(exporting.export(models, folder))
+
+
+@app.command(
+    epilog="""Examples:
+
+\b
+  cycle-sound web
+  cycle-sound web --models models/ --port 8000
+"""
+)
+def web(
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets the whole network in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+    models: Models = DATA,
+    device: Device = "auto",
+) -> None:
+    """Serve a page to play with: record, draw, photograph; hear, see, go round the cycle. Ctrl-C ends it."""
+    try:
+        from cycle_sound.app import web as page
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise MissingPackage(feature="the page", package="Gradio", extra="web") from None
+    blocks = page.page(opened(models, device), models / "samples")
+    typer.echo(f"http://{host}:{port}")
+    page.serve(blocks, host, port)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,72 @@
+"""The way around the cycle as a page: its stations, with what is known of each."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from cycle_sound.inference.system import Station
+from cycle_sound.io import templates
+from cycle_sound.media import mel, sound_files
+from cycle_sound.media.contact_sheet import magnified
+from cycle_sound.media.sounds import Sound, encoded
+from cycle_sound.params import AudioConfig
+from cycle_sound.report import embed
+
+SHOWN = 192  # pixels of a station, at least
+STYLE_SHEET = templates.stylesheet("cycle_sound.app", "stations.css")
+STYLE = str(STYLE_SHEET)  # for pages of another template engine
+LEGEND = (
+    "Label: what a classifier trained on real data recognises in the station, and its probability. "
+    "Likelihood: how much likelier the station makes the one before it, in nats; above 0 the two belong together. "
+    "Content: the cosine of what the station shows to what the start shows, as the models see it; 1 is the same."
+)
+TEMPLATES = templates.environment("cycle_sound.app", "cycle_sound.report")
+
+
+class Shown(NamedTuple):
+    """A station as its template shows it."""
+
+    caption: str
+    picture: str  # a data URI
+    sound: str  # a data URI; "" for a picture
+    facts: dict[str, str]
+
+
+def cycle(name: str, stations: Sequence[Station], config: AudioConfig) -> str:
+    """The page, as HTML, of the stations of a cycle that started from the file of that name."""
+    return TEMPLATES.get_template("cycle.html.j2").render(
+        title=f"{name}, around the cycle",
+        css=templates.stylesheet("cycle_sound.report", "report.css") + STYLE_SHEET,
+        legend=LEGEND,
+        stations=[_shown(place(number), station, config) for number, station in enumerate(stations)],
+    )
+
+
+def figures(stations: Iterable[tuple[str, Station]], config: AudioConfig) -> str:
+    """Stations with their captions, side by side, as HTML for a page that has STYLE."""
+    shown = [_shown(caption, station, config) for caption, station in stations]
+    return TEMPLATES.get_template("stations.html.j2").render(stations=shown)
+
+
+def place(number: int) -> str:
+    """Which station the number stands for: `start`, `round 1: there`, `round 1: back`, …"""
+    return f"round {(number + 1) // 2}: {'back' if number % 2 == 0 else 'there'}" if number else "start"
+
+
+def facts(station: Station) -> dict[str, str]:
+    """What is known of a station: name → text."""
+    known = {}
+    if station.label is not None:
+        known["label"] = f"{station.label.name} ({station.label.probability:.2f})"
+    if station.score is not None:
+        known["likelihood"] = f"{station.score:+.1f} nats"
+    return {**known, "content": f"{station.content:.2f}"}
+
+
+def _shown(caption: str, station: Station, config: AudioConfig) -> Shown:
+    thing = station.thing
+    if not isinstance(thing, Sound):
+        return Shown(caption, embed.picture(magnified(thing, SHOWN)), "", facts(station))
+    heard = mel.log_mel(sound_files.resample(*thing, config.sample_rate), config)
+    return Shown(
+        caption, embed.picture(embed.log_mel(heard)), embed.sound(encoded(thing, "wav"), "wav"), facts(station)
+    )

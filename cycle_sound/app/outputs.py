@@ -1,0 +1,43 @@
+"""Output files: named after their sources, all in one folder, each written whole or not at all."""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+from cycle_sound.io import files
+
+
+class Names:
+    """Gives out names of files in one folder: no name twice, and none of a file that was read."""
+
+    def __init__(self, folder: Path, read: Iterable[Path]) -> None:
+        self.folder = folder
+        here = folder.resolve()
+        self._taken = {path.name.casefold() for path in read if path.resolve().parent == here}
+
+    def free(self, stem: str, *endings: str) -> Path:
+        """Take FOLDER/STEM, or the first free of FOLDER/STEM-2, -3, …, with each of the `endings`. Case is ignored."""
+        number = 1
+        while True:
+            name = stem if number == 1 else f"{stem}-{number}"
+            wanted = {f"{name}{ending}".casefold() for ending in endings}
+            if not wanted & self._taken:
+                self._taken |= wanted
+                return self.folder / name
+            number += 1
+
+
+def png(picture: Image.Image) -> bytes:
+    """Encode a picture as PNG."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def beside(stem: Path, ending: str, content: bytes) -> Path:
+    """Write the file STEM + ending atomically; return its path."""
+    path = stem.with_name(stem.name + ending)  # with_suffix would cut a name at its last dot
+    files.write_bytes(path, content)
+    return path

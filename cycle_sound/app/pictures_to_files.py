@@ -1,0 +1,42 @@
+"""From pictures to files: sounds with their spectrograms, and all of them joined."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from cycle_sound.app.outputs import beside
+from cycle_sound.evaluation import examples
+from cycle_sound.inference.fixed_batches import batched
+from cycle_sound.media import mel, sound_files
+from cycle_sound.media.sounds import Format, Sound, encoded, joined
+from cycle_sound.params import AudioConfig
+
+
+def hear(
+    make: Callable[[Sequence[Image.Image]], list[Sound]],
+    pictures: Iterable[tuple[Path, Image.Image]],
+    stem: Callable[[str], Path],
+    kind: Format,
+    config: AudioConfig,
+) -> Iterator[Path]:
+    """Write the sound that `make` generates from each picture and its spectrogram; yield the paths written.
+
+    `stem` gives a path without ending for a picture's name. Of several pictures their sounds are also written as one,
+    `stem("joined")`, up to `sound_files.MAX_SECONDS`.
+    """
+    heard: list[Sound] = []
+    for batch in batched(pictures):
+        for (path, _), sound in zip(batch, make([picture for _, picture in batch]), strict=True):
+            yield from write(sound, stem(path.stem), kind, config)
+            if (len(heard) + 1) * sound.seconds <= sound_files.MAX_SECONDS:
+                heard.append(sound)
+    if len(heard) > 1:
+        yield from write(joined(heard), stem("joined"), kind, config)
+
+
+def write(sound: Sound, stem: Path, kind: Format, config: AudioConfig) -> list[Path]:
+    """Write a sound, STEM.KIND, and its spectrogram, STEM.png; return both paths."""
+    plot = stem.with_name(f"{stem.name}.png")
+    examples.spectrogram(plot, mel.log_mel(sound.waveform, config), config)
+    return [beside(stem, f".{kind}", encoded(sound, kind)), plot]

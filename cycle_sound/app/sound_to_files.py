@@ -1,0 +1,28 @@
+"""From a sound to files: a picture, or of a long sound a contact sheet and a film."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from cycle_sound.app.outputs import beside, png
+from cycle_sound.inference.fixed_batches import batched
+from cycle_sound.io import progress
+from cycle_sound.media.contact_sheet import contact_sheet
+from cycle_sound.media.film import film
+from cycle_sound.media.sounds import Sound, windows
+
+
+def see(make: Callable[[Sequence[Sound]], list[Image.Image]], sound: Sound, seconds: float, stem: Path) -> list[Path]:
+    """Write the picture that `make` generates from a sound as STEM.png; return the paths written.
+
+    Of a sound longer than `seconds` every window becomes a picture: a contact sheet STEM.png and a film STEM.mp4.
+    """
+    parts = windows(sound, seconds)
+    if len(parts) == 1:
+        return [beside(stem, ".png", png(make(parts)[0]))]
+    batches = list(batched(parts))
+    shown = progress.track(batches, len(batches), stem.name) if len(batches) > 1 else batches
+    pictures = [picture for batch in shown for picture in make(batch)]
+    sheet = beside(stem, ".png", png(contact_sheet(pictures, seconds)))
+    return [sheet, beside(stem, ".mp4", film(pictures, seconds, sound))]

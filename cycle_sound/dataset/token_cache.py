@@ -1,0 +1,70 @@
+"""The token cache: the tokens of every clip, memory-mapped, tied to the tokenizer and the shards they came from."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cycle_sound.dataset.reader import SplitName
+from cycle_sound.errors import StaleTokens
+from cycle_sound.io import files
+from cycle_sound.models.tokenizer import CodeShape
+from cycle_sound.nn.rng import BatchRng
+
+
+class Header(NamedTuple):
+    """What a token file must say of itself."""
+
+    tokenizer: str  # SHA-256 of the tokenizer's file
+    shards: str  # digest of the shards' index
+    shape: CodeShape
+    ids: list[str]  # of the clips, in the order of the shards
+
+
+class TokenCache:
+    """One split of one modality. View 0 is the clip as it is; the others are shifted copies."""
+
+    def __init__(self, folder: Path, split: SplitName, tokenizer: str, shards: str) -> None:
+        """Open a split. Raises `StaleTokens` where the digests are not those in its header."""
+        fields = json.loads((folder / f"{split}.json").read_text(encoding="utf-8"))
+        self.header = Header(**{**fields, "shape": CodeShape(*fields["shape"])})
+        found = {"tokenizer": self.header.tokenizer, "shards": self.header.shards}
+        for what, wanted in (("tokenizer", tokenizer), ("shards", shards)):
+            if found[what] != wanted:
+                raise StaleTokens(path=f"{folder}/{split}", what=what, found=found[what][:12], wanted=wanted[:12])
+        self._codes = np.load(folder / f"{split}.codes.npy", mmap_mode="r")  # (n, views, k, t, top) uint16
+        self._probabilities = np.load(folder / f"{split}.probabilities.npy", mmap_mode="r")  # the like, float16
+
+    def __len__(self) -> int:
+        return len(self.header.ids)
+
+    @property
+    def views(self) -> int:
+        """Number of views of each clip."""
+        return int(self._codes.shape[1])
+
+    def most_likely(self, rows: Tensor) -> Tensor:
+        """Codes of the clips as they are: (b,) → (b, k, t) int64."""
+        return torch.from_numpy(self._codes[rows.numpy(), 0, ..., 0].astype(np.int64))
+
+    def draw(self, rows: Tensor, rng: BatchRng) -> Tensor:
+        """Codes of any view of each clip, drawn from the kept probabilities: (b,) → (b, k, t) int64."""
+        views = rng.integers(self.views)
+        codes = torch.from_numpy(self._codes[rows.numpy(), views.numpy()].astype(np.int64))  # (b, k, t, top)
+        if codes.shape[-1] == 1:
+            return codes[..., 0]
+        kept = torch.from_numpy(self._probabilities[rows.numpy(), views.numpy()].astype(np.float32)).cumsum(-1)
+        passed = kept < rng.uniform(*codes.shape[1:3], 1) * kept[..., -1:]
+        return codes.gather(-1, passed.sum(-1, keepdim=True).clamp(max=codes.shape[-1] - 1))[..., 0]
+
+
+def write(folder: Path, split: SplitName, header: Header, codes: np.ndarray, probabilities: np.ndarray) -> None:
+    """Write a split: codes (n, views, k, t, top) with their probabilities, the most likely first; the header last."""
+    arrays = {"codes": codes.astype(np.uint16), "probabilities": probabilities.astype(np.float16)}
+    for name, array in arrays.items():
+        with files.replacing(folder / f"{split}.{name}.npy") as part, part.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+    files.write_json(folder / f"{split}.json", header._asdict())

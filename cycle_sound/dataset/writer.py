@@ -1,0 +1,137 @@
+"""From pairs of files to shards: decode, resample, log-mel, crop. One shard is one job, whoever runs it.
+
+A finished shard has a receipt: its key, which is a digest of all that its bytes depend on, and the digest of its bytes.
+A later run keeps what has the right receipt. Receipts lie apart from the shards, which are the same whatever made them.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+
+from cycle_sound import paths
+from cycle_sound.acquisition import splits
+from cycle_sound.acquisition.manifest import Row
+from cycle_sound.dataset import pool, tars
+from cycle_sound.dataset.tars import Sample
+from cycle_sound.errors import EmptySplit, StaleWorker
+from cycle_sound.io import code, files, progress
+from cycle_sound.media import images, mel, sound_files
+from cycle_sound.params import SPLITS, Params, SplitName
+
+CODE = code.digest(__name__)  # as loaded, though the files change afterwards
+
+
+class Part(NamedTuple):
+    """One shard to be written: where to, where its receipt goes, the key, and the pairs."""
+
+    path: Path
+    receipt: Path
+    key: str
+    rows: Sequence[Row]
+
+
+def split(rows: Sequence[Row], valid_share: float) -> dict[SplitName, list[Row]]:
+    """The accepted rows of each split, in a fixed shuffled order; valid is held out of train by group."""
+    accepted = sorted((row for row in rows if row.status == "ok"), key=lambda row: splits.order(row.id))
+    valid = splits.held_out((row.group for row in accepted if row.split == "train"), valid_share)
+    members: dict[SplitName, list[Row]] = {name: [] for name in SPLITS}
+    for row in accepted:
+        members["valid" if row.split == "train" and row.group in valid else row.split].append(row)
+    return members
+
+
+def sample(row: Row, raw: Path, params: Params) -> Sample:
+    """Decode one pair into what a shard holds."""
+    place = raw / f"{row.split}_data"
+    picture = images.open_picture((place / f"{row.id}.jpg").read_bytes())
+    seconds = params.data.clip_seconds
+    sound, rate = sound_files.decode((place / f"{row.id}.mp3").read_bytes(), seconds=seconds + mel.MARGIN)
+    facts = {"id": row.id, "label": row.label, "group": row.group, "attributes": dict(row.attributes)}
+    log_mel = mel.of_clip(sound, rate, params.audio, seconds)
+    return Sample(images.to_array(picture, params.image.size), log_mel, facts)
+
+
+def key(rows: Sequence[Row], params: Params) -> str:
+    """A digest of all that a shard's bytes depend on: its rows with their files' digests, the parameters, the code."""
+    settings = [params.data.clip_seconds, params.image.model_dump(), params.audio.model_dump()]
+    facts = [settings, CODE, [asdict(row) for row in rows]]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def write(part: Part, raw: Path, params: Params) -> str:
+    """Write one shard, with one pair in memory at a time, unless its receipt says that it is there; return its digest.
+
+    Raises `StaleWorker` in a worker that would not write what the stage wants: it has loaded other code.
+    """
+    if part.key != key(part.rows, params):
+        raise StaleWorker()
+    if known := _finished(part):
+        return known
+    _keep_memory()
+    tars.write_shard(part.path, (sample(row, raw, params) for row in part.rows))
+    digest = files.digest(part.path)
+    files.write_bytes(part.receipt, f"{part.key} {digest}".encode())
+    return digest
+
+
+def batched(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
+    """Rows in parts of `size`; the last may be shorter."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def shard(
+    rows: Sequence[Row], raw: Path, into: Path, receipts: Path, params: Params, workers: int = -1
+) -> dict[str, int]:
+    """Write every accepted pair into the shards of its split, then the index.
+
+    The bytes depend neither on the number of `workers` (-1: one per core) nor on what an earlier run has left in `into`
+    and `receipts`. Returns the number of pairs per split. Raises `EmptySplit`, and what `pool.run` raises.
+    """
+    members = split(rows, params.data.valid_share)
+    for name in SPLITS:
+        if not members[name]:
+            raise EmptySplit(split=name)
+    into, receipts = into.absolute(), receipts.absolute()  # a cluster's workers may stand in another folder
+    parts = [
+        Part(into / f"{name}-{number:06d}.tar", receipts / f"{name}-{number:06d}", key(some, params), some)
+        for name in SPLITS
+        for number, some in enumerate(batched(members[name], params.shard.pairs_per_shard))
+    ]
+    (into / paths.INDEX.name).unlink(missing_ok=True)  # it tells of whole shards only
+    jobs = {part.path.name: joblib.delayed(write)(part, raw.absolute(), params) for part in parts}
+    digests = dict(progress.track(pool.run(jobs, workers), len(jobs), "shard"))
+    _clear(into, receipts, keep=parts)
+    tars.write_index(into, digests, params.audio.model_dump())
+    return {f"{name}_pairs": len(members[name]) for name in SPLITS}
+
+
+def _keep_memory() -> None:
+    """Let glibc's allocator keep what is freed, for the next pair.
+
+    It returns it to the system else, and a pair of ten seconds pays 1,800 page faults: a fifth of its time. How much it
+    keeps is up to twice the largest block that it has seen freed, and no more than 64 MB.
+    """
+    np.empty(31 << 20, np.uint8)
+
+
+def _finished(part: Part) -> str | None:
+    """The digest of a shard that is there, and is what its receipt says; None for another, or none."""
+    if not (part.path.exists() and part.receipt.exists()):
+        return None
+    digest = files.digest(part.path)
+    return digest if part.receipt.read_bytes() == f"{part.key} {digest}".encode() else None
+
+
+def _clear(into: Path, receipts: Path, keep: Iterable[Part]) -> None:
+    """Remove what other settings and killed workers have left."""
+    wanted = {path for part in keep for path in (part.path, part.receipt)}
+    left = [*into.glob("*.tar"), *into.glob(".*.part"), *receipts.iterdir()]
+    for path in left:
+        if path not in wanted:
+            path.unlink()

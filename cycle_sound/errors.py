@@ -1,0 +1,208 @@
+"""Every error that a user can mend, in one tree.
+
+A stage or a command that ends in a `UserError` prints its message as one line and no traceback; any other exception is
+a fault of the program and keeps its traceback.
+
+The sentences of errors raised by code that trainings, sharding or evaluation depend on stand here, as the class's
+`text`, which the facts given to `raise` fill in. No stage depends on this module, so rewording a sentence reruns
+nothing. Other errors are raised with their whole message. `BadPicture` and `BadSound` must be: the manifest keeps what
+they say as the reason why a clip was rejected.
+"""
+
+from typing import Any, ClassVar
+
+
+class UserError(ValueError):
+    """The base of all errors that a user can mend; `str(error)` says what is wrong and where.
+
+    A subclass with a `text` is raised with exactly the facts that the text names; one without, with its whole message.
+    """
+
+    text: ClassVar[str] = ""
+
+    def __init__(self, message: str = "", /, **facts: Any) -> None:
+        super().__init__(message or self.text.format(**facts))  # as the one argument, which pickling keeps
+
+
+class ParamsError(UserError):
+    """Wrong content of params.yaml; the message names the key."""
+
+
+class MissingPackage(UserError):
+    """A package of one of the optional extras is not installed."""
+
+    text = "{feature} needs {package}: pip install 'cycle-sound[{extra}]'"
+
+
+# --- obtaining data
+
+
+class BadSource(UserError):
+    """Something that a setting below `data` points at is missing or malformed; the message names it."""
+
+
+class BadManifest(UserError):
+    """A file that is no manifest, or one of another version of this program."""
+
+    text = "{path}: not a manifest of this version; run the download stage again"
+
+
+class NetworkGone(UserError):
+    """So many downloads in a row had no answer that the rest is left for a later run."""
+
+    text = (
+        "{clips} clips in a row could not be fetched ({reason}): is the network there? "
+        "`dvc repro` goes on where this stopped; data.vggsound.url '' goes on with what is at hand"
+    )
+
+
+class TooManyRejected(UserError):
+    """A larger fraction of the clips was rejected than data.max_rejected allows."""
+
+    text = "{rejected} of {asked} clips rejected, {fraction:.0%}; data.max_rejected is {allowed:.0%}: {reasons}"
+
+
+class NoPairs(UserError):
+    """No pair of a split was accepted."""
+
+    text = "no {split} pairs are left of {asked} clips asked for ({fates})"
+
+
+class BadPicture(UserError):
+    """Content that cannot be used as a picture; the message says why."""
+
+
+class BadSound(UserError):
+    """Content that cannot be used as a sound; the message says why."""
+
+
+# --- sharding
+
+
+class EmptySplit(UserError):
+    """A split that would hold no pairs."""
+
+    text = "the {split} split is empty: bring more clips, from more sources"
+
+
+class NoCluster(UserError):
+    """The Dask scheduler that the environment names cannot be used."""
+
+    text = "CYCLE_SOUND_DASK: no Dask scheduler with a worker answers at {address}"
+
+
+class StaleWorker(UserError):
+    """A cluster's worker that has loaded other code or packages than the stage it works for."""
+
+    text = "a worker runs other code or other packages than this stage: start it anew"
+
+
+class WorkerLost(UserError):
+    """Worker processes die over a job, again and again."""
+
+    text = "workers die again and again over {job}, or over a job beside it: out of memory, or a broken file?"
+
+
+# --- training
+
+
+class UnevenBatch(UserError):
+    """A batch that cannot be divided evenly among processes and backward passes."""
+
+    text = "batch_size {batch_size} does not divide into {processes} processes × accumulation {accumulation}"
+
+
+class TrainingDiverged(UserError):
+    """A figure of a training that is not finite."""
+
+    text = "{training}: {figure} is {value} at step {step}. Lower learning_rate, or raise warmup"
+
+
+class CodebookCollapse(UserError):
+    """Too small a fraction of a codebook is in use."""
+
+    text = (
+        "vae.{modality}: {usage:.0%} of the codebook is in use, less than min_usage {min_usage:.0%}. "
+        "Raise balance_weight, lower codebook_size or learning_rate, or train for more steps"
+    )
+
+
+class MissingWeights(UserError):
+    """VGG16's weights, which the perceptual distance needs, cannot be had."""
+
+    text = (
+        "vae.*.perceptual_weight needs VGG16's weights: {reason}. "
+        "Give a file in vae.*.perceptual_weights, or set the weight to 0"
+    )
+
+
+class StaleTokens(UserError):
+    """Cached tokens made by another VAE or from other shards than those given."""
+
+    text = "{path}: made with other {what} ({found}, not {wanted})"
+
+
+# --- models and samples
+
+
+class BadCheckpoint(UserError):
+    """A file of a model that is missing or cannot be used; the subclasses say why."""
+
+
+class MissingCheckpoint(BadCheckpoint):
+    """No file where a model is expected."""
+
+    text = "{path}: no such model; `dvc repro` makes it"
+
+
+class NoSafetensors(BadCheckpoint):
+    """A file that is not in the safetensors format."""
+
+    text = "{path}: not a safetensors file: {reason}"
+
+
+class WrongKind(BadCheckpoint):
+    """A checkpoint of another kind of model, or of another program (kind None)."""
+
+    text = "{path}: holds a model of kind {found}, not {wanted}"
+
+
+class OtherVersion(BadCheckpoint):
+    """Checkpoints whose configuration or weights this version of the program does not know."""
+
+    text = "{folder}: models of another version of this program: {reason}"
+
+
+class MixedModels(UserError):
+    """A transformer beside a VAE whose tokens it was not trained on."""
+
+    text = "{transformer}: trained on the tokens of another VAE than {vae}; rebuild or copy both"
+
+
+class NoModels(UserError):
+    """A folder that is neither a project's data nor exported models."""
+
+    text = "{folder}: no models here; `dvc repro` makes a project's data/, an exported folder has a card.json"
+
+
+class BadCard(NoModels):
+    """A card.json that does not describe exported models."""
+
+    text = "{path}: not a card of models: {reason}"
+
+
+class BadSamples(UserError):
+    """A file that does not hold the samples of an evaluation."""
+
+    text = "{path}: does not hold samples; run the evaluate stage again"
+
+
+# --- the command line and the page
+
+
+class BadInput(UserError):
+    """A file or folder that cannot be used; the message names it and says why."""
+
+
+class BadTarget(UserError):
+    """A folder that models must not be exported to; the message names it and says why."""

@@ -1,0 +1,65 @@
+"""The figures that people compare: pure functions of hits, features and ranks, with their 95 % intervals."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from scipy.linalg import sqrtm
+from scipy.stats import binomtest, spearmanr
+
+T = TypeVar("T")
+
+
+class Interval(NamedTuple):
+    """A share with its 95 % interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+def shuffled(values: Sequence[T]) -> list[T]:
+    """Each value at another's place, for a floor: test pairs stand in random order, so half a turn will do."""
+    return [*values[len(values) // 2 :], *values[: len(values) // 2]]
+
+
+def wilson(hits: int, count: int) -> Interval:
+    """The share of hits in `count` trials, with its Wilson score interval. Raises ZeroDivisionError for no trials."""
+    share = hits / count
+    low, high = binomtest(hits, count).proportion_ci(0.95, method="wilson")
+    return Interval(share, min(low, share), max(high, share))  # rounding must not leave the share outside
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Fréchet distance of features (n, d) and (m, d) as Gaussians (Heusel et al. 2017, arXiv:1706.08500)."""
+    ridge = 1e-6 * np.eye(a.shape[1])  # fewer samples than dimensions leave the covariances singular
+    cov_a, cov_b = np.cov(a, rowvar=False) + ridge, np.cov(b, rowvar=False) + ridge
+    mean = ((a.mean(0) - b.mean(0)) ** 2).sum()
+    return float(max(mean + np.trace(cov_a + cov_b - 2 * np.real(sqrtm(cov_a @ cov_b))), 0.0))
+
+
+def pairwise_distance(features: np.ndarray) -> float:
+    """Mean Euclidean distance between different rows: (n, d) with n ≥ 2."""
+    squares = (features**2).sum(1)
+    distances = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * features @ features.T, 0))
+    return float(distances.sum() / (len(features) * (len(features) - 1)))
+
+
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Spearman's rank correlation over the pairs that are both finite; None for fewer than three or for constants."""
+    finite = np.isfinite(a) & np.isfinite(b)
+    x, y = np.asarray(a)[finite], np.asarray(b)[finite]
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    return float(spearmanr(x, y).statistic)
+
+
+def correlation_interval(name: str, a: Sequence[float], b: Sequence[float]) -> dict[str, float | None]:
+    """Spearman's rank correlation as `name`, its 95 % interval as `name_low`, `name_high` (Bonett and Wright 2000)."""
+    rho = rank_correlation(a, b)
+    count = int((np.isfinite(a) & np.isfinite(b)).sum())
+    if rho is None or count < 4:
+        return {name: rho}
+    half = 1.959964 * ((1 + rho**2 / 2) / (count - 3)) ** 0.5
+    z = np.arctanh(np.clip(rho, -0.999999, 0.999999))
+    return {name: rho, f"{name}_low": float(np.tanh(z - half)), f"{name}_high": float(np.tanh(z + half))}

@@ -1,0 +1,229 @@
+"""How good one direction is on a split, with the floor and the ceiling of each figure.
+
+The floor is what the same samples score against shuffled sources; the ceiling is what real targets score once they
+have been through the tokenizer alone: no transformer can do better. Everything that a model does here is done by the
+engine that people use.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cycle_sound import paths
+from cycle_sound.dataset.reader import Split, SplitName
+from cycle_sound.evaluation import metrics
+from cycle_sound.evaluation.metrics import Interval
+from cycle_sound.inference import bundle
+from cycle_sound.inference.engine import Classified, Engine
+from cycle_sound.nn import device
+from cycle_sound.params import (
+    Direction,
+    EvaluateConfig,
+    Modality,
+    SamplingConfig,
+    SamplingConfigs,
+    VocoderConfig,
+    opposite_of,
+    source_of,
+    target_of,
+)
+
+
+class ModalityData(NamedTuple):
+    """One modality of a split."""
+
+    modality: Modality
+    pictures: Tensor  # (n, c, h, w): real ones
+    codes: Tensor  # (n, k, rows, columns)
+
+    def first(self, count: int) -> "ModalityData":
+        """At most `count` of them."""
+        return self._replace(pictures=self.pictures[:count], codes=self.codes[:count])
+
+
+class DirectionModels(NamedTuple):
+    """One direction on a split: the engine, how both directions draw, and the pairs."""
+
+    engine: Engine
+    direction: Direction
+    forward_sampling: SamplingConfig
+    backward_sampling: SamplingConfig
+    source: ModalityData
+    target: ModalityData
+    labels: list[str]  # "": none
+    ids: list[str]
+    attributes: list[dict[str, float]]
+
+    def first(self, count: int) -> "DirectionModels":
+        """At most `count` of the pairs."""
+        return self._replace(
+            source=self.source.first(count),
+            target=self.target.first(count),
+            labels=self.labels[:count],
+            ids=self.ids[:count],
+            attributes=self.attributes[:count],
+        )
+
+    def go_back(self, pictures: Tensor, seed: int) -> Tensor:
+        """Source pictures that the direction back makes of targets as they are perceived, themselves as perceived."""
+        back = opposite_of(self.direction)
+        returned = self.engine.generate(back, pictures, seed, 1, self.backward_sampling)
+        return self.engine.as_perceived(self.source.modality, returned)
+
+
+def load(
+    direction: Direction, split: SplitName, sampling: SamplingConfigs, vocoder: VocoderConfig, folder: Path = paths.DATA
+) -> DirectionModels:
+    """A direction on a split with its models. Raises `MixedModels` where they do not belong together."""
+    engine = Engine(bundle.load(folder, vocoder, device.best()))
+    pairs = Split(paths.SHARDS, split)
+
+    def data(modality: Modality) -> ModalityData:
+        pictures = pairs.pictures(modality, range(len(pairs)))
+        return ModalityData(modality, pictures, engine.encode(modality, pictures))
+
+    forward, backward = sampling[direction], sampling[opposite_of(direction)]
+    source, target = data(source_of(direction)), data(target_of(direction))
+    return DirectionModels(
+        engine, direction, forward, backward, source, target, pairs.labels, pairs.ids, pairs.attributes
+    )
+
+
+class Generated(NamedTuple):
+    """What a direction made of every source, and what the other direction made of that."""
+
+    samples: list[Tensor]  # per repeat, target pictures (n, c, h, w)
+    waveforms: np.ndarray  # (n, samples) of the first repeat; of pictures none
+    perceived: Tensor  # (n, c, h, w), of the first repeat
+    returned: Tensor  # source pictures (n, c, h, w) as perceived, from the first repeat as perceived
+
+
+def generate(models: DirectionModels, repeats: int, seed: int) -> Generated:
+    """Generate `repeats` targets for every source, and go back from the first."""
+    engine, direction, sampling = models.engine, models.direction, models.forward_sampling
+    samples = [
+        engine.generate(direction, models.source.pictures, seed + repeat, 1, sampling) for repeat in range(repeats)
+    ]
+    heard = models.target.modality == "audio"
+    waveforms = engine.waveforms(samples[0]) if heard else np.empty((0, 0), np.float32)
+    perceived = engine.log_mels(waveforms) if heard else engine.as_perceived("image", samples[0])
+    return Generated(samples, waveforms, perceived, models.go_back(perceived, seed))
+
+
+def named(name: str, interval: Interval) -> dict[str, float]:
+    """A figure with its 95 % interval, flat."""
+    return {name: interval.share, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def agreement(found: list[str], wanted: list[str]) -> Interval:
+    """Fraction of equal labels."""
+    return metrics.wilson(sum(a == b for a, b in zip(found, wanted, strict=True)), len(found))
+
+
+def likelihood(models: DirectionModels) -> dict[str, float]:
+    """Cross-entropy of the real targets in nats per code, given their own sources and given shuffled ones."""
+    prefixes = models.engine.prefixes(models.direction, models.source.pictures)
+    wrong = prefixes.roll(len(prefixes) // 2, dims=0)  # pairs stand in shuffled order
+    codes = models.target.codes
+    return {
+        name: float(-models.engine.log_likelihood(models.direction, given, codes).mean()) / codes[0].numel()
+        for name, given in (("cross_entropy", prefixes), ("cross_entropy_shuffled", wrong))
+    }
+
+
+def retrieval(models: DirectionModels, config: EvaluateConfig) -> dict[str, float]:
+    """Recall of a source's own target among `retrieval_pool` targets.
+
+    Targets are ranked by log p(target | source) − log p(target | null): without the second term, the targets that are
+    likely under any source would win.
+    """
+    engine, direction, codes = models.engine, models.direction, models.target.codes
+    pool, queries = min(config.retrieval_pool, len(codes)), min(config.retrieval_queries, len(codes))
+    null = engine.log_likelihood(direction, engine.null_prefixes(direction, len(codes)), codes)
+    prefixes = engine.prefixes(direction, models.source.pictures[:queries])
+    ranks = []
+    for query, prefix in enumerate(prefixes):
+        rows = torch.arange(query, query + pool) % len(codes)  # its own target first
+        scores = engine.log_likelihood(direction, prefix.expand(pool, -1, -1), codes[rows]) - null[rows]
+        ranks.append(int((scores > scores[0]).sum()))
+    chance = {f"recall_at_{k}_floor": min(k / pool, 1.0) for k in (1, 5)}
+    hits = {k: metrics.wilson(sum(rank < k for rank in ranks), queries) for k in (1, 5)}
+    return {**named("recall_at_1", hits[1]), **named("recall_at_5", hits[5]), **chance}
+
+
+def labelled(models: DirectionModels, modality: Modality) -> list[int]:
+    """The pairs whose label the modality's classifier knows; none without a classifier."""
+    classifier = models.engine.models.classifiers[modality]
+    return [row for row, label in enumerate(models.labels) if classifier and label in classifier.labels]
+
+
+def classify(models: DirectionModels, modality: Modality, pictures: Tensor) -> Classified:
+    """What the modality's classifier, which is there, says of pictures (n, c, h, w)."""
+    classified = models.engine.classify(modality, pictures)
+    assert classified is not None
+    return classified
+
+
+def classes(models: DirectionModels, generated: Generated) -> dict[str, float]:
+    """What the target's classifier says of what was generated. Empty where it knows fewer than two of the pairs."""
+    modality, rows = models.target.modality, labelled(models, models.target.modality)
+    if len(rows) < 2:
+        return {}
+    labels = [models.labels[row] for row in rows]
+    real = classify(models, modality, models.target.pictures[rows])
+    tokenized = classify(models, modality, models.engine.decode(modality, models.target.codes[rows]))
+    first, *others = (classify(models, modality, pictures[rows]) for pictures in generated.samples)
+    return {
+        **named("class_consistency", agreement(first.labels, labels)),
+        "class_consistency_floor": agreement(first.labels, metrics.shuffled(labels)).share,
+        "class_consistency_ceiling": agreement(tokenized.labels, labels).share,
+        "classifier_accuracy": agreement(real.labels, labels).share,
+        "frechet_distance": metrics.frechet_distance(first.features, real.features),
+        "frechet_distance_ceiling": metrics.frechet_distance(tokenized.features, real.features),
+        **(diversity(first, others[0], real, labels) if others else {}),
+    }
+
+
+def diversity(first: Classified, second: Classified, real: Classified, labels: list[str]) -> dict[str, float]:
+    """Mean feature distance between two samples of one source, over that of two real targets of one label."""
+    between = np.linalg.norm(first.features - second.features, axis=1).mean()
+    groups = [real.features[[other == label for other in labels]] for label in sorted(set(labels))]
+    within = [metrics.pairwise_distance(group) for group in groups if len(group) > 1]
+    return {"diversity": float(between / np.mean(within))} if within else {}
+
+
+def consistency(name: str, models: DirectionModels, modality: Modality, pictures: Tensor) -> dict[str, float]:
+    """Fraction of pictures (n, c, h, w) that the modality's classifier gives their pair's label, with its floor.
+
+    Empty where it knows none of the labels.
+    """
+    rows = labelled(models, modality)
+    if not rows:
+        return {}
+    labels = [models.labels[row] for row in rows]
+    found = classify(models, modality, pictures[rows]).labels
+    return {**named(name, agreement(found, labels)), f"{name}_floor": agreement(found, metrics.shuffled(labels)).share}
+
+
+def figures(models: DirectionModels, generated: Generated, config: EvaluateConfig) -> dict[str, float]:
+    """All figures of a direction that ask a model: likelihood, retrieval, classes, the cycle."""
+    return {
+        "pairs": len(models.labels),
+        **likelihood(models),
+        **retrieval(models, config),
+        **classes(models, generated),
+        **consistency("cycle_consistency", models, models.source.modality, generated.returned),
+    }
+
+
+def one_of_each(labels: list[str], count: int) -> list[int]:
+    """Rows of `count` pairs, the labels in turn."""
+    seen: dict[str, int] = {}
+    turns = []
+    for row, label in enumerate(labels):
+        seen[label] = seen.get(label, 0) + 1
+        turns.append((seen[label], label, row))
+    return [row for _, _, row in sorted(turns)[:count]]

@@ -1,0 +1,1 @@
+"""Trained models in use: sampling, re-ranking, the cycle, export. It knows no data set."""

@@ -1,0 +1,172 @@
+"""What trained models do with pictures in [-1, 1]: encode, draw, guide, re-rank, score, classify, invert.
+
+The one engine of the command line, of `CycleSound` and of evaluation. One source, one seed and one setting give one
+result, to the byte, in a batch of any size on one machine: models see batches of one size, and every sample has a
+generator of its own, seeded by the seed and by its source.
+"""
+
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cycle_sound.inference.bundle import Models
+from cycle_sound.inference.cached_transformer import CachedTransformer
+from cycle_sound.inference.fixed_batches import map_fixed_batches, size_for
+from cycle_sound.inference.sampling import sample
+from cycle_sound.media import mel, pixels
+from cycle_sound.nn.rng import seeded
+from cycle_sound.params import Direction, Modality, SamplingConfig, opposite_of, source_of, target_of
+
+
+class Classified(NamedTuple):
+    """What a classifier says of n pictures."""
+
+    labels: list[str]  # the likeliest of each
+    probabilities: list[float]  # of that label
+    features: np.ndarray  # (n, d), from which it decides
+
+
+class Engine:
+    """Trained models at work. Pictures are (n, c, h, w), codes (n, k, rows, columns), all on the CPU."""
+
+    def __init__(self, models: Models) -> None:
+        self.models = models
+        self._cached: dict[tuple[Direction, int], CachedTransformer] = {}
+
+    def encode(self, modality: Modality, pictures: Tensor) -> Tensor:
+        """The codes of pictures."""
+        return map_fixed_batches(self.models.tokenizers[modality].model.encode, self.models.device, pictures)
+
+    def decode(self, modality: Modality, codes: Tensor) -> Tensor:
+        """The pictures of codes."""
+        return map_fixed_batches(self.models.tokenizers[modality].model.decode, self.models.device, codes)
+
+    def waveforms(self, log_mels: Tensor) -> np.ndarray:
+        """Waveforms of log-mels: (n, 1, mels, frames) → float32 (n, samples)."""
+        size = size_for(self.models.device)
+        parts = [self.models.vocoder.waveforms(part.to(self.models.device)).cpu() for part in log_mels.split(size)]
+        return torch.cat(parts).numpy()
+
+    def log_mels(self, waveforms: np.ndarray) -> Tensor:
+        """Log-mels of waveforms at the models' own rate: (n, samples) → (n, 1, mels, frames)."""
+        audio, seconds = self.models.audio, self.models.seconds
+        heard = [mel.of_clip(wave, audio.sample_rate, audio, seconds) for wave in waveforms]
+        return torch.from_numpy(np.stack(heard)).float()
+
+    def as_perceived(self, modality: Modality, pictures: Tensor) -> Tensor:
+        """Generated pictures as whoever sees or hears them gets them: with 8 bits a channel, or through a waveform."""
+        if modality == "audio":
+            return self.log_mels(self.waveforms(pictures))
+        return pixels.to_float(pixels.to_bytes(pictures))
+
+    def source_inputs(self, direction: Direction, sources: Tensor) -> Tensor:
+        """What a direction's transformer reads of source pictures: themselves or their codes, by its condition."""
+        condition = self.models.transformers[direction].config.condition
+        return sources if condition == "encoder" else self.encode(source_of(direction), sources)
+
+    def prefixes(self, direction: Direction, sources: Tensor) -> Tensor:
+        """What a direction's transformer makes of source pictures: (n, c, h, w) → (n, 1 + s, width)."""
+        encode = self.models.transformers[direction].encode_source
+        return map_fixed_batches(encode, self.models.device, self.source_inputs(direction, sources))
+
+    def null_prefixes(self, direction: Direction, count: int) -> Tensor:
+        """The prefix that stands for no source, `count` times: (count, 1 + s, width)."""
+        return self.models.transformers[direction].null_prefix(count).detach().cpu()
+
+    def log_likelihood(self, direction: Direction, prefixes: Tensor, codes: Tensor) -> Tensor:
+        """Exact log p(target codes | prefix) of a direction: (n, 1 + s, width), (n, k, rows, columns) → (n,) nats."""
+        model = self.models.transformers[direction]
+        return map_fixed_batches(model.log_likelihood, self.models.device, prefixes, codes.flatten(2))
+
+    def pointwise_mutual_information(self, direction: Direction, sources: Tensor, targets: Tensor) -> Tensor:
+        """How much likelier each target of a direction makes its source, by the direction back: (n,) nats.
+
+        log p(source codes | target) − log p(source codes | null): without the second term, a source that is likely
+        anyhow would count as explained. Both directions estimate this quantity, so each can judge the other.
+        """
+        back = opposite_of(direction)
+        codes = self.encode(source_of(direction), sources)
+        given = self.log_likelihood(back, self.prefixes(back, targets), codes)
+        return given - self.log_likelihood(back, self.null_prefixes(back, len(codes)), codes)
+
+    def draw(
+        self, direction: Direction, sources: Tensor, seed: int, candidates: int, sampling: SamplingConfig
+    ) -> Tensor:
+        """Codes drawn for each source picture: (n, c, h, w) → (n, candidates, k, rows, columns)."""
+        model, device = self.models.transformers[direction], self.models.device
+        guided = sampling.guidance != 1
+
+        def drawn(prefix: Tensor, seeds: Tensor) -> Tensor:
+            null = model.null_prefix(len(prefix)) if guided else None
+            generators = [seeded(seed, *numbers) for numbers in seeds.tolist()]
+            return sample(self._ready(direction, len(prefix) * (1 + guided)), prefix, null, sampling, generators)
+
+        prefixes = self.prefixes(direction, sources).repeat_interleave(candidates, dim=0)
+        seeds = torch.tensor([(number, key) for key in _keys(sources) for number in range(candidates)])
+        codes = map_fixed_batches(drawn, device, prefixes, seeds)
+        shape = model.shapes.target_codes
+        return codes.unflatten(2, (shape.rows, shape.columns)).unflatten(0, (-1, candidates))
+
+    def generate(
+        self, direction: Direction, sources: Tensor, seed: int, candidates: int, sampling: SamplingConfig
+    ) -> Tensor:
+        """A target picture for each source picture: (n, c, h, w) → (n, c, h, w).
+
+        Of several candidates the one that explains its source best is kept.
+        """
+        parts = sources.split(size_for(self.models.device))  # so that few candidates lie in memory at a time
+        return torch.cat([self._generate(direction, part, seed, candidates, sampling) for part in parts])
+
+    def _generate(
+        self, direction: Direction, sources: Tensor, seed: int, candidates: int, sampling: SamplingConfig
+    ) -> Tensor:
+        codes = self.draw(direction, sources, seed, candidates, sampling)
+        pictures = self.decode(target_of(direction), codes.flatten(0, 1))
+        if candidates == 1:
+            return pictures
+        repeated = sources.repeat_interleave(candidates, dim=0)
+        scores = self.pointwise_mutual_information(direction, repeated, pictures)
+        return best(pictures.unflatten(0, (-1, candidates)), scores.unflatten(0, (-1, candidates)))
+
+    def summaries(self, direction: Direction, modality: Modality, pictures: Tensor) -> Tensor:
+        """What pictures of either modality share with their pairs, in the space of a direction's alignment.
+
+        (n, c, h, w) → (n, width), of unit length.
+        """
+        model = self.models.transformers[direction]
+        if modality == target_of(direction):
+            return map_fixed_batches(model.target_encoder, self.models.device, pictures)
+        inputs = self.source_inputs(direction, pictures)
+        return map_fixed_batches(lambda rows: model.source_encoder(rows).summary, self.models.device, inputs)
+
+    def classify(self, modality: Modality, pictures: Tensor) -> Classified | None:
+        """What the modality's classifier says of pictures; None without a classifier."""
+        model = self.models.classifiers[modality]
+        if model is None:
+            return None
+        features = map_fixed_batches(model.features, self.models.device, pictures)
+        logits = map_fixed_batches(model.head, self.models.device, features)
+        probabilities, places = F.softmax(logits, dim=-1).max(-1)
+        labels = [model.labels[place] for place in places.tolist()]
+        return Classified(labels, probabilities.tolist(), features.numpy())
+
+    def _ready(self, direction: Direction, rows: int) -> CachedTransformer:
+        """A direction's transformer, packed for so many rows the first time that it is asked for."""
+        key = direction, rows
+        if key not in self._cached:
+            self._cached[key] = CachedTransformer(self.models.transformers[direction], rows)
+        return self._cached[key]
+
+
+def best(candidates: Tensor, scores: Tensor) -> Tensor:
+    """Of each row's candidates the one with the highest score: (n, m, …), (n, m) → (n, …)."""
+    return candidates[torch.arange(len(scores)), scores.argmax(1)]
+
+
+def _keys(pictures: Tensor) -> list[int]:
+    """A number that each picture has as seen in 8 bits: sources draw apart from each other, whatever their batch."""
+    return [zlib.crc32(picture.numpy().tobytes()) for picture in pixels.to_bytes(pictures)]

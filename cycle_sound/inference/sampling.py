@@ -1,0 +1,68 @@
+"""Drawing target tokens one after another, with a cache of keys and values and classifier-free guidance."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cycle_sound.inference.cached_transformer import CachedTransformer
+from cycle_sound.params import SamplingConfig
+
+Generators = Sequence[torch.Generator]  # one per sample, so that a draw does not depend on the batch
+
+
+@torch.inference_mode()
+def sample(
+    cached: CachedTransformer, prefix: Tensor, null: Tensor | None, config: SamplingConfig, generators: Generators
+) -> Tensor:
+    """Draw targets behind prefixes: (b, 1 + s, width) → codes (b, k, t) int64.
+
+    With a prefix `null` (b, 1 + s, width) the logits are null + guidance × (conditional − null) (Ho and Salimans 2022,
+    arXiv:2207.12598), both passes in one batch of 2 b rows. A temperature of 0 takes the most likely code each time.
+    """
+    shape = cached.model.shapes.target_codes
+    cached.start(prefix if null is None else torch.cat([prefix, null]))
+    copies = cached.rows // len(prefix)
+    size = (len(prefix), shape.codebooks, shape.columns + shape.places)
+    known = torch.full(size, cached.model.bos, device=prefix.device)  # a row that stands for nothing comes first
+    for place in range(shape.places):
+        before, above = known[..., shape.columns + place - 1], known[..., place]
+        state = cached.step(before.repeat(copies, 1), above.repeat(copies, 1), place)
+        codes = known[..., shape.columns + place]  # (b, k), a view that is filled one after another
+        for number in range(shape.codebooks):
+            logits = cached.logits(state, codes[:, :number].repeat(copies, 1)).float()  # (rows, v)
+            if null is not None:
+                conditional, unconditional = logits.chunk(2)
+                logits = unconditional + config.guidance * (conditional - unconditional)
+            codes[:, number] = draw(logits, config, generators)
+    return known[..., shape.columns :]
+
+
+def draw(logits: Tensor, config: SamplingConfig, generators: Generators) -> Tensor:
+    """One code per row of logits, by temperature, top-k and top-p: (b, v) → (b,)."""
+    if config.temperature == 0:
+        return logits.argmax(-1)
+    if 0 < config.top_k < logits.shape[-1]:
+        kth = logits.topk(config.top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < kth, -torch.inf)
+    probabilities = F.softmax(logits / config.temperature, dim=-1)
+    if config.top_p < 1:
+        probabilities = nucleus(probabilities, config.top_p)
+    return (probabilities / exponentials(probabilities, generators)).argmax(-1)  # as torch.multinomial draws
+
+
+def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """Probabilities (b, v) with all but the largest that together hold `top_p` set to zero: (b, v).
+
+    Holtzman et al. 2020, arXiv:1904.09751.
+    """
+    ordered, places = probabilities.sort(dim=-1, descending=True, stable=True)
+    before = ordered.cumsum(-1) - ordered  # 0 at the most likely, which always stays
+    return torch.zeros_like(probabilities).scatter(-1, places, ordered.masked_fill(before >= top_p, 0.0))
+
+
+def exponentials(like: Tensor, generators: Generators) -> Tensor:
+    """Exponential noise of rate 1 in the shape of `like`, (b, v): logarithms, six times faster than `exponential_`."""
+    rows = [torch.rand(like.shape[-1], generator=one, device=one.device) for one in generators]
+    return torch.stack(rows).to(like.device).log_().neg_()

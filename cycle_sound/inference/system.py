@@ -1,0 +1,232 @@
+"""Both directions as one object, for programs: sounds and pictures in, pictures and sounds out.
+
+    from cycle_sound import CycleSound
+    cs = CycleSound.load("models/")
+    cs.image(waveform, sample_rate).save("heard.png")
+
+Nothing is global: two systems may live side by side, each with its models on its own device.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cycle_sound.errors import BadSound
+from cycle_sound.inference import bundle, card
+from cycle_sound.inference.bundle import Models
+from cycle_sound.inference.engine import Engine
+from cycle_sound.media import images, mel, pixels, sound_files
+from cycle_sound.media.sounds import Sound
+from cycle_sound.nn import device
+from cycle_sound.params import Direction, Modality, SamplingConfig, SamplingConfigs
+
+Thing = Sound | Image.Image
+
+
+class Label(NamedTuple):
+    """What a classifier calls a sound or a picture."""
+
+    name: str
+    probability: float
+
+
+class Station(NamedTuple):
+    """One stop of the way round the cycle."""
+
+    thing: Thing
+    label: Label | None  # by the classifier of its modality; None without one
+    score: float | None  # nats: how much likelier it makes the stop before; None at the start
+    content: float  # cosine in [-1, 1] of what it shows to what the start shows
+
+
+class CycleSound:
+    """The trained models of both directions.
+
+    A picture is any PIL image: its centre square counts, and an RGB picture of `size` × `size` pixels comes back. A
+    waveform is floating point (samples,), mono, 1.0 at full scale: its first `seconds` count, silence follows a shorter
+    one; to use a longer one whole, cut it with `cycle_sound.media.sounds.windows`.
+
+    One source, one seed and one setting give the same bytes in any batch on one machine. `candidates` are drawn for
+    each source, and the one from which the other direction best explains the source is kept; `sampling` says how tokens
+    are drawn (default: as `self.sampling` has it for the direction).
+    """
+
+    def __init__(self, models: Models, sampling: SamplingConfigs) -> None:
+        self.engine = Engine(models)
+        self.sampling = sampling
+
+    @classmethod
+    def load(cls, folder: str | Path = "models", where: str | torch.device | None = None) -> "CycleSound":
+        """Read an exported folder or a project's `data/` to a device (default: a GPU if there is one, else the CPU).
+
+        Raises `NoModels`, `MixedModels` or `BadCheckpoint`, each with what is wrong in one line.
+        """
+        described = card.read(Path(folder))
+        models = bundle.load(Path(folder), described.vocoder, torch.device(where or device.best()))
+        return cls(models, described.sampling)
+
+    @property
+    def models(self) -> Models:
+        """The trained models."""
+        return self.engine.models
+
+    @property
+    def size(self) -> int:
+        """Height and width of a picture, in pixels."""
+        return self.models.size
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sounds that are made, in Hz."""
+        return self.models.audio.sample_rate
+
+    @property
+    def seconds(self) -> float:
+        """Length of the sound that belongs to one picture."""
+        return self.models.seconds
+
+    def image(
+        self,
+        waveform: np.ndarray,
+        sample_rate: int,
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+    ) -> Image.Image:
+        """The picture of a sound: (samples,) at `sample_rate` Hz → RGB, `size` × `size`. Raises `BadSound`."""
+        return self.images([Sound(waveform, sample_rate)], seed=seed, candidates=candidates, sampling=sampling)[0]
+
+    def images(
+        self, sounds: Sequence[Sound], *, seed: int = 0, candidates: int = 1, sampling: SamplingConfig | None = None
+    ) -> list[Image.Image]:
+        """The pictures of sounds, of any rates. Raises `BadSound`."""
+        if not sounds:
+            return []
+        made = self._made("audio_to_image", sounds, seed, candidates, sampling)
+        return [images.to_picture(values) for values in made.numpy()]
+
+    def sound(
+        self, picture: Image.Image, *, seed: int = 0, candidates: int = 1, sampling: SamplingConfig | None = None
+    ) -> Sound:
+        """The sound of a picture: a waveform of `seconds` at `sample_rate`."""
+        return self.sounds([picture], seed=seed, candidates=candidates, sampling=sampling)[0]
+
+    def sounds(
+        self,
+        pictures: Sequence[Image.Image],
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+    ) -> list[Sound]:
+        """The sounds of pictures, of any sizes."""
+        if not pictures:
+            return []
+        made = self._made("image_to_audio", pictures, seed, candidates, sampling)
+        return [Sound(wave, self.sample_rate) for wave in self.engine.waveforms(made)]
+
+    def score(self, sound: Sound, picture: Image.Image) -> float:
+        """How much likelier the picture makes the sound, in nats: log p(sound | picture) − log p(sound | nothing).
+
+        Above 0 they belong together more than chance would have it. Raises `BadSound`.
+        """
+        return self.scores([sound], [picture])[0]
+
+    def scores(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> list[float]:
+        """How much likelier each target makes its source, in nats: sounds and pictures, or pictures and sounds.
+
+        Raises `BadSound`, and ValueError where a pair does not hold one of each modality.
+        """
+        if not sources:
+            return []
+        direction = _direction(sources[0])
+        given, made = self._pictures(sources), self._pictures(targets)
+        if len(given) != len(made) or any(_direction(one) == direction for one in targets):
+            raise ValueError(
+                f"{len(sources)} sources, {len(targets)} targets: pairs of one sound and one picture wanted"
+            )
+        return self.engine.pointwise_mutual_information(direction, given, made).tolist()
+
+    def cycle(
+        self,
+        start: Thing,
+        rounds: int = 1,
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfigs | None = None,
+    ) -> list[Station]:
+        """Send a sound or a picture there and back `rounds` times: the start and 2 × rounds stations.
+
+        `sampling` holds how each direction draws. Every station is described as it would be from its file.
+        Raises `BadSound`.
+        """
+        draw = sampling or self.sampling
+        stations = [self.describe(start, start)]
+        for _ in range(2 * rounds):
+            last = stations[-1].thing
+            after: Thing
+            if isinstance(last, Sound):
+                after = self.images([last], seed=seed, candidates=candidates, sampling=draw.audio_to_image)[0]
+            else:
+                after = self.sounds([last], seed=seed, candidates=candidates, sampling=draw.image_to_audio)[0]
+            stations.append(self.describe(after, start, last))
+        return stations
+
+    def describe(self, thing: Thing, start: Thing, before: Thing | None = None) -> Station:
+        """What is said of a sound or picture that was made, in the end, of `start`, and at once of `before`.
+
+        Raises `BadSound`.
+        """
+        modality, direction = _modality(thing), _direction(start)
+        picture, first = self._pictures([thing]), self._pictures([start])
+        classified = self.engine.classify(modality, picture)
+        label = classified and Label(classified.labels[0], classified.probabilities[0])
+        shown = self.engine.summaries(direction, modality, picture)
+        wanted = self.engine.summaries(direction, _modality(start), first)
+        score = None if before is None else self.scores([before], [thing])[0]
+        return Station(thing, label, score, float((shown * wanted).sum()))
+
+    def _made(
+        self,
+        direction: Direction,
+        sources: Sequence[Thing],
+        seed: int,
+        candidates: int,
+        sampling: SamplingConfig | None,
+    ) -> Tensor:
+        """The target pictures of things: (n, c, h, w)."""
+        pictures = self._pictures(sources)
+        return self.engine.generate(direction, pictures, seed, candidates, sampling or self.sampling[direction])
+
+    def _pictures(self, things: Sequence[Thing]) -> Tensor:
+        """Sounds or pictures as the models see them: (n, c, h, w) in [-1, 1]."""
+        return torch.stack([self._log_mel(*one) if isinstance(one, Sound) else self._pixels(one) for one in things])
+
+    def _pixels(self, picture: Image.Image) -> Tensor:
+        return pixels.to_float(torch.from_numpy(images.to_array(picture.convert("RGB"), self.size)))
+
+    def _log_mel(self, waveform: np.ndarray, sample_rate: int) -> Tensor:
+        wave = np.asarray(waveform)
+        if wave.ndim != 1 or not wave.size or not np.issubdtype(wave.dtype, np.floating):
+            raise BadSound(f"a waveform is floating point of shape (samples,), not {wave.dtype} {wave.shape}")
+        if sample_rate not in sound_files.RATES:
+            raise BadSound(f"{sample_rate} Hz: outside what is used")
+        if not np.isfinite(wave).all():
+            raise BadSound("holds NaN or infinite samples")
+        heard = mel.of_clip(wave.astype(np.float32), sample_rate, self.models.audio, self.seconds)
+        return torch.from_numpy(heard).float()
+
+
+def _modality(thing: Thing) -> Modality:
+    return "audio" if isinstance(thing, Sound) else "image"
+
+
+def _direction(thing: Thing) -> Direction:
+    return "audio_to_image" if isinstance(thing, Sound) else "image_to_audio"

@@ -1,0 +1,31 @@
+"""The flat figures of metrics/*.json, each with the interval, floor and ceiling that belong to it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+PARTS = ("_low", "_high", "_floor", "_ceiling", "_shuffled")
+
+
+class Figure(NamedTuple):
+    """One figure; None stands for what was not measured."""
+
+    name: str
+    value: float
+    low: float | None  # of the 95 % interval
+    high: float | None
+    floor: float | None  # for shuffled sources
+    ceiling: float | None
+
+
+def grouped(flat: Mapping[str, float]) -> list[Figure]:
+    """NAME, NAME_low, NAME_high, NAME_floor or NAME_shuffled, and NAME_ceiling as one figure, in the order given."""
+    return [
+        _figure(name, flat)
+        for name in flat
+        if not any(name.removesuffix(part) in flat for part in PARTS if name.endswith(part))
+    ]
+
+
+def _figure(name: str, flat: Mapping[str, float]) -> Figure:
+    low, high, floor, ceiling, shuffled = (flat.get(name + part) for part in PARTS)
+    return Figure(name, flat[name], low, high, shuffled if floor is None else floor, ceiling)

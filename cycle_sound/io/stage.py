@@ -1,0 +1,44 @@
+"""How a stage is started: with params.yaml, perhaps one word, and one line for each error that a user can mend."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn, TypeVar, overload
+
+from cycle_sound import params
+from cycle_sound.errors import ParamsError, UserError
+from cycle_sound.params import Params
+
+Word = TypeVar("Word", bound=str)
+
+
+@overload
+def run(main: Callable[[Params], None]) -> None: ...
+@overload
+def run(main: Callable[[Word, Params], None], choices: Sequence[Word]) -> None: ...
+def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
+    """Call `main(params)`, or `main(word, params)` with the one word of the command line, which is one of `choices`.
+
+    A `UserError` or a missing file ends as one line on stderr: exit code 2 for a `ParamsError`, 1 for the others. Any
+    other exception keeps its traceback.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m stages.{Path(sys.argv[0]).stem}",
+        description=sys.modules[main.__module__].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if choices:
+        parser.add_argument("word", choices=choices)
+    words = vars(parser.parse_args()).values()
+    try:
+        main(*words, params.load())
+    except UserError as error:
+        _end(str(error), 2 if isinstance(error, ParamsError) else 1)
+    except FileNotFoundError as error:  # an artifact that another stage makes
+        _end(f"no such file: {error.filename or error}", 1)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,38 @@
+"""A contact sheet: the pictures of a long sound on one, in the order of time."""
+
+from collections.abc import Sequence
+from math import ceil
+
+from PIL import Image, ImageDraw, ImageFont
+
+COLUMNS = 8
+SHOWN = 128  # pixels of a picture on the sheet, at least: models make small ones
+GAP = 8  # pixels
+CAPTION = 16  # pixels
+INK, PAPER = (70, 70, 70), (255, 255, 255)
+
+
+def clock(seconds: float) -> str:
+    """A time in seconds as text: minutes, seconds and tenths, as 1:04.6."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths % 600 // 10:02}.{tenths % 10}"
+
+
+def magnified(picture: Image.Image, least: int) -> Image.Image:
+    """A picture enlarged by a whole factor to at least `least` pixels of width, each pixel repeated."""
+    times = ceil(least / picture.width)
+    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+
+
+def contact_sheet(pictures: Sequence[Image.Image], seconds: float) -> Image.Image:
+    """Draw pictures of one size row by row, captioned with the times at which they begin, `seconds` apart."""
+    tiles = [magnified(picture, SHOWN) for picture in pictures]
+    columns = min(COLUMNS, len(tiles))
+    across, down = tiles[0].width + GAP, tiles[0].height + CAPTION + GAP
+    sheet = Image.new("RGB", (columns * across + GAP, ceil(len(tiles) / columns) * down + GAP), PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(CAPTION - 4)
+    for number, tile in enumerate(tiles):
+        left, top = GAP + number % columns * across, GAP + number // columns * down
+        sheet.paste(tile, (left, top))
+        pen.text((left, top + tile.height + 1), clock(number * seconds), INK, font)
+    return sheet

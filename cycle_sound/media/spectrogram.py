@@ -1,0 +1,39 @@
+"""A log-mel as a plot with axes, in Hz, seconds and dB."""
+
+from pathlib import Path
+
+import librosa.display
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from cycle_sound.io import files
+from cycle_sound.params import AudioConfig
+
+matplotlib.use("Agg")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, atomically, without a note of the program that made it."""
+    with files.replacing(path) as part:
+        figure.savefig(part, format="png", dpi=100, metadata={"Software": None})
+
+
+def spectrogram(path: Path, log_mel: np.ndarray, config: AudioConfig) -> None:
+    """Plot one log-mel (1, mels, frames) in [-1, 1] with its axes in Hz and seconds and its levels in dB."""
+    decibel = (log_mel[0] + 1) / 2 * (config.max_db - config.min_db) + config.min_db
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    mesh = librosa.display.specshow(
+        decibel,
+        x_axis="time",
+        y_axis="mel",
+        sr=config.sample_rate,
+        hop_length=config.hop_length,
+        fmin=config.fmin,
+        fmax=config.sample_rate / 2,
+        ax=axes,
+        cmap="magma",
+    )
+    figure.colorbar(mesh, ax=axes, format="%+.0f dB")
+    save(figure, path)

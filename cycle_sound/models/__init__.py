@@ -1,0 +1,1 @@
+"""The models, as tensors in and tensors out: tokenizer, transformer, classifier, vocoder."""

@@ -1,0 +1,59 @@
+"""The judge of one modality: a small convolutional network trained on real pictures, and its features."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cycle_sound.nn import checkpoint
+from cycle_sound.nn.blocks import feature_extractor
+from cycle_sound.params import ClassifierConfig
+
+KIND = "classifier"
+DOWNSAMPLES = 4  # the first by folding 2 × 2 pixels into channels: full resolution would cost more than all the rest
+MIN_LABELS = 2  # with fewer there is nothing to tell apart
+
+
+class Classifier(nn.Module):
+    """Pictures (b, c, h, w) in [-1, 1] → logits of the labels."""
+
+    def __init__(self, config: ClassifierConfig, channels: int, labels: list[str]) -> None:
+        super().__init__()
+        self.config = config
+        self.channels = channels
+        self.labels = labels
+        stack, wider = feature_extractor(4 * channels, config.width, DOWNSAMPLES - 1)
+        self.body = nn.Sequential(nn.PixelUnshuffle(2), stack)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(2 * wider, len(labels))
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """What the decision is made from, pooled by mean and by maximum: (b, c, h, w) → (b, 8 × width)."""
+        places = self.body(pictures)
+        return torch.cat([places.mean((2, 3)), places.amax((2, 3))], dim=1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits of the labels: (b, c, h, w) → (b, labels)."""
+        return self.head(self.dropout(self.features(pictures)))
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy with a little label smoothing, in nats: logits (b, labels), places of labels (b,) → ()."""
+        return F.cross_entropy(logits, targets, label_smoothing=0.05)
+
+
+def save(path: Path, model: Classifier) -> None:
+    """Write a classifier with its configuration."""
+    checkpoint.save(
+        path, model, KIND, {"config": model.config.model_dump(), "channels": model.channels, "labels": model.labels}
+    )
+
+
+def load(path: Path) -> Classifier | None:
+    """Rebuild a classifier from its file alone; None if there were too few labels to train one."""
+    facts = checkpoint.facts(path, KIND)
+    if len(facts["labels"]) < MIN_LABELS:
+        return None
+    model = Classifier(ClassifierConfig.model_validate(facts["config"]), facts["channels"], facts["labels"])
+    checkpoint.load_weights(path, model)
+    return model

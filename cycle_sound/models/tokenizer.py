@@ -1,0 +1,41 @@
+"""The contract of a tokenizer: pictures ⇄ codes, whatever network lies between.
+
+The token cache, the transformer's shapes, export and evaluation know a tokenizer by this contract alone.
+"""
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class CodeShape(NamedTuple):
+    """The codes of one picture: k at each place of a grid, each of a codebook of one size."""
+
+    codebooks: int  # k
+    rows: int
+    columns: int
+    codebook_size: int  # v
+
+    @property
+    def places(self) -> int:
+        """Places of the grid, t: that many tokens, of k codes each."""
+        return self.rows * self.columns
+
+
+class Tokenizer(Protocol):
+    """Pictures (b, c, h, w) in [-1, 1] ⇄ codes (b, k, rows, columns) int64."""
+
+    def code_shape(self, picture: tuple[int, int, int]) -> CodeShape:
+        """The codes of a picture of a shape (c, h, w)."""
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Log-odds of each code: (b, c, h, w) → (b, k, rows, columns, v), float32."""
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The most likely codes, never sampled: (b, c, h, w) → (b, k, rows, columns)."""
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Pictures of codes: (b, k, rows, columns) → (b, c, h, w) in [-1, 1]."""
+
+    def decode_relaxed(self, weights: Tensor) -> Tensor:
+        """Pictures of weighted codes, with gradient: (b, k, rows, columns, v) → (b, c, h, w)."""

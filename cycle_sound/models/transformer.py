@@ -1,0 +1,264 @@
+"""A decoder-only transformer over [source prefix | target tokens]: p(target tokens | source), one after another.
+
+A token is a place of the target's grid with its k codes. The prefix is seen in both directions, the target causally;
+its first position, made of the source's summary, is also added to every target position, so that the condition is used
+before attention has learned to find it. The input at a target position is a neighbour that is already known, the token
+before, optionally the one above it too, and the place, by row and column, of the token to be predicted. Within a place
+the codes are predicted one after another by a small head, so the likelihood of all of them is exact. The transformer
+knows codes and their shapes, never the tokenizer.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cycle_sound.models.source_encoder import (
+    CodeEmbedding,
+    CodeEncoder,
+    PictureEncoder,
+    PictureSummary,
+    Source,
+    alignment,
+)
+from cycle_sound.models.tokenizer import CodeShape
+from cycle_sound.nn import checkpoint, device
+from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import Modality, TransformerConfig
+
+KIND = "transformer"
+
+
+class Shapes(NamedTuple):
+    """What a transformer must know of its two modalities."""
+
+    source_codes: CodeShape
+    source_picture: tuple[int, int, int]  # (channels, rows, columns)
+    target_codes: CodeShape
+    target_picture: tuple[int, int, int]
+
+
+def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Attention of each head, (b, heads, n, d) three times → the same, in the precision that a device is fast in."""
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    with device.exact(q.device):  # the CPU's kernel is three times slower in bfloat16, where its products are faster
+        return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.project_in = nn.Linear(width, 3 * width, bias=False)
+        self.project_out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(b, n, width) → the same. `mask` (n, n) is True where a query may look."""
+        q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (b, heads, n, d)
+        return self.project_out(attended(q, k, v, mask).transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward layer, each behind a norm (Xiong et al. 2020, arXiv:2002.04745)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.width)
+        self.attention = Attention(config.width, config.heads)
+        self.norm2 = nn.LayerNorm(config.width)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(config.width, 4 * config.width), nn.GELU(), nn.Linear(4 * config.width, config.width)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(b, n, width) → the same."""
+        x = x + self.dropout(self.attention(self.norm1(x), mask))
+        return x + self.dropout(self.feed_forward(self.norm2(x)))
+
+
+class AxialPositions(nn.Module):
+    """Learned positions of a grid, by row and by column."""
+
+    def __init__(self, rows: int, columns: int, width: int) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(rows, 1, width) * 0.02)
+        self.columns = nn.Parameter(torch.randn(1, columns, width) * 0.02)
+
+    def forward(self) -> Tensor:
+        """(rows × columns, width), row by row."""
+        return (self.rows + self.columns).flatten(0, 1)
+
+
+class CodeHead(nn.Module):
+    """Logits of the k codes of a place, each given those before it (after the depth transformer of Lee et al. 2022,
+    arXiv:2203.01941, with a feed-forward layer in place of attention over so few codes).
+
+    With one codebook it is a norm and a linear layer.
+    """
+
+    def __init__(self, width: int, codes: CodeShape) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.linear = nn.ModuleList([nn.Linear(width, codes.codebook_size) for _ in range(codes.codebooks)])
+        later = codes.codebooks - 1
+        self.known = CodeEmbedding(later, codes.codebook_size, width) if later else None
+        if later:
+            self.mix = nn.Sequential(
+                nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+            )
+
+    def states(self, x: Tensor, codes: Tensor) -> Tensor:
+        """What each code is predicted from, given the first j: (b, n, width), (b, j, n) → (b, 1 + j, n, width)."""
+        if self.known is None or not codes.shape[1]:
+            return x[:, None]
+        missing = self.known.codebooks - codes.shape[1]
+        known = self.known.each(F.pad(codes, (0, 0, 0, missing)))[:, : codes.shape[1]].cumsum(1)  # (b, j, n, width)
+        later = x[:, None] + known
+        return torch.cat([x[:, None], later + self.mix(later)], dim=1)
+
+    def logits(self, state: Tensor, number: int) -> Tensor:
+        """Logits of code `number` from its state: (…, width) → (…, v), float32 whatever the precision around it."""
+        linear = self.linear[number]
+        assert isinstance(linear, nn.Linear)
+        with device.exact(state.device):
+            return F.linear(self.norm(state).float(), linear.weight.float(), linear.bias.float())
+
+    def forward(self, x: Tensor, codes: Tensor) -> Tensor:
+        """Logits of all codes given those before them: (b, n, width), (b, k, n) → (b, k, n, v)."""
+        states = self.states(x, codes[:, :-1]).unbind(1)
+        return torch.stack([self.logits(state, number) for number, state in enumerate(states)], dim=1)
+
+
+class Losses(NamedTuple):
+    """The terms of a training step, in nats."""
+
+    cross_entropy: Tensor  # () per code
+    alignment: Tensor  # () per pair
+    logits: Tensor  # (b, k, t, v)
+
+
+class Transformer(nn.Module):
+    """The model of one direction."""
+
+    def __init__(self, config: TransformerConfig, shapes: Shapes) -> None:
+        super().__init__()
+        self.config = config
+        self.shapes = shapes
+        width, inner = config.width, config.source_width
+        codes = shapes.target_codes
+        self.source_encoder: nn.Module
+        if config.condition == "encoder":
+            downsamples, (channels, *sides) = config.source_downsamples, shapes.source_picture
+            self.source_encoder = PictureEncoder(channels, inner, downsamples, width)
+        else:
+            source = shapes.source_codes
+            downsamples, sides = 1, [source.rows, source.columns]
+            self.source_encoder = CodeEncoder(source.codebooks, source.codebook_size, inner, downsamples, width)
+        # not used to generate
+        self.target_encoder = PictureSummary(shapes.target_picture[0], inner, config.source_downsamples, width)
+        self.scale = nn.Parameter(torch.tensor(10.0).log())  # of the alignment's cosines
+        self.source_positions = AxialPositions(sides[0] >> downsamples, sides[1] >> downsamples, width)
+        self.summary_projection = nn.Linear(width, width)  # to the first position of the prefix
+        self.null = nn.Parameter(torch.randn(1 + self.source_positions().shape[0], width) * 0.02)
+        self.before = CodeEmbedding(codes.codebooks, codes.codebook_size, width)
+        self.above = CodeEmbedding(codes.codebooks, codes.codebook_size, width) if config.above else None
+        self.positions = AxialPositions(codes.rows, codes.columns, width)
+        self.blocks = nn.ModuleList([Block(config) for _ in range(config.depth)])
+        self.head = CodeHead(width, codes)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Small normal weights; the residual branches shrink with depth, as in GPT-2."""
+        for name, parameter in self.named_parameters():
+            if name.startswith(("blocks", "head", "before", "above")) and parameter.dim() == 2:
+                branch = name.endswith(("project_out.weight", "feed_forward.2.weight"))
+                nn.init.normal_(parameter, std=0.02 / (2 * self.config.depth) ** 0.5 if branch else 0.02)
+        nn.init.zeros_(self.summary_projection.weight)  # or it would drown the embeddings it is added to
+
+    @property
+    def bos(self) -> int:
+        """The code that stands for the neighbours beyond the grid."""
+        return self.before.bos
+
+    def neighbours(self, before: Tensor, above: Tensor) -> Tensor:
+        """The known neighbours of n places: (b, k, n) and (b, k, n) → (b, n, width)."""
+        embedded: Tensor = self.before(before)
+        return embedded if self.above is None else embedded + self.above(above)
+
+    def prefix(self, source: Source) -> Tensor:
+        """Summary and latents with their positions: (b, 1 + s, width)."""
+        summary = self.summary_projection(source.summary.detach() * source.summary.shape[1] ** 0.5)
+        return torch.cat([summary[:, None], source.latents + self.source_positions()], dim=1)
+
+    def encode_source(self, source_input: Tensor) -> Tensor:
+        """The prefix of source pictures (b, c, h, w) or codes (b, k, rows, columns): (b, 1 + s, width)."""
+        return self.prefix(self.source_encoder(source_input))
+
+    def null_prefix(self, batch: int) -> Tensor:
+        """The prefix that stands for no source: (b, 1 + s, width)."""
+        return self.null.expand(batch, -1, -1)
+
+    def forward(self, prefix: Tensor, codes: Tensor) -> Tensor:
+        """Logits of every target code given those before it: (b, 1 + s, width), (b, k, t) → (b, k, t, v)."""
+        columns = self.shapes.target_codes.columns
+        known = F.pad(codes, (columns, 0), value=self.bos)  # (b, k, columns + t)
+        target = self.neighbours(known[..., columns - 1 : -1], known[..., :-columns])
+        target = target + self.positions() + prefix[:, :1]
+        x = torch.cat([prefix, target], dim=1)
+        mask = prefix_mask(prefix.shape[1], target.shape[1], x.device)
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.head(x[:, prefix.shape[1] :], codes)
+
+    def log_likelihood(self, prefix: Tensor, codes: Tensor) -> Tensor:
+        """Exact log-probability of whole targets, in nats: (b, 1 + s, width), (b, k, t) → (b,)."""
+        log_p = F.log_softmax(self(prefix, codes).float(), dim=-1)
+        return log_p.gather(-1, codes[..., None])[..., 0].sum((1, 2))
+
+    def losses(self, source_input: Tensor, codes: Tensor, pictures: Tensor, rng: BatchRng) -> Losses:
+        """Terms of a training step, from sources, target codes (b, k, t) and target pictures (b, c, h, w).
+
+        A share `condition_dropout` of the samples sees the null source.
+        """
+        source = self.source_encoder(source_input)
+        drop = rng.uniform() < self.config.condition_dropout
+        prefix = torch.where(drop[:, None, None], self.null, self.prefix(source))
+        logits = self(prefix, codes)
+        aligned = alignment(source.summary, self.target_encoder(pictures), self.scale.exp().clamp(max=50.0))
+        return Losses(F.cross_entropy(logits.flatten(0, 2).float(), codes.flatten()), aligned, logits)
+
+
+def prefix_mask(prefix: int, target: int, device: torch.device) -> Tensor:
+    """Who may look at whom, (n, n) with True for yes: all see the prefix, the target is causal."""
+    place = torch.arange(prefix + target, device=device)
+    return place[None, :] <= place[:, None].clamp(min=prefix - 1)
+
+
+def save(path: Path, model: Transformer, tokenizers: Mapping[Modality, str]) -> None:
+    """Write a transformer with its configuration and, by modality, the digest of the tokenizer whose codes it knows."""
+    shapes = {name: list(shape) for name, shape in model.shapes._asdict().items()}
+    checkpoint.save(
+        path, model, KIND, {"config": model.config.model_dump(), "shapes": shapes, "tokenizers": dict(tokenizers)}
+    )
+
+
+def load(path: Path) -> Transformer:
+    """Rebuild a transformer from its file alone. Raises `BadCheckpoint`."""
+    facts = checkpoint.facts(path, KIND)
+    known = facts["shapes"]
+    shapes = Shapes(
+        source_codes=CodeShape(*known["source_codes"]),
+        source_picture=tuple(known["source_picture"]),
+        target_codes=CodeShape(*known["target_codes"]),
+        target_picture=tuple(known["target_picture"]),
+    )
+    model = Transformer(TransformerConfig.model_validate(facts["config"]), shapes)
+    checkpoint.load_weights(path, model)
+    return model

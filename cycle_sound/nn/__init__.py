@@ -1,0 +1,1 @@
+"""Parts that models share: blocks, devices, processes, checkpoints, random numbers."""

@@ -1,0 +1,87 @@
+"""Several processes that train one model, each on its part of every batch.
+
+torchrun and accelerate launch start them and set environment variables that say which process is which; without those
+there is one process, and every function here does nothing. Gradients are averaged by DistributedDataParallel. What a
+model computes over its batch (a mean of codes, a contrast, a normalisation) it computes over the parts of all
+processes, by the functions below, so that results depend on the number of processes by rounding alone.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Join the process group, if there is one and it is not joined yet, and leave it at the end; also a decorator."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def world_size() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process, 0 to world_size() - 1."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files."""
+    return rank() == 0
+
+
+class _AllGather(torch.autograd.Function):
+    """Tensors of all processes, stacked. The gradient of each is the sum of what all processes have for it."""
+
+    @staticmethod
+    def forward(_context: Any, values: Tensor) -> Tensor:
+        parts = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(world_size())]
+        dist.all_gather(parts, values.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        whole = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(whole)
+        return whole[rank()]
+
+
+def mean(values: Tensor) -> Tensor:
+    """Mean over all processes of a tensor that has one shape in all, with its gradient."""
+    return _AllGather.apply(values).mean(0) if world_size() > 1 else values
+
+
+def all_gather(values: Tensor) -> Tensor:
+    """The rows of all processes, equally many from each, with their gradient: (b, …) → (world_size × b, …)."""
+    return _AllGather.apply(values).flatten(0, 1) if world_size() > 1 else values
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether the flag is set in any process; every process gets this answer, without waiting for a GPU."""
+    if world_size() == 1:
+        return flag
+    found = torch.tensor(float(flag))
+    dist.all_reduce(found)
+    return bool(found)
+
+
+def barrier() -> None:
+    """Wait until every process has come this far."""
+    if world_size() > 1:
+        dist.barrier()

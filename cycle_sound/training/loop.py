@@ -1,0 +1,210 @@
+"""One training loop for every model: schedule → step → average → validate → keep the best → go on after a kill."""
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from cycle_sound.errors import TrainingDiverged
+from cycle_sound.io import files, progress
+from cycle_sound.nn import device, distributed
+from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import OptimizerConfig
+from cycle_sound.training import prefetch, schedules
+from cycle_sound.training.optimizers import Optimizers
+from cycle_sound.training.prefetch import MicroBatch, Prefetcher
+from cycle_sound.training.resume import Snapshot, State
+
+
+class Objective(prefetch.Source, Protocol):
+    """What a model is trained for."""
+
+    def loss(self, batch: Any, step: int, rng: BatchRng) -> Mapping[str, Tensor]:
+        """The named terms of a step, each (); the one called `loss` is minimised."""
+
+    def validate(self, model: nn.Module) -> Mapping[str, float]:
+        """Figures of a model on held-out data; the model of the lowest `loss` is kept.
+
+        Empty where nothing held out can judge the model: then the last one is kept.
+        """
+
+
+class Curve:
+    """The learning curve: a row per validation, in a CSV file that is whole at any moment of the training."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def add(self, row: dict[str, float]) -> bool:
+        """Write a row; True if it is the best so far. Raises `TrainingDiverged` on a NaN or an infinity."""
+        for name, value in row.items():
+            if not math.isfinite(value):
+                raise TrainingDiverged(training=self.path.stem, figure=name, value=value, step=int(row["step"]))
+        self.rows.append(row)
+        self._write()
+        return row is self.best()
+
+    def resume(self, rows: list[dict[str, float]]) -> None:
+        """Take over the rows of a training that goes on, in place of all others."""
+        self.rows = list(rows)
+        self._write()
+
+    def leave_empty(self) -> None:
+        """Write a file of no rows, for a model that there is nothing to train on."""
+        if distributed.is_first():
+            files.write_bytes(self.path, b"step,train_loss,valid_loss\n")
+
+    def best(self) -> dict[str, float]:
+        """The row of the lowest `valid_loss`, or the last one where nothing could be validated."""
+        return min(self.rows, key=lambda row: row.get("valid_loss", -row["step"]))
+
+    def note(self) -> str:
+        """The last losses in a few words."""
+        last = self.rows[-1] if self.rows else {}
+        return ", ".join(f"{name} {last[name]:.4g}" for name in ("train_loss", "valid_loss") if name in last)
+
+    def _write(self) -> None:
+        if self.rows and distributed.is_first():
+            # the column stands even where it is empty, since the plots name it
+            files.write_csv(self.path, [{**row, "valid_loss": row.get("valid_loss", "")} for row in self.rows])
+
+
+class LossModule(nn.Module):
+    """A model with its objective. Its forward is the loss, so that DistributedDataParallel hooks into all of it."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, micro_batch: MicroBatch, step: int) -> Mapping[str, Tensor]:
+        """The objective's named terms, each ()."""
+        with device.autocast(device.of(self.model)):
+            return self.objective.loss(micro_batch.batch, step, micro_batch.rng)
+
+
+class Trainer:
+    """A training under way: the model, its optimizers, its moving average, and the best of the averages so far."""
+
+    def __init__(
+        self, model: nn.Module, objective: Objective, config: OptimizerConfig, seed: int, curve: Curve
+    ) -> None:
+        self.model = model
+        self.objective = objective
+        self.config = config
+        self.seed = seed
+        self.curve = curve
+        self.optimizers = Optimizers(model, config)
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+        self.best: dict[str, Tensor] = {}
+        self.terms: list[Mapping[str, Tensor]] = []  # of the backward passes since the last validation
+        module = LossModule(model, objective)
+        self.loss = DistributedDataParallel(module) if distributed.world_size() > 1 else module
+
+    def step(self, micro_batches: Iterator[MicroBatch], step: int) -> None:
+        """One step of the optimizers, after `accumulation` backward passes."""
+        torch.manual_seed((self.seed * 1_000_003 + step) * 1_003 + distributed.rank())  # dropout takes no generator
+        self.model.train()
+        for number in range(self.config.accumulation):
+            with self._synchronised(last=number + 1 == self.config.accumulation):
+                terms = self.loss(next(micro_batches), step)
+                (terms["loss"] / self.config.accumulation).backward()
+            self.terms.append({name: term.detach() for name, term in terms.items()})
+        self.optimizers.step(schedules.learning_rate(step, self.config))
+        self.average.update_parameters(self.model)
+
+    def _synchronised(self, last: bool) -> AbstractContextManager[None]:
+        """Processes average their gradients in the last of a step's backward passes alone."""
+        if last or not isinstance(self.loss, DistributedDataParallel):
+            return nullcontext()
+        return self.loss.no_sync()
+
+    def validate(self, step: int) -> None:
+        """Add a row to the curve after `step` steps; keep the averaged weights if they are the best."""
+        self.average.eval()
+        valid = self.objective.validate(self.average.module)
+        row = {"step": float(step), **means(self.terms), **{f"valid_{name}": value for name, value in valid.items()}}
+        self.terms = []
+        if self.curve.add(row):
+            self.best = {name: tensor.clone() for name, tensor in self.average.module.state_dict().items()}
+
+    def state(self, step: int) -> State:
+        """All that is needed to go on after `step` steps."""
+        names = list(self.terms[0]) if self.terms else []
+        columns = {name: torch.stack([terms[name] for terms in self.terms]) for name in names}
+        tensors = {
+            "model": self.model.state_dict(),
+            "optimizers": self.optimizers.tensors(),
+            "average": self.average.state_dict(),
+            "best": self.best,
+            "terms": columns,
+        }
+        return State(step, self.curve.rows, tensors)
+
+    def restore(self, state: State) -> None:
+        """Go back to a state that was kept."""
+        self.model.load_state_dict(state.tensors["model"])
+        self.optimizers.restore(state.tensors["optimizers"])
+        self.average.load_state_dict(state.tensors["average"])
+        self.best = state.tensors.get("best", {})
+        columns = state.tensors.get("terms", {})
+        self.terms = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        self.curve.resume(state.rows)
+
+
+def means(terms: list[Mapping[str, Tensor]]) -> dict[str, float]:
+    """The mean of each named term over passes and processes, as `train_*`."""
+    names = list(terms[-1])  # those that a snapshot kept stand in another order
+    whole = distributed.mean(torch.stack([torch.stack([term[name] for name in names]) for term in terms]).mean(0))
+    return {f"train_{name}": value for name, value in zip(names, whole.tolist(), strict=True)}
+
+
+def fit(
+    model: nn.Module, objective: Objective, config: OptimizerConfig, seed: int, curve: Curve, snapshot: Snapshot
+) -> dict[str, float]:
+    """Train `model` in place and leave in it the averaged weights that were best on held-out data.
+
+    Goes on from the snapshot where there is one, to the same bytes; the caller discards it when its own work is done.
+    Returns the best validation's row. Raises `UnevenBatch`, `TrainingDiverged` where a figure is not finite, and
+    SystemExit after a SIGTERM.
+    """
+    trainer = Trainer(model, objective, config, seed, curve)
+    state = snapshot.load()
+    if state:
+        trainer.restore(state)
+    distributed.barrier()  # before the first snapshot is written, every process has read the one before
+    _run(trainer, range(state.step if state else 0, config.steps), snapshot)
+    model.load_state_dict(trainer.best)
+    model.eval()
+    return curve.best()
+
+
+def _run(trainer: Trainer, steps: range, snapshot: Snapshot) -> None:
+    """All steps that are left, with a validation and a snapshot wherever one is due."""
+    config, name = trainer.config, trainer.curve.path.stem
+    prefetcher = Prefetcher(trainer.objective, config, trainer.seed, device.of(trainer.model))
+    micro_batches = prefetcher.micro_batches(steps)
+    begin = time.perf_counter()
+    with snapshot.heeding_sigterm():
+        for step in progress.track(steps, len(steps), name, note=trainer.curve.note):
+            trainer.step(micro_batches, step)
+            last = step + 1 == config.steps
+            if last or (step + 1) % config.valid_every == 0:
+                trainer.validate(step + 1)
+            stopping = distributed.anywhere(snapshot.stopping)
+            if stopping or last or snapshot.due:
+                snapshot.save(trainer.state(step + 1))
+            if stopping:
+                snapshot.stop()
+    if steps:
+        waited = prefetcher.waited / (time.perf_counter() - begin)
+        print(f"{name}: {waited:.1%} of the time was spent waiting for data", file=sys.stderr)

@@ -1,0 +1,118 @@
+"""What a transformer is trained for: the target's tokens given the source, and sources near their own targets."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cycle_sound.dataset import augment
+from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.token_cache import TokenCache
+from cycle_sound.models.transformer import Transformer
+from cycle_sound.nn import device
+from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import AugmentConfig, Direction, Modality, source_of, target_of
+
+
+class SplitInputs(NamedTuple):
+    """One split as a transformer sees it: pictures and tokens of source and target."""
+
+    pictures: Split
+    source: TokenCache
+    target: TokenCache
+
+
+class Batch(NamedTuple):
+    """What a step learns from."""
+
+    source_inputs: Tensor  # (b, c, h, w) or (b, k, rows, columns): what the model reads of the sources
+    codes: Tensor  # (b, k, t): of the targets
+    pictures: Tensor  # (b, c, h, w): the targets themselves
+
+
+class TransformerObjective:
+    """Cross-entropy, plus alignment × its weight, plus the reconstruction error through the VAE × its weight.
+
+    `decode` makes pictures of weighted codes (b, k, rows, columns, v), as the target's tokenizer does; without it no
+    reconstruction error is computed.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        direction: Direction,
+        splits: tuple[SplitInputs, SplitInputs],
+        augments: AugmentConfig,
+        decode: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.model = model
+        self.source, self.target = source_of(direction), target_of(direction)
+        self.train, self.valid = splits
+        self.augments = augments
+        self.decode = decode
+
+    @property
+    def pairs(self) -> int:
+        """Pairs to learn from."""
+        return len(self.train.target)
+
+    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+        """Sources and targets of training pairs, both augmented."""
+        codes = self.train.target.draw(rows, rng)
+        pictures = self._augmented(self.target, rows, rng)
+        if self.model.config.condition == "encoder":
+            return Batch(self._augmented(self.source, rows, rng), codes, pictures)
+        return Batch(self._gridded(self.train.source.draw(rows, rng)), codes, pictures)
+
+    def loss(self, batch: Batch, _step: int, rng: BatchRng) -> Mapping[str, Tensor]:
+        """Terms of one step, in nats; the reconstruction error per pixel."""
+        config, codes = self.model.config, batch.codes
+        made = self.model.losses(batch.source_inputs, codes, batch.pictures, rng)
+        terms = {"cross_entropy": made.cross_entropy, "alignment": made.alignment}
+        loss = made.cross_entropy + config.alignment_weight * made.alignment
+        if self.decode is not None:
+            terms["reconstruction"] = self._reconstruction(made.logits, codes, self.decode)
+            loss = loss + config.reconstruction_weight * terms["reconstruction"]
+        return {"loss": loss, **terms}
+
+    @torch.inference_mode()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Cross-entropy on valid, in nats per code, with the right sources and with shifted ones (the floor)."""
+        assert isinstance(model, Transformer)
+        right: list[Tensor] = []
+        wrong: list[Tensor] = []
+        for rows in torch.arange(len(self.valid.target)).split(64):
+            codes = self.valid.target.most_likely(rows).to(device.of(model))
+            prefix = model.encode_source(self._source_inputs(rows).to(device.of(model)))
+            for prefixes, losses in ((prefix, right), (prefix.roll(1, dims=0), wrong)):
+                losses.append(-model.log_likelihood(prefixes, codes) / codes[0].numel())
+        return {"loss": float(torch.cat(right).mean()), "shuffled": float(torch.cat(wrong).mean())}
+
+    def _source_inputs(self, rows: Tensor) -> Tensor:
+        """What the model reads of the sources of valid, as they are."""
+        if self.model.config.condition == "encoder":
+            return self.valid.pictures.pictures(self.source, rows.tolist())
+        return self._gridded(self.valid.source.most_likely(rows))
+
+    def _gridded(self, codes: Tensor) -> Tensor:
+        """Codes of sources in their grid: (b, k, t) → (b, k, rows, columns)."""
+        shape = self.model.shapes.source_codes
+        return codes.unflatten(2, (shape.rows, shape.columns))
+
+    def _augmented(self, modality: Modality, rows: Tensor, rng: BatchRng) -> Tensor:
+        """Pictures of training rows, shifted and degraded: (b, c, h, w)."""
+        pictures = self.train.pictures.pictures(modality, rows.tolist())
+        return augment.degrade(augment.shifted(pictures, self.augments[modality], rng), self.augments.degradation, rng)
+
+    def _reconstruction(self, logits: Tensor, codes: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
+        """Squared error between the pictures of the predicted codes, straight-through, and of the true ones."""
+        soft = F.softmax(logits.float(), dim=-1)  # (b, k, t, v)
+        hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype) + soft - soft.detach()
+        true = F.one_hot(codes, soft.shape[-1]).to(soft.dtype)
+        shape = self.model.shapes.target_codes
+        grid = (shape.rows, shape.columns)
+        with torch.no_grad():
+            wanted = decode(true.unflatten(2, grid))
+        return F.mse_loss(decode(hard.unflatten(2, grid)), wanted)

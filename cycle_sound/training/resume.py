@@ -1,0 +1,123 @@
+"""A training under way, on disk: killed at any moment, it goes on where it was and ends with the same bytes.
+
+Nothing random needs keeping, since every draw is a function of the seed and the step. One safetensors file, replaced
+atomically, in a folder that DVC does not know; it vanishes when the training is done.
+"""
+
+import json
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cycle_sound.io import files
+from cycle_sound.nn import distributed
+
+Tree = Mapping[str, Any]  # of tensors: keys without a slash, leaves that are tensors
+
+SECONDS = 30.0  # of work that a kill may cost
+FRACTION = 0.05  # of the time that writing may take: a large model is written less often
+STOPPED = 128 + signal.SIGTERM  # the exit code of a training that was asked to stop
+
+
+class State(NamedTuple):
+    """All that a training needs to go on after `step` steps."""
+
+    step: int
+    rows: list[dict[str, float]]  # the learning curve so far
+    tensors: dict[str, Any]  # a tree
+
+
+class Snapshot:
+    """Where one training keeps its state. `identity` names what it depends on: a state of another one is ignored."""
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self.path = path
+        self.identity = identity
+        self.stopping = False  # asked to stop by SIGTERM
+        self._due = time.monotonic() + SECONDS
+
+    def save(self, state: State) -> None:
+        """Write a state in place of the one before; of several processes the first does."""
+        if not distributed.is_first():
+            return
+        begin = time.monotonic()
+        facts = json.dumps({"identity": self.identity, "step": state.step, "rows": state.rows})
+        with files.replacing(self.path) as part:
+            save_file(flat(state.tensors), part, metadata={"facts": facts})
+        end = time.monotonic()
+        self._due = end + max(SECONDS, (end - begin) / FRACTION)
+
+    def load(self) -> State | None:
+        """The state to go on from, on the CPU; None, with a word, where there is none of this very training."""
+        if not self.path.is_file():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                facts = json.loads((file.metadata() or {})["facts"])
+                if facts["identity"] != self.identity:
+                    print(f"{self.path}: of other data, parameters or code; starting from the beginning")
+                    return None
+                print(f"{self.path}: going on after step {facts['step']}")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+            print(f"{self.path}: cannot be read ({error!r}); starting from the beginning")
+            return None
+        return State(facts["step"], facts["rows"], tree(tensors))
+
+    def discard(self) -> None:
+        """Remove the state of a training that is done."""
+        if distributed.is_first():
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def due(self) -> bool:
+        """Whether enough work has been done since the last state was written."""
+        return time.monotonic() >= self._due
+
+    def stop(self) -> NoReturn:
+        """End the process, its state having been saved: SystemExit with the code STOPPED."""
+        print(f"stopped by SIGTERM; `dvc repro` goes on from {self.path}")
+        raise SystemExit(STOPPED)
+
+    @contextmanager
+    def heeding_sigterm(self) -> Iterator[None]:
+        """Let SIGTERM, which a cluster sends before it takes a machine back, wait for the step under way."""
+
+        def ask(_signal: int, _frame: Any) -> None:
+            self.stopping = True
+
+        before = signal.signal(signal.SIGTERM, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def flat(tensors: Tree, prefix: str = "") -> dict[str, Tensor]:
+    """A tree as one mapping, the keys joined by slashes."""
+    joined: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if isinstance(value, Tensor):
+            joined[f"{prefix}{name}"] = value.detach().cpu().contiguous()
+        else:
+            joined |= flat(value, f"{prefix}{name}/")
+    return joined
+
+
+def tree(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The tree of a mapping with joined keys."""
+    grown: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        *folders, leaf = name.split("/")
+        place = grown
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[leaf] = tensor
+    return grown

@@ -1,0 +1,174 @@
+"""Errors that a user can mend end a stage or a command in one line; all others keep their traceback."""
+
+import ast
+import pickle
+import string
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cycle_sound import errors
+from cycle_sound.app.cli import Commands
+from cycle_sound.errors import BadInput, NetworkGone, ParamsError, UserError
+from cycle_sound.io import stage
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, UserError)}
+SENTENCES = {name for name, kind in KINDS.items() if kind.text}
+FAULTS = [ValueError("two\nlines"), KeyError("x"), RuntimeError(), ZeroDivisionError()]
+
+
+def fields(text: str) -> set[str]:
+    """The facts that a sentence names."""
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def some(kind: type[UserError]) -> UserError:
+    """An error of a kind, as the package raises it."""
+    return kind(**dict.fromkeys(fields(kind.text), 0.5)) if kind.text else kind("what is wrong")
+
+
+def calls() -> list[tuple[str, str, ast.Call | None]]:
+    """Every use of an error's name in `raise` or as a call: (name, where, the call)."""
+    found: list[tuple[str, str, ast.Call | None]] = []
+    for path in [*(ROOT / "cycle_sound").rglob("*.py"), *(ROOT / "stages").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            bare = isinstance(node, ast.Raise) and not isinstance(node.exc, ast.Call)
+            function = node.exc if bare else node.func if isinstance(node, ast.Call) else None
+            name = function and ast.unparse(function).rpartition(".")[2]
+            if name in KINDS:
+                found.append((name, f"{path.name}:{node.lineno}", node if isinstance(node, ast.Call) else None))
+    return found
+
+
+CALLS = calls()
+
+
+# --- the tree
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_every_error_says_what_it_stands_for(kind: type[UserError]) -> None:
+    assert kind.__dict__.get("__doc__")
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_an_error_crosses_processes_with_its_message(kind: type[UserError]) -> None:
+    error = some(kind)
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (kind, str(error))
+    assert str(error)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_error_is_raised_with_the_facts_that_its_sentence_names(name: str) -> None:
+    for used, place, call in CALLS:
+        if used == name:
+            assert call, f"{place}: raised without a message"
+            keywords = {keyword.arg for keyword in call.keywords}
+            wanted = (0, fields(KINDS[name].text)) if name in SENTENCES else (1, set())
+            assert (len(call.args), keywords) == wanted, place
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_error_without_subclasses_is_raised_somewhere(name: str) -> None:
+    assert KINDS[name].__subclasses__() or name in {used for used, _, _ in CALLS}
+
+
+def test_a_message_is_not_taken_for_a_sentence() -> None:
+    assert str(BadInput("{id}.wav: no such file")) == "{id}.wav: no such file"
+    assert str(NetworkGone(clips=3, reason="{}")).startswith("3 clips in a row could not be fetched ({})")
+
+
+# --- a stage
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a stage had been started, with a params.yaml."""
+    monkeypatch.setattr(sys, "argv", ["stages/any.py"])
+    monkeypatch.setattr(stage.params, "load", lambda: None)
+
+
+def ends_with(error: Exception) -> Any:
+    """The exit code of a stage that raises an error."""
+
+    def main(_: object) -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        stage.run(main)
+    return end.value.code
+
+
+@pytest.mark.usefixtures("started")
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_a_stage_ends_in_one_line(kind: type[UserError], capsys: pytest.CaptureFixture[str]) -> None:
+    for error, line in ((some(kind), str(some(kind))), (kind("two\nlines"), "two lines")):
+        assert ends_with(error) == (2 if kind is ParamsError else 1)
+        assert capsys.readouterr().err == f"error: {line}\n"
+
+
+@pytest.mark.usefixtures("started")
+def test_a_stage_names_the_file_that_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends_with(FileNotFoundError(2, "No such file or directory", "data/x")) == 1
+    assert capsys.readouterr().err == "error: no such file: data/x\n"
+
+
+@pytest.mark.usefixtures("started")
+@pytest.mark.parametrize("fault", [*FAULTS, PermissionError(13, "Permission denied", "data/x")])
+def test_a_fault_in_a_stage_keeps_its_traceback(fault: Exception) -> None:
+    def main(_: object) -> None:
+        raise fault
+
+    with pytest.raises(type(fault)) as caught:
+        stage.run(main)
+    assert caught.value is fault
+
+
+def test_a_stage_takes_one_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(stage.params, "load", lambda: "params")
+    given = []
+    monkeypatch.setattr(sys, "argv", ["stages/train_vae.py", "image"])
+    stage.run(lambda word, params: given.append((word, params)), choices=("image", "audio"))
+    assert given == [("image", "params")]
+    monkeypatch.setattr(sys, "argv", ["stages/train_vae.py", "smell"])
+    with pytest.raises(SystemExit, match="2"):
+        stage.run(lambda word, params: None, choices=("image", "audio"))
+    assert "python -m stages.train_vae" in capsys.readouterr().err
+
+
+# --- the command line
+
+
+def command_that_raises(error: Exception) -> typer.Typer:
+    """A command line with one command, in a group as `cycle-sound`'s are."""
+    app = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
+    app.callback()(lambda: None)
+
+    @app.command()
+    def work() -> None:
+        raise error
+
+    return app
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_a_command_ends_in_one_line(kind: type[UserError]) -> None:
+    for error, line in ((some(kind), str(some(kind))), (kind("two\nlines"), "two lines")):
+        result = CliRunner().invoke(command_that_raises(error), ["work"])
+        assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"error: {line}\n")
+
+
+def test_a_command_names_the_file_that_it_cannot_use() -> None:
+    result = CliRunner().invoke(command_that_raises(PermissionError(13, "Permission denied", "out")), ["work"])
+    assert (result.exit_code, result.stderr) == (1, "error: out: Permission denied\n")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_a_command_keeps_its_traceback(fault: Exception) -> None:
+    assert CliRunner().invoke(command_that_raises(fault), ["work"]).exception is fault

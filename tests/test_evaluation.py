@@ -1,0 +1,94 @@
+"""Floors are floors: what makes each one of them can be seen to be there."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cycle_sound.evaluation import metrics, scores
+from cycle_sound.evaluation.scores import DirectionModels, ModalityData
+from cycle_sound.inference.engine import Classified
+from cycle_sound.params import Params
+
+COUNT = 12
+
+
+class KnownEngine:
+    """Stands for an engine: a source is its number, and so are a target's codes."""
+
+    def __init__(self, common: Tensor, match: float = 2.0) -> None:
+        self.common, self.match = common, match  # log p(target | null), (n,); what its own source adds
+
+    def prefixes(self, _direction: str, sources: Tensor) -> Tensor:
+        return sources.view(-1, 1, 1)
+
+    def null_prefixes(self, _direction: str, count: int) -> Tensor:
+        return torch.full((count, 1, 1), -1.0)
+
+    def log_likelihood(self, _direction: str, prefixes: Tensor, codes: Tensor) -> Tensor:
+        own = prefixes.flatten() == codes.flatten()
+        return self.common[codes.flatten().long()] + self.match * own
+
+
+class Names:
+    """Stands for an engine with a classifier that reads a picture's label off its first pixel."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = list(labels)
+        self.models = self
+        self.classifiers = {"image": self, "audio": self}
+
+    def classify(self, _modality: str, pictures: Tensor) -> Classified:
+        named = [self.labels[int(picture.flatten()[0])] for picture in pictures]
+        return Classified(named, [1.0] * len(named), np.zeros((len(named), 2)))
+
+
+def direction(engine: object, labels: Sequence[str] = ("a",) * COUNT) -> DirectionModels:
+    rows = torch.arange(float(len(labels)))
+    data = ModalityData("image", rows.view(-1, 1, 1, 1), rows.view(-1, 1, 1, 1))
+    plain = None
+    return DirectionModels(engine, "audio_to_image", plain, plain, data, data, list(labels), [], [])  # type: ignore[arg-type]
+
+
+def test_a_target_that_is_likely_under_any_source_wins_no_retrieval(params: Params) -> None:
+    """Without log p(target | null) the likely one would come first for every source."""
+    common = torch.zeros(COUNT)
+    common[3] = 10.0
+    config = params.evaluate.model_copy(update={"retrieval_pool": COUNT, "retrieval_queries": COUNT})
+    found = scores.retrieval(direction(KnownEngine(common)), config)
+    assert found["recall_at_1"] == 1.0
+    assert found["recall_at_1_floor"] == pytest.approx(1 / COUNT)
+
+
+def test_a_model_that_does_not_hear_its_source_retrieves_by_chance_and_gains_nothing(params: Params) -> None:
+    common = torch.randn(COUNT, generator=torch.Generator().manual_seed(0))
+    deaf = direction(KnownEngine(common, match=0.0))
+    likelihood = scores.likelihood(deaf)
+    assert likelihood["cross_entropy"] == likelihood["cross_entropy_shuffled"]
+    hearing = scores.likelihood(direction(KnownEngine(common)))
+    assert hearing["cross_entropy"] == pytest.approx(hearing["cross_entropy_shuffled"] - 2.0)
+
+
+def test_the_floor_of_a_consistency_is_the_same_samples_against_shuffled_labels() -> None:
+    labels = ["a", "b", "c", "d"] * 5
+    models = direction(Names(["a", "b", "c", "d"]), labels)
+    right = torch.tensor([float("abcd".index(label)) for label in labels]).view(-1, 1, 1, 1)
+    found = scores.consistency("x", models, "image", right)
+    shuffled = metrics.shuffled(labels)
+    assert found["x"] == 1.0
+    assert found["x_floor"] == np.mean([one == other for one, other in zip(labels, shuffled, strict=True)]) < 1
+    one_for_all = scores.consistency("x", models, "image", torch.zeros_like(right))
+    assert one_for_all["x"] == one_for_all["x_floor"] == 0.25  # a sample that fits anything is no better than its floor
+
+
+@pytest.mark.parametrize("labels", [["", "", ""], ["unknown", "", "other"]])
+def test_pairs_without_a_label_that_the_classifier_knows_have_no_consistency(labels: list[str]) -> None:
+    assert scores.consistency("x", direction(Names(["a", "b"]), labels), "image", torch.zeros(3, 1, 1, 1)) == {}
+
+
+def test_of_partly_labelled_pairs_the_labelled_ones_count() -> None:
+    labels = ["a", "", "b", "unknown"]
+    found = scores.consistency("x", direction(Names(["a", "b"]), labels), "image", torch.zeros(4, 1, 1, 1))
+    assert found["x"] == 0.5
