@@ -1,4 +1,4 @@
-.PHONY: repro test lock
+.PHONY: repro test lock dvc.yaml
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,6 +22,9 @@ test: .venv/installed ## install, and pass the checks and the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+dvc.yaml: .venv/installed ## write the code that each stage depends on
+	$(BIN)/python -m cycle_sound.io.dvc_yaml
 
 lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q uv
