@@ -3,11 +3,14 @@
 What follows from a stage's new outputs is DVC's own affair: an output of the same bytes stops there.
 """
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pipelines import copied, dvc, run
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -104,3 +107,72 @@ def test_an_edit_reruns_exactly_what_it_can_change(edit: str) -> None:
         for part in edit.split("."):
             node = node[part]
     assert rerun(edit) == EDITS[edit]
+
+
+# --- the tools themselves, in a copy of the project
+
+DIGESTS = """
+import json
+from cycle_sound.io import code
+print(json.dumps({name: code.digest(name) for name in code.modules() if name.startswith("stages.")}))
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copied(tmp_path / "project")
+
+
+def change(path: Path) -> None:
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+
+
+def outs(stage: str, word: str) -> list[str]:
+    """The files and folders that an instance of a stage makes."""
+    entries = [out for section in ("outs", "metrics", "plots") for out in STAGES[stage].get(section, [])]
+    names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+    return [name.replace("${item.modality}", word).replace("${item.direction}", word) for name in names]
+
+
+def test_dvc_reruns_what_the_table_says(project: Path) -> None:
+    for name in instances():
+        for out in outs(*f"{name}@".split("@")[:2]):
+            path = project / out if Path(out).suffix else project / out / "made"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(out, encoding="utf-8")
+    dvc(project, "commit", "--force")  # as if all had been made by the present code and parameters
+
+    def changed() -> set[str]:
+        return set(json.loads(dvc(project, "status", "--json")))
+
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    for old, new in (("max_rejected: 0.25", "max_rejected: 0.5"), ("retries: 3", "retries: 4")):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (project / "params.yaml").write_text(text, encoding="utf-8")
+    edits = [
+        "cycle_sound/errors.py",
+        "cycle_sound/models/vocoder.py",
+    ]  # the second lies in a folder that evaluate lists
+    for edit in edits:
+        change(project / edit)
+    wanted = set[str]().union(*(EDITS[edit] for edit in (*edits, "data.max_rejected", "data.vggsound.retries")))
+    assert changed() == wanted
+    (project / "params.yaml").write_text(text.replace("source: synthetic", "source: folder"), encoding="utf-8")
+    assert changed() == wanted | {"download"}
+
+
+def test_what_is_resumed_and_what_dvc_reruns_depend_on_one_notion_of_the_code(project: Path) -> None:
+    def digests() -> dict[str, str]:
+        return json.loads(run(project, sys.executable, "-c", DIGESTS, PYTHONPATH=str(project)))
+
+    for edit in (
+        "cycle_sound/io/progress.py",
+        "cycle_sound/training/objectives/vae.py",
+        "cycle_sound/report/report.css",
+    ):
+        before = digests()
+        change(project / edit)
+        after = digests()
+        stages = {name.removeprefix("stages.") for name in before if before[name] != after[name]}
+        assert stages == {name.split("@")[0] for name in EDITS.get(edit, rerun(edit))}
