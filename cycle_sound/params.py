@@ -308,7 +308,7 @@ class TransformerConfigs(Config):
 
 
 class ClassifierConfig(Config):
-    """The judge of one modality, trained on real data."""
+    """The classifier of each modality, trained on real data."""
 
     width: Width
     dropout: Share

@@ -31,7 +31,7 @@ def tokens(modality: Modality) -> Path:
 
 
 def classifier(modality: Modality, folder: Path = DATA) -> Path:
-    """The judge of a modality."""
+    """The classifier of a modality."""
     return folder / f"classifier/{modality}.safetensors"
 
 

@@ -37,16 +37,16 @@ def main(direction: Direction, params: Params) -> None:
 
 def kept(models: DirectionModels, generated: Generated, count: int) -> Samples:
     """Of the first `count` pairs, which stand in shuffled order, what the report shows."""
-    some, made = models.first(count), generated.samples[0][:count]
+    some, pictures = models.first(count), generated.samples[0][:count]
     engine, sources = some.engine, some.source.pictures
     return Samples(
         some.direction,
         source=sources,
-        generated=made,
+        generated=pictures,
         returned=generated.returned[:count],
         real=some.target.pictures,
         tokenized=engine.decode(some.target.modality, some.target.codes),
-        pointwise_mutual_information=engine.pointwise_mutual_information(some.direction, sources, made),
+        pointwise_mutual_information=engine.pointwise_mutual_information(some.direction, sources, pictures),
         ids=some.ids,
         labels=some.labels,
     )

@@ -4,13 +4,13 @@ python -m stages.train_transformer audio_to_image
 """
 
 from cycle_sound import paths
-from cycle_sound.dataset.reader import Split, SplitName
+from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.token_cache import TokenCache
 from cycle_sound.io import code, files, stage
 from cycle_sound.models import transformer
 from cycle_sound.models.loading import load_tokenizer
 from cycle_sound.nn import device, distributed
-from cycle_sound.params import DIRECTIONS, Direction, Params, source_of, target_of
+from cycle_sound.params import DIRECTIONS, Direction, Params, SplitName, source_of, target_of
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.transformer import SplitInputs, TransformerObjective
 from cycle_sound.training.resume import Snapshot

@@ -1,7 +1,6 @@
 """Sound files ⇄ waveforms ⇄ log-mels."""
 
 import io
-from pathlib import Path
 
 import librosa
 import numpy as np
@@ -10,7 +9,8 @@ import soundfile
 from librosa import mel_frequencies
 
 from cycle_sound.errors import BadSound
-from cycle_sound.media import mel, sound_files
+from cycle_sound.media import mel, sound_files, sounds
+from cycle_sound.media.sounds import Format
 from cycle_sound.params import AudioConfig
 
 RATE = 16000
@@ -169,9 +169,9 @@ def test_a_waveform_shorter_than_a_hop_has_no_log_mel():
         mel.log_mel(sine(440)[:383], AUDIO)
 
 
-def test_wav_files_are_clipped_and_whole(tmp_path: Path):
-    sound_files.write_wav(tmp_path / "new" / "x.wav", 4 * sine(440), RATE)
-    wave, rate = soundfile.read(tmp_path / "new" / "x.wav")
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+def test_written_sounds_are_clipped_at_full_scale_and_not_wrapped(kind: Format):
+    wave, rate = soundfile.read(io.BytesIO(sounds.encoded(sounds.Sound(4 * sine(440), RATE), kind)))
     assert rate == RATE
     assert 0.99 < np.abs(wave).max() <= 1
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.wav"]
+    assert np.corrcoef(wave, sine(440)[: len(wave)])[0, 1] > 0.9

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from cycle_sound.errors import BadPicture
-from cycle_sound.media import images, pixels
+from cycle_sound.media import images, picture_files, pixels
 
 
 def gradient(width: int, height: int) -> Image.Image:
@@ -29,13 +29,13 @@ def test_pictures_survive_the_way_to_floats_and_back():
     values = pixels.to_float(torch.from_numpy(array)).numpy()
     assert values.dtype == np.float32
     assert -1 <= values.min() < values.max() <= 1
-    assert np.array_equal(np.asarray(images.to_picture(values)).transpose(2, 0, 1), array)
-    assert np.array_equal(np.asarray(images.to_picture(values * 9))[0, 0], [0, 0, 0])  # clipped, not wrapped
+    assert np.array_equal(np.asarray(picture_files.to_picture(values)).transpose(2, 0, 1), array)
+    assert np.array_equal(np.asarray(picture_files.to_picture(values * 9))[0, 0], [0, 0, 0])  # clipped, not wrapped
 
 
 def test_jpeg_round_trip_is_close():
     array = images.to_array(gradient(64, 64), 64)
-    again = images.to_array(images.open_picture(images.encode_jpeg(gradient(64, 64))), 64)
+    again = images.to_array(images.open_picture(picture_files.encode_jpeg(gradient(64, 64))), 64)
     assert np.abs(again.astype(int) - array).mean() < 2
 
 
@@ -91,6 +91,6 @@ def test_a_bomb_is_refused_by_its_header():
 
 
 def test_jpeg_passes_through_and_png_is_converted():
-    jpeg = images.encode_jpeg(gradient(20, 20))
+    jpeg = picture_files.encode_jpeg(gradient(20, 20))
     assert images.as_jpeg(jpeg) == jpeg
     assert images.as_jpeg(encoded(gradient(20, 20), "PNG")) == jpeg

@@ -24,7 +24,7 @@ from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
 from cycle_sound.errors import TooManyRejected
 from cycle_sound.io import files
-from cycle_sound.media import images, sound_files
+from cycle_sound.media import picture_files, sound_files
 from cycle_sound.params import Params
 from stages import download, shard
 
@@ -219,8 +219,10 @@ def ask(name: str) -> Pair:
     if name == "silent":
         raise Rejected("silent", "for ever")
     rng = np.random.default_rng(list(name.encode()))
-    picture = images.to_picture(rng.uniform(-1, 1, (3, 8, 8)).astype(np.float32))
-    return Pair(images.encode_jpeg(picture), sound_files.encode_mp3(rng.normal(0, 0.1, 8000).astype(np.float32), 16000))
+    picture = picture_files.to_picture(rng.uniform(-1, 1, (3, 8, 8)).astype(np.float32))
+    return Pair(
+        picture_files.encode_jpeg(picture), sound_files.encode_mp3(rng.normal(0, 0.1, 8000).astype(np.float32), 16000)
+    )
 
 
 def test_only_what_was_unavailable_damaged_or_not_yet_done_is_asked_for_again(params: Params, tmp_path: Path):

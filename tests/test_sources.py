@@ -20,7 +20,7 @@ from cycle_sound.acquisition.sources import folder, videos
 from cycle_sound.acquisition.sources.clip import Clip, Pair
 from cycle_sound.dataset import acceptance
 from cycle_sound.errors import BadSource, NoPairs, TooManyRejected
-from cycle_sound.media import images, sound_files
+from cycle_sound.media import images, picture_files, sound_files
 from cycle_sound.params import DataConfig, FolderConfig, SyntheticConfig, VideosConfig
 
 RATE = 16000
@@ -72,7 +72,7 @@ def some_pixels(name: str) -> np.ndarray:
 
 
 def some_jpeg(name: str) -> bytes:
-    return images.encode_jpeg(Image.fromarray(some_pixels(name)))
+    return picture_files.encode_jpeg(Image.fromarray(some_pixels(name)))
 
 
 def some_mp3(name: str) -> bytes:

@@ -157,8 +157,9 @@ def test_reranking_keeps_the_candidate_that_best_explains_its_source(conditioned
     sources = conditioned._pictures(tones(2))
     codes = engine.draw("audio_to_image", sources, 3, 6, sampling)  # (2, 6, k, rows, columns)
     pictures = engine.decode("image", codes.flatten(0, 1))
-    repeated = sources.repeat_interleave(6, dim=0)
-    scores = engine.pointwise_mutual_information("audio_to_image", repeated, pictures).unflatten(0, (2, 6))
+    scores = engine.pointwise_mutual_information("audio_to_image", sources, pictures).unflatten(0, (2, 6))
+    repeated = sources.repeat_interleave(6, dim=0)  # one target for each source, the scores are the same
+    assert torch.equal(engine.pointwise_mutual_information("audio_to_image", repeated, pictures), scores.flatten())
     assert len(set(scores[0].tolist())) > 1
     kept = engine.generate("audio_to_image", sources, 3, 6, sampling)
     for row, best in enumerate(scores.argmax(1).tolist()):
@@ -217,9 +218,20 @@ def test_the_cycle_leads_there_and_back(conditioned: CycleSound) -> None:
             isinstance(start, Sound) == (number % 2 == 0) for number in range(5)
         ]
         assert stations[0].content == pytest.approx(1)
-        assert all(-1.001 <= station.content <= 1.001 for station in stations)
+        direction = "audio_to_image" if isinstance(start, Sound) else "image_to_audio"
+        modalities = ["audio" if isinstance(station.thing, Sound) else "image" for station in stations]
+        seen = [conditioned._pictures([station.thing]) for station in stations]
+        shown = [conditioned.engine.summaries(direction, *one) for one in zip(modalities, seen, strict=True)]
+        contents = [float((one * shown[0]).sum()) for one in shown]
+        assert [station.content for station in stations] == pytest.approx(contents, abs=1e-6)
+        assert max(abs(content - 1) for content in contents[1:]) > 0.01
         assert [station.score is None for station in stations] == [True] + [False] * 4
-        assert all(station.label is not None and station.label.name in ("bell", "bird") for station in stations)
+        for station, modality, picture in zip(stations, modalities, seen, strict=True):
+            logits = conditioned.models.classifiers[modality](picture).detach().softmax(-1)[0]
+            assert station.label == (
+                ["bell", "bird"][int(logits.argmax())],
+                pytest.approx(float(logits.max()), abs=1e-5),
+            )
 
 
 # --- the folder

@@ -94,7 +94,7 @@ def test_cached_logits_equal_uncached_ones(model: Transformer) -> None:
             states = cached.step(before, above, place), static._static_step(before, above, torch.tensor([place]))
             for state, number in product(states, range(codes.shape[1])):
                 logits = cached.logits(state, twice[:, :number, place])
-                assert torch.allclose(logits, wanted[:, number, place], atol=1e-4)
+                assert torch.allclose(logits, wanted[:, number, place], atol=1e-5, rtol=1e-5)
 
 
 def test_greedy_generation_follows_the_uncached_argmax(model: Transformer) -> None:
@@ -121,19 +121,20 @@ def test_a_seed_gives_the_same_samples_and_another_does_not(model: Transformer) 
 
 @torch.no_grad()
 def test_samples_come_as_often_as_the_likelihood_says(model: Transformer) -> None:
-    """The codes of the first place, drawn 3,000 times, against p(c_1) p(c_2 | c_1) …"""
+    """The codes of the first place, up to two of them, drawn 3,000 times, against p(c_1) p(c_2 | c_1)."""
     config = GREEDY.model_copy(update={"temperature": 1.0})
     given = sources(model, 1).expand(3000, *[-1] * (3))
     first = generate(model, given, config, 3)[:, :, 0]  # (3000, k)
     codes = targets(model, 1).expand(len(first), -1, -1).clone()
     codes[:, :, 0] = first
-    log_p = model(model.encode_source(given), codes)[:, :, 0].log_softmax(-1)
+    log_p = model(model.encode_source(given), codes)[:, :2, 0].log_softmax(-1)
+    first = first[:, :2]
     joint = log_p.gather(-1, first[..., None])[..., 0].sum(1).exp()
     _, places, counts = first.unique(dim=0, return_inverse=True, return_counts=True)
     common = counts[places] >= 100
     found = counts[places][common] / len(first)
     assert torch.allclose(found, joint[common], rtol=0.3)
-    assert common.any() or first.shape[1] == 3  # so many combinations that none is common
+    assert common.any()
 
 
 def test_top_k_draws_only_from_the_k_most_likely() -> None:
@@ -152,7 +153,7 @@ def test_probabilities_of_all_continuations_add_up_to_one(model: Transformer) ->
     prefix = model.encode_source(sources(model, 1)).expand(len(last), -1, -1)
     log_p = model(prefix[:1], codes[:1]).log_softmax(-1).gather(-1, codes[:1, ..., None])[0, ..., 0]
     others = log_p.sum() - log_p[-codebooks:, -1].sum()
-    assert torch.isclose((model.log_likelihood(prefix, codes) - others).exp().sum(), torch.tensor(1.0), atol=1e-3)
+    assert torch.isclose((model.log_likelihood(prefix, codes) - others).exp().sum(), torch.tensor(1.0), atol=1e-4)
 
 
 def test_dropping_every_condition_leaves_no_gradient_in_the_source_encoder(model: Transformer) -> None:

@@ -1,10 +1,7 @@
 """Output files: named after their sources, all in one folder, each written whole or not at all."""
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
-
-from PIL import Image
 
 from cycle_sound.io import files
 
@@ -27,13 +24,6 @@ class Names:
                 self._taken |= wanted
                 return self.folder / name
             number += 1
-
-
-def png(picture: Image.Image) -> bytes:
-    """Encode a picture as PNG."""
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
 
 
 def beside(stem: Path, ending: str, content: bytes) -> Path:

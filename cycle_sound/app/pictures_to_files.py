@@ -6,10 +6,10 @@ from pathlib import Path
 from PIL import Image
 
 from cycle_sound.app.outputs import beside
-from cycle_sound.evaluation import examples
 from cycle_sound.inference.fixed_batches import batched
 from cycle_sound.media import mel, sound_files
 from cycle_sound.media.sounds import Format, Sound, encoded, joined
+from cycle_sound.media.spectrogram import spectrogram
 from cycle_sound.params import AudioConfig
 
 
@@ -38,5 +38,5 @@ def hear(
 def write(sound: Sound, stem: Path, kind: Format, config: AudioConfig) -> list[Path]:
     """Write a sound, STEM.KIND, and its spectrogram, STEM.png; return both paths."""
     plot = stem.with_name(f"{stem.name}.png")
-    examples.spectrogram(plot, mel.log_mel(sound.waveform, config), config)
+    spectrogram(plot, mel.log_mel(sound.waveform, config), config)
     return [beside(stem, f".{kind}", encoded(sound, kind)), plot]

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from cycle_sound.app.outputs import beside, png
+from cycle_sound.app.outputs import beside
 from cycle_sound.inference.fixed_batches import batched
 from cycle_sound.io import progress
 from cycle_sound.media.contact_sheet import contact_sheet
 from cycle_sound.media.film import film
+from cycle_sound.media.picture_files import encode_png
 from cycle_sound.media.sounds import Sound, windows
 
 
@@ -20,9 +21,9 @@ def see(make: Callable[[Sequence[Sound]], list[Image.Image]], sound: Sound, seco
     """
     parts = windows(sound, seconds)
     if len(parts) == 1:
-        return [beside(stem, ".png", png(make(parts)[0]))]
+        return [beside(stem, ".png", encode_png(make(parts)[0]))]
     batches = list(batched(parts))
     shown = progress.track(batches, len(batches), stem.name) if len(batches) > 1 else batches
     pictures = [picture for batch in shown for picture in make(batch)]
-    sheet = beside(stem, ".png", png(contact_sheet(pictures, seconds)))
+    sheet = beside(stem, ".png", encode_png(contact_sheet(pictures, seconds)))
     return [sheet, beside(stem, ".mp4", film(pictures, seconds, sound))]

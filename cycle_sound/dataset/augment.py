@@ -9,7 +9,7 @@ from cycle_sound.params import DegradationConfig, ShiftConfig
 
 
 def degrade(pictures: Tensor, wear: DegradationConfig, draws: BatchRng) -> Tensor:
-    """Each picture blurred and covered with noise, by amounts of its own: (b, c, h, w) → the same.
+    """Each picture blurred and covered with noise, by amounts of its own: (b, c, h, w) → (b, c, h, w).
 
     A model that has seen only clean pictures judges what a decoder made by its texture, not by what it shows.
     """
@@ -19,7 +19,7 @@ def degrade(pictures: Tensor, wear: DegradationConfig, draws: BatchRng) -> Tenso
 
 
 def shifted(pictures: Tensor, augment: ShiftConfig, draws: BatchRng) -> Tensor:
-    """Each picture moved by up to ± rows and ± columns, its edges repeated: (b, c, h, w) → the same."""
+    """Each picture moved by up to ± rows and ± columns, its edges repeated: (b, c, h, w) → (b, c, h, w)."""
     down, across = augment.rows, augment.columns
     if down == across == 0:
         return pictures

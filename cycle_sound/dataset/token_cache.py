@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cycle_sound.dataset.reader import SplitName
 from cycle_sound.errors import StaleTokens
 from cycle_sound.io import files
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import SplitName
 
 
 class Header(NamedTuple):
@@ -36,7 +36,7 @@ class TokenCache:
             if found[what] != wanted:
                 raise StaleTokens(path=f"{folder}/{split}", what=what, found=found[what][:12], wanted=wanted[:12])
         self._codes = np.load(folder / f"{split}.codes.npy", mmap_mode="r")  # (n, views, k, t, top) uint16
-        self._probabilities = np.load(folder / f"{split}.probabilities.npy", mmap_mode="r")  # the like, float16
+        self._probabilities = np.load(folder / f"{split}.probabilities.npy", mmap_mode="r")  # of the codes, float16
 
     def __len__(self) -> int:
         return len(self.header.ids)

@@ -17,12 +17,12 @@ Measured = dict[str, list[float]]  # figure: one value per sample
 def of_pictures(pictures: Tensor) -> Measured:
     """Hue, size and number of things of pictures (n, 3, h, w)."""
     arrays = pictures.numpy()
-    ways: dict[str, Callable[[np.ndarray], float]] = {
+    measures: dict[str, Callable[[np.ndarray], float]] = {
         "pitch_hue": analysis.hue,
         "loudness_size": analysis.size,
         "strokes_things": analysis.things,
     }
-    return {figure: [float(measure(array)) for array in arrays] for figure, measure in ways.items()}
+    return {figure: [float(measure(array)) for array in arrays] for figure, measure in measures.items()}
 
 
 def of_waveforms(waveforms: np.ndarray, sample_rate: int) -> Measured:
@@ -34,7 +34,7 @@ def of_waveforms(waveforms: np.ndarray, sample_rate: int) -> Measured:
     }
 
 
-def correlations(made: Measured, tokenized: Measured, given: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def correlations(generated: Measured, tokenized: Measured, given: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Rank correlation of each attribute of the sources with what the samples show; empty without attributes.
 
     The ceiling is that of the real targets through the tokenizer alone, the floor that of shuffled sources.
@@ -44,8 +44,8 @@ def correlations(made: Measured, tokenized: Measured, given: Sequence[Mapping[st
         if not all(attribute in one for one in given):
             continue
         wanted = [one[attribute] for one in given]
-        figures |= metrics.correlation_interval(f"{figure}_correlation", made[figure], wanted)
-        figures[f"{figure}_correlation_floor"] = metrics.rank_correlation(made[figure], metrics.shuffled(wanted))
+        figures |= metrics.correlation_interval(f"{figure}_correlation", generated[figure], wanted)
+        figures[f"{figure}_correlation_floor"] = metrics.rank_correlation(generated[figure], metrics.shuffled(wanted))
         figures[f"{figure}_correlation_ceiling"] = metrics.rank_correlation(tokenized[figure], wanted)
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -76,7 +76,7 @@ def figures(models: DirectionModels, generated: Generated, waveforms: int) -> di
         tokenized = engine.decode("image", target.codes)
         return correlations(of_pictures(generated.samples[0]), of_pictures(tokenized), models.attributes)
     some, rate = target.first(waveforms), engine.models.audio.sample_rate
-    made = of_waveforms(generated.waveforms[:waveforms], rate)
+    measured = of_waveforms(generated.waveforms[:waveforms], rate)
     ceiling = of_waveforms(engine.waveforms(engine.decode("audio", some.codes)), rate)
-    shared = correlations(made, ceiling, models.attributes[:waveforms])
+    shared = correlations(measured, ceiling, models.attributes[:waveforms])
     return {**heard(models, generated, engine.as_perceived("audio", some.pictures)), **shared}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from cycle_sound.evaluation.scores import DirectionModels, Generated
 from cycle_sound.io import files
-from cycle_sound.media import images, mel
+from cycle_sound.media import mel, picture_files
 from cycle_sound.media.sounds import Sound, encoded
 from cycle_sound.media.spectrogram import save, spectrogram
 from cycle_sound.params import Modality
@@ -56,7 +56,7 @@ def sample(folder: Path, models: DirectionModels, generated: Generated, row: int
         spectrogram(path, mel.log_mel(wave, audio), audio)
         files.write_bytes(path.with_suffix(".wav"), encoded(Sound(wave, audio.sample_rate), "wav"))
     else:
-        files.write_bytes(path, images.encode_png(images.to_picture(generated.samples[0][row].numpy())))
+        files.write_bytes(path, picture_files.encode_png(picture_files.to_picture(generated.samples[0][row].numpy())))
 
 
 def originals(folder: Path, raw: Path, clip: str, source: Modality) -> None:

@@ -5,7 +5,6 @@ have been through the tokenizer alone: no transformer can do better. Everything 
 engine that people use.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cycle_sound import paths
-from cycle_sound.dataset.reader import Split, SplitName
+from cycle_sound.dataset.reader import Split
 from cycle_sound.evaluation import metrics
 from cycle_sound.evaluation.metrics import Interval
 from cycle_sound.inference import bundle
@@ -25,6 +24,7 @@ from cycle_sound.params import (
     Modality,
     SamplingConfig,
     SamplingConfigs,
+    SplitName,
     VocoderConfig,
     opposite_of,
     source_of,
@@ -74,11 +74,9 @@ class DirectionModels(NamedTuple):
         return self.engine.as_perceived(self.source.modality, returned)
 
 
-def load(
-    direction: Direction, split: SplitName, sampling: SamplingConfigs, vocoder: VocoderConfig, folder: Path = paths.DATA
-) -> DirectionModels:
+def load(direction: Direction, split: SplitName, sampling: SamplingConfigs, vocoder: VocoderConfig) -> DirectionModels:
     """A direction on a split with its models. Raises `MixedModels` where they do not belong together."""
-    engine = Engine(bundle.load(folder, vocoder, device.best()))
+    engine = Engine(bundle.load(paths.DATA, vocoder, device.best()))
     pairs = Split(paths.SHARDS, split)
 
     def data(modality: Modality) -> ModalityData:

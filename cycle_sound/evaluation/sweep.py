@@ -25,7 +25,7 @@ def generate(models: DirectionModels, guidance: float, candidates: int, seed: in
     sampling = models.forward_sampling.model_copy(update={"guidance": guidance})
     codes = engine.draw(direction, sources, seed, candidates, sampling)
     pictures = engine.decode(models.target.modality, codes.flatten(0, 1))
-    scores = engine.pointwise_mutual_information(direction, sources.repeat_interleave(candidates, dim=0), pictures)
+    scores = engine.pointwise_mutual_information(direction, sources, pictures)
     return pictures.unflatten(0, (-1, candidates)), scores.unflatten(0, (-1, candidates))
 
 

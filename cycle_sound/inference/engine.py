@@ -83,15 +83,18 @@ class Engine:
         return map_fixed_batches(model.log_likelihood, self.models.device, prefixes, codes.flatten(2))
 
     def pointwise_mutual_information(self, direction: Direction, sources: Tensor, targets: Tensor) -> Tensor:
-        """How much likelier each target of a direction makes its source, by the direction back: (n,) nats.
+        """How much likelier each target of a direction makes its source, by the direction back, in nats.
 
+        Sources (n, c, h, w) with m targets each, (n × m, c, h, w), the first m of the first source: → (n × m,).
         log p(source codes | target) − log p(source codes | null): without the second term, a source that is likely
         anyhow would count as explained. Both directions estimate this quantity, so each can judge the other.
         """
         back = opposite_of(direction)
         codes = self.encode(source_of(direction), sources)
-        given = self.log_likelihood(back, self.prefixes(back, targets), codes)
-        return given - self.log_likelihood(back, self.null_prefixes(back, len(codes)), codes)
+        null = self.log_likelihood(back, self.null_prefixes(back, len(codes)), codes)
+        each = len(targets) // len(sources)
+        given = self.log_likelihood(back, self.prefixes(back, targets), codes.repeat_interleave(each, dim=0))
+        return given - null.repeat_interleave(each)
 
     def draw(
         self, direction: Direction, sources: Tensor, seed: int, candidates: int, sampling: SamplingConfig
@@ -128,8 +131,7 @@ class Engine:
         pictures = self.decode(target_of(direction), codes.flatten(0, 1))
         if candidates == 1:
             return pictures
-        repeated = sources.repeat_interleave(candidates, dim=0)
-        scores = self.pointwise_mutual_information(direction, repeated, pictures)
+        scores = self.pointwise_mutual_information(direction, sources, pictures)
         return best(pictures.unflatten(0, (-1, candidates)), scores.unflatten(0, (-1, candidates)))
 
     def summaries(self, direction: Direction, modality: Modality, pictures: Tensor) -> Tensor:

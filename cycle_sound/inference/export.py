@@ -10,7 +10,8 @@ from cycle_sound.errors import BadTarget
 from cycle_sound.inference import bundle, card
 from cycle_sound.inference.card import Card
 from cycle_sound.io import figures, files, templates
-from cycle_sound.models import classifier, dvae, transformer
+from cycle_sound.models import classifier, transformer
+from cycle_sound.models.loading import LOADERS
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import DIRECTIONS, MODALITIES
 
@@ -57,11 +58,11 @@ def _number(value: float | None) -> str:
 
 def _described(source: Path) -> dict[str, dict[str, Any]]:
     """Digest, kind and configuration of each file, by its path in the folder."""
-    kinds = {paths.vae(modality, source): dvae.KIND for modality in MODALITIES}
-    kinds |= {paths.transformer(direction, source): transformer.KIND for direction in DIRECTIONS}
-    classifiers = {paths.classifier(modality, source): classifier.KIND for modality in MODALITIES}
+    kinds = {paths.vae(modality, source): tuple(LOADERS) for modality in MODALITIES}
+    kinds |= {paths.transformer(direction, source): (transformer.KIND,) for direction in DIRECTIONS}
+    classifiers = {paths.classifier(modality, source): (classifier.KIND,) for modality in MODALITIES}
     kinds |= {path: kind for path, kind in classifiers.items() if path.is_file()}
     return {
-        path.relative_to(source).as_posix(): {"sha256": files.digest(path), **checkpoint.facts(path, kind)}
-        for path, kind in kinds.items()
+        path.relative_to(source).as_posix(): {"sha256": files.digest(path), **checkpoint.facts(path, *known)}
+        for path, known in kinds.items()
     }

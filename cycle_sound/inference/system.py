@@ -20,7 +20,7 @@ from cycle_sound.errors import BadSound
 from cycle_sound.inference import bundle, card
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.engine import Engine
-from cycle_sound.media import images, mel, pixels, sound_files
+from cycle_sound.media import images, mel, picture_files, pixels, sound_files
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device
 from cycle_sound.params import Direction, Modality, SamplingConfig, SamplingConfigs
@@ -108,8 +108,8 @@ class CycleSound:
         """The pictures of sounds, of any rates. Raises `BadSound`."""
         if not sounds:
             return []
-        made = self._made("audio_to_image", sounds, seed, candidates, sampling)
-        return [images.to_picture(values) for values in made.numpy()]
+        generated = self._generate("audio_to_image", sounds, seed, candidates, sampling)
+        return [picture_files.to_picture(values) for values in generated.numpy()]
 
     def sound(
         self, picture: Image.Image, *, seed: int = 0, candidates: int = 1, sampling: SamplingConfig | None = None
@@ -128,8 +128,8 @@ class CycleSound:
         """The sounds of pictures, of any sizes."""
         if not pictures:
             return []
-        made = self._made("image_to_audio", pictures, seed, candidates, sampling)
-        return [Sound(wave, self.sample_rate) for wave in self.engine.waveforms(made)]
+        generated = self._generate("image_to_audio", pictures, seed, candidates, sampling)
+        return [Sound(wave, self.sample_rate) for wave in self.engine.waveforms(generated)]
 
     def score(self, sound: Sound, picture: Image.Image) -> float:
         """How much likelier the picture makes the sound, in nats: log p(sound | picture) − log p(sound | nothing).
@@ -146,12 +146,12 @@ class CycleSound:
         if not sources:
             return []
         direction = _direction(sources[0])
-        given, made = self._pictures(sources), self._pictures(targets)
-        if len(given) != len(made) or any(_direction(one) == direction for one in targets):
+        given, wanted = self._pictures(sources), self._pictures(targets)
+        if len(given) != len(wanted) or any(_direction(one) == direction for one in targets):
             raise ValueError(
                 f"{len(sources)} sources, {len(targets)} targets: pairs of one sound and one picture wanted"
             )
-        return self.engine.pointwise_mutual_information(direction, given, made).tolist()
+        return self.engine.pointwise_mutual_information(direction, given, wanted).tolist()
 
     def cycle(
         self,
@@ -193,7 +193,7 @@ class CycleSound:
         score = None if before is None else self.scores([before], [thing])[0]
         return Station(thing, label, score, float((shown * wanted).sum()))
 
-    def _made(
+    def _generate(
         self,
         direction: Direction,
         sources: Sequence[Thing],

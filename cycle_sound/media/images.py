@@ -1,4 +1,4 @@
-"""Image files, and the picture of the image modality: float32 (3, size, size) in [-1, 1].
+"""Image files read, to the picture of the image modality: uint8 (3, size, size).
 
 Files are not trusted: nothing is decoded before its header has been checked.
 """
@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cycle_sound.errors import BadPicture
+from cycle_sound.media import picture_files
 
 MAX_PIXELS = 50_000_000  # above any camera's usual picture; decoded it takes 150 MB, per worker
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # the rest of Pillow's decoders would only add ways to be attacked
-JPEG_QUALITY = 95
 
 
 def open_picture(content: bytes) -> Image.Image:
@@ -40,29 +40,9 @@ def to_array(picture: Image.Image, size: int) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
-def to_picture(values: np.ndarray) -> Image.Image:
-    """Convert floats (3, h, w), clipped to [-1, 1], to an RGB picture."""
-    pixels = np.clip(np.rint((np.asarray(values, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)), "RGB")
-
-
-def encode_png(picture: Image.Image) -> bytes:
-    """A PNG file of a picture."""
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
-
-
-def encode_jpeg(picture: Image.Image) -> bytes:
-    """Encode an RGB picture as JPEG, its colours at full resolution: small pictures have none to lose."""
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return file.getvalue()
-
-
 def as_jpeg(content: bytes) -> bytes:
     """Convert an image file to JPEG; one that is JPEG already is returned as it is. Raises `BadPicture`."""
-    return content if content.startswith(b"\xff\xd8\xff") else encode_jpeg(open_picture(content))
+    return content if content.startswith(b"\xff\xd8\xff") else picture_files.encode_jpeg(open_picture(content))
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

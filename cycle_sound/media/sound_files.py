@@ -2,14 +2,12 @@
 
 import io
 from functools import reduce
-from pathlib import Path
 
 import librosa
 import numpy as np
 import soundfile
 
 from cycle_sound.errors import BadSound
-from cycle_sound.io import files
 
 MAX_SECONDS = 600.0  # a pair needs seconds; ten minutes at 48 kHz already take 115 MB, per worker
 RATES = range(4_000, 192_001)  # Hz; a header that says 1 Hz would be resampled to thousands of times its size
@@ -81,12 +79,6 @@ def as_mp3(content: bytes) -> bytes:
     except soundfile.SoundFileError:
         pass  # `decode` says what is wrong
     return encode_mp3(*decode(content))
-
-
-def write_wav(path: Path, waveform: np.ndarray, sample_rate: int) -> None:
-    """Write a waveform as a 16-bit WAV file, atomically; samples beyond full scale are clipped."""
-    with files.replacing(path) as part:
-        soundfile.write(part, np.clip(waveform, -1, 1), sample_rate, format="WAV", subtype="PCM_16")
 
 
 def _read_mono(file: soundfile.SoundFile, first: int, samples: int) -> np.ndarray:

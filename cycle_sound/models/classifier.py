@@ -1,4 +1,4 @@
-"""The judge of one modality: a small convolutional network trained on real pictures, and its features."""
+"""The classifier of one modality: a small convolutional network trained on real pictures, and its features."""
 
 from pathlib import Path
 

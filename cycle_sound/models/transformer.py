@@ -42,7 +42,7 @@ class Shapes(NamedTuple):
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Attention of each head, (b, heads, n, d) three times → the same, in the precision that a device is fast in."""
+    """Attention of each head, (b, heads, n, d) three times → (b, heads, n, d), in the device's fast precision."""
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     with device.exact(q.device):  # the CPU's kernel is three times slower in bfloat16, where its products are faster
@@ -59,7 +59,7 @@ class Attention(nn.Module):
         self.project_out = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(b, n, width) → the same. `mask` (n, n) is True where a query may look."""
+        """(b, n, width) → (b, n, width). `mask` (n, n) is True where a query may look."""
         q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (b, heads, n, d)
         return self.project_out(attended(q, k, v, mask).transpose(1, 2).flatten(2))
 
@@ -78,7 +78,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(b, n, width) → the same."""
+        """(b, n, width) → (b, n, width)."""
         x = x + self.dropout(self.attention(self.norm1(x), mask))
         return x + self.dropout(self.feed_forward(self.norm2(x)))
 

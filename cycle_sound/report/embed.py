@@ -6,12 +6,12 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from cycle_sound.media import images
+from cycle_sound.media import picture_files
 
 
 def picture(image: Image.Image) -> str:
     """The data URI of an image, as PNG."""
-    return _uri("image/png", images.encode_png(image))
+    return _uri("image/png", picture_files.encode_png(image))
 
 
 def sound(content: bytes, kind: str) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cycle_sound.dataset.reader import Split
 from cycle_sound.evaluation.samples import Samples
-from cycle_sound.media import images, sound_files
+from cycle_sound.media import picture_files, sound_files
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.models.vocoder import Vocoder
 from cycle_sound.params import AudioConfig, Modality, ReportConfig, target_of
@@ -95,7 +95,7 @@ def _tile(name: str, modality: Modality, picture: Tensor, label: str, context: R
     """A tile of a picture (c, h, w) in [-1, 1]."""
     values = picture.numpy()
     if modality == "image":
-        return Tile(name, embed.picture(images.to_picture(values)), "", label)
+        return Tile(name, embed.picture(picture_files.to_picture(values)), "", label)
     wave = context.vocoder.waveforms(picture[None])[0].numpy()
     heard = embed.sound(sound_files.encode_mp3(wave, context.audio.sample_rate), "mp3")
     return Tile(name, embed.picture(embed.log_mel(values)), heard, label)

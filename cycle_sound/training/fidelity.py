@@ -24,22 +24,22 @@ def codebook_use(codes: Tensor, codebook_size: int) -> CodebookUse:
     return CodebookUse(float(used.mean()), float(used.min()), float(perplexities.mean()))
 
 
-def psnr(made: Tensor, real: Tensor) -> float:
+def psnr(reconstructed: Tensor, real: Tensor) -> float:
     """Mean peak signal-to-noise ratio of pictures (b, c, h, w) in [-1, 1], in dB; at most 106."""
-    errors = ((made - real) ** 2).mean((1, 2, 3)).clamp_min(1e-10)
+    errors = ((reconstructed - real) ** 2).mean((1, 2, 3)).clamp_min(1e-10)
     return float((10 * torch.log10(4 / errors)).mean())
 
 
-def ssim(made: Tensor, real: Tensor) -> float:
+def ssim(reconstructed: Tensor, real: Tensor) -> float:
     """Mean structural similarity (Wang et al. 2004) of pictures (b, c, h, w) in [-1, 1]: at most 1."""
-    pairs = zip(made.cpu().numpy(), real.cpu().numpy(), strict=True)
+    pairs = zip(reconstructed.cpu().numpy(), real.cpu().numpy(), strict=True)
     return float(np.mean([structural_similarity(a, b, channel_axis=0, data_range=2.0) for a, b in pairs]))
 
 
-def log_spectral_distance(made: Tensor, real: Tensor, db_range: float) -> float:
+def log_spectral_distance(reconstructed: Tensor, real: Tensor, db_range: float) -> float:
     """Root mean square difference over the mels, mean over frames, in dB: log-mels (b, 1, mels, frames) in [-1, 1].
 
     `db_range`: the decibels between -1 and 1.
     """
-    difference = (made - real) * db_range / 2
+    difference = (reconstructed - real) * db_range / 2
     return float((difference**2).mean(2).sqrt().mean())

@@ -20,7 +20,7 @@ from cycle_sound.acquisition.sources import archives, lists, moments
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
 from cycle_sound.acquisition.sources.moments import Frame, Moment
 from cycle_sound.errors import BadSource
-from cycle_sound.media import images, sound_files
+from cycle_sound.media import images, picture_files, sound_files
 from cycle_sound.params import DataConfig
 
 # FFmpeg's names of what a video file is. Others are playlists, which lead to more files, or would only add risk.
@@ -56,7 +56,7 @@ def cut(file: IO[bytes], moment: Moment, clip_seconds: float, min_seconds: float
     motion = quality.motion([picture, *ends])
     if motion < still_difference:
         raise Rejected("still", f"frames differ by {motion:.2f} levels; data.still_difference is {still_difference}")
-    return Pair(images.encode_jpeg(picture), sound_files.encode_mp3(wave, sound.rate))
+    return Pair(picture_files.encode_jpeg(picture), sound_files.encode_mp3(wave, sound.rate))
 
 
 def check(path: Path) -> None:

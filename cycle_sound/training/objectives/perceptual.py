@@ -32,10 +32,10 @@ class Perceptual(nn.Module):
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
 
-    def forward(self, made: Tensor, real: Tensor) -> Tensor:
+    def forward(self, reconstructed: Tensor, real: Tensor) -> Tensor:
         """The mean distance of pictures (b, c, h, w) in [-1, 1], of one or three channels, from real ones: ()."""
-        a, b = self._normalise(made), self._normalise(real)
-        distance = made.new_zeros(())
+        a, b = self._normalise(reconstructed), self._normalise(real)
+        distance = reconstructed.new_zeros(())
         for depth, layer in enumerate(self.features):
             a, b = layer(a), layer(b)
             if depth in TAPS:

@@ -69,11 +69,11 @@ class TransformerObjective:
     def loss(self, batch: Batch, _step: int, rng: BatchRng) -> Mapping[str, Tensor]:
         """Terms of one step, in nats; the reconstruction error per pixel."""
         config, codes = self.model.config, batch.codes
-        made = self.model.losses(batch.source_inputs, codes, batch.pictures, rng)
-        terms = {"cross_entropy": made.cross_entropy, "alignment": made.alignment}
-        loss = made.cross_entropy + config.alignment_weight * made.alignment
+        losses = self.model.losses(batch.source_inputs, codes, batch.pictures, rng)
+        terms = {"cross_entropy": losses.cross_entropy, "alignment": losses.alignment}
+        loss = losses.cross_entropy + config.alignment_weight * losses.alignment
         if self.decode is not None:
-            terms["reconstruction"] = self._reconstruction(made.logits, codes, self.decode)
+            terms["reconstruction"] = self._reconstruction(losses.logits, codes, self.decode)
             loss = loss + config.reconstruction_weight * terms["reconstruction"]
         return {"loss": loss, **terms}
 

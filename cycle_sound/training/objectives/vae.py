@@ -1,4 +1,4 @@
-"""What a discrete VAE is trained for: reconstruction through relaxed codes, judged by hard ones."""
+"""What a discrete VAE is trained for: reconstruction through relaxed codes, validated by hard ones."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -56,13 +56,13 @@ class VaeObjective:
         temperature = schedules.temperature(
             step, config.optimizer.steps, config.temperature_start, config.temperature_end
         )
-        made = self.model(pictures, temperature, rng)
-        error = F.mse_loss(made.pictures, pictures)
-        information, balance = divergences(made.logits)
+        reconstruction = self.model(pictures, temperature, rng)
+        error = F.mse_loss(reconstruction.pictures, pictures)
+        information, balance = divergences(reconstruction.logits)
         loss = error + config.kl_weight * (information + balance) + config.balance_weight * balance
         terms = {"error": error, "information": information, "balance": balance}
         if self.perceptual is not None:
-            terms["perceptual"] = self.perceptual(made.pictures, pictures)
+            terms["perceptual"] = self.perceptual(reconstruction.pictures, pictures)
             loss = loss + config.perceptual_weight * terms["perceptual"]
         return {"loss": loss, **terms}
 

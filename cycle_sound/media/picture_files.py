@@ -1,0 +1,28 @@
+"""Pictures made of values in [-1, 1], and written as files: apart from reading, which untrusted files make change."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+JPEG_QUALITY = 95
+
+
+def to_picture(values: np.ndarray) -> Image.Image:
+    """Convert floats (3, h, w), clipped to [-1, 1], to an RGB picture."""
+    pixels = np.clip(np.rint((np.asarray(values, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)), "RGB")
+
+
+def encode_png(picture: Image.Image) -> bytes:
+    """A PNG file of a picture."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def encode_jpeg(picture: Image.Image) -> bytes:
+    """Encode an RGB picture as JPEG, its colours at full resolution: small pictures have none to lose."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return file.getvalue()
