@@ -29,7 +29,7 @@ def test_windows_lie_one_behind_the_other_and_leave_out_a_scrap_at_most(samples:
     given = Sound(np.arange(samples, dtype=np.float32), rate)
     parts = sounds.windows(given, seconds)
     for number, part in enumerate(parts):
-        start = round(number * seconds * rate)
+        start = round(number * (seconds * rate))
         assert part.sample_rate == rate
         assert np.array_equal(part.waveform, given.waveform[start : start + len(part.waveform)])
         assert 0 < len(part.waveform) <= (seconds + MARGIN) * rate + 1

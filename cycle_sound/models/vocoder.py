@@ -1,4 +1,4 @@
-"""From log-mels back to waveforms: the mel bands mel_to_linear to a spectrogram, then phases for it.
+"""From log-mels back to waveforms: mel bands to a spectrogram, then phases for it.
 
 Magnitudes by non-negative least squares, phases by Griffin-Lim, many sounds at a time and on any device; librosa's own
 way, one sound at a time, stands beside it as the reference.
