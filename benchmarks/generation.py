@@ -25,12 +25,12 @@ BATCHES = (1, 4, 64)
 def ours(model: Measured, batch: int) -> Callable[[], object]:
     """Drawing all target tokens of a batch."""
     where = device.of(model)
-    cached = CachedTransformer(model.transformer, batch)
+    cached = CachedTransformer(model.transformer, batch, guided=False)
     generators = [seeded(number, device=where) for number in range(batch)]
 
     def work() -> None:
         with torch.inference_mode():
-            sample(cached, model.prefix(model.sources(batch)), None, PLAIN, generators)
+            sample(cached, model.prefix(model.sources(batch)), PLAIN, generators)
 
     return work
 

@@ -1,7 +1,5 @@
 """The transformer: causality, conditioning, cached generation, for one code per place and for several."""
 
-from itertools import product
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -47,9 +45,8 @@ def targets(model: Transformer, count: int) -> Tensor:
 
 def generate(model: Transformer, source_inputs: Tensor, config: SamplingConfig, seed: int) -> Tensor:
     count = len(source_inputs)
-    null = model.null_prefix(count) if config.guidance != 1 else None
-    cached = CachedTransformer(model, count * (1 if null is None else 2))
-    return sample(cached, model.encode_source(source_inputs), null, config, [seeded(seed, row) for row in range(count)])
+    cached = CachedTransformer(model, count, guided=config.guidance != 1)
+    return sample(cached, model.encode_source(source_inputs), config, [seeded(seed, row) for row in range(count)])
 
 
 def test_a_code_depends_on_those_before_it_alone(model: Transformer) -> None:
@@ -80,21 +77,22 @@ def test_the_prefix_sees_itself_in_both_directions_and_no_target() -> None:
 
 @torch.inference_mode()
 def test_cached_logits_equal_uncached_ones(model: Transformer) -> None:
-    """Also beside a null prefix in one batch, as guidance has it; and one batch after another."""
+    """Also beside the null prefix in one batch, as guidance has it; and one batch after another."""
     codes, columns = targets(model, 3), model.shapes.target_codes.columns
-    cached, static = CachedTransformer(model, 6), CachedTransformer(model, 6)
+    cached, static = CachedTransformer(model, 3, guided=True), CachedTransformer(model, 3, guided=True)
     for prefix in (model.encode_source(sources(model, 3)), model.null_prefix(3)):
         both, twice = torch.cat([prefix, model.null_prefix(3)]), codes.repeat(2, 1, 1)
-        known = F.pad(twice, (columns, 0), value=model.bos)
+        known = F.pad(codes, (columns, 0), value=model.bos)
         wanted = model(both, twice)  # (6, k, t, v)
-        cached.start(both)
-        static.start(both)
+        cached.start(prefix)
+        static.start(prefix)
         for place in range(PLACES):
             before, above = known[..., place + columns - 1], known[..., place]
-            states = cached.step(before, above, place), static._static_step(before, above, torch.tensor([place]))
-            for state, number in product(states, range(codes.shape[1])):
-                logits = cached.logits(state, twice[:, :number, place])
-                assert torch.allclose(logits, wanted[:, number, place], atol=1e-5, rtol=1e-5)
+            repeated = before.repeat(2, 1), above.repeat(2, 1), torch.tensor([place])
+            for state in (cached.step(before, above, place), static._static_step(*repeated)):
+                for number in range(codes.shape[1]):
+                    logits = cached.logits(state, codes[:, :number, place])
+                    assert torch.allclose(logits, wanted[:, number, place], atol=1e-5, rtol=1e-5)
 
 
 def test_greedy_generation_follows_the_uncached_argmax(model: Transformer) -> None:

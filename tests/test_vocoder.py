@@ -61,7 +61,7 @@ def test_the_mel_bands_are_unfolded_no_worse_than_by_librosa(config: AudioConfig
     rng = np.random.default_rng(0)
     filters = mel.filters(config)
     powers = rng.exponential(1, (20, config.mels)).astype(np.float32)  # as no sound has them: some residual must stay
-    mine = vocoder.mel_to_linear(torch.from_numpy(powers), torch.from_numpy(filters)).numpy()
+    mine = vocoder.MelToLinear(torch.from_numpy(filters))(torch.from_numpy(powers)).numpy()
     theirs = nnls(filters, powers.T).T
     assert (mine >= 0).all()
     mine_left, theirs_left = (float(np.linalg.norm(found @ filters.T - powers)) for found in (mine, theirs))

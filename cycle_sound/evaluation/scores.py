@@ -31,6 +31,8 @@ from cycle_sound.params import (
     target_of,
 )
 
+QUERIES = 8  # of retrieval at a time, each with as many prefixes as there are targets to rank
+
 
 class ModalityData(NamedTuple):
     """One modality of a split."""
@@ -142,11 +144,12 @@ def retrieval(models: DirectionModels, config: EvaluateConfig) -> dict[str, floa
     pool, queries = min(config.retrieval_pool, len(codes)), min(config.retrieval_queries, len(codes))
     null = engine.log_likelihood(direction, engine.null_prefixes(direction, len(codes)), codes)
     prefixes = engine.prefixes(direction, models.source.pictures[:queries])
-    ranks = []
-    for query, prefix in enumerate(prefixes):
-        rows = torch.arange(query, query + pool) % len(codes)  # its own target first
-        scores = engine.log_likelihood(direction, prefix.expand(pool, -1, -1), codes[rows]) - null[rows]
-        ranks.append(int((scores > scores[0]).sum()))
+    ranks: list[int] = []
+    for some in torch.arange(queries).split(QUERIES):
+        rows = (some[:, None] + torch.arange(pool)) % len(codes)  # (queries, pool), a query's own target first
+        given = prefixes[some].repeat_interleave(pool, dim=0)
+        scores = engine.log_likelihood(direction, given, codes[rows.flatten()]).view_as(rows) - null[rows]
+        ranks += (scores > scores[:, :1]).sum(1).tolist()
     chance = {f"recall_at_{k}_floor": min(k / pool, 1.0) for k in (1, 5)}
     hits = {k: metrics.wilson(sum(rank < k for rank in ranks), queries) for k in (1, 5)}
     return {**named("recall_at_1", hits[1]), **named("recall_at_5", hits[5]), **chance}

@@ -107,12 +107,18 @@ class CachedBlock:
         self.widen, self.narrow = inference_linear(widen, rows), inference_linear(narrow, rows)
         self.cache = weight.new_zeros(2, rows, self.heads, length, weight.shape[1] // self.heads)
 
-    def step(self, x: Tensor, first: int) -> Tensor:
-        """Positions from `first` on, which see each other and all before them: (b, n, width) → (b, n, width)."""
-        last = first + x.shape[1]
+    def start(self, x: Tensor, rows: slice) -> Tensor:
+        """A prefix, which sees itself alone, for some rows of the cache, or one for all: (b, n, width) → as given."""
         queries, new = self._qkv(x)
-        self.cache[:, :, :, first:last] = new
-        keys, values = self.cache[:, :, :, :last].unbind()
+        self.cache[:, rows, :, : x.shape[1]] = new
+        keys, values = new.unbind()
+        return self._mlp(x, F.scaled_dot_product_attention(queries, keys, values))
+
+    def step(self, x: Tensor, place: int) -> Tensor:
+        """One position, which sees itself and all before it: (b, 1, width) → (b, 1, width)."""
+        queries, new = self._qkv(x)
+        self.cache[:, :, :, place : place + 1] = new
+        keys, values = self.cache[:, :, :, : place + 1].unbind()
         return self._mlp(x, F.scaled_dot_product_attention(queries, keys, values))
 
     def static_step(self, x: Tensor, place: Tensor, seen: Tensor) -> Tensor:
@@ -159,37 +165,38 @@ class CudaGraph:
 
 
 class CachedTransformer:
-    """A transformer made ready to generate `rows` targets at a time, one batch after another.
+    """A transformer made ready to generate `batch` targets at a time, one batch after another.
 
-    Weights are packed, the cache is laid out and a CUDA graph is captured once. The weights must not change meanwhile.
+    Weights are packed, the cache is laid out, the prefix of the null source run and a CUDA graph captured once. The
+    weights must not change meanwhile. `guided`: behind the rows of the targets as many follow that see no source.
     """
 
     @torch.inference_mode()
-    def __init__(self, model: Transformer, rows: int) -> None:
-        self.model, self.rows = model, rows
+    def __init__(self, model: Transformer, batch: int, guided: bool) -> None:
+        self.model, self.batch, self.copies = model, batch, 1 + guided
         self.prefix = len(model.null)  # positions before the first target token
         places, width = model.positions().shape
-        length = self.prefix + places
+        length, rows = self.prefix + places, batch * self.copies
         self.blocks = [CachedBlock(block, rows, length) for block in model.blocks if isinstance(block, Block)]
         self.linear = [inference_linear(layer, rows) for layer in model.head.linear if isinstance(layer, nn.Linear)]
         self.offsets = model.null.new_zeros(places, rows, width)  # what is added to the embedding of each place
         self.numbers = torch.arange(length, device=model.null.device)
         self.graph: CudaGraph | None = None
+        if guided:
+            self._run(model.null[None], slice(batch, rows))
 
     @torch.inference_mode()
     def start(self, prefix: Tensor) -> None:
-        """Begin a batch: run its prefix (rows, 1 + s, width). Whatever was cached before is forgotten."""
-        self.offsets.copy_(self.model.positions()[:, None] + prefix[:, 0])
-        x = prefix
-        for block in self.blocks:
-            x = block.step(x, 0)
+        """Begin a batch: run its prefix (batch, 1 + s, width). What was cached of another batch is forgotten."""
+        self._run(prefix, slice(0, self.batch))
 
     @torch.inference_mode()
     def step(self, before: Tensor, above: Tensor, place: int) -> Tensor:
-        """The state from which the codes at `place` are predicted: (rows, k), (rows, k) → (rows, width).
+        """The state from which the codes at `place` are predicted: (batch, k), (batch, k) → (rows, width).
 
         `before` and `above` are the codes of its neighbours; all places before it came first.
         """
+        before, above = before.repeat(self.copies, 1), above.repeat(self.copies, 1)
         if before.device.type == "cuda":
             inputs = (before, above, self.numbers[place : place + 1])
             self.graph = self.graph or CudaGraph(self._static_step, *inputs)
@@ -201,9 +208,17 @@ class CachedTransformer:
 
     @torch.inference_mode()
     def logits(self, state: Tensor, codes: Tensor) -> Tensor:
-        """Logits of a place's next code, given its state and first codes: (rows, width), (rows, j) → (rows, v)."""
+        """Logits of a place's next code, given its state and first codes: (rows, width), (batch, j) → (rows, v)."""
+        codes = codes.repeat(self.copies, 1)
         states = self.model.head.states(state[:, None], codes[..., None])  # (rows, 1 + j, 1, width)
         return self.linear[codes.shape[1]](self.model.head.norm(states[:, -1, 0]))
+
+    def _run(self, prefix: Tensor, rows: slice) -> None:
+        """Cache a prefix (b, 1 + s, width) for as many rows, or one (1, 1 + s, width) for each of them."""
+        self.offsets[:, rows] = self.model.positions()[:, None] + prefix[:, 0]
+        x = prefix
+        for block in self.blocks:
+            x = block.start(x, rows)
 
     def _static_step(self, before: Tensor, above: Tensor, place: Tensor) -> Tensor:
         """`step` with the place (1,) on the device: no shape and no kernel depends on it."""

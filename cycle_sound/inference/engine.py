@@ -35,7 +35,7 @@ class Engine:
 
     def __init__(self, models: Models) -> None:
         self.models = models
-        self._cached: dict[tuple[Direction, int], CachedTransformer] = {}
+        self._cached: dict[tuple[Direction, bool], CachedTransformer] = {}
 
     def encode(self, modality: Modality, pictures: Tensor) -> Tensor:
         """The codes of pictures."""
@@ -101,12 +101,10 @@ class Engine:
     ) -> Tensor:
         """Codes drawn for each source picture: (n, c, h, w) → (n, candidates, k, rows, columns)."""
         model, device = self.models.transformers[direction], self.models.device
-        guided = sampling.guidance != 1
+        cached = self._cached_transformer(direction, guided=sampling.guidance != 1)
 
         def drawn(prefix: Tensor, seeds: Tensor) -> Tensor:
-            null = model.null_prefix(len(prefix)) if guided else None
-            generators = [seeded(seed, *numbers) for numbers in seeds.tolist()]
-            return sample(self._ready(direction, len(prefix) * (1 + guided)), prefix, null, sampling, generators)
+            return sample(cached, prefix, sampling, [seeded(seed, *numbers) for numbers in seeds.tolist()])
 
         prefixes = self.prefixes(direction, sources).repeat_interleave(candidates, dim=0)
         seeds = torch.tensor([(number, key) for key in _keys(sources) for number in range(candidates)])
@@ -156,11 +154,12 @@ class Engine:
         labels = [model.labels[place] for place in places.tolist()]
         return Classified(labels, probabilities.tolist(), features.numpy())
 
-    def _ready(self, direction: Direction, rows: int) -> CachedTransformer:
-        """A direction's transformer, packed for so many rows the first time that it is asked for."""
-        key = direction, rows
+    def _cached_transformer(self, direction: Direction, guided: bool) -> CachedTransformer:
+        """A direction's transformer, made ready for a fixed batch the first time that it is asked for."""
+        key = direction, guided
         if key not in self._cached:
-            self._cached[key] = CachedTransformer(self.models.transformers[direction], rows)
+            model, batch = self.models.transformers[direction], size_for(self.models.device)
+            self._cached[key] = CachedTransformer(model, batch, guided)
         return self._cached[key]
 
 

@@ -13,26 +13,23 @@ Generators = Sequence[torch.Generator]  # one per sample, so that a draw does no
 
 
 @torch.inference_mode()
-def sample(
-    cached: CachedTransformer, prefix: Tensor, null: Tensor | None, config: SamplingConfig, generators: Generators
-) -> Tensor:
+def sample(cached: CachedTransformer, prefix: Tensor, config: SamplingConfig, generators: Generators) -> Tensor:
     """Draw targets behind prefixes: (b, 1 + s, width) → codes (b, k, t) int64.
 
-    With a prefix `null` (b, 1 + s, width) the logits are null + guidance × (conditional − null) (Ho and Salimans 2022,
+    By a guided transformer the logits are null + guidance × (conditional − null) (Ho and Salimans 2022,
     arXiv:2207.12598), both passes in one batch of 2 b rows. A temperature of 0 takes the most likely code each time.
     """
     shape = cached.model.shapes.target_codes
-    cached.start(prefix if null is None else torch.cat([prefix, null]))
-    copies = cached.rows // len(prefix)
+    cached.start(prefix)
     size = (len(prefix), shape.codebooks, shape.columns + shape.places)
     known = torch.full(size, cached.model.bos, device=prefix.device)  # a row that stands for nothing comes first
     for place in range(shape.places):
         before, above = known[..., shape.columns + place - 1], known[..., place]
-        state = cached.step(before.repeat(copies, 1), above.repeat(copies, 1), place)
+        state = cached.step(before, above, place)
         codes = known[..., shape.columns + place]  # (b, k), a view that is filled one after another
         for number in range(shape.codebooks):
-            logits = cached.logits(state, codes[:, :number].repeat(copies, 1)).float()  # (rows, v)
-            if null is not None:
+            logits = cached.logits(state, codes[:, :number]).float()  # (b, v), guided (2 b, v)
+            if cached.copies == 2:
                 conditional, unconditional = logits.chunk(2)
                 logits = unconditional + config.guidance * (conditional - unconditional)
             codes[:, number] = draw(logits, config, generators)

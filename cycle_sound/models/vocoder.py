@@ -10,7 +10,7 @@ import librosa
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cycle_sound.media import mel
 from cycle_sound.nn.rng import seeded
@@ -31,20 +31,47 @@ class Vocoder(Protocol):
         """
 
 
+class MelToLinear(nn.Module):
+    """Spectra x ≥ 0 of which a filter bank (mels, fft / 2 + 1) makes given mel spectra.
+
+    The least squares by projected gradients with Nesterov's momentum (Beck & Teboulle, "A Fast Iterative
+    Shrinkage-Thresholding Algorithm", 2009), from where librosa starts: the clipped solution without the constraint.
+    A frequency's step is the inverse of its row's sum in filtersᵀ filters, so low and high ones converge alike.
+    """
+
+    def __init__(self, filters: Tensor) -> None:
+        super().__init__()
+        steps = 1 / (filters.T @ filters.sum(1)).clamp(min=torch.finfo(filters.dtype).tiny)  # (fft / 2 + 1,)
+        self.filters, self.gradient = nn.Buffer(filters), nn.Buffer(filters * steps)
+        self.inverse = nn.Buffer(torch.linalg.pinv(filters.double()).to(filters))
+
+    def forward(self, powers: Tensor) -> Tensor:
+        """(t, mels) → (t, fft / 2 + 1), both of power."""
+        ahead = spectra = (powers @ self.inverse.T).clamp(min=0)
+        weight = 1.0
+        for _ in range(LEAST_SQUARES_ROUNDS):
+            missing = torch.addmm(powers, ahead, self.filters.T, alpha=-1)
+            before, spectra = spectra, torch.addmm(ahead, missing, self.gradient).clamp_(min=0)
+            last, weight = weight, (1 + (1 + 4 * weight**2) ** 0.5) / 2
+            ahead = before.lerp(spectra, 1 + (last - 1) / weight)
+        return spectra
+
+
 class GriffinLim:
     """The vocoder without weights."""
 
     def __init__(self, audio: AudioConfig, config: VocoderConfig) -> None:
         self.audio, self.rounds = audio, config.griffin_lim_rounds
+        self.mel_to_linear = MelToLinear(torch.from_numpy(mel.filters(audio)))
 
     def waveforms(self, log_mels: Tensor) -> Tensor:
         """(b, 1, mels, frames) in [-1, 1] → (b, frames × hop_length), on the same device."""
-        filters = torch.from_numpy(mel.filters(self.audio)).to(log_mels.device)
+        to_linear = self.mel_to_linear.to(log_mels.device)
         together = max(1, FRAMES[log_mels.device.type] // log_mels.shape[-1])  # sounds
         waves = []
         for part in log_mels.split(together):
             # One after another: a matrix product rounds differently in a batch of another size.
-            magnitudes = [mel_to_linear(powers, filters).sqrt() for powers in _powers(part, self.audio)]
+            magnitudes = [to_linear(powers).sqrt() for powers in _powers(part, self.audio)]
             waves.append(griffin_lim(torch.stack(magnitudes), self.audio, self.rounds))
         return torch.cat(waves)
 
@@ -60,25 +87,6 @@ def by_librosa(log_mel: np.ndarray, config: AudioConfig, rounds: int) -> np.ndar
         random_state=0,
         length=log_mel.shape[-1] * config.hop_length,
     ).astype(np.float32, copy=False)
-
-
-def mel_to_linear(powers: Tensor, filters: Tensor) -> Tensor:
-    """Spectra x ≥ 0 of which `filters` (mels, fft / 2 + 1) make `powers`: (t, mels) → (t, fft / 2 + 1).
-
-    The least squares by projected gradients with Nesterov's momentum (Beck & Teboulle, "A Fast Iterative
-    Shrinkage-Thresholding Algorithm", 2009), from where librosa starts: the clipped solution without the constraint.
-    A frequency's step is the inverse of its row's sum in filtersᵀ filters, so low and high ones converge alike.
-    """
-    inverse = torch.linalg.pinv(filters.double()).to(filters)
-    steps = 1 / (filters.T @ filters.sum(1)).clamp(min=torch.finfo(filters.dtype).tiny)  # (fft / 2 + 1,)
-    ahead = spectra = (powers @ inverse.T).clamp(min=0)
-    weight = 1.0
-    for _ in range(LEAST_SQUARES_ROUNDS):
-        missing = torch.addmm(powers, ahead, filters.T, alpha=-1)
-        before, spectra = spectra, torch.addmm(ahead, missing, filters * steps).clamp_(min=0)
-        last, weight = weight, (1 + (1 + 4 * weight**2) ** 0.5) / 2
-        ahead = before.lerp(spectra, 1 + (last - 1) / weight)
-    return spectra
 
 
 def griffin_lim(magnitudes: Tensor, config: AudioConfig, rounds: int) -> Tensor:

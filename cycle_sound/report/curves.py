@@ -9,7 +9,7 @@ LEARNING = {  # stage: the unit of its losses, and the columns that are shown wi
     "train_vae": ("squared error", {"train_error": "train, relaxed", "valid_loss": "valid, hard"}),
     "train_classifier": ("cross-entropy", {"train_loss": "train", "valid_loss": "valid"}),
     "train_transformer": (
-        "nats per token",
+        "nats per code",
         {"train_cross_entropy": "train", "valid_loss": "valid", "valid_shuffled": "valid, sources shuffled"},
     ),
 }
