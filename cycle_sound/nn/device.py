@@ -37,5 +37,5 @@ def exact(device: torch.device) -> torch.autocast:
 def prepare(seed: int) -> None:
     """Seed torch, for the initial weights, and ask for deterministic operations: equal bits each time on a machine."""
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # as use_deterministic_algorithms, which spends 4 s on what compiles
     torch.backends.cudnn.benchmark = False
