@@ -1,15 +1,20 @@
 """params.yaml as one typed, frozen tree. Numbers live in params.yaml alone: no field has a default.
 
-A misspelt key, a string for a number or an impossible combination is a `ParamsError` of one line, before any work.
+It is read as DVC reads and writes it, as YAML 1.2 and by the same library: `1e-5` is a number, `on` a word. A misspelt
+key, a string for a number or an impossible combination is a `ParamsError` of one line, before any work.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from cycle_sound.errors import ParamsError
 
@@ -20,6 +25,12 @@ Pairs = Literal["middle", "even", "listed"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+MAX_BYTES = 1 << 16  # of params.yaml, five times what it has: no file can take the reader more than seconds
+MAX_SIZE = 1 << 18  # characters and values in it with its aliases written out: ten lines can stand for 10 ** 9
+MAX_SHOWN = 300  # characters of it in a message
+# What ruamel.yaml raises beside its own errors: for a 31st of June, for `!!bool 3`, for lists a thousand deep.
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 Positive = Annotated[int, Field(gt=0)]
 Width = Annotated[int, Field(gt=0, multiple_of=8)]  # GroupNorm takes eight groups
@@ -409,16 +420,49 @@ def parse(tree: Any) -> Params:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        got = "" if isinstance(first["input"], Mapping) else f" (got {first['input']!r})"
+        got = "" if isinstance(first["input"], Mapping) else f" (got {repr(first['input'])[:MAX_SHOWN]})"
         more = f" [and {error.error_count() - 1} more]" if error.error_count() > 1 else ""
         raise ParamsError(f"params.yaml: {place + ': ' if place else ''}{first['msg']}{got}{more}") from None
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check params.yaml. Raises `ParamsError` if it is missing, not YAML, or wrong."""
+    return parse(read(path))
+
+
+def read(path: Path) -> Any:
+    """What a YAML file holds, of plain types. Raises `ParamsError` if it is missing, too large, or not YAML."""
+    reader = YAML(typ="safe")  # as DVC has it
+    reader.Constructor = _Bounded
     try:
-        return parse(yaml.safe_load(path.read_text(encoding="utf-8")))
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise YAMLError(f"more than {MAX_BYTES} bytes")
+        return reader.load(content.decode())
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the project's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except (YAMLError, *UNREADABLE) as error:
+        reason = " ".join(str(error).split())[:MAX_SHOWN]
+        raise ParamsError(f"{path}: not YAML that can be read: {reason}") from None
+
+
+class _Bounded(SafeConstructor):
+    """Builds a document whose aliases do not multiply it beyond MAX_SIZE."""
+
+    def construct_document(self, node: Node) -> Any:
+        """The values of a document."""
+        if _size(node, {}) > MAX_SIZE:
+            raise YAMLError("its aliases stand for too much")
+        return super().construct_document(node)
+
+
+def _size(node: Node, known: dict[Node, int]) -> int:
+    """The values and characters that a node stands for, its aliases written out."""
+    if isinstance(node, ScalarNode):
+        return 1 + len(node.value)
+    if node not in known:
+        known[node] = MAX_SIZE + 1  # meanwhile: what holds itself never ends
+        parts = chain.from_iterable(node.value) if isinstance(node, MappingNode) else node.value
+        known[node] = 1 + sum(_size(part, known) for part in parts)
+    return known[node]

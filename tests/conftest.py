@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
 from cycle_sound.params import DIRECTIONS, MODALITIES, Params, source_of, target_of
@@ -44,7 +44,7 @@ def merged(tree: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def tree() -> dict[str, Any]:
     """The committed params.yaml, parsed: a fresh copy to spoil."""
-    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return YAML(typ="safe").load(ROOT / "params.yaml")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def params(tree: dict[str, Any]) -> Params:
 @pytest.fixture(scope="session")
 def tiny() -> Callable[..., dict[str, Any]]:
     """`tiny(**over)`: the committed tree made tiny, and changed by `over`, such as data={"source": "folder"}."""
-    committed = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    committed = YAML(typ="safe").load(ROOT / "params.yaml")
     return lambda **over: merged(merged(committed, TINY), over)
 
 
@@ -65,8 +65,7 @@ def write_tiny(tiny: Callable[..., dict[str, Any]]) -> Callable[..., None]:
     """`write_tiny(folder, **over)`: write the tiny tree as folder/params.yaml."""
 
     def write(folder: Path, **over: Any) -> None:
-        text = yaml.safe_dump(tiny(**over), sort_keys=False, allow_unicode=True)
-        (folder / "params.yaml").write_text(text, encoding="utf-8")
+        YAML().dump(tiny(**over), folder / "params.yaml")
 
     return write
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import parse_yaml
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
 from cycle_sound.errors import ParamsError
@@ -141,6 +143,135 @@ def test_what_is_no_params_file_is_one_line(tmp_path: Path, text: str, said: str
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("number", ["1e-5", "1E-5", "1e-05", "1.0e-5", "0.00001"])
+def test_a_number_that_dvc_sets_is_that_number(number: str, tree: dict[str, Any], tmp_path: Path):
+    YAML().dump(tree, tmp_path / "params.yaml")
+    apply_overrides(str(tmp_path / "params.yaml"), [f"vae.audio.optimizer.learning_rate={number}"])  # as -S does
+    assert parameters.load(tmp_path / "params.yaml").vae.audio.optimizer.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize("word", ["on", "off", "no", "yes", "y", "N", "'1e-5'", "12:30:45"])
+def test_a_word_that_dvc_sets_is_that_word(word: str, tree: dict[str, Any], tmp_path: Path):
+    YAML().dump(tree, tmp_path / "params.yaml")
+    apply_overrides(str(tmp_path / "params.yaml"), [f"data.folder.path={word}"])
+    assert parameters.load(tmp_path / "params.yaml").data.folder.path == word.strip("'")
+
+
+SCALARS = (
+    *(
+        "1e-5",
+        "1E5",
+        "1e+3",
+        ".5",
+        "5.",
+        "-1e-5",
+        "1e",
+        "1.5e3",
+        "1_000",
+        "0o17",
+        "017",
+        "0x1F",
+        "0b11",
+        "+7",
+        "-0",
+        "00",
+    ),
+    *("on", "off", "yes", "no", "y", "n", "true", "True", "TRUE", "false", "null", "~", "Null", "=", "<<", "'on'"),
+    *(
+        "1:30",
+        "190:20:30",
+        "2024-01-31",
+        "2024-01-31T10:00:00Z",
+        ".inf",
+        "-.INF",
+        ".NaN",
+        "|\n  text",
+        ">-\n  text\n  on",
+    ),
+    *("[a, 1e-5]", "{a: no}", "&x 1e-5", "!!str 1e-5", "!!float 1", "a: # b", "a#b", "'1e-5'"),
+)
+
+
+@pytest.mark.filterwarnings("ignore::ruamel.yaml.error.MantissaNoDotYAML1_1Warning")
+@pytest.mark.parametrize("version", ["", "%YAML 1.1\n---\n", "%YAML 1.2\n---\n"])
+@pytest.mark.parametrize("scalar", SCALARS)
+def test_the_program_reads_what_dvc_reads(scalar: str, version: str, tmp_path: Path):
+    (tmp_path / "params.yaml").write_text(f"{version}key: {scalar}\n", encoding="utf-8")
+    try:
+        wanted = parse_yaml((tmp_path / "params.yaml").read_text(encoding="utf-8"), "params.yaml")
+    except Exception:
+        with pytest.raises(ParamsError):
+            parameters.read(tmp_path / "params.yaml")
+    else:
+        assert repr(parameters.read(tmp_path / "params.yaml")) == repr(wanted)
+
+
+def bomb(before: str, entry: str, after: str) -> str:
+    """Nine lines, of which each holds the one before nine times."""
+    lines = ["a0: &a0 {k: v}"]
+    for level in range(1, 9):
+        inside = ", ".join(entry.format(f"*a{level - 1}", place) for place in range(9))
+        lines.append(f"a{level}: &a{level} {before}{inside}{after}")
+    return "\n".join(lines)
+
+
+BOMBS = {
+    "lists of lists": bomb("[", "{0}", "]"),
+    "maps of maps": bomb("{", "k{1}: {0}", "}"),
+    "merged maps": bomb("{<<: [", "{0}", "]}"),
+    "lists as keys": bomb("[", "? {0} : {1}", "]"),
+    "a value of no use": bomb("[", "{0}", "]") + "\nseed: *a8",
+    "a long text many times": f"a: &a {'x' * 30_000}\nseed: [{', '.join(['*a'] * 5000)}]",
+    "itself": "a: &a [*a, *a]",
+    "itself in a map": "a: &a {b: *a}",
+    "itself merged": "a: &a {<<: *a}",
+    "a thousand deep": "[\n" * 1000 + "]" * 1000,
+    "a thousand deep in a map": "{a: " * 1000 + "b" + "}" * 1000,
+    "a large file": "a: " + "x" * 100_000,
+    "a long value": "seed: " + "x" * 60_000,
+}
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_a_small_file_that_stands_for_too_much_is_one_line(what: str, tmp_path: Path):
+    (tmp_path / "params.yaml").write_text(BOMBS[what], encoding="utf-8")
+    with pytest.raises(ParamsError) as caught:
+        parameters.load(tmp_path / "params.yaml")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_few_aliases_are_read(tmp_path: Path):
+    (tmp_path / "params.yaml").write_text("a: &a {x: 1, y: 2}\nb: *a\nc: {<<: *a, y: 3}\n", encoding="utf-8")
+    assert parameters.read(tmp_path / "params.yaml")["c"] == {"x": 1, "y": 3}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed: 2024-06-31",
+        "seed: 0001-01-01 00:00:00 +23:59",
+        "seed: !!bool 3",
+        "seed: !!int ''",
+        "seed: !!float x",
+        "seed: !!timestamp x",
+        "seed: !!binary 'a'",
+        "seed: !!python/object/apply:os.getcwd []",
+        "seed: *nowhere",
+        "seed: 1\nseed: 2",
+        "? {a: b}\n: c",
+        "seed: \x00",
+        "--- 1\n--- 2",
+        "seed: " + "9" * 5000,
+    ],
+)
+def test_what_yaml_cannot_hold_is_one_line(text: str, tmp_path: Path):
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"params\.yaml: ") as caught:
+        parameters.load(tmp_path / "params.yaml")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_file_is_one_line(tmp_path: Path):
     with pytest.raises(ParamsError, match=r"params.yaml: no such file; run from the project's root$"):
         parameters.load(tmp_path / "params.yaml")
@@ -155,7 +286,7 @@ def test_bytes_that_are_no_text_are_one_line(tmp_path: Path):
 
 def test_a_stage_with_wrong_params_says_so_in_one_line_and_ends_with_2(tree: dict[str, Any], tmp_path: Path):
     put(tree, "audio.mels", "64")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    YAML().dump(tree, tmp_path / "params.yaml")
     done = subprocess.run(
         [sys.executable, "-m", "stages.shard"],
         cwd=tmp_path,

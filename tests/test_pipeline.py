@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from cycle_sound import paths
 from cycle_sound.acquisition import journal
@@ -15,7 +15,7 @@ from cycle_sound.io.code import closure, edges, imported, module_of, parsed
 from cycle_sound.params import DIRECTIONS, MODALITIES, DataConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 ROOMS = (  # from leaves to roof: a room imports only from those before it
     *("errors", "params", "paths", "io", "media", "acquisition", "nn", "models", "dataset"),
     *("training", "inference", "evaluation", "report", "app"),

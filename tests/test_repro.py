@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from pipelines import copied, digests, dvc, run
+from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
 from cycle_sound.acquisition import manifest
@@ -76,7 +76,7 @@ def figures(folder: Path, name: str) -> dict[str, float]:
 
 
 def steps(project: Path) -> dict[str, dict[str, Any]]:
-    return yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    return YAML(typ="safe").load(project / "dvc.lock")["stages"]
 
 
 @pytest.fixture(scope="module")

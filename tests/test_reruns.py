@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pipelines import copied, dvc, run
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-TREE: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+TREE: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
 VAES = {"train_vae@image", "train_vae@audio"}
 CLASSIFIERS = {"train_classifier@image", "train_classifier@audio"}
 TRANSFORMERS = {"train_transformer@audio_to_image", "train_transformer@image_to_audio"}
@@ -82,9 +82,9 @@ def instances() -> dict[str, tuple[list[str], list[str]]]:
     for stage, spec in STAGES.items():
         ((item, words),) = spec.get("matrix", {"": [""]}).items()
         for word in words:
-            text = yaml.safe_dump([spec["deps"], spec.get("params", [])])
+            text = json.dumps([spec["deps"], spec.get("params", [])])
             text = text.replace(f"${{item.{item}}}", word).replace("${data.source}", TREE["data"]["source"])
-            deps, params = yaml.safe_load(text)
+            deps, params = json.loads(text)
             found[f"{stage}@{word}" if word else stage] = deps, params
     return found
 

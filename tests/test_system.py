@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
+from ruamel.yaml import YAML
 
 import cycle_sound
 from cycle_sound import paths
@@ -330,9 +330,9 @@ def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
 
 def test_sampling_travels_with_the_folder(copy: Path, tmp_path: Path) -> None:
     params = copy.parent / "params.yaml"
-    tree = yaml.safe_load(params.read_text("utf-8"))
+    tree = YAML(typ="safe").load(params)
     tree["sampling"]["audio_to_image"]["guidance"], tree["sampling"]["image_to_audio"]["top_k"] = 3.5, 7
-    params.write_text(yaml.safe_dump(tree), "utf-8")
+    YAML().dump(tree, params)
     export.export(copy, tmp_path / "models")
     assert CycleSound.load(tmp_path / "models").sampling == SamplingConfigs.model_validate(tree["sampling"])
 
