@@ -1,5 +1,7 @@
 """The figures that people compare."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,26 @@ def test_a_share_lies_inside_its_interval_and_that_inside_0_to_1(count: int) -> 
         share, low, high = metrics.wilson(hits, count)
         assert 0 <= low <= share <= high <= 1
         assert high > low
+
+
+@pytest.mark.parametrize(("found", "wanted"), [("aabbcd", "abbbcc"), ("aaaaaa", "aabbcd"), ("xxyyzz", "aabbcc")])
+def test_the_agreement_by_chance_is_the_mean_over_all_permutations(found: str, wanted: str) -> None:
+    each = [np.mean([a == b for a, b in zip(found, other, strict=True)]) for other in permutations(wanted)]
+    assert metrics.chance_agreement(found, wanted) == pytest.approx(np.mean(each))
+
+
+def test_the_agreement_by_chance_depends_on_no_order() -> None:
+    wanted = [*"abcde" * 12, *"abcd"]  # 64 pairs of five classes
+    assert metrics.chance_agreement(wanted, wanted) == metrics.chance_agreement(sorted(wanted), wanted[::-1])
+    assert metrics.chance_agreement(wanted, wanted) == pytest.approx(0.2, abs=0.001)
+
+
+def test_the_floor_of_a_correlation_is_its_mean_over_all_permutations() -> None:
+    values = [1.0, 2.0, 2.0, 5.0, 4.0]
+    each = [metrics.rank_correlation(values, order) for order in permutations([3.0, 1.0, 4.0, 1.0, 5.0])]
+    assert np.mean(each) == pytest.approx(0.0, abs=1e-12)
+    assert metrics.correlation_interval("r", values, values)["r_floor"] == 0.0
+    assert metrics.correlation_interval("r", [1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == {}
 
 
 def test_frechet_distance_of_shifted_gaussians_is_the_squared_shift() -> None:

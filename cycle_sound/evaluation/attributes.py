@@ -37,7 +37,7 @@ def of_waveforms(waveforms: np.ndarray, sample_rate: int) -> Measured:
 def correlations(generated: Measured, tokenized: Measured, given: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Rank correlation of each attribute of the sources with what the samples show; empty without attributes.
 
-    The ceiling is that of the real targets through the tokenizer alone, the floor that of shuffled sources.
+    The ceiling is that of the real targets through the tokenizer alone.
     """
     figures: dict[str, float | None] = {}
     for figure, attribute in SHARED.items():
@@ -45,7 +45,6 @@ def correlations(generated: Measured, tokenized: Measured, given: Sequence[Mappi
             continue
         wanted = [one[attribute] for one in given]
         figures |= metrics.correlation_interval(f"{figure}_correlation", generated[figure], wanted)
-        figures[f"{figure}_correlation_floor"] = metrics.rank_correlation(generated[figure], metrics.shuffled(wanted))
         figures[f"{figure}_correlation_ceiling"] = metrics.rank_correlation(tokenized[figure], wanted)
     return {name: value for name, value in figures.items() if value is not None}
 

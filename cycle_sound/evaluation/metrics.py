@@ -1,13 +1,16 @@
-"""The figures that people compare: pure functions of hits, features and ranks, with their 95 % intervals."""
+"""The figures that people compare: pure functions of hits, features and ranks, with their 95 % intervals.
 
+An interval covers the sampling of the test pairs: where the same models would score on other pairs of the same source.
+It does not cover another training, by another seed or on another kind of machine, whose rounding leads to other models.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import sqrtm
 from scipy.stats import binomtest, spearmanr
-
-T = TypeVar("T")
 
 
 class Interval(NamedTuple):
@@ -18,9 +21,14 @@ class Interval(NamedTuple):
     high: float
 
 
-def shuffled(values: Sequence[T]) -> list[T]:
-    """Each value at another's place, for a floor: test pairs stand in random order, so half a turn will do."""
-    return [*values[len(values) // 2 :], *values[: len(values) // 2]]
+def chance_agreement(found: Sequence[str], wanted: Sequence[str]) -> float:
+    """The share of equal labels to expect by chance: the exact mean over all permutations of the rows of `wanted`.
+
+    Over them each of the n rows found meets each wanted row equally often, so the mean is the sum, over the labels, of
+    count_found × count_wanted / n². No single shuffle adds its noise, and the order of the rows has no say.
+    """
+    counts = Counter(wanted)
+    return sum(counts[label] for label in found) / (len(found) * len(wanted))
 
 
 def wilson(hits: int, count: int) -> Interval:
@@ -54,12 +62,20 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
     return float(spearmanr(x, y).statistic)
 
 
-def correlation_interval(name: str, a: Sequence[float], b: Sequence[float]) -> dict[str, float | None]:
-    """Spearman's rank correlation as `name`, its 95 % interval as `name_low`, `name_high` (Bonett and Wright 2000)."""
+def correlation_interval(name: str, a: Sequence[float], b: Sequence[float]) -> dict[str, float]:
+    """Spearman's rank correlation as `name`, its 95 % interval as `name_low`, `name_high` (Bonett and Wright 2000).
+
+    `name_floor` is what chance gives in the mean, as `chance_agreement` is: over all permutations exactly 0. A quantile
+    of them would be another notion of a floor; whether 0 can be ruled out with so few pairs, the interval tells.
+    Empty where `rank_correlation` is None; without an interval for three pairs.
+    """
     rho = rank_correlation(a, b)
+    if rho is None:
+        return {}
     count = int((np.isfinite(a) & np.isfinite(b)).sum())
-    if rho is None or count < 4:
-        return {name: rho}
-    half = 1.959964 * ((1 + rho**2 / 2) / (count - 3)) ** 0.5
-    z = np.arctanh(np.clip(rho, -0.999999, 0.999999))
-    return {name: rho, f"{name}_low": float(np.tanh(z - half)), f"{name}_high": float(np.tanh(z + half))}
+    interval = {}
+    if count > 3:
+        half = 1.959964 * ((1 + rho**2 / 2) / (count - 3)) ** 0.5
+        z = np.arctanh(np.clip(rho, -0.999999, 0.999999))
+        interval = {f"{name}_low": float(np.tanh(z - half)), f"{name}_high": float(np.tanh(z + half))}
+    return {name: rho, **interval, f"{name}_floor": 0.0}

@@ -1,8 +1,8 @@
 """How good one direction is on a split, with the floor and the ceiling of each figure.
 
-The floor is what the same samples score against shuffled sources; the ceiling is what real targets score once they
-have been through the tokenizer alone: no transformer can do better. Everything that a model does here is done by the
-engine that people use.
+The floor is what the same samples score against shuffled sources, in the mean over all shuffles (of the likelihood:
+against one); the ceiling is what real targets score once they have been through the tokenizer alone: no transformer can
+do better. Everything that a model does here is done by the engine that people use.
 """
 
 from typing import NamedTuple
@@ -179,7 +179,7 @@ def classes(models: DirectionModels, generated: Generated) -> dict[str, float]:
     first, *others = (classify(models, modality, pictures[rows]) for pictures in generated.samples)
     return {
         **named("class_consistency", agreement(first.labels, labels)),
-        "class_consistency_floor": agreement(first.labels, metrics.shuffled(labels)).share,
+        "class_consistency_floor": metrics.chance_agreement(first.labels, labels),
         "class_consistency_ceiling": agreement(tokenized.labels, labels).share,
         "classifier_accuracy": agreement(real.labels, labels).share,
         "frechet_distance": metrics.frechet_distance(first.features, real.features),
@@ -206,7 +206,7 @@ def consistency(name: str, models: DirectionModels, modality: Modality, pictures
         return {}
     labels = [models.labels[row] for row in rows]
     found = classify(models, modality, pictures[rows]).labels
-    return {**named(name, agreement(found, labels)), f"{name}_floor": agreement(found, metrics.shuffled(labels)).share}
+    return {**named(name, agreement(found, labels)), f"{name}_floor": metrics.chance_agreement(found, labels)}
 
 
 def figures(models: DirectionModels, generated: Generated, config: EvaluateConfig) -> dict[str, float]:
