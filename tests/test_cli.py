@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from cycle_sound.app import inputs
 from cycle_sound.app.cli import app, chosen
 from cycle_sound.inference.system import CycleSound
+from cycle_sound.io import names
 from cycle_sound.media import sound_files
 from cycle_sound.params import DIRECTIONS
 
@@ -179,6 +180,30 @@ def test_files_that_hold_something_else_are_refused(run: Run, tmp_path: Path, co
     result = run(command, "song.mp3", *(["shown"] if command == "search" else ["-o", "out"]))
     assert is_one_line_of_error(result, "song.mp3"), result.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["\x1b]0;title\x07", "a\nb\u202egpj"])
+def test_a_file_name_reaches_the_terminal_as_text(run: Run, tmp_path: Path, name: str) -> None:
+    write_sound(tmp_path / f"in/{name}.wav")
+    (tmp_path / f"in/{name}.mp3").write_bytes(b"no sound")
+    made = run("image", "in", "-o", "out")
+    assert files(tmp_path / "out") == [names.UNSHOWN.sub("_", name) + ".png"]
+    found = run("search", write_picture(tmp_path / "red.png"), "in")
+    missing = run("cycle", f"{name}.png", "-o", "out")
+    for result, lines in ((made, (1, 1)), (found, (1, 1)), (missing, (0, 1))):
+        assert result.exit_code == 1
+        for text, count in zip((result.stdout, result.stderr), lines, strict=True):
+            assert text.count("\n") == count
+            assert not names.UNSHOWN.search(text.replace("\n", ""))
+
+
+def test_hidden_files_in_a_folder_are_passed_over(run: Run, tmp_path: Path) -> None:
+    write_sound(tmp_path / "in/bell.wav")
+    (tmp_path / "in/._bell.wav").write_bytes(b"a note of macOS")
+    (tmp_path / "in/.DS_Store").write_bytes(b"another")
+    result = run("image", "in", "-o", "out")
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / "out") == ["bell.png"]
 
 
 def test_the_good_files_are_used_beside_the_bad(run: Run, tmp_path: Path) -> None:

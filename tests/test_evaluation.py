@@ -1,15 +1,18 @@
 """Floors are floors: what makes each one of them can be seen to be there."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from cycle_sound.evaluation import scores
-from cycle_sound.evaluation.scores import DirectionModels, ModalityData
+from cycle_sound.evaluation import examples, scores
+from cycle_sound.evaluation.scores import DirectionModels, Generated, ModalityData
 from cycle_sound.inference.engine import Classified
+from cycle_sound.media import spectrogram
 from cycle_sound.params import Params
 
 COUNT = 12
@@ -91,3 +94,23 @@ def test_of_partly_labelled_pairs_the_labelled_ones_count() -> None:
     labels = ["a", "", "b", "unknown"]
     found = scores.consistency("x", direction(Names(["a", "b"]), labels), "image", torch.zeros(4, 1, 1, 1))
     assert found["x"] == 0.5
+
+
+@pytest.mark.parametrize("label", ["Ba$$in", "$", "a $5 bell, a $9 drum", "$\\frac{$", "$x^{$ & _{", "\\$x$"])
+def test_a_label_is_drawn_letter_by_letter_and_never_as_mathematics(label: str, tmp_path: Path) -> None:
+    models = direction(None, [label, "plain"])
+    pictures = torch.zeros(2, 3, 8, 8)
+    models = models._replace(
+        source=models.source._replace(pictures=pictures), target=models.target._replace(pictures=pictures)
+    )
+    generated = Generated([pictures], np.empty((0, 0)), pictures, pictures)
+    examples.contact_sheet(tmp_path / "sheet.png", models, generated, [0, 1])
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([0, 1], label=label)
+    axes.set_xlabel(label)
+    axes.set_xticks([0], [label])
+    axes.legend()
+    figure.suptitle(label)
+    figure.text(0, 0, label)
+    spectrogram.save(figure, tmp_path / "plot.png")

@@ -38,6 +38,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     # code
     "cycle_sound/acquisition/sources/vggsound.py": {"download"},
     "cycle_sound/acquisition/quality.py": {"download"},
+    "cycle_sound/io/names.py": {"download", "report"},  # which names are the same, and how they are shown
     "cycle_sound/media/images.py": {"download", "shard"},  # EXIF
     "cycle_sound/media/mel.py": {"shard", *USERS, "report"},
     "cycle_sound/dataset/writer.py": {"shard"},

@@ -15,7 +15,7 @@ from cycle_sound.acquisition.journal import Finished, Journal
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, Status
 from cycle_sound.errors import BadPicture, BadSound, BadSource
-from cycle_sound.io import files, progress
+from cycle_sound.io import files, names, progress
 from cycle_sound.media import images, sound_files
 from cycle_sound.params import DataConfig
 
@@ -87,7 +87,7 @@ def _acquire(
     """One clip's number and fate, with its files written if it is ok; no fate where that of an earlier run stands."""
     if past and _stands(past.row, into):
         return index, None
-    name, label, group = map(_printable, (clip.id, clip.label, clip.group))
+    name, label, group = map(names.printable, (clip.id, clip.label, clip.group))
     row = Row(name, clip.split, label, group, "ok", "", clip.attributes)
     try:
         _check_id(clip.id)
@@ -110,7 +110,7 @@ def _acquire(
 
 
 def _fate(row: Row, status: Status, reason: str) -> Finished:
-    return Finished(replace(row, status=status, reason=_one_line(reason)), None)
+    return Finished(replace(row, status=status, reason=names.one_line(reason)[:MAX_REASON]), None)
 
 
 def _stands(row: Row, into: Path) -> bool:
@@ -133,8 +133,8 @@ def _sweep(into: Path, rows: Sequence[Row]) -> None:
     for row in rows:
         if row.status == "ok":
             kept[into / f"{row.split}_data"].add(row.id)
-    for name, folders, names in os.walk(into, topdown=False):
-        for path in (Path(name, part) for part in names):
+    for name, folders, inside in os.walk(into, topdown=False):
+        for path in (Path(name, part) for part in inside):
             pair = path.suffix in (".jpg", ".mp3") and path.stem in kept.get(path.parent, ())
             if not (pair or (rows and path == into / paths.MANIFEST.name)):
                 path.unlink()
@@ -150,7 +150,7 @@ def _check_id(name: str) -> None:
     faults = {
         "is empty": not name,
         "holds a path separator": "/" in name or "\\" in name,
-        "holds an unprintable character": not name.isprintable(),  # a line break, half of a surrogate pair
+        "holds an unprintable character": names.printable(name) != name,  # a line break, half of a surrogate pair
         "begins with a dot": name.startswith("."),
         f"is longer than {MAX_ID_BYTES} bytes": len(name.encode(errors="replace")) > MAX_ID_BYTES,
     }
@@ -169,15 +169,6 @@ def _repeated(clips: Sequence[Clip]) -> set[int]:
             again.add(index)
         seen.add(clips[index].id)
     return again
-
-
-def _printable(text: str) -> str:
-    """A name that any file and any terminal can show."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def _one_line(text: str) -> str:
-    return _printable(" ".join(text.split()))[:MAX_REASON]
 
 
 def _sha256(content: bytes) -> str:

@@ -23,14 +23,14 @@ def table(rows: Iterable[Row]) -> list[dict[str, str | int]]:
     ]
 
 
-def text(rows: Sequence[Row]) -> str:
+def lines(rows: Sequence[Row]) -> list[str]:
     """The table of the rows, at least one, with its totals, aligned for a terminal, and the split's digest."""
-    lines = table(rows)
-    names = list(lines[0])
-    total = [TOTAL, *(sum(int(line[name]) for line in lines) for name in names[1:])]
-    cells = [[str(cell) for cell in line] for line in (names, *(line.values() for line in lines), total)]
+    counted = table(rows)
+    names = list(counted[0])
+    total = [TOTAL, *(sum(int(line[name]) for line in counted) for name in names[1:])]
+    cells = [[str(cell) for cell in line] for line in (names, *(line.values() for line in counted), total)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join([*(_aligned(line, widths) for line in cells), "", f"split {manifest.split_digest(rows)}"])
+    return [*(_aligned(line, widths) for line in cells), "", f"split {manifest.split_digest(rows)}"]
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from cycle_sound.errors import BadInput, MissingPackage, UserError
+from cycle_sound.io import names
 
 if TYPE_CHECKING:
     from cycle_sound.inference.system import CycleSound
@@ -33,9 +34,14 @@ class Commands(TyperGroup):
             fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
 
 
+def say(line: object) -> None:
+    """Print a line, and nothing in it that a terminal would obey: names of files and labels come from anywhere."""
+    typer.echo(names.printable(str(line)))
+
+
 def complain(message: str) -> None:
     """Print a message as one line on stderr."""
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {names.one_line(message)}", err=True)
 
 
 def fail(message: str) -> NoReturn:
@@ -77,7 +83,8 @@ def opened(folder: Path, device: str) -> "CycleSound":
     try:
         torch.empty(0, device=None if device == "auto" else device)
     except (RuntimeError, AssertionError) as error:  # no such device, or a torch that was built without it
-        raise typer.BadParameter(f"{device}: {str(error).splitlines()[0]}", param_hint="--device") from None
+        reason = names.printable(f"{device}: {str(error).splitlines()[0]}")
+        raise typer.BadParameter(reason, param_hint="--device") from None
     return CycleSound.load(folder, None if device == "auto" else device)
 
 
@@ -104,7 +111,7 @@ def numbered(stem: str, number: int, samples: int) -> str:
 def show(paths: Iterable[Path]) -> None:
     """Print the paths of the files written, one a line."""
     for path in paths:
-        typer.echo(path)
+        say(path)
 
 
 EPILOG = """Examples:
@@ -154,7 +161,8 @@ def report() -> None:
 
     if not paths.MANIFEST.is_file():
         fail(f"no such file: {paths.MANIFEST}; make it by `dvc repro download`")
-    typer.echo(summary.text(manifest.read(paths.MANIFEST)))
+    for line in summary.lines(manifest.read(paths.MANIFEST)):
+        say(line)
 
 
 @data.callback()
@@ -193,11 +201,11 @@ def image(
     files = inputs.expanded(sounds, "audio")
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-    names, readable = outputs.Names(out, files), Readable(files, inputs.sound)
+    free, readable = outputs.Names(out, files).free, Readable(files, inputs.sound)
     for path, heard in readable:
         for number in range(samples):
             make = partial(system.images, seed=seed + number, candidates=rerank, sampling=sampling.audio_to_image)
-            stem = names.free(numbered(path.stem, number, samples), ".png", ".mp4")
+            stem = free(numbered(path.stem, number, samples), ".png", ".mp4")
             show(sound_to_files.see(make, heard, system.seconds, stem))
     readable.end()
 
@@ -230,12 +238,12 @@ def sound(
     files = inputs.expanded(pictures, "image")
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-    names, readable = outputs.Names(out, files), Readable(files, inputs.picture)
+    free, readable = outputs.Names(out, files).free, Readable(files, inputs.picture)
     for number in range(samples):
         make = partial(system.sounds, seed=seed + number, candidates=rerank, sampling=sampling.image_to_audio)
 
         def stem(name: str, number: int = number) -> Path:
-            return names.free(numbered(name, number, samples), f".{kind}", ".png")
+            return free(numbered(name, number, samples), f".{kind}", ".png")
 
         show(pictures_to_files.hear(make, readable, stem, kind, system.models.audio))
     readable.end()
@@ -275,7 +283,7 @@ def cycle(
     stations = system.cycle(start, rounds, seed=seed, candidates=rerank, sampling=sampling)
     for number, station in enumerate(stations):
         said = ", ".join(f"{name} {text}" for name, text in cycle_page.facts(station).items())
-        typer.echo(f"{cycle_page.place(number)}: {said}")
+        say(f"{cycle_page.place(number)}: {said}")
     page = cycle_page.cycle(file.name, stations, system.models.audio)
     show([outputs.beside(outputs.Names(out, [file]).free(file.stem, ".html"), ".html", page.encode())])
 
@@ -308,7 +316,7 @@ def search(
     system = opened(models, device)
     readable = Readable[Any](files, inputs.picture if heard else inputs.sound)
     for hit in search.ranked(system, asked, readable)[:top]:
-        typer.echo(f"{hit.score:8.1f}  {hit.path}")
+        say(f"{hit.score:8.1f}  {hit.path}")
     readable.end()
 
 
@@ -352,7 +360,7 @@ def web(
             raise
         raise MissingPackage(feature="the page", package="Gradio", extra="web") from None
     blocks = page.page(opened(models, device), models / "samples")
-    typer.echo(f"http://{host}:{port}")
+    say(f"http://{host}:{port}")
     page.serve(blocks, host, port)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from cycle_sound.errors import BadInput, BadPicture, BadSound
+from cycle_sound.io import names
 from cycle_sound.media import images, sound_files
 from cycle_sound.media.sounds import Sound
 from cycle_sound.params import Modality
@@ -18,8 +19,12 @@ MAX_BYTES = 1 << 30  # files are read whole; no picture is so large, nor ten min
 
 
 def listed(folder: Path, modality: Modality) -> list[Path]:
-    """The files of a modality in a folder, by their endings, in order of name. Raises `BadInput` if there are none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS[modality] and path.is_file())
+    """The files of a modality in a folder, by their endings, in order of name; hidden ones are passed over.
+
+    Raises `BadInput` if there are none.
+    """
+    shown = (path for path in folder.iterdir() if not names.is_hidden(path.relative_to(folder)))
+    found = sorted(path for path in shown if path.suffix.lower() in ENDINGS[modality] and path.is_file())
     if not found:
         what = "sound" if modality == "audio" else "picture"
         raise BadInput(f"{folder}: holds no {what} file ({' '.join(ENDINGS[modality])})")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from cycle_sound.io import files
+from cycle_sound.io import files, names
 
 
 class Names:
@@ -12,14 +12,18 @@ class Names:
     def __init__(self, folder: Path, read: Iterable[Path]) -> None:
         self.folder = folder
         here = folder.resolve()
-        self._taken = {path.name.casefold() for path in read if path.resolve().parent == here}
+        self._taken = {_same(path.name) for path in read if path.resolve().parent == here}
 
     def free(self, stem: str, *endings: str) -> Path:
-        """Take FOLDER/STEM, or the first free of FOLDER/STEM-2, -3, …, with each of the `endings`. Case is ignored."""
+        """Take FOLDER/STEM, or the first free of FOLDER/STEM-2, -3, …, with each of the `endings`. Case is ignored.
+
+        What a terminal would obey is written as `_`.
+        """
+        stem = names.UNSHOWN.sub("_", stem)
         number = 1
         while True:
             name = stem if number == 1 else f"{stem}-{number}"
-            wanted = {f"{name}{ending}".casefold() for ending in endings}
+            wanted = {_same(f"{name}{ending}") for ending in endings}
             if not wanted & self._taken:
                 self._taken |= wanted
                 return self.folder / name
@@ -31,3 +35,8 @@ def beside(stem: Path, ending: str, content: bytes) -> Path:
     path = stem.with_name(stem.name + ending)  # with_suffix would cut a name at its last dot
     files.write_bytes(path, content)
     return path
+
+
+def _same(name: str) -> str:
+    """What two names share that are one to some file systems."""
+    return names.normal(name.casefold())

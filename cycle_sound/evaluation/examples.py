@@ -40,7 +40,7 @@ def contact_sheet(path: Path, models: DirectionModels, generated: Generated, sho
         for place, row in zip(line, shown, strict=True):
             draw(place, pictures[row].numpy(), modality)
     for place, row in zip(axes[0], shown, strict=True):
-        place.set_title(models.labels[row], fontsize=9, parse_math=False)  # a label may hold dollar signs
+        place.set_title(models.labels[row], fontsize=9)
     save(figure, path)
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from cycle_sound import params
 from cycle_sound.errors import BadCard, NoModels
-from cycle_sound.io import files
+from cycle_sound.io import files, names
 from cycle_sound.params import Config, SamplingConfigs, VocoderConfig
 
 NAME = "card.json"
@@ -35,7 +35,8 @@ def read(folder: Path) -> Card:
     if not folder.is_dir() or not (project / "params.yaml").is_file():
         raise NoModels(folder=folder)
     tree = params.load(project / "params.yaml")
-    metrics = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((project / "metrics").glob("*.json"))}
+    figures = [path for path in sorted((project / "metrics").glob("*.json")) if not names.is_hidden(Path(path.name))]
+    metrics = {path.stem: json.loads(path.read_text("utf-8")) for path in figures}
     return Card(
         sampling=tree.sampling, vocoder=tree.vocoder, params=_unlocated(tree.model_dump()), metrics=metrics, models={}
     )

@@ -1,1 +1,1 @@
-"""Files, progress and the start of a stage: what every room uses, and no tensor."""
+"""Files, names, progress and the start of a stage: what every room uses, and no tensor."""

@@ -6,6 +6,7 @@ dvc.yaml lists it as what a stage depends on (`make dvc.yaml`), and what was int
 import ast
 import hashlib
 import json
+from collections.abc import Set
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -63,24 +64,30 @@ def edges(module: str) -> set[str]:
     return {module_of(name) for name in imported(module).values()} - {module}
 
 
-def closure(module: str) -> set[str]:
-    """All modules that importing a module runs, itself among them: packages run before what lies in them."""
+def closure(module: str, ends: Set[str] = frozenset()) -> set[str]:
+    """All modules that importing a module runs, itself among them: packages run before what lies in them.
+
+    What a module of `ends` imports is not followed.
+    """
     found: set[str] = set()
     todo = {module}
     while todo:
         found |= todo
         packages = {name.rpartition(".")[0] for name in todo} & modules().keys()
-        todo = (packages | {name for module in todo for name in edges(module)}) - found
+        todo = (packages | {name for module in todo - ends for name in edges(module)}) - found
     return found
 
 
 def reached(module: str) -> list[Path]:
     """The files, relative to the project's root, that decide what a module computes.
 
-    Those of all modules that it runs, but for the UNDECLARED ones and for packages that hold a docstring alone; and
-    what lies beside the modules of a package that one of them names in a string, such as templates.
+    Those of all modules that it runs, but for the UNDECLARED ones, for what these alone import and for packages that
+    hold a docstring alone; and what lies beside the modules of a package that one of them names in a string, such as
+    templates.
     """
-    names = {name for name in closure(module) - UNDECLARED if len(parsed(name).body) > 1 or not _is_package(name)}
+    names = {
+        name for name in closure(module, UNDECLARED) - UNDECLARED if len(parsed(name).body) > 1 or not _is_package(name)
+    }
     beside = [path for package in _named_packages(names) for path in _beside(package)]
     return sorted(path.relative_to(ROOT) for path in {*beside, *(modules()[name] for name in names)})
 

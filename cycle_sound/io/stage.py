@@ -8,6 +8,7 @@ from typing import NoReturn, TypeVar, overload
 
 from cycle_sound import params
 from cycle_sound.errors import ParamsError, UserError
+from cycle_sound.io import names
 from cycle_sound.params import Params
 
 Word = TypeVar("Word", bound=str)
@@ -40,5 +41,5 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
 
 
 def _end(message: str, code: int) -> NoReturn:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {names.one_line(message)}", file=sys.stderr)
     raise SystemExit(code)

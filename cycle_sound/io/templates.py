@@ -8,6 +8,8 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from cycle_sound.io import names
+
 MARKDOWN = re.compile(r"[\\`*~|\[\]]|(?<![^\W_])_|_(?![^\W_])")  # characters with a meaning; _ has none inside a word
 
 
@@ -40,4 +42,4 @@ def markdown(value: Any) -> Markup:
     """
     if isinstance(value, Markup):
         return value
-    return Markup(MARKDOWN.sub(r"\\\g<0>", escape(" ".join(str(value).split()))))
+    return Markup(MARKDOWN.sub(r"\\\g<0>", escape(names.one_line(str(value)))))

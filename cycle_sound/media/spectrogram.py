@@ -11,6 +11,7 @@ from cycle_sound.io import files
 from cycle_sound.params import AudioConfig
 
 matplotlib.use("Agg")
+matplotlib.rcParams["text.parse_math"] = False  # a name or a label may hold dollar signs
 
 
 def save(figure: Figure, path: Path) -> None:

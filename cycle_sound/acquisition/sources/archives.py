@@ -16,6 +16,7 @@ from cycle_sound.acquisition.sources import lists
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.lists import Excerpt
 from cycle_sound.errors import BadSource
+from cycle_sound.io import names
 
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")
 TARS, GZIPPED = (".tar",), (".tar.gz", ".tgz")
@@ -44,7 +45,7 @@ class Video(NamedTuple):
 def is_video(name: str) -> bool:
     """Whether a file name, or a path in an archive, has a video's extension and is not hidden."""
     path = Path(name)
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+    return path.suffix.lower() in EXTENSIONS and not names.is_hidden(path)
 
 
 def find(root: Path) -> dict[Excerpt, Video]:
@@ -52,7 +53,8 @@ def find(root: Path) -> dict[Excerpt, Video]:
 
     Raises `BadSource` for a broken archive: what it should hold would be missed silently.
     """
-    files = [path for path in sorted(root.rglob("*")) if not _is_hidden(path.relative_to(root)) and path.is_file()]
+    shown = (path for path in sorted(root.rglob("*")) if not names.is_hidden(path.relative_to(root)))
+    files = [path for path in shown if path.is_file()]
     found: dict[Excerpt, Video] = {}
     for path in files:
         _add(found, path.name, Video(path))
@@ -67,10 +69,6 @@ def _add(found: dict[Excerpt, Video], name: str, video: Video) -> None:
     excerpt = lists.recognised(Path(name).stem) if is_video(name) else None
     if excerpt:
         found.setdefault(excerpt, video)
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 class _Headers:

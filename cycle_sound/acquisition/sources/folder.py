@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from cycle_sound.acquisition.sources import lists
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
 from cycle_sound.errors import BadSource
+from cycle_sound.io import names
 from cycle_sound.media import images, sound_files
 from cycle_sound.params import DataConfig
 
@@ -80,8 +81,9 @@ def _found(root: Path) -> dict[Key, list[Path]]:
     for split in SPLITS:
         place = root / f"{split}_data"
         for path in sorted(place.iterdir()) if place.is_dir() else []:
-            if path.suffix.lower() in PICTURES + SOUNDS and not path.name.startswith(".") and path.is_file():
-                found.setdefault(Key(split, path.stem), []).append(path)
+            hidden = names.is_hidden(path.relative_to(place))
+            if path.suffix.lower() in PICTURES + SOUNDS and not hidden and path.is_file():
+                found.setdefault(Key(split, names.stem(path)), []).append(path)
     return found
 
 
@@ -96,7 +98,6 @@ def _listed(path: Path) -> Mapping[Key, Entry]:
             split = next((split for split in SPLITS if split == row["split"]), None)
             if split is None or not row["id"] or row["label"] is None:
                 raise BadSource(f"{place}: needs an id, a split (train or test) and a label")
-            key, entry = Key(split, row["id"]), Entry(row["label"], row.get("group") or "")
-            if listed.setdefault(key, entry) != entry:
-                raise BadSource(f"{place}: {row['id']} is listed before, differently")
+            entry = Entry(row["label"], row.get("group") or "")
+            lists.add(listed, Key(split, row["id"]), entry, f"{place}: {row['id']}")
     return listed

@@ -7,18 +7,21 @@ second they start at, and the public mirrors write that in three ways, which are
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from cycle_sound.errors import BadSource
+from cycle_sound.io import names
 
 SECONDS = 10  # of an excerpt
 VIDEO = r"[A-Za-z0-9_-]{11}"  # a YouTube id: it may hold `_` and begin with `-`
 NAME = re.compile(rf"(?P<video>{VIDEO})_(?:(?P<start>\d{{1,6}})|(?P<first>\d{{1,9}})_(?P<last>\d{{1,9}}))", re.ASCII)
 
 Split = Literal["train", "test"]
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 
 class Excerpt(NamedTuple):
@@ -56,15 +59,27 @@ def recognised(stem: str) -> Excerpt | None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[str]]:
-    """Open a CSV file in UTF-8. Raises `BadSource` for a missing file, and for one that proves to be something else."""
+def opened(path: Path) -> Iterator[Iterator[str]]:
+    """The lines of a CSV file in UTF-8, with all names and labels in normal form.
+
+    Raises `BadSource` for a missing file, and for one that proves to be something else.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield file
+            yield map(names.normal, file)
     except FileNotFoundError:
         raise BadSource(f"{path}: no such list") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadSource(f"{path}: not a CSV file in UTF-8: {error}") from None
+
+
+def add(rows: dict[Key, Value], key: Key, value: Value, place: str) -> None:
+    """Add a row of a list. The same row may come again; raises `BadSource` for another one, which contradicts it.
+
+    `place`: the file, the line and the name, for the message.
+    """
+    if rows.setdefault(key, value) != value:
+        raise BadSource(f"{place} is listed before, differently")
 
 
 def read(path: Path, split: Split | None = None) -> list[Listed]:
@@ -76,11 +91,10 @@ def read(path: Path, split: Split | None = None) -> list[Listed]:
     with opened(path) as file:
         reader = csv.reader(file)
         for fields in filter(None, reader):
-            row = _row(fields, split)
+            row, place = _row(fields, split), f"{path}: line {reader.line_num}"
             if row is None:
-                raise BadSource(f"{path}: line {reader.line_num}: needs ID,start,label,split or NAME.mp4,label")
-            if rows.setdefault(row.excerpt, row) != row:
-                raise BadSource(f"{path}: line {reader.line_num}: {row.excerpt.name} is listed before, differently")
+                raise BadSource(f"{place}: needs ID,start,label,split or NAME.mp4,label")
+            add(rows, row.excerpt, row, f"{place}: {row.excerpt.name}")
     if not rows:
         raise BadSource(f"{path}: lists no clips")
     return list(rows.values())

@@ -28,21 +28,23 @@ def of_all(pairs: Pairs, count: int) -> list[Moment]:
 def listed(path: Path) -> dict[Excerpt, list[Moment]]:
     """The frames listed for each excerpt, in a JSON `[..., {"YTID_startms_endms": [frame, ...]}]`, each frame once.
 
-    Raises `BadSource` for a missing file and for one of another form.
+    Raises `BadSource` for a missing file, for one of another form and for one that contradicts itself.
     """
     chosen: dict[Excerpt, list[Moment]] = {}
     for entry in _parsed(path):
-        for name, numbers in entry.items() if isinstance(entry, dict) else [(str(entry), [])]:
+        for name, numbers in entry if isinstance(entry, tuple) else [(str(entry), [])]:
             excerpt = lists.recognised(name)
             if excerpt is None or not _are_frames(numbers):
                 raise BadSource(f"{path}: needs YTID_startms_endms and its frame numbers, not {name[:60]}")
-            chosen[excerpt] = [Frame(number) for number in dict.fromkeys(numbers)]
+            frames: list[Moment] = [Frame(number) for number in dict.fromkeys(numbers)]
+            lists.add(chosen, excerpt, frames, f"{path}: {name}")
     return chosen
 
 
 def _parsed(path: Path) -> list[Any]:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8-sig"))
+        # Pairs, not dictionaries, which would keep the last of two entries without a word.
+        tree = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=tuple)
     except FileNotFoundError:
         raise BadSource(f"data.vggsound.moments: no such file: {path}") from None
     except (ValueError, RecursionError) as error:

@@ -18,6 +18,7 @@ from cycle_sound.acquisition.sources.failures import Failure
 from cycle_sound.acquisition.sources.lists import Excerpt, Listed, Split
 from cycle_sound.acquisition.sources.moments import Moment
 from cycle_sound.errors import BadSource
+from cycle_sound.io import names
 from cycle_sound.params import DataConfig, VggSoundConfig
 
 
@@ -71,14 +72,10 @@ def selected(settings: VggSoundConfig) -> list[Row]:
     label's rows the first are taken in a fixed pseudo-random order. Raises `BadSource` for what `lists.read` refuses
     and for labels that no row has.
     """
-    rows = _listed(settings)
-    if unknown := set(settings.labels) - {row.label for row in rows}:
+    rows, labels = _listed(settings), set(map(names.normal, settings.labels))
+    if unknown := labels - {row.label for row in rows}:
         raise BadSource(f"data.vggsound.labels: no row has the label {', '.join(sorted(unknown))}")
-    rows = [
-        row
-        for row in rows
-        if settings.split in ("both", row.split) and (not settings.labels or row.label in settings.labels)
-    ]
+    rows = [row for row in rows if settings.split in ("both", row.split) and (not labels or row.label in labels)]
     if len({row.split for row in rows}) == 1:
         test = splits.held_out((row.excerpt.video for row in rows), settings.test_share)
         rows = [row._replace(split="test" if row.excerpt.video in test else "train") for row in rows]
@@ -141,7 +138,8 @@ def _found(needed: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt,
     if not found:
         raise BadSource(f"{root}: holds none of the clips asked for, and data.vggsound.url is empty")
     if missing:
-        print(f"{len(missing)} of {len(needed)} clips selected are not in {root}: not asked for", file=sys.stderr)
+        note = f"{len(missing)} of {len(needed)} clips selected are not in {root}: not asked for"
+        print(names.printable(note), file=sys.stderr)
     return found
 
 

@@ -20,6 +20,7 @@ from cycle_sound.acquisition.sources import archives, lists, moments
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
 from cycle_sound.acquisition.sources.moments import Frame, Moment
 from cycle_sound.errors import BadSource
+from cycle_sound.io import names
 from cycle_sound.media import images, picture_files, sound_files
 from cycle_sound.params import DataConfig
 
@@ -87,9 +88,9 @@ def clips(data: DataConfig) -> list[Clip]:
     wanted = moments.of_all(data.pairs, data.videos.pairs_per_clip)
     return [
         Clip(
-            id=name(path.stem, i, len(wanted)),
+            id=name(names.stem(path), i, len(wanted)),
             split="test" if _group(path) in test else "train",
-            label=labels.get(path.stem, ""),
+            label=labels.get(names.stem(path), ""),
             group=_group(path),
             fetch=partial(fetch, path, moment, data.clip_seconds, data.min_seconds, data.still_difference),
         )
@@ -106,7 +107,7 @@ def name(stem: str, i: int, count: int) -> str:
 def _group(path: Path) -> str:
     """The source video: of an excerpt as VGGSound names them, the YouTube id."""
     excerpt = lists.recognised(path.stem)
-    return excerpt.video if excerpt else path.stem
+    return excerpt.video if excerpt else names.stem(path)
 
 
 def _labels(path: Path) -> dict[str, str]:
@@ -114,9 +115,10 @@ def _labels(path: Path) -> dict[str, str]:
     with lists.opened(path) as file:
         reader = csv.reader(file)
         for row in filter(None, reader):
+            place = f"{path}: line {reader.line_num}"
             if len(row) != 2:
-                raise BadSource(f"{path}: line {reader.line_num}: needs two columns, NAME.mp4,label")
-            labels[Path(row[0]).stem] = row[1]
+                raise BadSource(f"{place}: needs two columns, NAME.mp4,label")
+            lists.add(labels, names.stem(Path(row[0])), row[1], f"{place}: {row[0]}")
     return labels
 
 
