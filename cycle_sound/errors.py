@@ -1,7 +1,7 @@
 """Every error that a user can mend, in one tree.
 
-A stage or a command that ends in a `UserError` prints its message as one line and no traceback; any other exception is
-a fault of the program and keeps its traceback.
+A stage or a command that ends in a `UserError`, or in what the system says of a file or a disk, prints one line and no
+traceback; any other exception is a fault of the program and keeps its traceback.
 
 The sentences of errors raised by code that trainings, sharding or evaluation depend on stand here, as the class's
 `text`, which the facts given to `raise` fill in. No stage depends on this module, so rewording a sentence reruns
@@ -24,6 +24,13 @@ class UserError(ValueError):
         super().__init__(message or self.text.format(**facts))  # as the one argument, which pickling keeps
 
 
+def told(error: UserError | OSError) -> str:
+    """What is wrong and where, for the one line in which a stage or a command ends."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 class ParamsError(UserError):
     """Wrong content of params.yaml; the message names the key."""
 
@@ -32,6 +39,19 @@ class MissingPackage(UserError):
     """A package of one of the optional extras is not installed."""
 
     text = "{feature} needs {package}: pip install 'cycle-sound[{extra}]'"
+
+
+# --- files
+
+
+class DiskFull(UserError):
+    """A file for which there is no space, or no quota, left."""
+
+    text = "{path}: {reason}: it takes {needed}, and {free} are free"
+
+
+class BadTar(UserError):
+    """Content that cannot be read as a tar; the message says why."""
 
 
 # --- obtaining data
@@ -85,6 +105,12 @@ class EmptySplit(UserError):
     text = "the {split} split is empty: bring more clips, from more sources"
 
 
+class BadShard(UserError):
+    """A shard, or their index, that holds something else than this program writes."""
+
+    text = "{path}: not a shard of this version: {reason}; remove it and run the shard stage again"
+
+
 class NoCluster(UserError):
     """The Dask scheduler that the environment names cannot be used."""
 
@@ -136,6 +162,12 @@ class MissingWeights(UserError):
     )
 
 
+class BadTokens(UserError):
+    """Files that do not hold cached tokens."""
+
+    text = "{path}: not tokens of this version: {reason}; run the cache_tokens stage again"
+
+
 class StaleTokens(UserError):
     """Cached tokens made by another VAE or from other shards than those given."""
 
@@ -168,9 +200,15 @@ class WrongKind(BadCheckpoint):
 
 
 class OtherVersion(BadCheckpoint):
-    """Checkpoints whose configuration or weights this version of the program does not know."""
+    """A checkpoint whose facts or weights this version of the program does not know, or does not allow."""
 
-    text = "{folder}: models of another version of this program: {reason}"
+    text = "{path}: a model of another version of this program: {reason}"
+
+
+class OtherDigest(BadCheckpoint):
+    """A file of an exported folder that is not the one which the folder's card describes."""
+
+    text = "{path}: not the file that {card} describes; export the models again"
 
 
 class MixedModels(UserError):

@@ -33,7 +33,15 @@ MAX_SHOWN = 300  # characters of it in a message
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 Positive = Annotated[int, Field(gt=0)]
-Width = Annotated[int, Field(gt=0, multiple_of=8)]  # GroupNorm takes eight groups
+# Bounds that also hold for what the file of a model says of itself: well above the largest models that are known.
+Width = Annotated[int, Field(gt=0, le=1 << 16, multiple_of=8)]  # GroupNorm takes eight groups
+Depth = Annotated[int, Field(gt=0, le=256)]  # layers or blocks, one after another
+Halvings = Annotated[int, Field(ge=0, le=8)]  # of a picture's sides
+Side = Annotated[int, Field(gt=0, le=2048)]  # pixels, mels or frames; a batch of 32 such pictures takes 1.6 GB
+PictureShape = tuple[Literal[1, 3], Side, Side]  # (channels, rows, columns)
+Codebooks = Annotated[int, Field(ge=1, le=16)]
+CodebookSize = Annotated[int, Field(ge=2, le=1 << 16)]
+MAX_TOKENS = 4096  # of a picture; they are drawn one after another, each looking at all before it
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -154,16 +162,16 @@ class DataConfig(Config):
 class ImageConfig(Config):
     """The picture of the image modality: (3, size, size)."""
 
-    size: Positive  # pixels
+    size: Side  # pixels
 
 
 class AudioConfig(Config):
     """The picture of the audio modality, a log-mel of (1, mels, frames)."""
 
-    sample_rate: Positive  # Hz
-    fft: Positive  # samples
+    sample_rate: Annotated[int, Field(ge=4_000, le=192_000)]  # Hz
+    fft: Annotated[int, Field(gt=0, le=1 << 15)]  # samples; with 2,048 mels the filters take 134 MB
     hop_length: Positive  # samples
-    mels: Positive
+    mels: Side
     fmin: NonNegative  # Hz
     min_db: float
     max_db: float
@@ -186,7 +194,7 @@ class AudioConfig(Config):
 class VocoderConfig(Config):
     """From a log-mel back to a waveform."""
 
-    griffin_lim_rounds: Positive
+    griffin_lim_rounds: Annotated[int, Field(gt=0, le=10_000)]
 
 
 class ShardConfig(Config):
@@ -240,13 +248,13 @@ class OptimizerConfig(Config):
 class VaeConfig(Config):
     """One modality's discrete VAE."""
 
-    patch: Positive
+    patch: Annotated[int, Field(gt=0, le=64)]
     width: Width
-    blocks: Positive
-    downsamples: Count
-    codebooks: Annotated[int, Field(ge=1, le=16)]
-    codebook_size: Annotated[int, Field(ge=2, le=65536)]
-    code_width: Positive
+    blocks: Depth
+    downsamples: Halvings
+    codebooks: Codebooks
+    codebook_size: CodebookSize
+    code_width: Annotated[int, Field(gt=0, le=1 << 12)]
     temperature_start: Above0
     temperature_end: Annotated[float, Field(gt=0, le=0.125)]
     noise: NonNegative
@@ -266,6 +274,15 @@ class VaeConfig(Config):
     def stride(self) -> int:
         """Pixels per token, in each direction."""
         return self.patch * 2**self.downsamples
+
+    def check(self, rows: int, columns: int) -> None:
+        """Raise ValueError for pictures that are not a whole number of tokens, or of more than MAX_TOKENS."""
+        if rows % self.stride or columns % self.stride:
+            raise ValueError(f"{rows} x {columns} pixels are not a multiple of the stride {self.stride}")
+        if rows * columns > MAX_TOKENS * self.stride**2:
+            raise ValueError(
+                f"{rows} x {columns} pixels at a stride of {self.stride} are more than {MAX_TOKENS} tokens"
+            )
 
 
 class VaeConfigs(Config):
@@ -290,9 +307,9 @@ class TransformerConfig(Config):
 
     condition: Literal["encoder", "tokens"]
     source_width: Width
-    source_downsamples: Annotated[int, Field(ge=3)]
+    source_downsamples: Annotated[int, Field(ge=3, le=8)]
     width: Width
-    depth: Positive
+    depth: Depth
     heads: Positive
     above: bool
     dropout: Share
@@ -405,7 +422,20 @@ class Params(Config):
         for name, (pixels, vae) in sides.items():
             if pixels % vae.stride:
                 raise ValueError(f"{name} = {pixels} is not a multiple of the VAE's stride {vae.stride}")
+        self.vae.image.check(self.image.size, self.image.size)
+        self.vae.audio.check(self.audio.mels, frames)
         return self
+
+
+def fault(error: ValueError) -> str:
+    """The first of the faults that a schema finds, in one line: the key's path, what is wrong, and what was given."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    got = f" (got {first['input']!r:.100})" if isinstance(first["input"], str | int | float | None) else ""
+    more = f" [and {error.error_count() - 1} more]" if error.error_count() > 1 else ""
+    return f"{place + ': ' if place else ''}{first['msg']}{got}{more}"
 
 
 def parse(tree: Any) -> Params:
@@ -418,11 +448,7 @@ def parse(tree: Any) -> Params:
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        got = "" if isinstance(first["input"], Mapping) else f" (got {repr(first['input'])[:MAX_SHOWN]})"
-        more = f" [and {error.error_count() - 1} more]" if error.error_count() > 1 else ""
-        raise ParamsError(f"params.yaml: {place + ': ' if place else ''}{first['msg']}{got}{more}") from None
+        raise ParamsError(f"params.yaml: {fault(error)}") from None
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

@@ -17,7 +17,7 @@ def main(modality: Modality, params: Params) -> None:
     device.prepare(params.seed)
     config, shift, where = params.tokens, params.augment[modality], device.best()
     tokenizer = load_tokenizer(paths.vae(modality), where)
-    shards = read_index(paths.SHARDS)["digest"]
+    shards = read_index(paths.SHARDS).digest
     for split in SPLITS:
         pairs = Split(paths.SHARDS, split)
         views = config.views if split == "train" else 1

@@ -12,7 +12,7 @@ from cycle_sound.io import files, stage
 from cycle_sound.models import classifier
 from cycle_sound.models.vocoder import GriffinLim
 from cycle_sound.nn import device
-from cycle_sound.params import DIRECTIONS, MODALITIES, AudioConfig, Params
+from cycle_sound.params import DIRECTIONS, MODALITIES, Params
 from cycle_sound.report import page
 from cycle_sound.report.strips import ReportContext
 
@@ -32,7 +32,7 @@ def main(params: Params) -> None:
     tables = {
         one: {split: files.read_csv(paths.settings(name, one)) for split, name in SPLITS.items()} for one in DIRECTIONS
     }
-    audio = AudioConfig.model_validate(read_index(paths.SHARDS)["audio"])
+    audio = read_index(paths.SHARDS).audio
     context = ReportContext(
         train=Split(paths.SHARDS, "train"),
         classifiers={modality: classifier.load(paths.classifier(modality)) for modality in MODALITIES},

@@ -22,7 +22,7 @@ def main(modality: Modality, params: Params) -> None:
     labels = sorted(set(train.labels) - {""})
     config, shift, degradation = params.classifier, params.augment[modality], params.augment.degradation
     settings = [part.model_dump() for part in (config, shift, degradation)]
-    identity = code.identity("stages.train_classifier", settings, params.seed, read_index(paths.SHARDS)["digest"])
+    identity = code.identity("stages.train_classifier", settings, params.seed, read_index(paths.SHARDS).digest)
     snapshot = Snapshot(paths.snapshot("train_classifier", modality), identity)
     curve = Curve(paths.curve("train_classifier", modality))
 

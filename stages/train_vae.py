@@ -25,13 +25,13 @@ def main(modality: Modality, params: Params) -> None:
     model = dvae.DiscreteVAE(config, train.shape(modality)[0]).to(device.best())
     objective = VaeObjective(model, modality, (train, valid), shift)
     curve = Curve(paths.curve("train_vae", modality))
-    identity = code.identity("stages.train_vae", config.model_dump(), shift.model_dump(), params.seed, index["digest"])
+    identity = code.identity("stages.train_vae", config.model_dump(), shift.model_dump(), params.seed, index.digest)
     snapshot = Snapshot(paths.snapshot("train_vae", modality), identity)
     fit(model, objective, config.optimizer, params.seed, curve, snapshot)
 
-    figures = examine(model, modality, valid, index["audio"]["max_db"] - index["audio"]["min_db"])
+    figures = examine(model, modality, valid, index.audio.max_db - index.audio.min_db)
     if distributed.is_first():
-        dvae.save(paths.vae(modality), model, train.shape(modality), index)
+        dvae.save(paths.vae(modality), model, train.shape(modality), index.digest, index.audio)
         files.write_json(paths.metrics("train_vae", modality), figures)
     snapshot.discard()
 

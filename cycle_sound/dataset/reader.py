@@ -6,31 +6,56 @@ tars into memory and reads any pair, in any order, without unpacking.
 """
 
 import io
-import json
-import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cycle_sound import paths
+from cycle_sound.errors import BadShard, BadTar
+from cycle_sound.io import tar_members
 from cycle_sound.media import pixels
-from cycle_sound.params import MODALITIES, Modality, SplitName
+from cycle_sound.params import MODALITIES, AudioConfig, Config, Modality, SplitName, fault
+
+DTYPES = {"image": np.uint8, "audio": np.float16}
+MAX_FACTS = 1 << 16  # bytes of a pair's JSON, which is read into memory
 
 
-def read_index(folder: Path) -> dict[str, Any]:
-    """The content of index.json."""
-    index: dict[str, Any] = json.loads((folder / paths.INDEX.name).read_text(encoding="utf-8"))
-    return index
+class Facts(Config):
+    """What a shard says of a pair."""
+
+    id: str
+    label: str  # "": none
+    group: str
+    attributes: dict[str, int | float]
+
+
+class Index(Config):
+    """What index.json says of all shards."""
+
+    digest: str
+    audio: AudioConfig  # how sounds became log-mels
+    shards: dict[str, str]  # file name → SHA-256
+
+
+def read_index(folder: Path) -> Index:
+    """The content of index.json. Raises FileNotFoundError, or `BadShard` for another file."""
+    path = folder / paths.INDEX.name
+    content = path.read_bytes()
+    try:
+        return Index.model_validate_json(content)
+    except ValueError as error:
+        raise BadShard(path=path, reason=fault(error)) from None
 
 
 class Split:
     """The pairs of one split, at random by row number. Nothing is read into memory but their facts."""
 
     def __init__(self, folder: Path, split: SplitName) -> None:
+        """Open the shards of a split. Raises `BadShard` for a file that is none."""
+        self._folder = folder
         self.ids: list[str] = []
         self.labels: list[str] = []
         self.attributes: list[dict[str, float]] = []
@@ -39,18 +64,27 @@ class Split:
             self._open(path)
 
     def _open(self, path: Path) -> None:
-        content = np.memmap(path, dtype=np.uint8, mode="r")
-        with tarfile.open(path) as tar:
-            for member in tar:
-                inside = content[member.offset_data : member.offset_data + member.size]
-                extension = member.name.split(".", 1)[1]
-                if extension == "json":
-                    facts = json.loads(inside.tobytes())
-                    self.ids.append(facts["id"])
-                    self.labels.append(facts["label"])
-                    self.attributes.append(facts["attributes"])
-                else:
-                    self._arrays["image" if extension == "image.npy" else "audio"].append(inside)
+        found: dict[str, dict[str, np.ndarray]] = {}  # the members of each pair, by what follows its key
+        try:
+            content = np.memmap(path, dtype=np.uint8, mode="r")
+            with path.open("rb") as file:
+                for name, start, size in tar_members.listed(file, len(content)):
+                    key, _, extension = name.partition(".")
+                    found.setdefault(key, {})[extension] = content[start : start + size]
+            for members in found.values():
+                self._add(members)
+        except (BadTar, ValueError) as error:
+            raise BadShard(path=path, reason=fault(error)) from None
+
+    def _add(self, members: Mapping[str, np.ndarray]) -> None:
+        if members.keys() != {"image.npy", "audio.npy", "json"} or len(members["json"]) > MAX_FACTS:
+            raise ValueError(f"a pair of {', '.join(sorted(members))}")
+        facts = Facts.model_validate_json(members["json"].tobytes())
+        self.ids.append(facts.id)
+        self.labels.append(facts.label)
+        self.attributes.append(facts.attributes)
+        for modality in MODALITIES:
+            self._arrays[modality].append(members[f"{modality}.npy"])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,7 +95,20 @@ class Split:
         return channels, rows, columns
 
     def pictures(self, modality: Modality, rows: Iterable[int]) -> Tensor:
-        """Pictures of the given rows: float32 (b, c, h, w) in [-1, 1]."""
-        arrays = [np.load(io.BytesIO(self._arrays[modality][row].tobytes()), allow_pickle=False) for row in rows]
-        batch = torch.from_numpy(np.stack(arrays))
-        return pixels.to_float(batch) if modality == "image" else batch.float()
+        """Pictures of the given rows, at least one: float32 (b, c, h, w) in [-1, 1]. Raises `BadShard`."""
+        try:
+            batch = np.stack([_array(self._arrays[modality][row]) for row in rows])
+            if batch.dtype != DTYPES[modality] or batch.ndim != 4:
+                raise ValueError(f"arrays of {batch.dtype} {batch.shape[1:]}")
+        except ValueError as error:
+            raise BadShard(path=self._folder, reason=fault(error)) from None
+        pictures = torch.from_numpy(batch)
+        return pixels.to_float(pictures) if modality == "image" else pictures.float()
+
+
+def _array(member: np.ndarray) -> np.ndarray:
+    """The array in a .npy file, of as many bytes as are there. Raises ValueError for another file."""
+    file = io.BytesIO(member)  # type: ignore[arg-type]  # a buffer
+    np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return np.frombuffer(file.getbuffer()[file.tell() :], dtype).reshape(shape)

@@ -5,7 +5,6 @@ Archives are not trusted: their names are only compared, members are read up to 
 
 import gzip
 import io
-import tarfile
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -15,12 +14,13 @@ from typing import IO, NamedTuple, cast
 from cycle_sound.acquisition.sources import lists
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.lists import Excerpt
-from cycle_sound.errors import BadSource
-from cycle_sound.io import names
+from cycle_sound.errors import BadSource, BadTar
+from cycle_sound.io import names, tar_members
 
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")
 TARS, GZIPPED = (".tar",), (".tar.gz", ".tgz")
-MAX_HEADER = 1 << 20  # bytes; a header may say that it has more, and tarfile would read them into memory
+MAX_EXPANSION = 20  # × its size, that an archive is unpacked to in reading it: videos do not get smaller by half
+SPARE = 1 << 26  # bytes more: of few videos, what a tar pads them with
 
 
 class Video(NamedTuple):
@@ -71,32 +71,25 @@ def _add(found: dict[Excerpt, Video], name: str, video: Video) -> None:
         found.setdefault(excerpt, video)
 
 
-class _Headers:
-    """The file interface that tarfile needs to list members, with a bound on what a header makes it read."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.seek, self.tell, self._read = file.seek, file.tell, file.read
-
-    def read(self, size: int) -> bytes:
-        if size > MAX_HEADER:
-            raise tarfile.ReadError(f"a header of {size} bytes")
-        return self._read(size)
-
-
 def _members(path: Path) -> Iterator[tuple[str, Video]]:
     """The regular files in an archive, by name."""
+    packed = path.stat().st_size
+    length = MAX_EXPANSION * packed + SPARE if _is_gzipped(path) else packed
     try:
-        with _opened(path) as file, tarfile.open(fileobj=cast(IO[bytes], _Headers(file)), mode="r:") as archive:
-            for member in archive:
-                if member.isreg() and not member.issparse():
-                    yield member.name, Video(path, member.offset_data, member.size)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        with _opened(path) as file:
+            for member in tar_members.listed(file, length):
+                yield member.name, Video(path, member.offset, member.size)
+    except (BadTar, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadSource(f"{path}: a broken archive, to be fetched again or moved away: {error}") from None
+
+
+def _is_gzipped(path: Path) -> bool:
+    return path.name.lower().endswith(GZIPPED)
 
 
 def _opened(path: Path) -> IO[bytes]:
     """The uncompressed content of an archive."""
-    return cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(GZIPPED) else path.open("rb")
+    return cast(IO[bytes], gzip.open(path)) if _is_gzipped(path) else path.open("rb")
 
 
 _kept = lru_cache(maxsize=1)(_opened)  # the place in it, too: members come in their order, and gzip cannot jump
