@@ -1,6 +1,7 @@
 """Errors that a user can mend end a stage or a command in one line; all others keep their traceback."""
 
 import ast
+import os
 import pickle
 import string
 import sys
@@ -19,6 +20,7 @@ from cycle_sound.io import stage
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, UserError)}
 SENTENCES = {name for name, kind in KINDS.items() if kind.text}
+REFUSALS = [OSError(number, os.strerror(number), "data/x") for number in (1, 5, 13, 20, 21, 28, 30, 122)]
 FAULTS = [ValueError("two\nlines"), KeyError("x"), RuntimeError(), ZeroDivisionError()]
 
 
@@ -120,7 +122,14 @@ def test_a_stage_names_the_file_that_is_missing(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("started")
-@pytest.mark.parametrize("fault", [*FAULTS, PermissionError(13, "Permission denied", "data/x")])
+@pytest.mark.parametrize("error", REFUSALS)
+def test_a_stage_names_the_file_that_the_system_refuses(error: OSError, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends_with(error) == 1
+    assert capsys.readouterr().err == f"error: data/x: {error.strerror}\n"
+
+
+@pytest.mark.usefixtures("started")
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_a_stage_keeps_its_traceback(fault: Exception) -> None:
     def main(_: object) -> None:
         raise fault
@@ -164,9 +173,10 @@ def test_a_command_ends_in_one_line(kind: type[UserError]) -> None:
         assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"error: {line}\n")
 
 
-def test_a_command_names_the_file_that_it_cannot_use() -> None:
-    result = CliRunner().invoke(command_that_raises(PermissionError(13, "Permission denied", "out")), ["work"])
-    assert (result.exit_code, result.stderr) == (1, "error: out: Permission denied\n")
+@pytest.mark.parametrize("error", REFUSALS)
+def test_a_command_names_the_file_that_it_cannot_use(error: OSError) -> None:
+    result = CliRunner().invoke(command_that_raises(error), ["work"])
+    assert (result.exit_code, result.stderr) == (1, f"error: data/x: {error.strerror}\n")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

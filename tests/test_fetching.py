@@ -129,6 +129,39 @@ def test_a_torn_journal_forgets_one_line_and_no_more(mirror: Mirror, film: bytes
     assert mirror.asked.total() == 4
 
 
+@pytest.mark.parametrize("spoil", [lambda film: b"", lambda film: bytes(5000), lambda film: film[: len(film) // 2]])
+@pytest.mark.parametrize("link", [False, True])
+def test_what_cannot_be_read_in_the_store_moves_aside_and_is_fetched_again(
+    mirror: Mirror,
+    film: bytes,
+    settings: Settings,
+    tmp_path: Path,
+    spoil: Callable[[bytes], bytes],
+    link: bool,
+):
+    good, bad = excerpts(mirror, film, good="", bad="").values()
+    write_list(tmp_path / "list.csv", [(good.video, 30, "x", "train"), (bad.video, 30, "x", "test")])
+    store, place = tmp_path / "store", tmp_path / "store" / f"deep/{bad.video}_30.mkv"
+    place.parent.mkdir(parents=True)
+    (store / f"{good.name}.mp4").write_bytes(film)
+    if link:
+        (tmp_path / "elsewhere").write_bytes(spoil(film))
+        place.symlink_to(tmp_path / "elsewhere")
+    else:
+        place.write_bytes(spoil(film))
+    data = settings(url="")
+    assert len(vggsound.clips(data)) == 2  # nothing can be fetched, and nothing is moved
+    assert place.exists()
+    data = settings(url=mirror.url())
+    rows = acquired(vggsound.clips(data), data, tmp_path / "raw", 1)
+    assert {row.status for row in rows} == {"ok"}
+    assert mirror.asked == {f"{bad.name}.mp4": 1}
+    aside = list((store / ".unreadable").iterdir())
+    assert [path.read_bytes() for path in aside] == [spoil(film)]
+    assert len(vggsound.clips(data)) == 2
+    assert mirror.asked.total() == 1
+
+
 def test_an_address_that_has_moved_is_followed(mirror: Mirror, film: bytes, settings: Settings):
     (one,) = excerpts(mirror, film, a="moved deep/er.mp4").values()
     mirror.files["deep/er.mp4"] = film

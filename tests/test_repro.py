@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipelines import copied, digests, dvc, run
+from pipelines import copied, digests, dvc, environment, run
 from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
@@ -21,6 +23,7 @@ from cycle_sound.params import DIRECTIONS, MODALITIES
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared/data"
 DIGITS, VIDEOS = SHARED / "spoken-digits", SHARED / "vggsound/videos"
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 INTERVAL = ("", "_low", "_high")
 
 BUILD = """
@@ -56,6 +59,27 @@ class SmallVgg16(nn.Module):
 
 torchvision.models.vgg16 = SmallVgg16
 torch.save(SmallVgg16().state_dict(), "vgg16.pth")
+"""
+
+REFUSED = """
+import json
+import resource
+import runpy
+import sys
+
+from joblib.externals.loky import get_reusable_executor
+
+for name, *words in json.loads(sys.argv[1]):
+    for most in (100, resource.RLIM_INFINITY):  # bytes of a file
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        sys.argv = [f"stages/{name}.py", *words]
+        code = 0
+        try:
+            runpy.run_module(f"stages.{name}", run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        print(f"ended: {name} {code}", flush=True)
+        get_reusable_executor().shutdown(wait=True)  # its workers have the limit that they were started with
 """
 
 LIKELIHOOD = {"pairs", "cross_entropy", "cross_entropy_shuffled"}
@@ -108,6 +132,30 @@ def test_one_command_makes_all_that_dvc_yaml_promises(project: Path):
     assert [path for path in promised if path.startswith("metrics/evaluate")] == [
         f"metrics/evaluate_{direction}.json" for direction in sorted(DIRECTIONS)
     ]
+
+
+def test_a_disk_that_refuses_ends_every_stage_in_one_line_and_a_rerun_gives_the_same_bytes(
+    project: Path, tmp_path: Path
+):
+    folder = shutil.copytree(project, tmp_path / "project")
+    firsts = {name.partition("@")[0]: name for name in reversed(steps(project))}
+    order = [name for name in STAGES if name in firsts]
+    for name in order:
+        for out in steps(project)[firsts[name]]["outs"]:
+            path = folder / out["path"]
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder / "refused.py").write_text(REFUSED, encoding="utf-8")
+    words = [sys.executable, "refused.py", json.dumps([firsts[name].split("@") for name in order])]
+    done = subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    ended = [line.removeprefix("ended: ") for line in done.stdout.splitlines() if line.startswith("ended: ")]
+    assert ended == [f"{name} {code}" for name in order for code in (1, 0)], done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == len(order)
+    assert all(
+        re.fullmatch(r"error: (data|metrics)/\S+: File too large", line.replace(f"{folder}/", "")) for line in errors
+    )
+    assert "Traceback" not in done.stderr
+    assert digests(folder) == digests(project)
 
 
 def test_every_figure_that_the_design_names_is_written(project: Path):

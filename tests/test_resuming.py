@@ -192,6 +192,36 @@ def test_a_journal_of_another_key_or_of_nonsense_is_none(tmp_path: Path):
     assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"3",
+        b"null",
+        b"\x00" * 200,
+        b"[" * 100_000,
+        b'{"clip": 1}',
+        b'{"clip": 1, "row": {}}',
+        b'{"clip": -1, "row": ROW}',
+        b'{"clip": "1", "row": ROW}',
+        b'{"clip": 1, "row": ROW, "more": 2}',
+        b'{"clip": 1, "row": ROW, "picture": "zz", "sound": "zz"}',
+        b'{"clip": 1, "row": ROW, "picture": "00", "sound": "00"}',
+        b'{"clip": 1, "row": {"id": "c", "split": "valid", "label": "", "group": "c", "status": "ok", "reason": ""}}',
+    ],
+)
+def test_a_line_that_no_journal_has_ends_it_and_the_rest_is_asked_for_again(line: bytes, tmp_path: Path):
+    path = tmp_path / "journal.jsonl"
+    stopped(path, "key", dict(enumerate(DONE)))
+    header, first, *rest = path.read_bytes().splitlines(keepends=True)
+    row = b'{"id": "c", "split": "test", "label": "", "group": "c", "status": "silent", "reason": ""}'
+    path.write_bytes(header + first + line.replace(b"ROW", row) + b"\n" + b"".join(rest))
+    assert stopped(path, "key", {7: DONE[1]}) == {0: DONE[0]}
+    assert stopped(path, "key", {}) == {0: DONE[0], 7: DONE[1]}
+
+
 def test_a_key_names_all_that_determines_a_clip_and_nothing_that_is_judged_later(params: Params):
     clips = [Clip("a", "train", "x", "g", Pair)]
 

@@ -1,6 +1,8 @@
 """The token cache: what goes in comes out, and what does not belong together is refused."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 
 from cycle_sound.dataset import token_cache
 from cycle_sound.dataset.token_cache import Header, TokenCache
-from cycle_sound.errors import StaleTokens
+from cycle_sound.errors import BadTokens, StaleTokens
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import rng
 from cycle_sound.nn.rng import BatchRng
@@ -49,6 +51,44 @@ def test_tokens_of_other_shards_are_refused(tmp_path: Path):
     token_cache.write(tmp_path, "train", HEADER, *arrays())
     with pytest.raises(StaleTokens, match=r"train: made with other shards \(bbbbbbbbbbbb, not cccccccccccc\)"):
         cache(tmp_path, shards="c" * 64)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "{", "[]", "3", "{}", "[" * 9999, '{"tokenizer": 1, "shards": 2, "shape": [1, 2, 3, 4], "ids": []}']
+    + [
+        json.dumps(HEADER._asdict() | changed)
+        for changed in (
+            *({"shape": shape} for shape in ([], [2, 2, 4], [2, 2, 4, -1], [2, 2, 5, 9], [1, 2, 4, 9], "x", 8)),
+            *({"ids": ids} for ids in ([], ["one more"] * 6, 5, [1, 2, 3, 4, 5])),
+            {"more": 1},
+        )
+    ],
+)
+def test_a_header_of_something_else_is_one_clear_error(tmp_path: Path, header: str):
+    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    (tmp_path / "train.json").write_text(header, encoding="utf-8")
+    with pytest.raises(BadTokens, match=r"train.json: not tokens of this version"):
+        cache(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["codes", "probabilities"])
+@pytest.mark.parametrize("content", [b"", b"x" * 100, lambda good: good[:-1], lambda good: good.replace(b"<", b">")])
+def test_arrays_of_something_else_are_one_clear_error(tmp_path: Path, name: str, content: Any):
+    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    path = tmp_path / f"train.{name}.npy"
+    path.write_bytes(content(path.read_bytes()) if callable(content) else content)
+    with pytest.raises(BadTokens, match=r"train.json: not tokens of this version"):
+        cache(tmp_path)
+
+
+def test_arrays_are_written_as_numpy_writes_them(tmp_path: Path):
+    codes, shares = arrays()
+    token_cache.write(tmp_path, "train", HEADER, codes, shares)
+    np.save(tmp_path / "codes.npy", codes.astype(np.uint16))
+    np.save(tmp_path / "shares.npy", shares.astype(np.float16))
+    assert (tmp_path / "train.codes.npy").read_bytes() == (tmp_path / "codes.npy").read_bytes()
+    assert (tmp_path / "train.probabilities.npy").read_bytes() == (tmp_path / "shares.npy").read_bytes()
 
 
 def test_draws_follow_the_kept_probabilities(tmp_path: Path):

@@ -1,23 +1,27 @@
 """What an unfinished run has finished, so that the next one goes on from there.
 
 JSON lines beside the data: a key that names all that determines the clips, then one line per finished clip. A kill may
-tear the last line; it is dropped.
+tear the last line; it is dropped, as is all from a line on that no journal has.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 
-from cycle_sound.acquisition.fingerprints import Fingerprint
+from pydantic import Field
+
+from cycle_sound.acquisition.fingerprints import PICTURE_BITS, SOUND_BITS, Fingerprint
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip
 from cycle_sound.io import code, files
-from cycle_sound.params import DataConfig
+from cycle_sound.params import Config, Count, DataConfig
 
 JUDGED_LATER = {"max_rejected", "valid_share", "near_picture", "near_sound"}  # what decides once all clips are there
+MAX_LINE = 1 << 20  # bytes: a row holds an id, a label, a group and a reason
 SOURCES = {*get_args(DataConfig.model_fields["source"].annotation)}  # each has a section of its own
 
 
@@ -28,17 +32,31 @@ class Finished(NamedTuple):
     fingerprint: Fingerprint | None  # of an accepted pair
 
 
+class Entry(Config):
+    """A line of a journal."""
+
+    clip: Count
+    row: Row
+    picture: Annotated[str, Field(pattern=f"^[0-9a-f]{{{PICTURE_BITS // 4}}}$")] | None = None
+    sound: Annotated[str, Field(pattern=f"^[0-9a-f]{{{SOUND_BITS // 4}}}$")] | None = None
+
+    def finished(self) -> Finished:
+        """What it tells of its clip."""
+        if self.picture is None or self.sound is None:
+            return Finished(self.row, None)
+        return Finished(self.row, Fingerprint(bytes.fromhex(self.picture), bytes.fromhex(self.sound)))
+
+
 class Journal:
     """What an earlier run has finished, by the clip's place in the source's list; what is added is on disk at once."""
 
-    def __init__(self, finished: Mapping[int, Finished], file: BinaryIO) -> None:
+    def __init__(self, finished: Mapping[int, Finished], path: Path) -> None:
         self.finished = finished
-        self._file = file
+        self._path = path
 
     def add(self, clip: int, finished: Finished) -> None:
-        """Note what became of a clip."""
-        self._file.write(_line(clip, finished))
-        self._file.flush()
+        """Note what became of a clip. Raises `DiskFull`."""
+        files.append(self._path, _line(clip, finished))
 
 
 def key(clips: Sequence[Clip], data: DataConfig, sample_rate: int, seed: int) -> str:
@@ -59,10 +77,8 @@ def keeping(path: Path, key: str) -> Iterator[Journal]:
         header = _dumped({"key": key})
         files.write_bytes(path, header)
         size = len(header)
-    with path.open("r+b") as file:
-        file.truncate(size)
-        file.seek(size)
-        yield Journal(finished, file)
+    os.truncate(path, size)
+    yield Journal(finished, path)
     path.unlink()
 
 
@@ -72,20 +88,19 @@ def _read(path: Path, key: str) -> tuple[dict[int, Finished], int]:
     size = 0
     if path.exists():
         with path.open("rb") as file:
-            for line in file:
-                entry = _entry(line)
-                if entry is None or (not size and entry != {"key": key}):
-                    break
-                if size:
-                    finished[entry["clip"]] = _finished(entry)
-                size += len(line)
+            if file.readline(MAX_LINE) != _dumped({"key": key}):
+                return {}, 0
+            size = file.tell()
+            while entry := _entry(file.readline(MAX_LINE)):
+                finished[entry.clip] = entry.finished()
+                size = file.tell()
     return finished, size
 
 
-def _entry(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None for a torn one."""
+def _entry(line: bytes) -> Entry | None:
+    """What a line says; None for none, a torn one, and what is no line of a journal."""
     try:
-        return json.loads(line) if line.endswith(b"\n") else None
+        return Entry.model_validate_json(line) if line.endswith(b"\n") else None
     except ValueError:
         return None
 
@@ -93,11 +108,6 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 def _line(clip: int, finished: Finished) -> bytes:
     halves = finished.fingerprint._asdict() if finished.fingerprint else {}
     return _dumped({"clip": clip, "row": asdict(finished.row), **{name: half.hex() for name, half in halves.items()}})
-
-
-def _finished(entry: dict[str, Any]) -> Finished:
-    halves = {name: bytes.fromhex(entry[name]) for name in Fingerprint._fields if name in entry}
-    return Finished(Row(**entry["row"]), Fingerprint(**halves) if halves else None)
 
 
 def _dumped(entry: dict[str, Any]) -> bytes:

@@ -10,8 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from pydantic import TypeAdapter
+
 from cycle_sound.errors import BadManifest
 from cycle_sound.io import files
+
+ATTRIBUTES = TypeAdapter(dict[str, int | float])
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Row:
     group: str
     status: str  # "ok", or why not: a `Status` of sources.clip, not imported: later stages read this file without it
     reason: str  # in words; "" if ok
-    attributes: Mapping[str, float] = field(default_factory=dict)
+    attributes: Mapping[str, int | float] = field(default_factory=dict)
     picture_sha256: str = ""  # of the files written; "" unless ok
     sound_sha256: str = ""
 
@@ -87,7 +91,7 @@ def _row(line: dict[str, str]) -> Row:
         group=line["group"],
         status=line["status"],
         reason=line["reason"],
-        attributes=json.loads(line["attributes"] or "{}"),
+        attributes=ATTRIBUTES.validate_json(line["attributes"] or "{}", strict=True),
         picture_sha256=line["picture_sha256"],
         sound_sha256=line["sound_sha256"],
     )

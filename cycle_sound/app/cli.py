@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from cycle_sound.errors import BadInput, MissingPackage, UserError
+from cycle_sound.errors import BadInput, MissingPackage, UserError, told
 from cycle_sound.io import names
 
 if TYPE_CHECKING:
@@ -28,10 +28,8 @@ class Commands(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except UserError as error:
-            fail(str(error))
-        except OSError as error:
-            fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        except (UserError, OSError) as error:
+            fail(told(error))
 
 
 def say(line: object) -> None:

@@ -1,18 +1,18 @@
 """The token cache: the tokens of every clip, memory-mapped, tied to the tokenizer and the shards they came from."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
-from cycle_sound.errors import StaleTokens
+from cycle_sound.errors import BadTokens, StaleTokens
 from cycle_sound.io import files
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import SplitName
+from cycle_sound.params import SplitName, fault
 
 
 class Header(NamedTuple):
@@ -28,15 +28,19 @@ class TokenCache:
     """One split of one modality. View 0 is the clip as it is; the others are shifted copies."""
 
     def __init__(self, folder: Path, split: SplitName, tokenizer: str, shards: str) -> None:
-        """Open a split. Raises `StaleTokens` where the digests are not those in its header."""
-        fields = json.loads((folder / f"{split}.json").read_text(encoding="utf-8"))
-        self.header = Header(**{**fields, "shape": CodeShape(*fields["shape"])})
+        """Open a split. Raises `StaleTokens` where the digests are not those in its header, `BadTokens`."""
+        path, opened = folder / f"{split}.json", np.lib.format.open_memmap
+        try:
+            self.header = TypeAdapter(Header).validate_json(path.read_bytes(), strict=True)
+            self._codes = opened(folder / f"{split}.codes.npy", "r")  # (n, views, k, t, top) uint16
+            self._probabilities = opened(folder / f"{split}.probabilities.npy", "r")  # of the codes, float16
+            _check(self.header, self._codes, self._probabilities)
+        except ValueError as error:
+            raise BadTokens(path=path, reason=fault(error)) from None
         found = {"tokenizer": self.header.tokenizer, "shards": self.header.shards}
         for what, wanted in (("tokenizer", tokenizer), ("shards", shards)):
             if found[what] != wanted:
                 raise StaleTokens(path=f"{folder}/{split}", what=what, found=found[what][:12], wanted=wanted[:12])
-        self._codes = np.load(folder / f"{split}.codes.npy", mmap_mode="r")  # (n, views, k, t, top) uint16
-        self._probabilities = np.load(folder / f"{split}.probabilities.npy", mmap_mode="r")  # of the codes, float16
 
     def __len__(self) -> int:
         return len(self.header.ids)
@@ -65,6 +69,16 @@ def write(folder: Path, split: SplitName, header: Header, codes: np.ndarray, pro
     """Write a split: codes (n, views, k, t, top) with their probabilities, the most likely first; the header last."""
     arrays = {"codes": codes.astype(np.uint16), "probabilities": probabilities.astype(np.float16)}
     for name, array in arrays.items():
-        with files.replacing(folder / f"{split}.{name}.npy") as part, part.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
+        with files.replacing(folder / f"{split}.{name}.npy", array.nbytes) as part, part.open("wb") as file:
+            # Not np.save: it says of a full disk that fewer numbers were written, and not why.
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+            file.write(np.ascontiguousarray(array).data)
     files.write_json(folder / f"{split}.json", header._asdict())
+
+
+def _check(header: Header, codes: np.ndarray, probabilities: np.ndarray) -> None:
+    """Raise ValueError where the arrays are not those that a header tells of."""
+    count, shape = len(header.ids), header.shape
+    fits = codes.ndim == 5 and (len(codes), *codes.shape[2:4]) == (count, shape.codebooks, shape.places)
+    if not fits or codes.shape != probabilities.shape or (codes.dtype, probabilities.dtype) != (np.uint16, np.float16):
+        raise ValueError(f"{codes.dtype} {codes.shape} and {probabilities.dtype} {probabilities.shape}")

@@ -1,34 +1,63 @@
-"""Files that exist whole or not at all, and their digests."""
+"""Files that exist whole or not at all, whatever kills the process or the machine, and their digests."""
 
 import csv
+import errno
 import hashlib
 import json
 import math
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from cycle_sound.errors import DiskFull
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; it takes the place of `path` when the block ends well, and vanishes otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
+    """Yield a path to write to; it takes the place of `path` for good when the block ends well, and vanishes otherwise.
+
+    `size`: bytes that will be written, where they are known. Raises `DiskFull`, or an OSError that names `path`.
+    """
     # Not the process's id: workers on two machines may share it.
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        yield part
-        os.replace(part, path)
+        with _naming(path, part, size):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            move(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it took its place; or the disk, of which the block's error tells, refuses this too
+            part.unlink()
+
+
+def move(source: Path, path: Path) -> None:
+    """Give a whole file a place on the same disk, for good: a power loss leaves there this file, or the one before."""
+    _flush(source)
+    os.replace(source, path)
+    _flush(path.parent)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Write to the end of a file, for good. Raises `DiskFull`, or an OSError that names `path`."""
+    is_new = not path.exists()
+    with _naming(path, path, len(content)):
+        with path.open("ab") as file:
+            file.write(content)
+        _flush(path)
+        if is_new:
+            _flush(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically."""
-    with replacing(path) as part:
+    with replacing(path, len(content)) as part:
         part.write_bytes(content)
 
 
@@ -65,6 +94,43 @@ def digest(*paths: Path) -> str:
             while block := file.read(1 << 20):
                 sha.update(block)
     return sha.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk has a file's content, or a folder's names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of a file system that knows no waiting
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _naming(path: Path, part: Path, size: int | None) -> Iterator[None]:
+    """Let the error of a disk tell of `path`: writing itself names no file, or the one beside it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(part)):
+            raise
+        if error.errno in FULL:
+            raise _full(path, part, size, os.strerror(error.errno)) from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _full(path: Path, part: Path, size: int | None, reason: str) -> DiskFull:
+    written = part.stat().st_size if part != path and part.exists() else 0
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    free = shutil.disk_usage(folder).free + written
+    needed = f"more than {_megabytes(written)}" if size is None else _megabytes(size)
+    return DiskFull(path=path, reason=reason, needed=needed, free=_megabytes(free))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.3g} MB"
 
 
 def _rounded(value: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar, overload
 
 from cycle_sound import params
-from cycle_sound.errors import ParamsError, UserError
+from cycle_sound.errors import ParamsError, UserError, told
 from cycle_sound.io import names
 from cycle_sound.params import Params
 
@@ -21,8 +21,8 @@ def run(main: Callable[[Word, Params], None], choices: Sequence[Word]) -> None: 
 def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     """Call `main(params)`, or `main(word, params)` with the one word of the command line, which is one of `choices`.
 
-    A `UserError` or a missing file ends as one line on stderr: exit code 2 for a `ParamsError`, 1 for the others. Any
-    other exception keeps its traceback.
+    A `UserError`, or what the system says of a file or a disk, ends as one line on stderr: exit code 2 for a
+    `ParamsError`, 1 for the others. Any other exception keeps its traceback.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m stages.{Path(sys.argv[0]).stem}",
@@ -34,10 +34,10 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     words = vars(parser.parse_args()).values()
     try:
         main(*words, params.load())
-    except UserError as error:
-        _end(str(error), 2 if isinstance(error, ParamsError) else 1)
     except FileNotFoundError as error:  # an artifact that another stage makes
         _end(f"no such file: {error.filename or error}", 1)
+    except (UserError, OSError) as error:
+        _end(told(error), 2 if isinstance(error, ParamsError) else 1)
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from cycle_sound.acquisition.sources.clip import Status
+from cycle_sound.io import files
 
 JOURNAL = "gone.jsonl"  # in the store: {"address": …, "reason": …}, one a line
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -46,8 +47,7 @@ def known(store: Path) -> dict[str, Failure]:
 def note(store: Path, address: str, failure: Failure) -> None:
     """Add an address that is gone to a store's journal."""
     line = json.dumps({"address": address, "reason": failure.reason}, ensure_ascii=False)
-    with (store / JOURNAL).open("a", encoding="utf-8") as file:
-        file.write(f"\n{line}")  # the line break first: behind a torn line, this one is whole
+    files.append(store / JOURNAL, f"\n{line}".encode())  # the line break first: behind a torn line, this one is whole
 
 
 def understood(error: Exception, site: str) -> Failure:

@@ -6,7 +6,6 @@ a time. yt-dlp and an ffmpeg for it are the optional extra `vggsound`.
 """
 
 import logging
-import os
 import shutil
 import tempfile
 import time
@@ -22,7 +21,7 @@ from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.failures import Failure
 from cycle_sound.acquisition.sources.lists import Excerpt
 from cycle_sound.errors import BadSource, MissingPackage, NetworkGone
-from cycle_sound.io import progress
+from cycle_sound.io import files, progress
 from cycle_sound.params import VggSoundConfig
 
 WORKSPACE = ".fetching"  # in the store: files that are not whole
@@ -151,7 +150,7 @@ class _Fetcher:
             return Failure("passing", rejected.status, rejected.reason)
         suffix = found.suffix if archives.is_video(found.name) else ".mp4"
         place = Path(self.settings.path) / f"{excerpt.name}{suffix}"
-        os.replace(found, place)
+        files.move(found, place)
         return place
 
     def _options(self, excerpt: Excerpt, folder: Path, site: str) -> dict[str, Any]:

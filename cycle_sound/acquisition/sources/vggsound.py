@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from cycle_sound.acquisition import splits
-from cycle_sound.acquisition.sources import archives, fetching, lists, moments, videos
+from cycle_sound.acquisition.sources import archives, fetching, lists, moments, store, videos
 from cycle_sound.acquisition.sources.archives import Video
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, Status
 from cycle_sound.acquisition.sources.failures import Failure
@@ -126,11 +126,15 @@ def _barred(rows: Sequence[Row], wanted: Mapping[Excerpt, Sequence[Moment]]) -> 
 
 
 def _found(needed: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt, Video | Absent]:
-    """The videos of the excerpts needed: at hand, else fetched, else why not; without a url, only those at hand."""
+    """The videos of the excerpts needed: at hand, else fetched, else why not; without a url, only those at hand.
+
+    What is at hand but cannot be read is fetched again.
+    """
     root = Path(settings.path)
     if not settings.url and not root.is_dir():
         raise BadSource(f"data.vggsound.path: no such folder: {root}, and data.vggsound.url is empty")
-    here = archives.find(root) if root.is_dir() else {}
+    find = partial(store.readable, needed=needed) if settings.url else archives.find
+    here = find(root) if root.is_dir() else {}
     found: dict[Excerpt, Video | Absent] = {excerpt: here[excerpt] for excerpt in needed if excerpt in here}
     missing = [excerpt for excerpt in needed if excerpt not in here]
     if settings.url:

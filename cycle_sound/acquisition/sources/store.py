@@ -1,0 +1,37 @@
+"""The store of fetched clips: what proves unreadable there is moved aside, so that it is fetched again."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cycle_sound.acquisition.sources import archives, videos
+from cycle_sound.acquisition.sources.archives import Video
+from cycle_sound.acquisition.sources.clip import Rejected
+from cycle_sound.acquisition.sources.lists import Excerpt
+from cycle_sound.io import files
+
+ASIDE = ".unreadable"  # in the store: hidden, so nothing looks into it
+
+
+def readable(root: Path, needed: Sequence[Excerpt]) -> dict[Excerpt, Video]:
+    """What `archives.find` finds, without the files of the excerpts needed that are no video: these are moved aside.
+
+    A power loss, a full disk or an error page may have left them; no content is lost. Members of archives stay.
+    """
+    found = archives.find(root)
+    loose = [found[excerpt].path for excerpt in needed if excerpt in found and found[excerpt].size is None]
+    broken = [path for path in loose if not _is_readable(path)]
+    for path in broken:
+        place = root / ASIDE / f"{files.digest(path)[:16]}.{path.name}"
+        place.parent.mkdir(exist_ok=True)
+        files.move(path, place)
+        print(f"{path}: not a video, moved to {place}", file=sys.stderr)
+    return readable(root, needed) if broken else found
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        videos.check(path)
+    except Rejected:
+        return False
+    return True
