@@ -34,4 +34,6 @@ lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@# DVC's own place for what it remembers, /var/tmp, is one where anybody may write.
+	$(BIN)/dvc config --local core.site_cache_dir "$(abspath .dvc/tmp/site)"
 	@touch $@

@@ -86,10 +86,9 @@ def untrained(write_tiny: Callable[..., None]) -> Callable[..., Path]:
         config, data = parameters.load(folder / "params.yaml"), folder / "data"
         torch.manual_seed(0)
         shapes = {"image": (3, 64, 64), "audio": (1, 64, 64)}
-        index = {"digest": "of the shards", "audio": config.audio.model_dump()}
         for modality in MODALITIES:
             vae = dvae.DiscreteVAE(config.vae[modality], shapes[modality][0])
-            dvae.save(paths.vae(modality, data), vae, shapes[modality], index)
+            dvae.save(paths.vae(modality, data), vae, shapes[modality], "of the shards", config.audio)
             judge = classifier.Classifier(config.classifier, shapes[modality][0], ["bell", "bird"])
             classifier.save(paths.classifier(modality, data), judge)
         digests = {modality: files.digest(paths.vae(modality, data)) for modality in MODALITIES}

@@ -95,11 +95,13 @@ def test_divergences_add_up_to_the_kl_and_do_not_grow_with_the_batch() -> None:
     assert all(torch.isclose(a, b, atol=1e-5) for a, b in zip(once, twice, strict=True))
 
 
-def test_a_checkpoint_rebuilds_the_model_alone(config: VaeConfig, tmp_path) -> None:
+def test_a_checkpoint_rebuilds_the_model_alone(config: VaeConfig, params: Params, tmp_path) -> None:
     model = DiscreteVAE(config, 3).eval()
-    dvae.save(tmp_path / "vae.safetensors", model, (3, 32, 32), {"digest": "d", "audio": {}})
+    dvae.save(tmp_path / "vae.safetensors", model, (3, 32, 32), "digest", params.audio)
     given = pictures(2)
-    assert torch.equal(dvae.load(tmp_path / "vae.safetensors").logits(given), model.logits(given))
+    again, facts = dvae.load(tmp_path / "vae.safetensors")
+    assert torch.equal(again.logits(given), model.logits(given))
+    assert (facts.config, facts.shape, facts.shards, facts.audio) == (config, (3, 32, 32), "digest", params.audio)
     (tmp_path / "bad.safetensors").write_bytes(b"not a model")
     with pytest.raises(BadCheckpoint, match=r"bad\.safetensors"):
         dvae.load(tmp_path / "bad.safetensors")

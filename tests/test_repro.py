@@ -23,7 +23,7 @@ from cycle_sound.params import DIRECTIONS, MODALITIES
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared/data"
 DIGITS, VIDEOS = SHARED / "spoken-digits", SHARED / "vggsound/videos"
-STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 INTERVAL = ("", "_low", "_high")
 
 BUILD = """

@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -198,11 +199,37 @@ def test_a_snapshot_of_another_training_or_a_broken_one_is_ignored_with_a_word(
     assert Snapshot(path, "line").load() is not None
     assert Snapshot(path, "another line").load() is None
     assert "of other data, parameters or code" in capsys.readouterr().out
-    path.write_bytes(path.read_bytes()[:100])
-    assert Snapshot(path, "line").load() is None
-    assert "cannot be read" in capsys.readouterr().out
     Snapshot(path, "line").discard()
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: b"",
+        lambda content: content[:100],
+        lambda content: content[:-1],
+        lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+        lambda content: content.replace(b"model/weight", b"model/weighs"),
+        lambda content: content.replace(rb"\"step\":30", rb"\"step\":-9"),
+        lambda content: content.replace(rb"\"step\":30", rb'\"step\":"x'),
+        lambda content: content.replace(rb"\"rows\":[{", rb"\"rows\":[[{"),
+        lambda content: content.replace(b"identity", b"idendity"),
+        lambda content: content.replace(b"facts", b"facta"),
+        lambda content: bytes(len(content)),
+    ],
+)
+def test_a_snapshot_that_is_damaged_in_any_way_is_made_again(
+    config: OptimizerConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[bytes], bytes]
+) -> None:
+    undisturbed, _ = trained(config, tmp_path)
+    path = tmp_path / "work.safetensors"
+    content = path.read_bytes()
+    assert spoil(content) != content
+    path.write_bytes(spoil(content))
+    assert Snapshot(path, "line").load() is None
+    assert "cannot be read" in capsys.readouterr().out
+    assert same(trained(config, tmp_path)[0].model, undisturbed.model)
 
 
 def test_a_tree_of_tensors_survives_being_flat() -> None:

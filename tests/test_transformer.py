@@ -171,6 +171,7 @@ def test_alignment_is_lowest_for_pairs_in_order(model: Transformer) -> None:
 
 def test_a_checkpoint_rebuilds_the_model_alone(model: Transformer, tmp_path) -> None:
     transformer.save(tmp_path / "t.safetensors", model, {"audio": "a", "image": "b"})
-    again = transformer.load(tmp_path / "t.safetensors")
+    again, facts = transformer.load(tmp_path / "t.safetensors")
+    assert (facts.shapes, facts.tokenizers) == (model.shapes, {"audio": "a", "image": "b"})
     given, codes = sources(model, 2), targets(model, 2)
     assert torch.equal(again(again.encode_source(given), codes), model(model.encode_source(given), codes))

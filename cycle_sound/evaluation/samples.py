@@ -3,19 +3,18 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from pydantic import ValidationError
 from torch import Tensor
 
-from cycle_sound.errors import BadSamples
-from cycle_sound.io import files
+from cycle_sound.errors import BadSamples, NoSafetensors
 from cycle_sound.media import pixels
-from cycle_sound.params import Direction, Modality, source_of, target_of
+from cycle_sound.nn import checkpoint
+from cycle_sound.params import Config, Direction, Modality, source_of, target_of
 
-KIND = "samples"
+KIND: Literal["samples"] = "samples"
 NAME = "all.safetensors"  # among the samples of a direction
 SHOWS = ("source", "generated", "returned", "real", "tokenized")
 
@@ -38,6 +37,15 @@ class Samples(NamedTuple):
         return source_of(self.direction) if show in ("source", "returned") else target_of(self.direction)
 
 
+class Facts(Config):
+    """What the file of samples says of them."""
+
+    kind: Literal["samples"]
+    direction: Direction
+    ids: list[str]
+    labels: list[str]
+
+
 def save(path: Path, samples: Samples) -> None:
     """Write samples atomically: pictures of the image modality as bytes, log-mels in half precision."""
     tensors = {show: _packed(getattr(samples, show), samples.modality(show)) for show in SHOWS}
@@ -48,28 +56,24 @@ def save(path: Path, samples: Samples) -> None:
         "ids": list(samples.ids),
         "labels": list(samples.labels),
     }
-    with files.replacing(path) as part:
-        # one key alone: safetensors writes several in random order
-        save_file(tensors, part, metadata={"facts": json.dumps(facts, sort_keys=True)})
+    checkpoint.write(path, tensors, json.dumps(facts, sort_keys=True))
 
 
 def load(path: Path) -> Samples:
     """Read samples. Raises `BadSamples` for another file, FileNotFoundError."""
     try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            if facts.get("kind") != KIND:
-                raise BadSamples(path=path)
+        with checkpoint.opened(path) as file:
+            facts = Facts.model_validate_json((file.metadata() or {}).get("facts", ""))
             tensors = {show: _unpacked(file.get_tensor(show)) for show in SHOWS}
             pointwise_mutual_information = file.get_tensor("pointwise_mutual_information")
-    except SafetensorError:
+    except (NoSafetensors, ValidationError):
         raise BadSamples(path=path) from None
     return Samples(
-        facts["direction"],
+        facts.direction,
         **tensors,
         pointwise_mutual_information=pointwise_mutual_information,
-        ids=facts["ids"],
-        labels=facts["labels"],
+        ids=facts.ids,
+        labels=facts.labels,
     )
 
 

@@ -6,14 +6,22 @@ from typing import NamedTuple
 import torch
 
 from cycle_sound import paths
-from cycle_sound.errors import MixedModels, OtherVersion, UserError
+from cycle_sound.errors import MixedModels, OtherVersion
 from cycle_sound.models import classifier, transformer
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.models.loading import LoadedTokenizer, load_tokenizer
-from cycle_sound.models.transformer import Transformer
+from cycle_sound.models.transformer import Shapes, Transformer
 from cycle_sound.models.vocoder import GriffinLim, Vocoder
-from cycle_sound.nn import checkpoint
-from cycle_sound.params import DIRECTIONS, MODALITIES, AudioConfig, Direction, Modality, VocoderConfig
+from cycle_sound.params import (
+    DIRECTIONS,
+    MODALITIES,
+    AudioConfig,
+    Direction,
+    Modality,
+    VocoderConfig,
+    source_of,
+    target_of,
+)
 
 
 class Models(NamedTuple):
@@ -37,40 +45,55 @@ class Models(NamedTuple):
         return self.tokenizers["audio"].picture[2] * self.audio.hop_length / self.audio.sample_rate
 
 
+def model_files(folder: Path) -> list[Path]:
+    """The files of a folder's models: all that must be there, and the classifiers that are."""
+    needed = [paths.vae(one, folder) for one in MODALITIES] + [paths.transformer(one, folder) for one in DIRECTIONS]
+    return needed + [path for path in (paths.classifier(one, folder) for one in MODALITIES) if path.is_file()]
+
+
 def load(folder: Path, vocoder: VocoderConfig, device: torch.device) -> Models:
     """Read the models of a project's `data/` or of an exported folder.
 
     Raises `MixedModels` where they do not belong together, `BadCheckpoint`.
     """
-    try:
-        tokenizers = {modality: load_tokenizer(paths.vae(modality, folder), device) for modality in MODALITIES}
-        _check(folder, tokenizers)
-        audio = AudioConfig.model_validate(tokenizers["audio"].audio)
-        return Models(
-            tokenizers,
-            {one: transformer.load(paths.transformer(one, folder)).to(device) for one in DIRECTIONS},
-            {modality: _classifier(paths.classifier(modality, folder), device) for modality in MODALITIES},
-            GriffinLim(audio, vocoder),
-            audio,
-            device,
-        )
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:  # facts or weights that the code does not know
-        if isinstance(error, UserError | torch.OutOfMemoryError):
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise OtherVersion(folder=folder, reason=reason) from error
+    tokenizers = {modality: load_tokenizer(paths.vae(modality, folder), device) for modality in MODALITIES}
+    audio = tokenizers["audio"].audio
+    _check_pictures(folder, tokenizers, audio)
+    return Models(
+        tokenizers,
+        {direction: _transformer(direction, folder, tokenizers).to(device) for direction in DIRECTIONS},
+        {one: _classifier(one, folder, tokenizers[one].picture[0], device) for one in MODALITIES},
+        GriffinLim(audio, vocoder),
+        audio,
+        device,
+    )
 
 
-def _check(folder: Path, tokenizers: dict[Modality, LoadedTokenizer]) -> None:
-    """Refuse a transformer beside tokenizers other than those whose codes it was trained on."""
-    for direction in DIRECTIONS:
-        path = paths.transformer(direction, folder)
-        known = checkpoint.facts(path, transformer.KIND).get("tokenizers", {})
-        for modality, tokenizer in tokenizers.items():
-            if known.get(modality) != tokenizer.digest:
-                raise MixedModels(transformer=path, vae=paths.vae(modality, folder))
+def _check_pictures(folder: Path, tokenizers: dict[Modality, LoadedTokenizer], audio: AudioConfig) -> None:
+    """Refuse tokenizers of pictures that are none of their modality."""
+    size, frames = tokenizers["image"].picture[1], tokenizers["audio"].picture[2]
+    for modality, wanted in (("image", (3, size, size)), ("audio", (1, audio.mels, frames))):
+        if tokenizers[modality].picture != wanted:
+            path, found = paths.vae(modality, folder), tokenizers[modality].picture
+            raise OtherVersion(path=path, reason=f"pictures of {found} are none of modality {modality}")
 
 
-def _classifier(path: Path, device: torch.device) -> Classifier | None:
+def _transformer(direction: Direction, folder: Path, tokenizers: dict[Modality, LoadedTokenizer]) -> Transformer:
+    """The transformer of a direction. Raises `MixedModels` beside tokenizers other than those it was trained with."""
+    path = paths.transformer(direction, folder)
+    model, facts = transformer.load(path)
+    for modality, tokenizer in tokenizers.items():
+        if facts.tokenizers.get(modality) != tokenizer.digest:
+            raise MixedModels(transformer=path, vae=paths.vae(modality, folder))
+    source, target = tokenizers[source_of(direction)], tokenizers[target_of(direction)]
+    if facts.shapes != Shapes(source.codes, source.picture, target.codes, target.picture):
+        raise OtherVersion(path=path, reason="its shapes are not those of its tokenizers")
+    return model
+
+
+def _classifier(modality: Modality, folder: Path, channels: int, device: torch.device) -> Classifier | None:
+    path = paths.classifier(modality, folder)
     model = classifier.load(path) if path.is_file() else None
+    if model and model.channels != channels:
+        raise OtherVersion(path=path, reason=f"pictures of {model.channels} channels are none of modality {modality}")
     return model and model.to(device)

@@ -7,14 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import JsonValue, TypeAdapter
+from pydantic_core import from_json
 
 from cycle_sound import params
-from cycle_sound.errors import BadCard, NoModels
+from cycle_sound.errors import BadCard, NoModels, OtherDigest
+from cycle_sound.inference import bundle
 from cycle_sound.io import files, names
-from cycle_sound.params import Config, SamplingConfigs, VocoderConfig
+from cycle_sound.params import Config, SamplingConfigs, VocoderConfig, fault
 
 NAME = "card.json"
+MAX_BYTES = 1 << 24  # of a card, which has 20 kB or so; read, it takes ten times as much
+Figures = dict[str, int | float | str]  # a digest is one, too
 
 
 class Card(Config):
@@ -22,21 +26,31 @@ class Card(Config):
 
     sampling: SamplingConfigs  # how each direction draws unless told otherwise
     vocoder: VocoderConfig  # how a log-mel becomes a waveform
-    params: dict[str, Any]  # params.yaml, but for where the data lay
-    metrics: dict[str, dict[str, Any]]  # metrics/NAME.json, by NAME
-    models: dict[str, dict[str, Any]]  # digest, kind and configuration of each file, once it is exported
+    params: dict[str, JsonValue]  # params.yaml, but for where the data lay
+    metrics: dict[str, Figures]  # metrics/NAME.json, by NAME
+    models: dict[str, dict[str, JsonValue]]  # digest, kind and configuration of each file, once it is exported
+
+    @property
+    def source(self) -> str:
+        """What the models were trained on, as data.source names it; "" where the card does not say."""
+        data = self.params.get("data")
+        source = data.get("source") if isinstance(data, dict) else None
+        return source if isinstance(source, str) else ""
 
 
 def read(folder: Path) -> Card:
-    """The card of an exported folder, or of a project's `data/`. Raises `NoModels`, `ParamsError`."""
+    """The card of an exported folder, or of a project's `data/`.
+
+    Raises `NoModels`, `ParamsError`, and `BadCheckpoint` where a model is not the one that an exported card describes.
+    """
     if (folder / NAME).is_file():
-        return _exported(folder / NAME)
+        return _exported(folder)
     project = folder.absolute().parent
     if not folder.is_dir() or not (project / "params.yaml").is_file():
         raise NoModels(folder=folder)
     tree = params.load(project / "params.yaml")
     figures = [path for path in sorted((project / "metrics").glob("*.json")) if not names.is_hidden(Path(path.name))]
-    metrics = {path.stem: json.loads(path.read_text("utf-8")) for path in figures}
+    metrics = {path.stem: _parsed(path, Figures) for path in figures}
     return Card(
         sampling=tree.sampling, vocoder=tree.vocoder, params=_unlocated(tree.model_dump()), metrics=metrics, models={}
     )
@@ -47,14 +61,25 @@ def write(folder: Path, card: Card) -> None:
     files.write_json(folder / NAME, card.model_dump())
 
 
-def _exported(path: Path) -> Card:
+def _exported(folder: Path) -> Card:
+    """The card of an exported folder, in which its models lie unchanged."""
+    card: Card = _parsed(folder / NAME, Card)
+    for path in bundle.model_files(folder):
+        described = card.models.get(path.relative_to(folder).as_posix(), {})
+        if path.is_file() and described.get("sha256") != files.digest(path):
+            raise OtherDigest(path=path, card=NAME)
+    return card
+
+
+def _parsed(path: Path, schema: Any) -> Any:
+    """A JSON file that a schema describes."""
+    content = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
     try:
-        return Card.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = f"{place + ': ' if place else ''}{first['msg']}"
-        raise BadCard(path=path, reason=reason) from None
+        tree = from_json(content)
+        json.dumps(tree, allow_nan=False)  # raises ValueError for 1e999 and what else cannot be written again
+        return TypeAdapter(schema).validate_python(tree)
+    except ValueError as error:
+        raise BadCard(path=path, reason=fault(error)) from None
 
 
 def _unlocated(tree: dict[str, Any]) -> dict[str, Any]:

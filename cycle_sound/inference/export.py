@@ -1,19 +1,19 @@
 """One folder with all that is needed to use trained models elsewhere: safetensors, and a card for all who use them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cycle_sound import paths
 from cycle_sound.errors import BadTarget
 from cycle_sound.inference import bundle, card
-from cycle_sound.inference.card import Card
+from cycle_sound.inference.card import Card, Figures
 from cycle_sound.io import figures, files, templates
 from cycle_sound.models import classifier, transformer
 from cycle_sound.models.loading import LOADERS
 from cycle_sound.nn import checkpoint
-from cycle_sound.params import DIRECTIONS, MODALITIES
+from cycle_sound.params import DIRECTIONS
 
 README = "README.md"
 TEMPLATES = templates.environment("cycle_sound.inference", finalize=templates.markdown)
@@ -41,12 +41,12 @@ def export(source: Path, folder: Path) -> list[Path]:
 
 def readme(described: Card) -> str:
     """The model card, in Markdown; no name or label, whatever it holds, breaks a table or turns into markup."""
-    directions = {one: figures.grouped(described.metrics.get(f"evaluate_{one}", {})) for one in DIRECTIONS}
+    directions = {one: figures.grouped(_numbers(described.metrics.get(f"evaluate_{one}", {}))) for one in DIRECTIONS}
     return TEMPLATES.get_template("card.md.j2").render(
         models=sorted(described.models.items()),
         data=described.models["vae/image.safetensors"]["shards"],
         directions=[(one, found) for one, found in directions.items() if found],
-        source=described.params["data"]["source"],
+        source=described.source,
         number=_number,
     )
 
@@ -56,13 +56,14 @@ def _number(value: float | None) -> str:
     return "" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
+def _numbers(measured: Figures) -> dict[str, float]:
+    return {name: value for name, value in measured.items() if not isinstance(value, str)}
+
+
 def _described(source: Path) -> dict[str, dict[str, Any]]:
     """Digest, kind and configuration of each file, by its path in the folder."""
-    kinds = {paths.vae(modality, source): tuple(LOADERS) for modality in MODALITIES}
-    kinds |= {paths.transformer(direction, source): (transformer.KIND,) for direction in DIRECTIONS}
-    classifiers = {paths.classifier(modality, source): (classifier.KIND,) for modality in MODALITIES}
-    kinds |= {path: kind for path, kind in classifiers.items() if path.is_file()}
+    kinds = (*LOADERS, transformer.KIND, classifier.KIND)
     return {
-        path.relative_to(source).as_posix(): {"sha256": files.digest(path), **checkpoint.facts(path, *known)}
-        for path, known in kinds.items()
+        path.relative_to(source).as_posix(): {"sha256": files.digest(path), **json.loads(checkpoint.text(path, *kinds))}
+        for path in bundle.model_files(source)
     }

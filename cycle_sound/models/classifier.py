@@ -1,6 +1,7 @@
 """The classifier of one modality: a small convolutional network trained on real pictures, and its features."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,14 @@ from cycle_sound.params import ClassifierConfig
 KIND = "classifier"
 DOWNSAMPLES = 4  # the first by folding 2 × 2 pixels into channels: full resolution would cost more than all the rest
 MIN_LABELS = 2  # with fewer there is nothing to tell apart
+
+
+class Facts(checkpoint.Facts):
+    """What the file of a classifier says of it."""
+
+    config: ClassifierConfig
+    channels: Literal[1, 3]
+    labels: list[str]  # as many as the file has weights for
 
 
 class Classifier(nn.Module):
@@ -50,10 +59,11 @@ def save(path: Path, model: Classifier) -> None:
 
 
 def load(path: Path) -> Classifier | None:
-    """Rebuild a classifier from its file alone; None if there were too few labels to train one."""
-    facts = checkpoint.facts(path, KIND)
-    if len(facts["labels"]) < MIN_LABELS:
+    """Rebuild a classifier from its file alone; None if there were too few labels to train one.
+
+    Raises `BadCheckpoint`.
+    """
+    facts = checkpoint.facts(path, Facts, KIND)
+    if len(facts.labels) < MIN_LABELS:
         return None
-    model = Classifier(ClassifierConfig.model_validate(facts["config"]), facts["channels"], facts["labels"])
-    checkpoint.load_weights(path, model)
-    return model
+    return checkpoint.load(path, lambda: Classifier(facts.config, facts.channels, facts.labels))

@@ -4,20 +4,31 @@ One class for both modalities: an image has three channels, a log-mel one. The p
 since internal resolution sets the cost; the way back is a convolution and a pixel shuffle.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from cycle_sound.models.gumbel import Gumbel
-from cycle_sound.models.tokenizer import CodeShape
+from cycle_sound.models.tokenizer import CodeShape, TokenizerFacts
 from cycle_sound.nn import checkpoint
 from cycle_sound.nn.blocks import GROUPS, residual_blocks
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import VaeConfig
+from cycle_sound.params import AudioConfig, VaeConfig
 
 KIND = "discrete VAE"
+
+
+class Facts(TokenizerFacts):
+    """What the file of a VAE says of it."""
+
+    config: VaeConfig
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Facts":
+        self.config.check(*self.shape[1:])
+        return self
 
 
 class Encoder(nn.Sequential):
@@ -93,19 +104,17 @@ class DiscreteVAE(nn.Module):
         return self.decoder(self.gumbel.mix(weights))
 
 
-def save(path: Path, model: DiscreteVAE, shape: tuple[int, int, int], index: Mapping[str, Any]) -> None:
+def save(path: Path, model: DiscreteVAE, shape: tuple[int, int, int], shards: str, audio: AudioConfig) -> None:
     """Write a VAE with all that is needed to use it.
 
-    `shape`: of its pictures, (c, h, w); `index`: of the shards it was trained on, which says how a sound becomes a
-    log-mel and back.
+    `shape`: of its pictures, (c, h, w); `shards`: the digest of those it was trained on; `audio`: how their sounds
+    became log-mels.
     """
-    facts = {"config": model.config.model_dump(), "shape": shape}
-    checkpoint.save(path, model, KIND, {**facts, "shards": index["digest"], "audio": index["audio"]})
+    facts = {"config": model.config.model_dump(), "shape": shape, "shards": shards, "audio": audio.model_dump()}
+    checkpoint.save(path, model, KIND, facts)
 
 
-def load(path: Path) -> DiscreteVAE:
+def load(path: Path) -> tuple[DiscreteVAE, Facts]:
     """Rebuild a VAE from its file alone. Raises `BadCheckpoint`."""
-    facts = checkpoint.facts(path, KIND)
-    model = DiscreteVAE(VaeConfig.model_validate(facts["config"]), facts["shape"][0])
-    checkpoint.load_weights(path, model)
-    return model
+    facts = checkpoint.facts(path, Facts, KIND)
+    return checkpoint.load(path, lambda: DiscreteVAE(facts.config, facts.shape[0])), facts

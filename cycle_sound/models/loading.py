@@ -1,7 +1,7 @@
 """Loading a tokenizer of any kind from its checkpoint."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -9,16 +9,17 @@ from cycle_sound.io import files
 from cycle_sound.models import dvae
 from cycle_sound.models.tokenizer import CodeShape, Tokenizer
 from cycle_sound.nn import checkpoint
+from cycle_sound.params import AudioConfig, PictureShape
 
 
 class LoadedTokenizer(NamedTuple):
     """A trained tokenizer with what its file says of it."""
 
     model: Tokenizer
-    picture: tuple[int, int, int]  # (c, h, w) of the pictures it was trained on
+    picture: PictureShape  # (c, h, w) of the pictures it was trained on
     digest: str  # SHA-256 of the file: what was made with another tokenizer is stale
     shards: str  # digest of the shards it was trained on
-    audio: dict[str, Any]  # the parameters by which their sounds became log-mels
+    audio: AudioConfig  # how their sounds became log-mels
 
     @property
     def codes(self) -> CodeShape:
@@ -31,6 +32,6 @@ LOADERS = {dvae.KIND: dvae.load}  # by the kind that a checkpoint says it holds
 
 def load_tokenizer(path: Path, device: torch.device) -> LoadedTokenizer:
     """Rebuild a tokenizer from its file alone, on a device. Raises `BadCheckpoint`."""
-    facts = checkpoint.facts(path, *LOADERS)
-    model = LOADERS[facts["kind"]](path).to(device)
-    return LoadedTokenizer(model, tuple(facts["shape"]), files.digest(path), facts["shards"], facts["audio"])
+    kind = checkpoint.facts(path, checkpoint.Kind, *LOADERS).kind
+    model, facts = LOADERS[str(kind)](path)
+    return LoadedTokenizer(model.to(device), facts.shape, files.digest(path), facts.shards, facts.audio)

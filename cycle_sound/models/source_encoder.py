@@ -82,7 +82,9 @@ class CodeEmbedding(nn.Embedding):
         super().__init__(codebooks * (codebook_size + 1), width)
         self.codebooks = codebooks
         self.bos = codebook_size  # stands for what lies before the first place
-        offsets = torch.arange(codebooks)[:, None] * (codebook_size + 1)
+        offsets = torch.arange(codebooks, device="cpu")[:, None] * (
+            codebook_size + 1
+        )  # also of a model without weights
         self.register_buffer("offsets", offsets, persistent=False)
 
     def each(self, codes: Tensor) -> Tensor:

@@ -7,19 +7,30 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from cycle_sound.nn import checkpoint
+from cycle_sound.params import AudioConfig, Codebooks, CodebookSize, PictureShape, Side
+
 
 class CodeShape(NamedTuple):
     """The codes of one picture: k at each place of a grid, each of a codebook of one size."""
 
-    codebooks: int  # k
-    rows: int
-    columns: int
-    codebook_size: int  # v
+    codebooks: Codebooks  # k
+    rows: Side
+    columns: Side
+    codebook_size: CodebookSize  # v
 
     @property
     def places(self) -> int:
         """Places of the grid, t: that many tokens, of k codes each."""
         return self.rows * self.columns
+
+
+class TokenizerFacts(checkpoint.Facts):
+    """What the file of any tokenizer says of it."""
+
+    shape: PictureShape  # of the pictures it was trained on
+    shards: str  # digest of the shards it was trained on
+    audio: AudioConfig  # how their sounds became log-mels
 
 
 class Tokenizer(Protocol):

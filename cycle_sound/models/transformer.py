@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from cycle_sound.models.source_encoder import (
@@ -27,7 +28,7 @@ from cycle_sound.models.source_encoder import (
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import checkpoint, device
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import Modality, TransformerConfig
+from cycle_sound.params import MAX_TOKENS, Modality, PictureShape, TransformerConfig
 
 KIND = "transformer"
 
@@ -36,9 +37,30 @@ class Shapes(NamedTuple):
     """What a transformer must know of its two modalities."""
 
     source_codes: CodeShape
-    source_picture: tuple[int, int, int]  # (channels, rows, columns)
+    source_picture: PictureShape
     target_codes: CodeShape
-    target_picture: tuple[int, int, int]
+    target_picture: PictureShape
+
+
+class Facts(checkpoint.Facts):
+    """What the file of a transformer says of it."""
+
+    config: TransformerConfig
+    shapes: Shapes
+    tokenizers: dict[Modality, str]  # digests of the tokenizers whose codes it knows
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Facts":
+        shapes, halvings = self.shapes, self.config.source_downsamples
+        sides = [*shapes.source_picture[1:], *shapes.target_picture[1:]]
+        if any(side % 4 or side < 2**halvings for side in sides):
+            raise ValueError(f"pictures of {sides} pixels cannot be halved {halvings} times")
+        latents = (sides[0] >> halvings) * (sides[1] >> halvings)
+        if max(latents, shapes.source_codes.places, shapes.target_codes.places) > MAX_TOKENS:
+            raise ValueError(f"a picture of more than {MAX_TOKENS} tokens")
+        if min(shapes.source_codes.rows, shapes.source_codes.columns) < 2:
+            raise ValueError("a source of one row or column of tokens")
+        return self
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -249,16 +271,7 @@ def save(path: Path, model: Transformer, tokenizers: Mapping[Modality, str]) -> 
     )
 
 
-def load(path: Path) -> Transformer:
+def load(path: Path) -> tuple[Transformer, Facts]:
     """Rebuild a transformer from its file alone. Raises `BadCheckpoint`."""
-    facts = checkpoint.facts(path, KIND)
-    known = facts["shapes"]
-    shapes = Shapes(
-        source_codes=CodeShape(*known["source_codes"]),
-        source_picture=tuple(known["source_picture"]),
-        target_codes=CodeShape(*known["target_codes"]),
-        target_picture=tuple(known["target_picture"]),
-    )
-    model = Transformer(TransformerConfig.model_validate(facts["config"]), shapes)
-    checkpoint.load_weights(path, model)
-    return model
+    facts = checkpoint.facts(path, Facts, KIND)
+    return checkpoint.load(path, lambda: Transformer(facts.config, facts.shapes)), facts

@@ -4,7 +4,7 @@ Nothing random needs keeping, since every draw is a function of the seed and the
 atomically, in a folder that DVC does not know; it vanishes when the training is done.
 """
 
-import json
+import hashlib
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+import torch
+from pydantic import ValidationError
 from torch import Tensor
 
-from cycle_sound.io import files
-from cycle_sound.nn import distributed
+from cycle_sound.errors import NoSafetensors
+from cycle_sound.nn import checkpoint, distributed
+from cycle_sound.params import Config, Count
 
 Tree = Mapping[str, Any]  # of tensors: keys without a slash, leaves that are tensors
 
@@ -34,6 +35,15 @@ class State(NamedTuple):
     tensors: dict[str, Any]  # a tree
 
 
+class Facts(Config):
+    """What the file of a state says of it."""
+
+    identity: str
+    digest: str  # of the tensors
+    step: Count
+    rows: list[dict[str, int | float]]
+
+
 class Snapshot:
     """Where one training keeps its state. `identity` names what it depends on: a state of another one is ignored."""
 
@@ -48,9 +58,9 @@ class Snapshot:
         if not distributed.is_first():
             return
         begin = time.monotonic()
-        facts = json.dumps({"identity": self.identity, "step": state.step, "rows": state.rows})
-        with files.replacing(self.path) as part:
-            save_file(flat(state.tensors), part, metadata={"facts": facts})
+        tensors = flat(state.tensors)
+        facts = Facts(identity=self.identity, digest=_digest(tensors), step=state.step, rows=state.rows)
+        checkpoint.write(self.path, tensors, facts.model_dump_json())
         end = time.monotonic()
         self._due = end + max(SECONDS, (end - begin) / FRACTION)
 
@@ -59,17 +69,19 @@ class Snapshot:
         if not self.path.is_file():
             return None
         try:
-            with safe_open(self.path, framework="pt") as file:
-                facts = json.loads((file.metadata() or {})["facts"])
-                if facts["identity"] != self.identity:
+            with checkpoint.opened(self.path) as file:
+                facts = Facts.model_validate_json((file.metadata() or {}).get("facts", ""))
+                if facts.identity != self.identity:
                     print(f"{self.path}: of other data, parameters or code; starting from the beginning")
                     return None
-                print(f"{self.path}: going on after step {facts['step']}")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+            if _digest(tensors) != facts.digest:
+                raise NoSafetensors(path=self.path, reason="damaged")
+        except (NoSafetensors, ValidationError) as error:
             print(f"{self.path}: cannot be read ({error!r}); starting from the beginning")
             return None
-        return State(facts["step"], facts["rows"], tree(tensors))
+        print(f"{self.path}: going on after step {facts.step}")
+        return State(facts.step, facts.rows, tree(tensors))
 
     def discard(self) -> None:
         """Remove the state of a training that is done."""
@@ -98,6 +110,15 @@ class Snapshot:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of named tensors: safetensors itself would not notice other numbers."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()
 
 
 def flat(tensors: Tree, prefix: str = "") -> dict[str, Tensor]:
