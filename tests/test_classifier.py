@@ -45,8 +45,9 @@ def train(tmp_path: Path, write_tiny: Callable[..., None], monkeypatch: pytest.M
         write_tiny(folder)
         write_shard(paths.SHARDS / "train-00000.tar", samples("train", labels))
         write_shard(paths.SHARDS / "valid-00000.tar", samples("valid", valid_labels))
-        write_index(paths.SHARDS, {}, {})
-        train_classifier.main("image", parameters.load())
+        params = parameters.load()
+        write_index(paths.SHARDS, {}, params.audio.model_dump())
+        train_classifier.main("image", params)
         return folder
 
     return trained

@@ -210,7 +210,7 @@ def test_a_snapshot_of_another_training_or_a_broken_one_is_ignored_with_a_word(
         lambda content: content[:100],
         lambda content: content[:-1],
         lambda content: content[:-1] + bytes([content[-1] ^ 1]),
-        lambda content: content.replace(b"model/weight", b"model/weighs"),
+        lambda content: content.replace(b"average", b"everage"),
         lambda content: content.replace(rb"\"step\":30", rb"\"step\":-9"),
         lambda content: content.replace(rb"\"step\":30", rb'\"step\":"x'),
         lambda content: content.replace(rb"\"rows\":[{", rb"\"rows\":[[{"),

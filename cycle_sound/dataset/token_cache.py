@@ -80,5 +80,5 @@ def _check(header: Header, codes: np.ndarray, probabilities: np.ndarray) -> None
     """Raise ValueError where the arrays are not those that a header tells of."""
     count, shape = len(header.ids), header.shape
     fits = codes.ndim == 5 and (len(codes), *codes.shape[2:4]) == (count, shape.codebooks, shape.places)
-    if not fits or codes.shape != probabilities.shape or (codes.dtype, probabilities.dtype) != (np.uint16, np.float16):
+    if not fits or codes.shape != probabilities.shape or codes.dtype != np.uint16 or probabilities.dtype != np.float16:
         raise ValueError(f"{codes.dtype} {codes.shape} and {probabilities.dtype} {probabilities.shape}")

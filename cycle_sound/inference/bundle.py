@@ -18,6 +18,7 @@ from cycle_sound.params import (
     AudioConfig,
     Direction,
     Modality,
+    PictureShape,
     VocoderConfig,
     source_of,
     target_of,
@@ -72,8 +73,9 @@ def load(folder: Path, vocoder: VocoderConfig, device: torch.device) -> Models:
 def _check_pictures(folder: Path, tokenizers: dict[Modality, LoadedTokenizer], audio: AudioConfig) -> None:
     """Refuse tokenizers of pictures that are none of their modality."""
     size, frames = tokenizers["image"].picture[1], tokenizers["audio"].picture[2]
-    for modality, wanted in (("image", (3, size, size)), ("audio", (1, audio.mels, frames))):
-        if tokenizers[modality].picture != wanted:
+    wanted: dict[Modality, PictureShape] = {"image": (3, size, size), "audio": (1, audio.mels, frames)}
+    for modality in MODALITIES:
+        if tokenizers[modality].picture != wanted[modality]:
             path, found = paths.vae(modality, folder), tokenizers[modality].picture
             raise OtherVersion(path=path, reason=f"pictures of {found} are none of modality {modality}")
 
