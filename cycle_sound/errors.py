@@ -244,3 +244,7 @@ class BadInput(UserError):
 
 class BadTarget(UserError):
     """A folder that models must not be exported to; the message names it and says why."""
+
+
+class BadLogin(UserError):
+    """A page that other machines could enter without a password, or no password; the message says which."""

@@ -342,11 +342,15 @@ def export(
 \b
   cycle-sound web
   cycle-sound web --models models/ --port 8000
+  CYCLE_SOUND_AUTH=ann:secret cycle-sound web --host 0.0.0.0
 """
 )
 def web(
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets the whole network in.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets the whole network in, with --auth.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+    auth: Annotated[
+        str | None, typer.Option(envvar="CYCLE_SOUND_AUTH", help="NAME:PASSWORD, which visitors are asked for.")
+    ] = None,
     models: Models = DATA,
     device: Device = "auto",
 ) -> None:
@@ -357,9 +361,10 @@ def web(
         if error.name != "gradio":
             raise
         raise MissingPackage(feature="the page", package="Gradio", extra="web") from None
+    page.login(host, auth)  # which need not wait for the models
     blocks = page.page(opened(models, device), models / "samples")
     say(f"http://{host}:{port}")
-    page.serve(blocks, host, port)
+    page.serve(blocks, host, port, auth=auth)
 
 
 if __name__ == "__main__":

@@ -36,10 +36,10 @@ def expanded(paths: Sequence[Path], modality: Modality) -> list[Path]:
     return [file for path in paths for file in (listed(path, modality) if path.is_dir() else [path])]
 
 
-def sound(path: Path) -> Sound:
-    """Read a sound file. Raises `BadInput`."""
+def sound(path: Path, seconds: float | None = None) -> Sound:
+    """Read a sound file, or its first `seconds`. Raises `BadInput`."""
     try:
-        return Sound(*sound_files.decode(_content(path)))
+        return Sound(*sound_files.decode(_content(path), seconds=seconds))
     except BadSound as error:
         raise BadInput(f"{path}: {error}") from None
 
@@ -52,14 +52,17 @@ def picture(path: Path) -> Image.Image:
         raise BadInput(f"{path}: {error}") from None
 
 
-def either(path: Path) -> Sound | Image.Image:
-    """Read a file that holds a sound or a picture, whatever its name says. Raises `BadInput`."""
+def either(path: Path, seconds: float | None = None) -> Sound | Image.Image:
+    """Read a file that holds a picture or a sound, whatever its name says; of a sound its first `seconds`, if given.
+
+    Raises `BadInput`.
+    """
     content = _content(path)
     try:
         return images.open_picture(content)
     except BadPicture as no_picture:
         try:
-            return Sound(*sound_files.decode(content))
+            return Sound(*sound_files.decode(content, seconds=seconds))
         except BadSound as no_sound:
             raise BadInput(f"{path}: as a picture: {no_picture}; as a sound: {no_sound}") from None
 

@@ -1,0 +1,51 @@
+"""What visitors of the page upload: a folder of this process alone, gone with it, bounded in age, number and size."""
+
+import os
+import tempfile
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+_OWN = tempfile.TemporaryDirectory(prefix="cycle-sound-", ignore_cleanup_errors=True)  # deleted when the process ends
+FOLDER = Path(_OWN.name).resolve()
+MAX_AGE = 3600.0  # seconds: who comes back later uploads again
+MAX_FILES = 1000  # of a few bytes each they would cost inodes and memory, not space
+MAX_BYTES = 2 << 30  # of all files together: sixty of the largest
+
+
+def holds(path: str) -> bool:
+    """Whether a path, as a visitor names it, lies in the folder."""
+    return Path(path).resolve().is_relative_to(FOLDER)
+
+
+def files() -> set[Path]:
+    """All files in the folder, those that are still being sent among them."""
+    return {path for path in FOLDER.rglob("*") if path.is_file()}
+
+
+def tidy(kept: Collection[Path] = ()) -> set[Path]:
+    """Delete the files older than MAX_AGE, and of the others the oldest beyond MAX_FILES and MAX_BYTES.
+
+    Those in `kept` stay and do not count. Returns what was deleted.
+    """
+    entries = []
+    for path in files().difference(kept):
+        with suppress(FileNotFoundError):  # one that was being sent has got its name
+            entries.append((path.stat(), path))
+    entries.sort(key=lambda entry: entry[0].st_mtime, reverse=True)
+    oldest, room, gone = time.time() - MAX_AGE, MAX_BYTES, set()
+    for number, (status, path) in enumerate(entries):
+        room -= status.st_size
+        if number >= MAX_FILES or room < 0 or status.st_mtime < oldest:
+            _delete(path)
+            gone.add(path)
+    return gone
+
+
+def _delete(path: Path) -> None:
+    """Delete a file, and its folder with the last of them."""
+    path.unlink(missing_ok=True)
+    if path.parent != FOLDER:
+        with suppress(OSError):  # it holds another
+            os.rmdir(path.parent)
