@@ -79,7 +79,8 @@ def main() -> None:
     with served(asked.models) as (page, process):
         first = Honest(page)
         first.start()  # so that libraries and models are in memory before it is measured
-        time.sleep(SETTLING)
+        while len(first.waits) < 6:  # each button, with each kind of file
+            time.sleep(0.1)
         first.stopped.set()
         first.join()
         before, most, sent, let_in = memory(process), 0.0, Counter[str](), list[str]()

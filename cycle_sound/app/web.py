@@ -247,8 +247,9 @@ def _path_of(value: dict[str, Any] | None) -> Path | None:
 def _within(controls: Sequence[gr.Number | gr.Slider], values: Sequence[Any]) -> Sequence[Any]:
     """The values of controls. Raises `BadInput` for one that its control does not allow."""
     for control, value in zip(controls, values, strict=True):
-        if not isinstance(value, int | float) or not control.minimum <= value <= control.maximum:
-            raise BadInput(f"{control.label}: from {control.minimum} to {control.maximum}")
+        least, most = control.minimum or 0, control.maximum or 0
+        if not isinstance(value, int | float) or not least <= value <= most:
+            raise BadInput(f"{control.label}: from {least} to {most}")
     return values
 
 
