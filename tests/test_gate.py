@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageFile
+from typer.testing import CliRunner
 
 pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cycle-sound[web]'")
 
 from visitors import CYCLE, HOSTILE, PICTURE, SOUND, Answer, Visitor, png, swollen, wav
 
 from cycle_sound.app import gate, uploads, web
+from cycle_sound.app.cli import app
 from cycle_sound.errors import BadLogin
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media import sound_files
@@ -221,6 +223,12 @@ def test_a_page_for_other_machines_wants_a_password(host: str) -> None:
     with pytest.raises(BadLogin, match="--auth NAME:PASSWORD"):
         web.login(host, None)
     assert web.login(host, "ann:se:cret") == ("ann", "se:cret")
+
+
+def test_the_command_says_so_before_it_looks_for_models(tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["web", "--host", "0.0.0.0", "--models", str(tmp_path)])
+    assert (said.exit_code, said.output.count("\n")) == (1, 1)
+    assert "give --auth NAME:PASSWORD" in said.output
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.0.0.53"])

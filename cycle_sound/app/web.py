@@ -10,6 +10,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,7 @@ class Page(gr.Blocks):
     def __init__(self) -> None:
         super().__init__(title=TITLE, analytics_enabled=False)
         self.listening: Counter[str] = Counter()  # open streams of results, by session
+        self.worker = ThreadPoolExecutor(1)  # for the models, which keep memory for each thread that they run in
 
     def expect(self, session: str, patience: float = 0.0) -> None:
         """Wait up to `patience` seconds for a session to listen. Raises gr.Error if it does not."""
@@ -224,7 +226,8 @@ def _task(
         path, session = _path_of(value), str(visitor.session_hash)
         blocks.expect(session, PATIENCE)
         with friendly(path):
-            return work(partial(blocks.expect, session), path, *_within(controls, values))
+            given = _within(controls, values)
+            return blocks.worker.submit(work, partial(blocks.expect, session), path, *given).result()
 
     button = gr.Button(name, variant="primary")
     shown = gr.HTML(min_height=40)
