@@ -1,6 +1,10 @@
 """Image files ⇄ pictures."""
 
 import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +13,8 @@ from PIL import Image
 
 from cycle_sound.errors import BadPicture
 from cycle_sound.media import images, picture_files, pixels
+
+CASES = Path(__file__).resolve().parents[2] / "shared/cases"
 
 
 def gradient(width: int, height: int) -> Image.Image:
@@ -94,3 +100,134 @@ def test_jpeg_passes_through_and_png_is_converted():
     jpeg = picture_files.encode_jpeg(gradient(20, 20))
     assert images.as_jpeg(jpeg) == jpeg
     assert images.as_jpeg(encoded(gradient(20, 20), "PNG")) == jpeg
+
+
+# --- blocks that only describe
+
+
+def chunk(kind: bytes, content: bytes, checksum: int | None = None) -> bytes:
+    right = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", right if checksum is None else checksum)
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+
+def turned() -> bytes:
+    """EXIF, without its name, by which a picture is to be turned by 90° clockwise."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def riff(kind: bytes, content: bytes) -> bytes:
+    return kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def webp_with(exif: bytes) -> bytes:
+    """A WebP file with an EXIF chunk."""
+    webp = encoded(gradient(40, 20), "WEBP", exif=b"Exif\0\0" + turned())
+    place = webp.index(b"EXIF")
+    body = webp[12:place] + riff(b"EXIF", exif)
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+PNG_NOTES = {
+    "EXIF that is none": chunk(b"eXIf", b"\0\x08\0\x02\x01\x12"),
+    "EXIF that is empty": chunk(b"eXIf", b""),
+    "EXIF that ends early": chunk(b"eXIf", turned()[:9]),
+    "EXIF with a wrong checksum": chunk(b"eXIf", turned()[:9], 1),
+    "EXIF in text": chunk(b"tEXt", b"Raw profile type exif\0\nexif\n  4\nno hex"),
+    "text with a wrong checksum": chunk(b"tEXt", b"Title\0x", 1),
+    "text that would fill memory": chunk(b"zTXt", b"Title\0\0" + zlib.compress(bytes(1 << 22))),
+    "a profile packed in an unknown way": chunk(b"iCCP", b"name\0\x07abc"),
+    "a resolution that ends early": chunk(b"pHYs", b"\0\0"),
+    "a colour space without a value": chunk(b"sRGB", b""),
+    "an animation without frames": chunk(b"acTL", b"\0\0"),
+}
+JPEG_NOTES = {
+    "EXIF that is none": segment(0xE1, b"Exif\0\0\0\x08\0\x02\x01\x12"),
+    "EXIF that ends early": segment(0xE1, b"Exif\0\0" + turned()[:9]),
+    "a Photoshop block that ends early": segment(0xED, b"Photoshop 3.0\0" + b"8BIM\0\0"),
+    "a JFIF block that ends early": segment(0xE0, b"JFIF"),
+    "a profile without an end": segment(0xE2, b"ICC_PROFILE\0"),
+}
+
+
+@pytest.mark.parametrize("note", PNG_NOTES.values(), ids=PNG_NOTES)
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_broken_note_in_a_png_makes_no_difference(note: bytes, behind: bool):
+    png = encoded(gradient(40, 20), "PNG")
+    place = png.index(b"IEND") - 4 if behind else png.index(b"IDAT") - 4
+    picture = images.open_picture(png[:place] + note + png[place:])
+    assert np.array_equal(np.asarray(picture), np.asarray(gradient(40, 20)))
+
+
+@pytest.mark.parametrize("note", JPEG_NOTES.values(), ids=JPEG_NOTES)
+def test_a_broken_note_in_a_jpeg_makes_no_difference(note: bytes):
+    jpeg = picture_files.encode_jpeg(gradient(40, 20))
+    assert np.array_equal(
+        np.asarray(images.open_picture(jpeg[:2] + note + jpeg[2:])), np.asarray(images.open_picture(jpeg))
+    )
+
+
+@pytest.mark.parametrize("exif", [b"", b"\0\x08\0\x02", b"Exif\0\0", turned()[:9], b"II*\0\xff\xff\xff\xff"])
+def test_broken_exif_in_a_webp_makes_no_difference(exif: bytes):
+    assert images.open_picture(webp_with(exif)).size == (40, 20)
+    assert images.open_picture(webp_with(turned())).size == (20, 40)
+
+
+def test_a_picture_is_turned_by_its_exif_though_other_notes_are_broken():
+    png = encoded(gradient(40, 20), "PNG", exif=b"Exif\0\0" + turned())
+    place = png.index(b"IDAT") - 4
+    assert images.open_picture(png[:place] + PNG_NOTES["a resolution that ends early"] + png[place:]).size == (20, 40)
+    exif = segment(0xE1, b"Exif\0\0" + turned())
+    jpeg = picture_files.encode_jpeg(gradient(40, 20))
+    broken = JPEG_NOTES["a Photoshop block that ends early"]
+    assert images.open_picture(jpeg[:2] + exif + broken + jpeg[2:]).size == (20, 40)
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"IDAT", b"PLTE"])
+def test_a_broken_picture_is_not_taken_for_one_with_broken_notes(kind: bytes):
+    png = encoded(gradient(40, 20).quantize(16), "PNG")
+    place = png.index(kind) + 6
+    with pytest.raises(BadPicture):
+        images.open_picture(png[:place] + bytes([png[place] ^ 0xFF]) + png[place + 1 :])
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
+def test_a_png_whose_exif_is_broken_is_upright_as_stored():
+    assert images.open_picture((CASES / "broken_exif.png").read_bytes()).size == (64, 48)
+
+
+# --- pictures that cost more than they weigh
+
+
+def repeated(scans: int, **options: Any) -> bytes:
+    """A progressive JPEG whose last scan stands there so many times more."""
+    jpeg = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True, **options)
+    scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
+    return jpeg[:-2] + scan * scans + jpeg[-2:]
+
+
+@pytest.mark.parametrize(
+    "content", [repeated(100), repeated(5000), repeated(100, quality=5), repeated(100) + bytes(99)]
+)
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(content: bytes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Image, "open", None)
+    with pytest.raises(BadPicture, match="more than 64 scans"):
+        images.open_picture(content)
+
+
+def test_what_looks_like_a_scan_is_not_counted():
+    jpeg = encoded(gradient(40, 20), "JPEG", progressive=True)
+    beside = segment(0xE1, b"http://x\0" + b"\xff\xda\0\x02" * 100) + segment(0xFE, b"\xff\xda" * 100)
+    assert images.open_picture(jpeg[:2] + beside + jpeg[2:]).size == (40, 20)
+    assert images.open_picture(jpeg + b"\xff\xda" * 100).size == (40, 20)  # as a film behind a picture has it
+
+
+def test_a_jpeg_of_many_segments_is_refused():
+    jpeg = encoded(gradient(40, 20), "JPEG")
+    with pytest.raises(BadPicture, match="2000 segments"):
+        images.open_picture(jpeg[:2] + segment(0xE1, b"Exif\0\0x") * 2500 + jpeg[2:])

@@ -6,32 +6,42 @@ Files are not trusted: nothing is decoded before its header has been checked.
 import io
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from cycle_sound.errors import BadPicture
-from cycle_sound.media import picture_files
+from cycle_sound.media import picture_blocks, picture_files
 
-MAX_PIXELS = 50_000_000  # above any camera's usual picture; decoded it takes 150 MB, per worker
+MAX_PIXELS = 50_000_000  # above any camera's usual picture; a worker takes up to 800 MB to decode one to 150 MB
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # the rest of Pillow's decoders would only add ways to be attacked
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")  # that are looked for in a folder
+TURNS: dict[object, Image.Transpose] = {  # by EXIF's orientation, which may be anything
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def open_picture(content: bytes) -> Image.Image:
     """Decode an image file to RGB: upright by its EXIF orientation, transparency over white.
 
-    Raises `BadPicture` for what is no picture, is broken or cut off, or has more than MAX_PIXELS.
+    A broken block that only describes the picture makes no difference. Raises `BadPicture` for what is no picture, is
+    broken or cut off, has more than MAX_PIXELS, or takes more work than its size says.
     """
     if not content:
         raise BadPicture("empty file")
+    if content.startswith(picture_blocks.JPEG):
+        picture_blocks.check_work(content)
     try:
-        picture = Image.open(io.BytesIO(content), formats=FORMATS)  # reads the header only
-        width, height = picture.size
-        if width * height <= MAX_PIXELS:
-            return _rgb(ImageOps.exif_transpose(picture))
-    except UnidentifiedImageError:
-        raise BadPicture(f"not an image of a known kind ({', '.join(FORMATS)})") from None
-    except Exception as error:  # a decoder given broken content may raise almost anything
-        raise BadPicture(f"cannot be decoded: {error}") from error
-    raise BadPicture(f"{width} x {height} pixels: more than {MAX_PIXELS}")
+        return _decoded(content)
+    except BadPicture:
+        essential = picture_blocks.essential(content)
+        if essential == content:
+            raise
+        return _decoded(essential)
 
 
 def to_array(picture: Image.Image, size: int) -> np.ndarray:
@@ -42,13 +52,37 @@ def to_array(picture: Image.Image, size: int) -> np.ndarray:
 
 def as_jpeg(content: bytes) -> bytes:
     """Convert an image file to JPEG; one that is JPEG already is returned as it is. Raises `BadPicture`."""
-    return content if content.startswith(b"\xff\xd8\xff") else picture_files.encode_jpeg(open_picture(content))
+    return content if content.startswith(picture_blocks.JPEG) else picture_files.encode_jpeg(open_picture(content))
+
+
+def _decoded(content: bytes) -> Image.Image:
+    """Decode an image file, all of whose blocks must be right but for EXIF. Raises `BadPicture`."""
+    try:
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)  # reads the header only
+        width, height = picture.size
+        if width * height <= MAX_PIXELS:
+            picture.load()
+            return _rgb(_upright(picture))
+    except UnidentifiedImageError:
+        raise BadPicture(f"not an image of a known kind ({', '.join(FORMATS)})") from None
+    except Exception as error:  # a decoder given broken content may raise almost anything
+        raise BadPicture(f"cannot be decoded: {error}") from error
+    raise BadPicture(f"{width} x {height} pixels: more than {MAX_PIXELS}")
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as EXIF or XMP say that it is to be seen; where they cannot be read it stays as it is stored."""
+    try:
+        turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # of an optional block, whose parser may raise almost anything
+        turn = None
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
     """Convert a picture of any mode to RGB; what is transparent lies over white."""
     if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to white
-        picture = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         picture = Image.new("RGBA", layer.size, "white")
