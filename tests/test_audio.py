@@ -1,7 +1,11 @@
 """Sound files ⇄ waveforms ⇄ log-mels."""
 
 import io
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
+import av
 import librosa
 import numpy as np
 import pytest
@@ -14,6 +18,8 @@ from cycle_sound.media.sounds import Format
 from cycle_sound.params import AudioConfig
 
 RATE = 16000
+CASES = Path(__file__).resolve().parents[2] / "shared/cases"
+given = pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
 AUDIO = AudioConfig(
     sample_rate=RATE,
     fft=1024,
@@ -37,7 +43,7 @@ def encoded(samples: np.ndarray, rate: int, **options: str) -> bytes:
 
 def pitch(waveform: np.ndarray) -> float:
     """Frequency of the strongest partial, in Hz."""
-    spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
+    spectrum = np.abs(np.fft.rfft((waveform - waveform.mean()) * np.hanning(len(waveform))))
     return float(spectrum.argmax() * RATE / len(waveform))
 
 
@@ -59,9 +65,208 @@ def test_the_channels_average_is_numpys(channels: int, monkeypatch: pytest.Monke
         assert np.allclose(sound_files.decode(content)[0], samples.mean(axis=1), rtol=0, atol=1e-6)
 
 
-def test_channels_are_averaged():
-    wave, _ = sound_files.decode(encoded(np.stack([sine(440), -sine(440)], 1), RATE, format="WAV"))
-    assert np.abs(wave).max() < 1e-4
+OPPOSITE = {  # (samples, channels) that people hear, and an average does not
+    "exactly": np.stack([sine(440), -sine(440)], 1),
+    "nearly": np.stack([sine(440), -0.8 * sine(440)], 1),
+    "with offsets": np.stack([sine(440) / 2 + 0.3, 0.2 - sine(440) / 2], 1),
+    "two pairs": np.stack([sine(440), sine(440), -sine(440), -sine(440)], 1),
+    "beside silence": np.stack([sine(440), 0 * sine(440), -sine(440)], 1),
+    "for a while": np.stack([sine(440), np.where(np.arange(24576) < 16000, 1, -1) * sine(440)], 1),
+}
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG"])
+@pytest.mark.parametrize("samples", OPPOSITE.values(), ids=OPPOSITE)
+def test_channels_in_opposite_phase_are_heard(samples: np.ndarray, kind: str):
+    wave, _ = sound_files.decode(encoded(samples, RATE, format=kind))
+    assert pitch(wave) == pytest.approx(440, abs=1)
+    quietest = min(sound_files.level_db(part) for part in np.split(wave, 6))
+    assert quietest > sound_files.level_db(samples[:, 0]) - 2
+
+
+@given
+def test_the_stereo_sound_in_opposite_phase_is_heard():
+    assert sound_files.level_db(sound_files.decode((CASES / "out_of_phase.flac").read_bytes())[0]) > -30
+
+
+def muxed(file: Any, wave: np.ndarray, rate: int, kind: str, codec: str, **options: str) -> None:
+    """Write a mono sound as FFmpeg does."""
+    with av.open(file, "w", format=kind) as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono", options=options)
+        for start in range(0, len(wave), 1024):
+            pulses = np.rint(32767 * wave[None, start : start + 1024]).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(pulses, format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def made(wave: np.ndarray, rate: int, kind: str, codec: str, **options: str) -> bytes:
+    file = io.BytesIO()
+    muxed(file, wave, rate, kind, codec, **options)
+    return file.getvalue()
+
+
+class Pipe(io.BytesIO):
+    """A file that cannot be gone back in, so that a header stays as it was guessed."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def piped(wave: np.ndarray, rate: int, kind: str, codec: str, **options: str) -> bytes:
+    pipe = Pipe()
+    muxed(pipe, wave, rate, kind, codec, **options)
+    return pipe.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "rate"),
+    [
+        ("ipod", "aac", 44100),
+        ("mp4", "alac", 44100),
+        ("3gp", "libopencore_amrnb", 8000),
+        ("opus", "libopus", 48000),
+        ("webm", "libopus", 48000),
+        ("ogg", "flac", 16000),
+        ("adts", "aac", 22050),
+        ("asf", "wmav2", 44100),
+        ("amr", "libopencore_amrnb", 8000),
+        ("aiff", "pcm_s16be", 44100),
+        ("caf", "pcm_s16le", 44100),
+        ("wav", "adpcm_ima_wav", 22050),
+        ("matroska", "flac", 48000),
+        ("mov", "pcm_s16le", 44100),
+    ],
+)
+def test_what_telephones_and_programs_record_is_decoded(kind: str, codec: str, rate: int):
+    content = made(sine(440, 2.0, rate), rate, kind, codec, **({"b": "64k"} if codec == "wmav2" else {}))
+    wave, found = sound_files.decode(content)
+    assert found == rate
+    assert len(wave) / rate == pytest.approx(2, abs=0.1)
+    heard = sound_files.resample(wave, rate, RATE)
+    assert pitch(heard[4000:28000]) == pytest.approx(440, abs=2)
+    part, _ = sound_files.decode(content, 0.5, 0.25)
+    assert np.allclose(part, wave[rate // 2 : rate * 3 // 4], atol=1e-3)
+    mp3 = sound_files.as_mp3(content)
+    assert soundfile.info(io.BytesIO(mp3)).format == "MP3"
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello " * 100, bytes(5000), b"\x89PNG\r\n\x1a\n" + bytes(100), b"#EXTM3U\nx.mp3\n"]
+)
+def test_who_brings_no_sound_is_told_what_is_read(content: bytes):
+    with pytest.raises(BadSound, match=r"MP3, WAV, FLAC, Ogg, Opus, M4A, AAC, WMA, AMR, AIFF"):
+        sound_files.decode(content)
+
+
+JUNK = {
+    "a zero byte": b"\0",
+    "a page of zeros": bytes(4096),
+    "ID3 padding": b"ID3\3\0\0\0\0\0\x0a" + bytes(10) + bytes(2000),
+    "noise": np.random.default_rng(0).integers(0, 250, 700, np.uint8).tobytes(),
+    "an HTTP header": b"HTTP/1.0 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK)
+def test_junk_before_an_mp3_is_passed_over(junk: bytes):
+    wave, rate = sound_files.decode(junk + sound_files.encode_mp3(sine(440, 2.0), RATE))
+    assert len(wave) / rate == pytest.approx(2, abs=0.15)
+    assert pitch(wave) == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+def test_a_stray_file_in_the_working_folder_makes_no_difference(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    content = encoded(sine(440), RATE, format=kind)
+    wave, _ = sound_files.decode(content)
+    (tmp_path / "._").touch()  # in which libsndfile looks for the resource fork of a file without a name
+    monkeypatch.chdir(tmp_path)
+    again, _ = sound_files.decode(content)
+    assert len(again) == pytest.approx(len(wave), abs=RATE // 10)
+    assert pitch(again) == pytest.approx(440, abs=1)
+
+
+def swelling(seconds: float) -> np.ndarray:
+    """Noise that fades into a tone: the frames of a VBR file are large at first."""
+    loud = np.random.default_rng(0).uniform(-0.9, 0.9, RATE // 2)
+    return np.concatenate([loud, 0.1 * sine(440, seconds - 0.5)]).astype(np.float32)
+
+
+def with_xing_frames(mp3: bytes, frames: int) -> bytes:
+    """An MP3 file whose header counts so many frames."""
+    place = max(mp3.find(b"Xing", 0, 2000), mp3.find(b"Info", 0, 2000)) + 8
+    assert place > 8
+    return mp3[:place] + frames.to_bytes(4) + mp3[place + 4 :]
+
+
+def patched(content: bytes, place: int, other: bytes) -> bytes:
+    return content[:place] + other + content[place + len(other) :]
+
+
+VBR = {"flags": "+qscale", "global_quality": "1062"}
+GUESSED = {  # of eight seconds; the headers say otherwise, or nothing
+    "VBR through a pipe": lambda wave: piped(wave, RATE, "mp3", "libmp3lame", **VBR),
+    "CBR through a pipe": lambda wave: piped(wave, RATE, "mp3", "libmp3lame"),
+    "VBR without a header": lambda wave: made(wave, RATE, "mp3", "libmp3lame", write_xing="0", **VBR),
+    "a header of a tenth": lambda wave: with_xing_frames(sound_files.encode_mp3(wave, RATE), 22),
+    "a header of ten times": lambda wave: with_xing_frames(sound_files.encode_mp3(wave, RATE), 2220),
+    "one behind another": lambda wave: b"".join(sound_files.encode_mp3(part, RATE) for part in np.split(wave, 2)),
+    "FLAC of unknown length": lambda wave: patched(encoded(wave, RATE, format="FLAC"), 22, bytes(4)),
+    "FLAC of a lying length": lambda wave: patched(encoded(wave, RATE, format="FLAC"), 22, (9999).to_bytes(4)),
+    "FLAC through a pipe": lambda wave: piped(wave, RATE, "flac", "flac"),
+    "WAV of length 0": lambda wave: patched(encoded(wave, RATE, format="WAV"), 40, bytes(4)),
+    "WAV of endless length": lambda wave: patched(encoded(wave, RATE, format="WAV"), 40, b"\xff" * 4),
+    "WAV through a pipe": lambda wave: piped(wave, RATE, "wav", "pcm_s16le"),
+    "AAC": lambda wave: made(wave, RATE, "adts", "aac"),
+    "WebM through a pipe": lambda wave: piped(wave, RATE, "webm", "libopus"),
+    "Ogg through a pipe": lambda wave: piped(wave, RATE, "ogg", "libopus"),
+}
+
+
+@pytest.mark.parametrize("kind", GUESSED)
+def test_a_length_in_a_header_is_not_believed(kind: str):
+    content = GUESSED[kind](swelling(8.0))
+    wave, rate = sound_files.decode(content)
+    assert len(wave) / rate == pytest.approx(8, abs=0.2)
+    part, _ = sound_files.decode(content, seconds=6.0)
+    assert len(part) / rate == pytest.approx(6, abs=0.01)
+    assert pitch(sound_files.resample(part[3 * rate :], rate, RATE)) == pytest.approx(440, abs=1)
+
+
+@given
+def test_an_mp3_through_a_pipe_is_heard_to_its_end():
+    wave, rate = sound_files.decode((CASES / "vbr_through_a_pipe_8s.mp3").read_bytes())
+    assert len(wave) / rate == pytest.approx(8, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["MP3", "OGG"])
+def test_a_good_file_is_decoded_once(kind: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sound_files, "_by_ffmpeg", None)
+    for seconds in (0.2, 1.5, 10.0):
+        content = encoded(np.stack([sine(440, seconds), sine(660, seconds)], 1), RATE, format=kind)
+        sound_files.decode(content)
+        sound_files.decode(content, seconds=seconds + 0.25)
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "rates"),
+    [
+        ("mp3", "libmp3lame", (44100, 22050)),
+        ("mp3", "libmp3lame", (16000, 48000)),
+        ("adts", "aac", (44100, 16000)),
+        ("flac", "flac", (44100, 22050)),
+    ],
+)
+def test_a_rate_that_changes_midway_changes_neither_pitch_nor_length(kind: str, codec: str, rates: tuple[int, int]):
+    wave, rate = sound_files.decode(b"".join(made(sine(440, 2.0, rate), rate, kind, codec) for rate in rates))
+    assert rate == rates[0]
+    assert len(wave) / rate == pytest.approx(4, abs=0.2)
+    heard = sound_files.resample(wave, rate, RATE)
+    assert pitch(heard[4000:28000]) == pytest.approx(440, abs=1)
+    assert pitch(heard[36000:60000]) == pytest.approx(440, abs=1)
 
 
 def test_a_part_equals_the_same_part_of_the_whole():
@@ -131,9 +336,10 @@ def test_length_is_fitted():
 
 
 def test_level():
-    assert sound_files.level_db(np.ones(100, np.float32)) == pytest.approx(0)
+    assert sound_files.level_db(np.tile([1, -1], 50)) == pytest.approx(0)
     assert sound_files.level_db(sine(440)) == pytest.approx(-9.03, abs=0.05)
-    assert sound_files.level_db(np.zeros(100, np.float32)) == -200
+    assert sound_files.level_db(sine(440) + 0.4) == pytest.approx(-9.03, abs=0.05)  # an offset is no sound
+    assert sound_files.level_db(np.zeros(100, np.float32)) == sound_files.level_db(np.ones(100, np.float32)) == -200
 
 
 @pytest.mark.parametrize("frequency", [220.0, 880.0, 3000.0])

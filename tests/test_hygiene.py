@@ -77,6 +77,31 @@ def test_a_sound_at_full_scale_is_rejected_and_a_loud_one_is_not(data: DataConfi
     assert quality.clipped(np.sin(np.linspace(0, 20 * np.pi, RATE))) == pytest.approx(0.09, abs=0.005)
 
 
+SILENT = {  # before a second of melody, or instead of it
+    "two silent seconds first": np.concatenate([np.zeros(2 * RATE, np.float32), melody(0)]),
+    "nothing but an offset": np.full(2 * RATE, 0.3, np.float32),
+    "an offset first": np.concatenate([np.full(2 * RATE, 0.3, np.float32), melody(0)]),
+}
+
+
+@pytest.mark.parametrize("wave", SILENT.values(), ids=SILENT)
+def test_silence_is_that_of_the_samples_learned_from(wave: np.ndarray, data: DataConfig):
+    pair = pair_of(0, 0)._replace(sound=wav(wave))
+    with pytest.raises(Rejected, match="silent"):
+        acquire.check(pair, data)
+
+
+def test_what_comes_behind_the_samples_learned_from_does_not_count(data: DataConfig):
+    quiet, loud = melody(0, 2.0), np.clip(20 * melody(1, 4.0), -1, 1)
+    nan = np.full(RATE, np.nan, np.float32)
+    first = acquire.check(pair_of(0, 0)._replace(sound=wav(quiet)), data)
+    for rest in (loud, np.zeros(RATE, np.float32), nan):
+        sound = wav(np.concatenate([quiet, rest]), subtype="FLOAT")
+        assert differing(acquire.check(pair_of(0, 0)._replace(sound=sound), data), first)[1] <= 2
+    with pytest.raises(Rejected, match="full scale"):
+        acquire.check(pair_of(0, 0)._replace(sound=wav(np.concatenate([loud, quiet]))), data)
+
+
 def test_motion_is_the_largest_mean_difference_to_the_first_frame():
     frames = [Image.new("RGB", (40, 30), (level, level, level)) for level in (10, 12, 5)]
     assert quality.motion(frames) == 5

@@ -47,12 +47,12 @@ def acquire(
 
 
 def check(pair: Pair, data: DataConfig) -> Fingerprint:
-    """Decode a pair, whose fingerprint is returned; of the sound, that of the part that is used.
+    """Decode a pair, whose fingerprint is returned; of the sound, the part that is used, and nothing beyond it.
 
     Raises `Rejected`, `BadPicture` or `BadSound` if it cannot be learned from.
     """
     picture = images.open_picture(pair.picture)
-    wave, rate = sound_files.decode(pair.sound)
+    wave, rate = sound_files.decode(pair.sound, seconds=data.clip_seconds)
     if len(wave) < data.min_seconds * rate:
         raise Rejected("too_short", f"{len(wave) / rate:.3f} s of sound; data.min_seconds is {data.min_seconds}")
     loudest = quality.loudest_db(wave, rate)
@@ -61,7 +61,7 @@ def check(pair: Pair, data: DataConfig) -> Fingerprint:
     clipped = quality.clipped(wave)
     if clipped > data.max_clipped:
         raise Rejected("corrupt", f"{clipped:.0%} of the sound at full scale; data.max_clipped is {data.max_clipped}")
-    return fingerprints.of(picture, wave[: round(data.clip_seconds * rate)], rate)
+    return fingerprints.of(picture, wave, rate)
 
 
 def _fates(clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int, journal: Journal | None) -> list[Finished]:

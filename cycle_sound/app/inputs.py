@@ -11,10 +11,7 @@ from cycle_sound.media import images, sound_files
 from cycle_sound.media.sounds import Sound
 from cycle_sound.params import Modality
 
-ENDINGS: dict[Modality, tuple[str, ...]] = {  # that are looked for in a folder
-    "audio": (".flac", ".mp3", ".ogg", ".wav"),
-    "image": (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"),
-}
+ENDINGS: dict[Modality, tuple[str, ...]] = {"audio": sound_files.ENDINGS, "image": images.ENDINGS}
 MAX_BYTES = 1 << 30  # files are read whole; no picture is so large, nor ten minutes of sound
 
 

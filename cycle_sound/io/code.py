@@ -20,7 +20,7 @@ UNDECLARED = {  # what changes no result: DVC follows the values of params; the 
     *("cycle_sound", "cycle_sound.params", "cycle_sound.paths", "cycle_sound.errors"),
     *("cycle_sound.io.progress", "cycle_sound.io.stage", "cycle_sound.io.code"),
 }
-VERSIONS = ("torch", "numpy", "librosa", "Pillow", "scipy", "soundfile", "soxr")  # packages that compute results
+VERSIONS = ("torch", "numpy", "librosa", "Pillow", "scipy", "soundfile", "soxr", "av")  # packages that compute results
 
 
 @cache

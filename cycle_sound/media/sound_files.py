@@ -1,48 +1,118 @@
-"""Sound files and waveforms: float32 (samples,), mono, 1.0 at full scale. Files are not trusted: all is bounded."""
+"""Sound files and waveforms: float32 (samples,), mono, 1.0 at full scale. Files are not trusted: all is bounded.
+
+libsndfile decodes what it knows. FFmpeg decodes the rest: what telephones record, what has junk before it, and what
+libsndfile has left before its end, because the length in a header is a guess.
+"""
 
 import io
+from collections.abc import Iterable, Iterator
 from functools import reduce
+from typing import Any, NamedTuple
 
+import av
 import librosa
 import numpy as np
 import soundfile
 
 from cycle_sound.errors import BadSound
+from cycle_sound.media import containers
 
-MAX_SECONDS = 600.0  # a pair needs seconds; ten minutes at 48 kHz already take 115 MB, per worker
+KINDS = "MP3, WAV, FLAC, Ogg, Opus, M4A, AAC, WMA, AMR, AIFF"
+ENDINGS = (".aac", ".aif", ".aiff", ".amr", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma")
+MAX_SECONDS = 600.0  # a pair needs seconds; ten minutes at 192 kHz take 460 MB in a worker, twice while they are joined
 RATES = range(4_000, 192_001)  # Hz; a header that says 1 Hz would be resampled to thousands of times its size
 MAX_CHANNELS = 64  # no recorder has more, and a block is read with all of them
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz, all that the format knows
 BLOCK = 1 << 20  # samples of all channels read at once, 4 MB: each read ends in a seek, so small ones cost an MP3 twice
 PREROLL = 16 * 1152  # samples decoded before a part: MP3 frames need bits of those before them, or begin as silence
+MISSED = 0.1  # s; of a sound's ends, two decoders leave out less
+JUMP = 0.1  # s between a frame's end and the next one's time; less is a rounded time stamp
 SILENCE = 1e-10  # amplitude that stands for nothing: -200 dBFS
+WINDOW = 4096  # samples, 85 ms at 48 kHz: over so long a time, unrelated channels do not cancel by chance
+OPPOSITE = 0.25  # of the power that the average of unrelated channels has; that of opposite ones has less
+OFFSET = 1e-3  # of full scale; a smaller one, as in most sounds, need not be taken out to see that
+CANCELLED = 0.1  # of a sound's energy; the average that loses more does not stand for it
+
+
+class Stretch(NamedTuple):
+    """Sound without a gap, at one rate."""
+
+    time: float | None  # s, of presentation; None where the file does not say
+    wave: np.ndarray  # float32 (samples,)
+    rate: int  # Hz
+
+
+# --- files
 
 
 def decode(content: bytes, start: float = 0.0, seconds: float | None = None) -> tuple[np.ndarray, int]:
-    """Decode a sound file (MP3, WAV, OGG, FLAC) to a waveform and its sample rate in Hz, channels averaged.
+    """Decode a sound file, of KINDS or within a video, to a waveform and its rate in Hz; `mono` mixes the channels.
 
-    With `start` and `seconds` only that part is decoded, as far as the file and MAX_SECONDS reach.
+    With `start` and `seconds` only that part is decoded, as far as the file and MAX_SECONDS reach. Of a rate that
+    changes, the first one counts.
     Raises `BadSound` for what is no sound, empty, broken or not finite, or longer than MAX_SECONDS if no part is named.
     """
     if not content:
         raise BadSound("empty file")
-    try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            rate = file.samplerate
-            if rate not in RATES or file.channels > MAX_CHANNELS:
-                raise BadSound(f"{rate} Hz, {file.channels} channels: outside what is decoded")
-            # A header's own length is not to be trusted: of an MP3 it may be a guess, twice too long.
-            wanted = round(rate * (MAX_SECONDS if seconds is None else min(seconds, MAX_SECONDS)))
-            wave = _read_mono(file, round(start * rate), wanted + (seconds is None))
-            if seconds is None and len(wave) > wanted:
-                raise BadSound(f"more than {MAX_SECONDS:.0f} s of sound")
-    except soundfile.SoundFileError as error:
-        raise BadSound(f"cannot be decoded: {getattr(error, 'error_string', error)}") from None
+    most = MAX_SECONDS if seconds is None else min(seconds, MAX_SECONDS)
+    # One sample more tells whether a sound is longer than that.
+    wave, rate = _decoded(content, start, most, more=seconds is None)
+    if seconds is None and len(wave) > round(rate * most):
+        raise BadSound(f"more than {MAX_SECONDS:.0f} s of sound")
     if not wave.size:
         raise BadSound("no samples")
-    if not np.isfinite(wave).all():
-        raise BadSound("holds NaN or infinite samples")
-    return wave, rate
+    return _finite(wave), rate
+
+
+def as_mp3(content: bytes) -> bytes:
+    """Convert a sound file to MP3; one that is MP3 already is returned as it is. Raises `BadSound`."""
+    try:
+        if soundfile.info(io.BytesIO(content)).format == "MP3":
+            return content
+    except soundfile.SoundFileError:
+        pass  # another decoder may know it
+    return encode_mp3(*decode(content))
+
+
+def encode_mp3(waveform: np.ndarray, sample_rate: int) -> bytes:
+    """Encode a waveform as a mono MP3 file, at the nearest rate that MP3 has; beyond full scale it is clipped."""
+    rate = min(MP3_RATES, key=lambda known: abs(known - sample_rate))
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(resample(waveform, sample_rate, rate), -1, 1), rate, format="MP3")
+    return file.getvalue()
+
+
+def stretches(frames: Iterable[Any]) -> Iterator[Stretch]:
+    """FFmpeg's decoded frames as stretches, of BLOCK samples of all channels and one frame at most.
+
+    Raises `BadSound` for a rate or a number of channels outside what is decoded, and for samples that are not finite.
+    """
+    run: list[Any] = []
+    size = 0
+    for frame in frames:
+        if run and (size > BLOCK or not _continues(run[-1], frame)):
+            yield _stretch(run)
+            run, size = [], 0
+        run.append(frame)
+        size += frame.samples * frame.layout.nb_channels
+    if run:
+        yield _stretch(run)
+
+
+# --- waveforms
+
+
+def mono(samples: np.ndarray) -> np.ndarray:
+    """Mix channels, (n, channels) → (n,), of at least one sample.
+
+    The result is their average; but where channels in opposite phase, which ears do not mind, would cancel more than
+    the share CANCELLED of the energy in it, it is the strongest channel.
+    """
+    channels = samples.shape[1]
+    if channels == 1:
+        return samples[:, 0]
+    mix = reduce(np.add, samples.T) / np.float32(channels)  # over so short an axis numpy's own mean is slow
+    return samples[:, np.var(samples, axis=0).argmax()] if _cancel(samples, mix) else mix
 
 
 def resample(waveform: np.ndarray, rate_from: int, rate_to: int) -> np.ndarray:
@@ -58,31 +128,67 @@ def fit_length(waveform: np.ndarray, samples: int) -> np.ndarray:
 
 
 def level_db(waveform: np.ndarray) -> float:
-    """Root mean square level in dBFS: 0 for a full-scale square wave, -200 for silence."""
-    power = np.mean(np.square(waveform, dtype=np.float64)) if waveform.size else 0.0
+    """Root mean square level in dBFS, without a DC offset: 0 for a full-scale square wave, -200 for silence."""
+    power = np.var(waveform, dtype=np.float64) if waveform.size else 0.0
     return float(20 * np.log10(max(np.sqrt(power), SILENCE)))
 
 
-def encode_mp3(waveform: np.ndarray, sample_rate: int) -> bytes:
-    """Encode a waveform as a mono MP3 file, at the nearest rate that MP3 has; beyond full scale it is clipped."""
-    rate = min(MP3_RATES, key=lambda known: abs(known - sample_rate))
-    file = io.BytesIO()
-    soundfile.write(file, np.clip(resample(waveform, sample_rate, rate), -1, 1), rate, format="MP3")
-    return file.getvalue()
+# --- the two decoders
 
 
-def as_mp3(content: bytes) -> bytes:
-    """Convert a sound file to MP3; one that is MP3 already is returned as it is. Raises `BadSound`."""
+def _decoded(content: bytes, start: float, seconds: float, more: bool) -> tuple[np.ndarray, int]:
+    """A part of a file, by libsndfile as far as that knows it and reads it to its end, else by FFmpeg."""
     try:
-        if soundfile.info(io.BytesIO(content)).format == "MP3":
-            return content
+        wave, rate, is_whole = _by_libsndfile(content, start, seconds, more)
     except soundfile.SoundFileError:
-        pass  # `decode` says what is wrong
-    return encode_mp3(*decode(content))
+        return _by_ffmpeg(content, start, seconds, more)
+    if is_whole:
+        return wave, rate
+    endless = {} if wave.size else {"ignore_length": "1"}  # of a WAV file that was never closed
+    try:
+        other, other_rate = _by_ffmpeg(content, start, seconds, more, **endless)
+    except BadSound:
+        return wave, rate
+    return (other, other_rate) if len(other) / other_rate > len(wave) / rate + MISSED else (wave, rate)
+
+
+def _by_libsndfile(content: bytes, start: float, seconds: float, more: bool) -> tuple[np.ndarray, int, bool]:
+    """A part of a file, its rate, and whether what is missing of it is not in the file either."""
+    source = io.BytesIO(content)
+    with soundfile.SoundFile(source) as file:
+        rate = file.samplerate
+        _check(rate, file.channels)
+        wanted = round(rate * seconds) + more
+        wave = _read_mono(file, round(start * rate), wanted)
+        read = source.tell()
+        missed = file.frames / rate * (len(content) - read) / max(read, 1)  # s, at the mean rate of what was read
+        return wave, rate, len(wave) == wanted or (len(wave) > 0 and missed < MISSED)
+
+
+def _by_ffmpeg(content: bytes, start: float, seconds: float, more: bool, **options: str) -> tuple[np.ndarray, int]:
+    """A part of a file, decoded from its start on, and its rate. Raises `BadSound`."""
+    try:
+        container = containers.opened(io.BytesIO(content), containers.SOUNDS, **options)
+    except av.FFmpegError:
+        raise BadSound(f"cannot be decoded: none of {KINDS}") from None
+    waves, samples, rate, first, last = [np.zeros(0, np.float32)], 0, 1, 0, 0
+    with container:
+        track = containers.sound_of(container)
+        if track is None:
+            raise BadSound("holds no sound")
+        for stretch in stretches(containers.decoded(containers.packets(container, track))):
+            if not samples:
+                rate, first = stretch.rate, round(start * stretch.rate)
+                last = first + round(seconds * rate) + more
+            waves.append(resample(stretch.wave, stretch.rate, rate))
+            samples += len(waves[-1])
+            if samples >= last:
+                break
+    return np.concatenate(waves)[first:last], rate
 
 
 def _read_mono(file: soundfile.SoundFile, first: int, samples: int) -> np.ndarray:
-    """Up to `samples` samples from `first` on, channels averaged: float32 (n,)."""
+    """Up to `samples` samples from `first` on, channels mixed: float32 (n,)."""
     skipped = min(first, PREROLL)
     if first > skipped:
         file.seek(min(first - skipped, file.frames))
@@ -91,13 +197,54 @@ def _read_mono(file: soundfile.SoundFile, first: int, samples: int) -> np.ndarra
     while samples > 0:
         asked = min(BLOCK // file.channels, samples)
         block = file.read(asked, dtype="float32", always_2d=True)  # (samples, channels)
-        blocks.append(_mono(block))
+        if len(block):
+            blocks.append(mono(block))
         samples -= len(block)
         if len(block) < asked:
             break
     return np.concatenate(blocks)[skipped:]
 
 
-def _mono(block: np.ndarray) -> np.ndarray:
-    """Average the channels: (samples, channels) → (samples,); over so short an axis numpy's own mean is slow."""
-    return reduce(np.add, block.T) / np.float32(block.shape[1])
+def _continues(last: Any, frame: Any) -> bool:
+    """Whether a frame of sound follows another one without a gap, and in the same form."""
+    forms = [(one.sample_rate, one.layout.name, one.layout.nb_channels, one.format.name) for one in (last, frame)]
+    if last.time is None or frame.time is None:
+        return forms[0] == forms[1]
+    return forms[0] == forms[1] and abs(last.time + last.samples / last.sample_rate - frame.time) < JUMP
+
+
+def _stretch(run: list[Any]) -> Stretch:
+    """Frames of one form, joined and mixed."""
+    rate = run[0].sample_rate
+    _check(rate, run[0].layout.nb_channels)
+    to_float = av.AudioResampler(format="fltp")
+    planes = [part.to_ndarray() for frame in run for part in to_float.resample(frame)]  # (channels, samples)
+    return Stretch(run[0].time, _finite(mono(np.concatenate(planes, axis=1).T)), rate)
+
+
+def _check(rate: int, channels: int) -> None:
+    if rate not in RATES or channels > MAX_CHANNELS:
+        raise BadSound(f"{rate} Hz, {channels} channels: outside what is decoded")
+
+
+def _finite(wave: np.ndarray) -> np.ndarray:
+    if not np.isfinite(wave).all():
+        raise BadSound("holds NaN or infinite samples")
+    return wave
+
+
+def _cancel(samples: np.ndarray, mix: np.ndarray) -> bool:
+    """Whether channels (n, channels) cancel in their average (n,)."""
+    length, channels = samples.shape
+    offsets = np.array([channel.mean() for channel in samples.T])
+    if np.abs(offsets).max() > OFFSET:
+        samples, mix = samples - offsets, mix - offsets.mean()
+    width = min(WINDOW, length)
+    own, left = _energies(samples, width), channels**2 * _energies(mix, width)  # equal for unrelated channels
+    return bool(own[left < OPPOSITE * own].sum() > CANCELLED * own.sum())
+
+
+def _energies(samples: np.ndarray, width: int) -> np.ndarray:
+    """The energy in each window of so many samples, in all channels together: (windows,)."""
+    windows = samples[: len(samples) // width * width].reshape(len(samples) // width, -1)
+    return np.vecdot(windows, windows)

@@ -1,4 +1,4 @@
-"""Pairs in a local folder: {train_data,test_data}/ID.{jpg,jpeg,png} + ID.{mp3,wav,ogg,flac}.
+"""Pairs in a local folder: {train_data,test_data}/ID.jpg + ID.mp3, or other kinds of picture and sound files.
 
 An optional labels.csv beside the two (header `id,split,label,group`, the group optional) labels any of them, by id and
 split. The folder and the list are asked for together: a row without files is a clip that is not there.
@@ -17,8 +17,7 @@ from cycle_sound.io import names
 from cycle_sound.media import images, sound_files
 from cycle_sound.params import DataConfig
 
-PICTURES = (".jpg", ".jpeg", ".png")
-SOUNDS = (".mp3", ".wav", ".ogg", ".flac")
+PICTURES, SOUNDS = images.ENDINGS, sound_files.ENDINGS
 SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 

@@ -1,0 +1,46 @@
+"""Sound and video files as FFmpeg reads them (PyAV): opened, demuxed, decoded. No file is trusted."""
+
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
+
+import av
+
+# FFmpeg's names of what a file may be. Others are playlists, which lead to more files, or would only add risk.
+SOUNDS = "mp3,wav,flac,ogg,mov,matroska,aac,asf,amr,amrnb,amrwb,aiff,caf"
+VIDEOS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,flv,ogg"
+COVER = av.stream.Disposition.attached_pic
+
+
+def opened(file: IO[bytes], formats: str, **options: str) -> Any:
+    """The container in a file, to be closed; tags may be in any encoding. Raises av.FFmpegError for another format."""
+    return av.open(file, options={"format_whitelist": formats, **options}, metadata_errors="replace")
+
+
+def packets(container: Any, *streams: Any) -> Iterator[Any]:
+    """The packets of streams, from where the container stands until it ends or breaks off."""
+    try:
+        yield from container.demux(*streams)
+    except av.FFmpegError:
+        return
+
+
+def decoded(packets: Iterable[Any]) -> Iterator[Any]:
+    """The frames in packets of one stream; what is broken is passed over, as players do."""
+    for packet in packets:
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            continue
+        yield from frames
+
+
+def sound_of(container: Any, picture: Any = None) -> Any | None:
+    """The sound that players choose: the default track or else the best, of the picture's programme; None without."""
+    return container.streams.best("audio", related=picture)
+
+
+def picture_of(container: Any) -> Any | None:
+    """The moving picture that players choose; None without. A cover is a still picture of its own."""
+    best = container.streams.best("video")
+    moving = [stream for stream in container.streams.video if not stream.disposition & COVER]
+    return best if best in moving else next(iter(moving), None)
