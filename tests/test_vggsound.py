@@ -333,7 +333,7 @@ def test_a_listed_frame_is_that_frame_and_its_sound(tmp_path: Path):
         wave, _ = sound_files.decode(pair.sound)
         loud = np.sqrt(np.mean(wave**2)) / 0.2
         assert loud == pytest.approx(min(max(number / 10, 0.25), 3.75) / 4, abs=0.07)
-    with pytest.raises(Rejected, match=r"frame 46 lies at 4\.6"):
+    with pytest.raises(Rejected, match="frame 46 is not among its 40 frames"):
         videos.fetch(tmp_path / "film.mp4", Frame(46), 0.5, 0.1, 0.0)
 
 
@@ -362,9 +362,12 @@ def test_a_film_cut_off_gives_what_it_has_and_no_wrong_picture(tmp_path: Path):
     counted_film(tmp_path / "film.mp4", seconds=6, faststart=True)
     whole = (tmp_path / "film.mp4").read_bytes()
     (tmp_path / "film.mp4").write_bytes(whole[: int(len(whole) * 0.6)])
-    assert brightness(videos.fetch(tmp_path / "film.mp4", 0.1, 0.5, 0.1, 0.0)) == pytest.approx(25.5, abs=6)
-    with pytest.raises((Rejected, av.FFmpegError)):
-        videos.fetch(tmp_path / "film.mp4", 0.9, 0.5, 0.1, 0.0)
+    for number in (0, 10, 20, 30):
+        assert brightness(videos.fetch(tmp_path / "film.mp4", Frame(number), 0.5, 0.1, 0.0)) == pytest.approx(
+            255 * number / 60, abs=3
+        )
+    with pytest.raises(Rejected, match="frame 55 is not among"):
+        videos.fetch(tmp_path / "film.mp4", Frame(55), 0.5, 0.1, 0.0)
 
 
 def test_a_playlist_that_calls_itself_a_video_is_not_followed(tmp_path: Path):
@@ -458,7 +461,7 @@ def test_the_real_clips_give_their_frames_and_their_sound(settings: Settings, tm
         moment = share * min(ends)
         place = tmp_path / f"raw/{row.split}_data/{row.id}"
         pair = Pair(place.with_suffix(".jpg").read_bytes(), place.with_suffix(".mp3").read_bytes())
-        assert likest(pair, path, moment) == pytest.approx(moment, abs=0.02), row.id  # half a frame
+        assert -0.01 < moment - likest(pair, path, moment) < 0.05, row.id  # the last one shown
         sound, mp3_rate = sound_files.decode(pair.sound)
         assert mp3_rate == rate
         start = round((moment - data.clip_seconds / 2) * rate)

@@ -1,0 +1,283 @@
+"""A video file on one clock: its picture and its sound at a time, both in seconds of presentation time.
+
+Durations and frame rates in headers are guesses, so the packets tell when pictures are shown and how long sound lasts.
+So is a jump: it is believed where it leads to the packet that was wanted.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import chain, dropwhile, takewhile
+from typing import IO, Any, NamedTuple
+
+import av
+import numpy as np
+from PIL import Image
+
+from cycle_sound.acquisition.sources.clip import Rejected
+from cycle_sound.acquisition.sources.moments import Frame, Moment
+from cycle_sound.media import containers, images, sound_files
+
+MAX_PACKETS = 4_000_000  # of a file: ten hours; a packet's times take 100 bytes
+MAX_DECODED = 5_000_000_000  # pixels for one pair: 600 frames of 4K, and some ten seconds of work
+PREROLL = 0.2  # s decoded before the sound wanted: a codec's first block after a jump is not right yet
+RESET = 1.0  # s back in decoding time: another recording begins, whose times are its own
+OFFSET = 0.1  # s by which pictures may begin before the sound, or end after it, and yet be of one moment
+GAP = 0.5  # s between the picture on show and the one that could be decoded: more, and it is another picture
+EXACT = 1e-6  # s; equal times differ by less
+ASPECTS = (Fraction(1, 4), Fraction(4))  # of a pixel, width to height: no film has others, and a file may say anything
+TURNS: dict[
+    tuple[int, ...], Image.Transpose
+] = {  # by the signs of a display matrix: where the axes to the right and down point
+    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
+    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
+    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
+    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
+    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
+    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
+    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
+}
+
+
+class Track(NamedTuple):
+    """When the packets of a stream are shown or heard; stamps are times in units of `base`."""
+
+    number: int  # of the stream in its file
+    base: float  # s
+    stamps: Sequence[int]  # of all that is shown or heard, in order of time
+    entries: Sequence[tuple[int, int]]  # packets from which on can be decoded: stamp, and where to jump for it
+    end: float  # s
+
+    def latest(self, time: float) -> int:
+        """The stamp of what is shown or heard at a time: the last that has begun, or the first of all."""
+        return self.stamps[max(bisect_right(self.stamps, (time + EXACT) / self.base) - 1, 0)]
+
+    def entry(self, time: float) -> tuple[int, int]:
+        """From where on to decode what is shown or heard at a time."""
+        return self.entries[max(bisect_right(self.entries, ((time + EXACT) / self.base, 0)) - 1, 0)]
+
+
+class Seen(NamedTuple):
+    """A packet, its times in units of its stream's base."""
+
+    stamp: int  # when it is shown or heard
+    place: int  # where to jump for it: its time of decoding
+    duration: int  # 0 where the file does not say
+    is_key: bool  # whether decoding can begin here
+    is_shown: bool
+
+
+class Footage:
+    """An open video file. From `start` to `end`, in seconds, it has both pictures and sound."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Look through a seekable file. Raises `Rejected`, and av.FFmpegError for no video file."""
+        self._file = file
+        self._container = containers.opened(file, containers.VIDEOS)
+        video, sound = _streams(self._container)
+        self._aspect = _aspect(video)
+        (self._pictures, self._sounds), self._jumps = _tracks(self._container, video, sound)
+        self._decoded = 0  # pixels
+        self.start = max(track.stamps[0] * track.base for track in (self._pictures, self._sounds))
+        self.end = min(self._pictures.end, self._sounds.end)
+        if self.start >= self.end:
+            raise Rejected("no_audio", "holds no moment with both a picture and sound")
+
+    def close(self) -> None:
+        """Close what was opened of the file."""
+        self._container.close()
+
+    def time(self, moment: Moment) -> float:
+        """A moment in seconds. Raises `Rejected` for a frame that is not there or has no sound."""
+        if not isinstance(moment, Frame):
+            return self.start + moment * (self.end - self.start)
+        count = len(self._pictures.stamps)
+        if moment.number >= count:
+            raise Rejected("too_short", f"frame {moment.number} is not among its {count} frames")
+        time = self._pictures.stamps[moment.number] * self._pictures.base
+        if not self.start - OFFSET <= time <= self.end + OFFSET:
+            heard = f"from {self.start:.3f} s to {self.end:.3f} s"
+            raise Rejected("no_audio", f"frame {moment.number} is shown at {time:.3f} s, sound is heard {heard}")
+        return time
+
+    def picture(self, time: float) -> Image.Image:
+        """The picture on show at a time, the last that was shown until then: upright, of square pixels.
+
+        Raises `Rejected` if it cannot be decoded, or not without more work than MAX_DECODED.
+        """
+        track, shown, found = self._pictures, None, 0
+        wanted = track.latest(time)
+        for frame in containers.decoded(self._packets(track, time)):
+            stamp = _stamp(self._counted(frame))
+            if stamp is None:
+                continue
+            if shown is not None and not found <= stamp <= wanted:  # later, or of another recording
+                break
+            shown, found = frame, stamp
+        if shown is None or abs(found - wanted) * track.base > GAP:
+            raise Rejected("corrupt", f"the picture shown at {time:.3f} s cannot be decoded")
+        return _upright(shown, self._aspect)
+
+    def sound(self, start: float, seconds: float, least: float) -> tuple[np.ndarray, int]:
+        """The waveform of so many seconds from `start` on, silence where the file has a gap, and its rate.
+
+        Raises `Rejected` where less than `least` seconds of it are in the file.
+        """
+        frames = containers.decoded(self._packets(self._sounds, start - PREROLL))
+        wave, rate, held = np.zeros(0, np.float32), 1, 0
+        for stretch in sound_files.stretches(takewhile(lambda frame: _starts_before(frame, start + seconds), frames)):
+            if not wave.size:
+                wave, rate = np.zeros(round(seconds * stretch.rate), np.float32), stretch.rate
+            part = sound_files.resample(stretch.wave, stretch.rate, rate)
+            place = round(((start if stretch.time is None else stretch.time) - start) * rate)
+            room = wave[max(place, 0) : max(place + len(part), 0)]
+            room[:] = part[max(-place, 0) :][: len(room)]
+            held += len(room)
+        if held < least * rate:
+            status: Any = "too_short" if held else "no_audio"
+            raise Rejected(status, f"{held / rate:.3f} s of sound from {start:.3f} s on")
+        return wave, rate
+
+    def _packets(self, track: Track, time: float) -> Iterator[Any]:
+        """The packets of a track from where on what is shown or heard at a time can be decoded."""
+        entry, place = track.entry(time)
+        for jump in (True, False) if self._jumps else (False,):
+            read = self._jumped(track, place) if jump else self._from_start(track)
+            packets = dropwhile(lambda packet: _stamp(packet) != entry, read)
+            if (first := next(packets, None)) is not None:
+                return chain([first], packets)
+        raise Rejected("corrupt", f"nothing can be read at {time:.3f} s")
+
+    def _jumped(self, track: Track, place: int) -> Iterator[Any]:
+        """The packets of a track from wherever a jump leads."""
+        stream = self._container.streams[track.number]
+        try:
+            self._container.seek(place, stream=stream)
+        except av.FFmpegError:  # a format without jumps
+            return iter(())
+        return containers.packets(self._container, stream)
+
+    def _from_start(self, track: Track) -> Iterator[Any]:
+        """All packets of a track."""
+        self._container.close()
+        self._file.seek(0)
+        self._container = containers.opened(self._file, containers.VIDEOS)
+        return containers.packets(self._container, self._container.streams[track.number])
+
+    def _counted(self, frame: Any) -> Any:
+        """A frame of pictures that was decoded. Raises `Rejected` for one that is too large, and for too many."""
+        pixels = frame.width * frame.height
+        _check_size(frame.width, frame.height)  # the stream may say otherwise than its header
+        self._decoded += pixels
+        if self._decoded > MAX_DECODED:
+            raise Rejected("corrupt", f"more than {MAX_DECODED} pixels lie between its key frames")
+        return frame
+
+
+@contextmanager
+def opened(file: IO[bytes]) -> Iterator[Footage]:
+    """The footage in a seekable file. Raises what `Footage` raises."""
+    footage = Footage(file)
+    try:
+        yield footage
+    finally:
+        footage.close()
+
+
+# --- streams and their times
+
+
+def _streams(container: Any) -> tuple[Any, Any]:
+    """The video and the sound that players choose. Raises `Rejected` where one is missing or cannot be decoded."""
+    video = containers.picture_of(container)
+    if video is None or video.codec_context is None:
+        raise Rejected("no_video", "holds no video stream" if video is None else "its pictures' encoding is unknown")
+    sound = containers.sound_of(container, video)
+    if sound is None or sound.codec_context is None:
+        raise Rejected("no_audio", "holds no audio stream" if sound is None else "its sound's encoding is unknown")
+    _check_size(video.width, video.height)
+    return video, sound
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > images.MAX_PIXELS:
+        raise Rejected("corrupt", f"frames of {width} x {height} pixels")
+
+
+def _tracks(container: Any, *streams: Any) -> tuple[list[Track], bool]:
+    """What the packets of streams tell, and whether all do: of the first that counts time anew, a jump knows nothing.
+
+    Raises `Rejected`.
+    """
+    is_whole = True
+    seen: dict[int, list[Seen]] = {stream.index: [] for stream in streams}
+    bases = {stream.index: float(stream.time_base) for stream in streams}
+    latest = dict.fromkeys(seen, -np.inf)  # s
+    for count, packet in enumerate(containers.packets(container, *streams)):
+        stamp, index = _stamp(packet), packet.stream_index
+        if stamp is None:
+            continue
+        if count >= MAX_PACKETS:
+            raise Rejected("corrupt", f"more than {MAX_PACKETS} packets")
+        if packet.dts is not None:
+            if packet.dts * bases[index] < latest[index] - RESET:
+                is_whole = False
+                break
+            latest[index] = packet.dts * bases[index]
+        place = stamp if packet.dts is None else packet.dts
+        one = Seen(stamp, place, packet.duration or 0, packet.is_keyframe, not packet.is_discard)
+        seen[index].append(one)
+    return [_track(stream, seen[stream.index]) for stream in streams], is_whole
+
+
+def _track(stream: Any, seen: Sequence[Seen]) -> Track:
+    """The packets of one stream in order. Raises `Rejected` where none can be decoded."""
+    entries = sorted((one.stamp, one.place) for one in seen if one.is_key)
+    shown = sorted(one for one in seen if one.is_shown and entries and one.stamp >= entries[0][0])
+    if not shown:
+        raise Rejected("no_video" if stream.type == "video" else "no_audio", f"holds no {stream.type} to be decoded")
+    stamps = [one.stamp for one in shown]
+    usual = (stamps[-1] - stamps[0]) / max(len(stamps) - 1, 1)
+    base = float(stream.time_base)
+    return Track(stream.index, base, stamps, entries, (stamps[-1] + (shown[-1].duration or usual)) * base)
+
+
+def _stamp(one: Any) -> int | None:
+    """The time stamp of a packet or a frame; AVI has but one of two kinds."""
+    return one.dts if one.pts is None else one.pts
+
+
+def _starts_before(frame: Any, time: float) -> bool:
+    return frame.time is None or frame.time < time
+
+
+# --- pictures as they are seen
+
+
+def _aspect(video: Any) -> Fraction:
+    """Width to height of a stream's pixels."""
+    aspect = video.sample_aspect_ratio or Fraction(1)
+    return aspect if ASPECTS[0] <= aspect <= ASPECTS[1] else Fraction(1)
+
+
+def _upright(frame: Any, aspect: Fraction) -> Image.Image:
+    """A frame as players show it: of square pixels, turned and mirrored by its display matrix."""
+    picture: Image.Image = frame.to_image()
+    if aspect != 1:
+        picture = picture.resize((max(round(picture.width * aspect), 1), picture.height), Image.Resampling.LANCZOS)
+    turn = TURNS.get(_axes(frame))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _axes(frame: Any) -> tuple[int, ...]:
+    """The signs of a frame's display matrix, of a turn that is not a quarter's those of the nearest."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside side data of a kind that PyAV does not know
+        matrix = None
+    if matrix is None:
+        return ()
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)
+    upright = abs(a) + abs(d) >= abs(b) + abs(c)
+    return tuple(int(sign) for sign in np.sign([a, 0, 0, d] if upright else [0, b, c, 0]))

@@ -1,0 +1,278 @@
+"""Films: one clock for picture and sound, pictures as players show them, the track that players choose."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from films import chirp, evenly, heard, mux, picture, picture_stream, sound_stream, telling_film, time_heard, time_seen
+from PIL import Image
+
+from cycle_sound.acquisition.sources import footage, videos
+from cycle_sound.acquisition.sources.clip import Pair, Rejected
+from cycle_sound.acquisition.sources.moments import Frame
+from cycle_sound.media import images, sound_files
+
+CASES = Path(__file__).resolve().parents[2] / "shared/cases"
+given = pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
+CLIP = 0.6  # s of sound
+SHARES = (0.0, 0.2, 0.5, 0.8, 1.0)
+
+
+def fetch(path: Path, moment: Any, clip: float = CLIP) -> Pair:
+    return videos.fetch(path, moment, clip, 0.1, 0.0)
+
+
+def last(times: list[float], moment: float) -> float:
+    """When the picture on show at a moment was first shown."""
+    return max((time for time in times if time <= moment + 1e-6), default=times[0])
+
+
+# --- time
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".ts", ".flv"])
+@pytest.mark.parametrize(
+    ("seen", "sounding"),
+    [((0, 5), (2, 5)), ((2, 5), (0, 5)), ((0, 3), (0, 5)), ((0, 5), (0, 3)), ((0, 4), (1.5, 6)), ((1, 4), (1, 4))],
+)
+def test_picture_and_sound_are_of_one_time_wherever_their_streams_begin_and_end(
+    suffix: str, seen: tuple[float, float], sounding: tuple[float, float], tmp_path: Path
+):
+    times = evenly(*seen)
+    path = telling_film(tmp_path / f"film{suffix}", times, sounding)
+    start, end = max(seen[0], sounding[0]), min(seen[1], sounding[1])
+    for share in SHARES:
+        moment = start + share * (end - start)
+        pair = fetch(path, share)
+        assert time_seen(pair) == pytest.approx(last(times, moment), abs=0.21)
+        middle = min(max(moment, start + CLIP / 2), end - CLIP / 2)
+        assert time_heard(pair) == pytest.approx(middle, abs=0.11)
+
+
+def test_a_frame_without_sound_is_rejected_as_such(tmp_path: Path):
+    path = telling_film(tmp_path / "film.mp4", evenly(0, 5), (3, 5))
+    for number in (0, 15, 25):
+        with pytest.raises(Rejected, match=f"frame {number} is shown at {number / 10}") as rejected:
+            fetch(path, Frame(number))
+        assert rejected.value.status == "no_audio"
+    assert time_seen(fetch(path, Frame(40))) == pytest.approx(4, abs=0.05)
+    assert time_heard(fetch(path, Frame(40))) == pytest.approx(4, abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_streams_that_never_meet_have_no_moment(suffix: str, tmp_path: Path):
+    path = telling_film(tmp_path / f"film{suffix}", evenly(0, 2), (3, 5))
+    with pytest.raises(Rejected, match="no moment with both"):
+        fetch(path, 0.5)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_of_slides_the_last_one_shown_is_taken_and_not_the_nearest(suffix: str, tmp_path: Path):
+    times = [0.0, 1.0, 5.0, 9.5]
+    path = telling_film(tmp_path / f"slides{suffix}", times, (0, 10))
+    with path.open("rb") as file, footage.opened(file) as film:
+        for moment in (0.0, 0.9, 1.0, 3.11, 4.99, 5.0, 9.4, 9.5):
+            level = images.to_array(film.picture(moment), 8).mean()
+            assert (level - 20) / 20 == pytest.approx(last(times, moment), abs=0.1)
+    for number, time in enumerate(times):
+        assert time_seen(fetch(path, Frame(number))) == pytest.approx(time, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "ticks"),
+    [
+        *((suffix, "libx264", 1000) for suffix in (".mp4", ".mkv", ".ts", ".flv")),
+        *((suffix, "mpeg2video", 25) for suffix in (".mpg", ".ts", ".mkv")),
+        (".avi", "mpeg4", 25),
+        (".webm", "libvpx", 1000),
+    ],
+)
+@pytest.mark.parametrize("gop", [1, 12, 300])
+def test_every_moment_has_its_frame_however_far_apart_the_key_frames_are(
+    suffix: str, codec: str, ticks: int, gop: int, tmp_path: Path
+):
+    times = evenly(0, 6, 25)
+    path = telling_film(tmp_path / f"film{suffix}", times, (0, 6), codec, gop, ticks)
+    for share in (0.05, 0.3, 0.77, 0.95):
+        pair = fetch(path, share)
+        assert time_seen(pair) == pytest.approx(6 * share, abs=0.15)
+        assert time_heard(pair) == pytest.approx(min(max(6 * share, 0.3), 5.7), abs=0.15)
+
+
+def test_a_film_that_is_cut_off_gives_the_moments_that_are_left(tmp_path: Path):
+    path = telling_film(tmp_path / "film.ts", evenly(0, 6), (0, 6))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    for share in SHARES:
+        pair = fetch(path, share, 0.4)
+        assert abs(time_seen(pair) - time_heard(pair)) < 0.4
+    assert 2 < time_seen(fetch(path, 1.0)) < 4
+
+
+def test_a_gap_in_the_sound_is_silence_and_nothing_moves_into_it(tmp_path: Path):
+    path = tmp_path / "gap.mkv"
+    with av.open(str(path), "w") as container:
+        moving, sound = picture_stream(container), sound_stream(container, "pcm_s16le")
+        mux(container, moving, (picture(np.zeros((48, 64, 3), np.uint8), time) for time in evenly(0, 6)))
+        mux(container, sound, [*chirp(0, 2), *chirp(4, 6)])
+    assert time_heard(fetch(path, 5 / 6)) == pytest.approx(5, abs=0.1)
+    wave, rate = sound_files.decode(fetch(path, 2 / 6, 1.0).sound)
+    assert np.abs(wave[: rate // 3]).max() > 0.4
+    assert np.abs(wave[rate * 2 // 3 :]).max() < 0.05
+    with pytest.raises(Rejected, match=r"0\.000 s of sound") as rejected:
+        fetch(path, 3 / 6)
+    assert rejected.value.status == "no_audio"
+
+
+def test_a_recording_behind_another_one_is_left_alone(tmp_path: Path):
+    parts = [
+        telling_film(tmp_path / "one.ts", evenly(0, 4), (0, 4)),
+        telling_film(tmp_path / "two.ts", evenly(0, 3), (0, 3)),
+    ]
+    (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    for share in SHARES:
+        pair = fetch(tmp_path / "both.ts", share)
+        assert abs(time_seen(pair) - time_heard(pair)) < 0.4
+
+
+# --- geometry
+
+
+def quarters() -> np.ndarray:
+    """A picture whose quarters are black, red, green and blue: (48, 64, 3)."""
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:24, 32:, 0] = pixels[24:, :32, 1] = pixels[24:, 32:, 2] = 250
+    return pixels
+
+
+def shown(path: Path, prepare: Callable[[Any], None]) -> Image.Image:
+    """The picture of a film whose stream was prepared."""
+    with av.open(str(path), "w") as container:
+        moving, sound = picture_stream(container), sound_stream(container)
+        prepare(moving)
+        mux(container, moving, (picture(quarters(), time) for time in evenly(0, 2)))
+        mux(container, sound, chirp(0, 2))
+    return images.open_picture(fetch(path, 0.5).picture)
+
+
+def likest(found: Image.Image) -> list[int]:
+    """Which colour each quarter has: 0 black, 1 red, 2 green, 3 blue."""
+    pixels = np.asarray(found.resize((2, 2), Image.Resampling.BOX)).astype(int).reshape(4, 3)
+    return [int(pixel.argmax()) + 1 if pixel.max() > 120 else 0 for pixel in pixels]
+
+
+@pytest.mark.parametrize("vflip", [False, True])
+@pytest.mark.parametrize("hflip", [False, True])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_picture_is_turned_and_mirrored_as_players_do(
+    suffix: str, degrees: int, hflip: bool, vflip: bool, tmp_path: Path
+):
+    found = shown(
+        tmp_path / f"film{suffix}", lambda stream: stream.set_display_rotation(degrees, hflip=hflip, vflip=vflip)
+    )
+    wanted = np.rot90(np.arange(4).reshape(2, 2), degrees // 90)
+    wanted = wanted[:: -1 if vflip else 1, :: -1 if hflip else 1]
+    assert likest(found) == wanted.ravel().tolist()
+    assert found.size == ((48, 64) if degrees % 180 else (64, 48))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".mov"])
+@pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(3, 4), Fraction(16, 11), Fraction(1), Fraction(1, 99)])
+def test_pixels_that_are_not_square_are_made_so(suffix: str, aspect: Fraction, tmp_path: Path):
+    found = shown(
+        tmp_path / f"film{suffix}", lambda stream: setattr(stream.codec_context, "sample_aspect_ratio", aspect)
+    )
+    assert found.size == (64 if aspect == Fraction(1, 99) else round(64 * aspect), 48)
+
+
+# --- tracks
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+@pytest.mark.parametrize("default", [0, 1, 2])
+def test_the_default_track_is_heard(suffix: str, default: int, tmp_path: Path):
+    path = tmp_path / f"film{suffix}"
+    with av.open(str(path), "w") as container:
+        moving = picture_stream(container)
+        sounds = [sound_stream(container) for _ in range(3)]
+        for number, sound in enumerate(sounds):
+            sound.disposition = av.stream.Disposition.default if number == default else 0
+        mux(container, moving, (picture(quarters(), time) for time in evenly(0, 2)))
+        for number, sound in enumerate(sounds):
+            mux(container, sound, chirp(0, 2) if number == default else heard(np.zeros((1, 32000))))
+    assert time_heard(fetch(path, 0.5)) == pytest.approx(1, abs=0.05)
+
+
+def test_channels_in_opposite_phase_are_heard(tmp_path: Path):
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(32000) / 16000)
+    with av.open(str(tmp_path / "film.mkv"), "w") as container:
+        moving, sound = picture_stream(container), sound_stream(container, "flac", "stereo")
+        mux(container, moving, (picture(quarters(), time) for time in evenly(0, 2)))
+        mux(container, sound, heard(np.stack([tone, -tone])))
+    assert sound_files.level_db(sound_files.decode(fetch(tmp_path / "film.mkv", 0.5).sound)[0]) > -12
+
+
+# --- bounds
+
+
+def test_a_film_that_takes_too_much_work_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = telling_film(tmp_path / "film.mp4", evenly(0, 4), (0, 4), gop=100)
+    monkeypatch.setattr(footage, "MAX_DECODED", 20 * 64 * 48)
+    with pytest.raises(Rejected, match="pixels lie between its key frames"):
+        fetch(path, 0.9)
+    monkeypatch.setattr(footage, "MAX_PACKETS", 30)
+    with pytest.raises(Rejected, match="more than 30 packets"):
+        fetch(path, 0.1)
+
+
+# --- the inputs from the field
+
+
+@given
+def test_late_sound_pairs_with_its_own_pictures_or_none():
+    path = CASES / "late_a_8000aac.mp4"  # 25 pictures a second, and sound from 3.6 s on
+    for moment in (*SHARES, *map(Frame, range(100, 250, 20))):
+        pair = fetch(path, moment)
+        assert abs(time_seen(pair) - time_heard(pair)) < CLIP
+    for number in range(0, 80, 20):
+        with pytest.raises(Rejected, match="sound is heard from 3") as rejected:
+            fetch(path, Frame(number))
+        assert rejected.value.status == "no_audio"
+
+
+@given
+def test_the_slide_of_one_second_is_still_on_show_at_three():
+    with (CASES / "slides_vfr.mkv").open("rb") as file, footage.opened(file) as film:
+        assert (images.to_array(film.picture(3.11), 8).mean() - 20) / 20 == pytest.approx(1, abs=0.2)
+    assert time_seen(fetch(CASES / "slides_vfr.mkv", 0.311)) == pytest.approx(1, abs=0.2)
+
+
+@given
+def test_key_frames_ten_seconds_apart():
+    for share in np.linspace(0, 1, 9):
+        pair = fetch(CASES / "gop_10s.ts", float(share))
+        assert abs(time_seen(pair) - time_heard(pair)) < CLIP
+
+
+@given
+def test_an_anamorphic_film_is_wide():
+    width, height = images.open_picture(fetch(CASES / "anamorphic.mp4", 0.5).picture).size
+    assert width / height == pytest.approx(1.78, abs=0.04)
+
+
+@given
+def test_the_second_track_is_the_default():
+    pair = fetch(CASES / "second_track_default.mp4", 0.5)
+    assert sound_files.level_db(sound_files.decode(pair.sound)[0]) > -30
+
+
+@given
+def test_a_title_in_latin_1_is_no_fault():
+    videos.check(CASES / "faults/tag_not_utf8.webm")
+    with pytest.raises(Rejected, match="holds no audio stream"):
+        fetch(CASES / "faults/tag_not_utf8.webm", 0.5)
