@@ -124,9 +124,9 @@ class StaleWorker(UserError):
 
 
 class WorkerLost(UserError):
-    """Worker processes die over a job, again and again."""
+    """Worker processes die over a job, also where it is alone, or take too long."""
 
-    text = "workers die again and again over {job}, or over a job beside it: out of memory, or a broken file?"
+    text = "workers die again and again over {job}: out of memory, or a broken file?"
 
 
 # --- training

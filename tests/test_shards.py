@@ -22,10 +22,10 @@ import webdataset
 from cycle_sound import paths
 from cycle_sound.acquisition import acquire, manifest, sources
 from cycle_sound.acquisition.manifest import Row
-from cycle_sound.dataset import pool, tars, writer
+from cycle_sound.dataset import tars, writer
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.tars import Sample
-from cycle_sound.io import files
+from cycle_sound.io import files, pool
 from cycle_sound.media import images
 from cycle_sound.params import SPLITS, Params
 

@@ -8,23 +8,25 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import joblib
 import numpy as np
 
 from cycle_sound import paths
 from cycle_sound.acquisition import splits
 from cycle_sound.acquisition.manifest import Row
-from cycle_sound.dataset import pool, tars
+from cycle_sound.dataset import tars
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import EmptySplit, StaleWorker
-from cycle_sound.io import code, files, progress
+from cycle_sound.io import code, files, pool, progress
+from cycle_sound.io.pool import Job
 from cycle_sound.media import images, mel, sound_files
 from cycle_sound.params import SPLITS, Params, SplitName
 
 CODE = code.digest(__name__)  # as loaded, though the files change afterwards
+PAIR_SECONDS = 60.0  # for one pair, on average, where one takes a hundredth of a second: beyond it, a decoder hangs
 
 
 class Part(NamedTuple):
@@ -104,7 +106,10 @@ def shard(
         for number, some in enumerate(batched(members[name], params.shard.pairs_per_shard))
     ]
     (into / paths.INDEX.name).unlink(missing_ok=True)  # it tells of whole shards only
-    jobs = {part.path.name: joblib.delayed(write)(part, raw.absolute(), params) for part in parts}
+    jobs = {
+        part.path.name: Job(partial(write, part, raw.absolute(), params), PAIR_SECONDS * len(part.rows))
+        for part in parts
+    }
     digests = dict(progress.track(pool.run(jobs, workers), len(jobs), "shard"))
     _clear(into, receipts, keep=parts)
     tars.write_index(into, digests, params.audio.model_dump())
@@ -131,7 +136,8 @@ def _finished(part: Part) -> str | None:
 def _clear(into: Path, receipts: Path, keep: Iterable[Part]) -> None:
     """Remove what other settings and killed workers have left."""
     wanted = {path for part in keep for path in (part.path, part.receipt)}
-    left = [*into.glob("*.tar"), *into.glob(".*.part"), *receipts.iterdir()]
+    ours = [path for name in SPLITS for path in into.glob(f"{name}-[0-9]*.tar")]
+    left = [*ours, *into.glob(".*.part"), *receipts.iterdir()]
     for path in left:
         if path not in wanted:
             path.unlink()
