@@ -20,6 +20,13 @@ PLOTS = Path("metrics/plots")
 FATES = PLOTS / "download.csv"
 
 
+def made() -> list[Path]:
+    """The folders into which the stages write, and from which they remove."""
+    own = [vae("image"), tokens("image"), classifier("image"), transformer("audio_to_image"), samples("audio_to_image")]
+    parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
+    return [RAW, *parts, WORK, SHARDS, REPORT, PLOTS.parent, *(path.parent for path in own)]
+
+
 def vae(modality: Modality, folder: Path = DATA) -> Path:
     """The discrete VAE of a modality."""
     return folder / f"vae/{modality}.safetensors"

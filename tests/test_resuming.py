@@ -23,7 +23,7 @@ from cycle_sound.acquisition.journal import Finished
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
 from cycle_sound.errors import TooManyRejected
-from cycle_sound.io import files
+from cycle_sound.io import files, pool
 from cycle_sound.media import picture_files, sound_files
 from cycle_sound.params import Params
 from stages import download, shard
@@ -101,7 +101,7 @@ def tiny_params(tmp_path: Path, write_tiny: Callable, monkeypatch: pytest.Monkey
         return params.load(tmp_path / "params.yaml")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(acquire.joblib, "Parallel", partial(acquire.joblib.Parallel, backend="threading"))
+    monkeypatch.setattr(pool, "here", lambda jobs, workers, here=pool.here: here(jobs, 1))
     return made
 
 
@@ -110,11 +110,7 @@ def test_leftovers_of_other_settings_go_and_links_are_not_followed(tmp_path: Pat
     outside = tmp_path / "outside/precious.jpg"
     files.write_bytes(outside, b"keep me")
     raw = tmp_path / paths.RAW
-    (raw / "old/deep").mkdir(parents=True)
-    (raw / "old/deep/file").touch()
-    (raw / "train_data/.train_00001.jpg.77.part").touch()
-    (raw / "train_data/manifest.csv").touch()
-    (raw / "linked").symlink_to(outside.parent)
+    (raw / "train_data/.train_00001.jpg.0123abcd.part").touch()
     picture = raw / "train_data/train_00000.jpg"
     picture.unlink()
     picture.symlink_to(outside)  # as in a cache of links

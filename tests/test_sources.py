@@ -1,8 +1,11 @@
 """Clips from folders and videos, their acquisition, and the manifest."""
 
 import io
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -25,6 +28,7 @@ from cycle_sound.params import DataConfig, FolderConfig, SyntheticConfig, Videos
 
 RATE = 16000
 ROOT = Path(__file__).resolve().parents[1]
+CASES = ROOT.parent / "shared/cases"
 REAL_VIDEOS = ROOT.parent / "shared/data/vggsound"
 
 
@@ -245,6 +249,83 @@ def test_an_exception_in_a_source_is_one_corrupt_clip(tmp_path: Path):
     assert manifest.read(tmp_path / "manifest.csv")[0].attributes == {"pitch": 0.25}
 
 
+def overflow(depth: int = 0) -> Pair:
+    return overflow(depth + 1)
+
+
+def misread() -> Pair:
+    raise UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid continuation byte")
+
+
+def exhaust() -> Pair:
+    raise MemoryError
+
+
+class Unspeakable(Exception):
+    def __init__(self, one: int, other: int) -> None:  # cannot be unpickled
+        super().__init__(one)
+
+
+def unspeakable() -> Pair:
+    raise Unspeakable(1, 2)
+
+
+@pytest.mark.parametrize("fetch", [overflow, misread, exhaust, unspeakable])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_any_exception_in_a_source_is_its_clips_fate(fetch: Callable[[], Pair], jobs: int, tmp_path: Path):
+    rows = acquire.acquire(
+        [made("a", fetch), made("b"), made("c", split="test")], data("folder", tmp_path), tmp_path, jobs
+    )
+    assert [(row.id, row.status) for row in rows] == [("c", "ok"), ("a", "corrupt"), ("b", "ok")]
+
+
+def end_with(number: int) -> Pair:
+    os.kill(os.getpid(), number)
+    raise AssertionError
+
+
+def hang() -> Pair:
+    time.sleep(1000)
+    raise AssertionError
+
+
+ENDS: dict[str, Callable[[], Pair]] = {
+    "segfault": partial(end_with, signal.SIGSEGV),
+    "abort": partial(end_with, signal.SIGABRT),
+    "killed": partial(end_with, signal.SIGKILL),
+    "exit": partial(os._exit, 0),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_clip_that_ends_its_process_is_named_and_costs_no_other(end: Callable[[], Pair], tmp_path: Path):
+    good = [made("a"), made("b"), made("t", split="test")]
+    clips = [*good[:1], made("evil", end), made("worse", end), *good[1:]]
+    rows = acquire.acquire(clips, data("folder", tmp_path), tmp_path, 2)
+    fates = {row.id: (row.status, row.reason) for row in rows}
+    lost = ("corrupt", "reading it ends the process: a decoder's fault")
+    assert fates == {"a": ("ok", ""), "b": ("ok", ""), "t": ("ok", ""), "evil": lost, "worse": lost}
+    assert manifest.read(tmp_path / "manifest.csv") == sorted(rows, key=lambda row: (row.split, row.id))
+
+
+def test_a_clip_that_hangs_is_named_and_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(acquire, "SECONDS", 1.0)
+    good = [replace(clip, size=10**9) for clip in (made("a"), made("b"), made("t", split="test"))]
+    rows = acquire.acquire([made("evil", hang), *good, made("worse", hang)], data("folder", tmp_path), tmp_path, 2)
+    assert {row.id: row.reason for row in rows} == {
+        **dict.fromkeys(["a", "b", "t"], ""),
+        **dict.fromkeys(["evil", "worse"], "reading it takes more than 1 s"),
+    }
+
+
+def test_a_clip_may_take_longer_the_longer_it_is(tmp_path: Path):
+    fill(tmp_path, **{"train_data/a.jpg": JPEG, "train_data/a.mp3": MP3, "train_data/b.jpg": JPEG})
+    fill(tmp_path, **{"train_data/b.mp3": bytes(50_000_000)})
+    short, long = folder.clips(data("folder", tmp_path))
+    assert acquire._seconds(long) - acquire._seconds(short) == pytest.approx(50, abs=1)
+    assert acquire._seconds(short) > 30
+
+
 def test_more_rejected_than_is_allowed_is_one_line_with_the_reasons(tmp_path: Path):
     clips = [made("a", fail), made("b", fail), made("c"), made("d", split="test")]
     rows = acquire.acquire(clips, data("folder", tmp_path), tmp_path, 1)
@@ -320,6 +401,68 @@ def test_a_moment_of_a_video_gives_its_frame_and_the_sound_around_it(suffix: str
         assert len(wave) == pytest.approx(rate / 2, abs=rate * 0.07)
         levels.append(np.sqrt(np.mean(wave**2)) / (0.2 / np.sqrt(2)))
     assert levels == pytest.approx([0.14, 0.5, 0.92], abs=0.06)
+
+
+def tagged(path: Path, stream: bool, tag: bytes) -> None:
+    """A film with a tag of any bytes: the title of the whole, or of its streams."""
+    plain, marker = path.with_stem("plain"), "M" * len(tag)
+    film(plain)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        streams = {one: target.add_stream_from_template(one) for one in source.streams}
+        for metadata in [one.metadata for one in streams.values()] if stream else [target.metadata]:
+            metadata["title"] = marker
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream]
+                target.mux(packet)
+    plain.unlink()
+    assert marker.encode() in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(marker.encode(), tag))
+
+
+TAGS = {
+    "Latin-1": "Café del Mär".encode("latin-1"),
+    "Shift JIS": "蛙の歌".encode("shift_jis"),
+    "UTF-16": "蛙".encode("utf-16"),
+    "cut off": "Café".encode()[:-1],
+    "no characters": b"\xff\xfe\xc0\x80",
+}
+
+
+@pytest.mark.parametrize("tag", TAGS.values(), ids=TAGS)
+@pytest.mark.parametrize(("suffix", "stream"), [(".mkv", False), (".mkv", True), (".mp4", False), (".avi", False)])
+def test_a_film_with_a_tag_in_any_encoding_is_a_good_film(suffix: str, stream: bool, tag: bytes, tmp_path: Path):
+    path = tmp_path / f"film{suffix}"
+    tagged(path, stream, tag)
+    videos.check(path)
+    assert videos.fetch(path, 0.5, 0.5, 0.1, 0.5).picture
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason=f"needs {CASES}")
+def test_a_film_from_the_field_with_a_tag_in_another_encoding_is_a_good_film():
+    videos.check(CASES / "faults/tag_not_utf8.webm")
+
+
+@pytest.mark.parametrize("source", ["folder", "videos"])
+def test_a_file_name_that_is_no_utf_8_is_one_clips_fate(source: Literal["folder", "videos"], tmp_path: Path):
+    root = tmp_path / "root"
+    if source == "folder":
+        fill(
+            root, **{"train_data/a.jpg": JPEG, "train_data/a.mp3": MP3, "test_data/t.jpg": JPEG, "test_data/t.mp3": MP3}
+        )
+    else:
+        root.mkdir()
+        film(root / "a.mp4")
+        film(root / "another.mp4", seed=1)
+    odd = os.fsdecode(b"train_data/caf\xe9.jpg" if source == "folder" else b"caf\xe9.mp4")
+    try:
+        (root / odd).write_bytes(JPEG)
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 alone")
+    settings = data(source, root)
+    rows = acquire.acquire(sources.clips(settings, RATE, 0), settings, tmp_path / "raw", 1)
+    assert [row.status for row in rows if "udce9" in row.id] == ["corrupt"]
+    assert len([row for row in rows if row.status == "ok"]) >= 1
 
 
 def test_a_video_shorter_than_a_clip_gives_all_its_sound(tmp_path: Path):

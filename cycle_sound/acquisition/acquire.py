@@ -1,26 +1,28 @@
 """Fetch every clip of a source, check it, keep the good pairs once each, and keep account of all."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import joblib
-
 from cycle_sound import paths
-from cycle_sound.acquisition import duplicates, fingerprints, manifest, quality
+from cycle_sound.acquisition import claims, duplicates, fingerprints, inputs, manifest, quality
+from cycle_sound.acquisition.claims import Claims
 from cycle_sound.acquisition.fingerprints import Fingerprint
 from cycle_sound.acquisition.journal import Finished, Journal
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, Status
 from cycle_sound.errors import BadPicture, BadSound, BadSource
-from cycle_sound.io import files, names, progress
+from cycle_sound.io import files, names, pool, progress
+from cycle_sound.io.pool import Job, Lost
 from cycle_sound.media import images, sound_files
 from cycle_sound.params import DataConfig
 
 MAX_ID_BYTES = 200  # file systems allow 255, of which the extension and a temporary name need some
 MAX_REASON = 300  # characters: a manifest is read by people
+SECONDS = 60.0  # that any clip may take: the slowest good ones need a few, on a busy machine ten times as many
+BYTES_PER_SECOND = 1_000_000  # that a longer clip may take more: a slow disk, or a folder across a network
 
 
 def acquire(
@@ -28,21 +30,26 @@ def acquire(
 ) -> list[Row]:
     """Fetch the clips in `jobs` processes (-1: one per core), write `into`/{train_data,test_data}/ID.jpg and ID.mp3.
 
-    Whatever becomes of them, `into`/manifest.csv gets one row for each; no other file is left in `into`. What `journal`
-    has finished, and whose files are whole, is not fetched again, unless it was unavailable. Returns the rows. Whether
-    enough are good is for the next stage to judge. Raises `BadSource` where there are no clips at all.
+    Whatever becomes of them, `into`/manifest.csv gets one row for each. What earlier runs have left in `into` is
+    removed; what they have not written stays. What `journal` has finished, and whose files are whole, is not fetched
+    again, unless it was unavailable. Returns the rows. Whether enough are good is for the next stage to judge. Raises
+    `BadSource`, before anything is changed, where there are no clips at all, where one is made of a file in `into`, and
+    where somebody else's file has a name that is to be written.
     """
     if not clips:
         raise BadSource("the source offers no clips")
-    if not (journal and journal.finished):
-        _sweep(into, ())  # of other settings, perhaps
-    for split in ("train", "test"):
-        (into / f"{split}_data").mkdir(parents=True, exist_ok=True)
+    folders = [into / name for name in claims.FOLDERS]
+    inputs.keep_clips_apart(clips, [into, *folders])
+    claimed = Claims(into)
+    wanted = {f"{clip.split}_data/{clip.id}" for clip in clips if _fault(clip.id) is None}
+    claimed.begin(wanted, anew=not (journal and journal.finished))
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
     fates = _fates(clips, data, into, jobs, journal)
     fates.sort(key=lambda fate: (fate.row.split != "test", fate.row.id))
     rows = duplicates.reject([fate.row for fate in fates], [fate.fingerprint for fate in fates], data)
     manifest.write(into / paths.MANIFEST.name, rows)
-    _sweep(into, rows)
+    claimed.end(keep=claims.accepted(rows))
     return rows
 
 
@@ -68,45 +75,60 @@ def _fates(clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int, journ
     """What becomes of each clip, in the order of the clips; on record as soon as it is known."""
     past = journal.finished if journal else {}
     again = _repeated(clips)
-    todo = (
-        joblib.delayed(_acquire)(index, clip, data, into, index in again, past.get(index))
+    todo = {
+        index: Job(partial(_acquire, clip, data, into, index in again, past.get(index)), _seconds(clip))
         for index, clip in enumerate(clips)
-    )
-    done = joblib.Parallel(jobs, return_as="generator_unordered")(todo)
+    }
     fates = {}
-    for index, finished in progress.track(done, len(clips), "download"):
+    for index, result in progress.track(pool.here(todo, jobs), len(clips), "download"):
+        finished = _lost(clips[index], result) if isinstance(result, Lost) else result
         if finished and journal:
             journal.add(index, finished)
         fates[index] = finished or past[index]
     return [fates[index] for index in range(len(clips))]
 
 
-def _acquire(
-    index: int, clip: Clip, data: DataConfig, into: Path, again: bool, past: Finished | None
-) -> tuple[int, Finished | None]:
-    """One clip's number and fate, with its files written if it is ok; no fate where that of an earlier run stands."""
+def _acquire(clip: Clip, data: DataConfig, into: Path, again: bool, past: Finished | None) -> Finished | None:
+    """One clip's fate, with its files written if it is ok; none where that of an earlier run stands."""
     if past and _stands(past.row, into):
-        return index, None
-    name, label, group = map(names.printable, (clip.id, clip.label, clip.group))
-    row = Row(name, clip.split, label, group, "ok", "", clip.attributes)
+        return None
+    row = _row(clip)
     try:
-        _check_id(clip.id)
+        if fault := _fault(clip.id):
+            raise Rejected("corrupt", f"the id {fault}")
         if again:
             raise Rejected("duplicate", "another clip has this id, in the test split or before this one")
         pair = clip.fetch()
         fingerprint = check(pair, data)
     except Rejected as rejected:
-        return index, _fate(row, rejected.status, rejected.reason)
+        return _fate(row, rejected.status, rejected.reason)
     except (BadPicture, BadSound) as error:
-        return index, _fate(row, "corrupt", str(error))
+        return _fate(row, "corrupt", str(error))
     except Exception as error:  # one clip's content must not end the work on all others
         what = getattr(error, "strerror", None) or error  # of an error with a file, the words without the file's place
-        return index, _fate(row, "corrupt", f"{type(error).__name__}: {what}")
+        return _fate(row, "corrupt", f"{type(error).__name__}: {what}")
     picture, sound = _places(row, into)  # outside the `try`: a full disk is nobody's bad clip
     files.write_bytes(picture, pair.picture)
     files.write_bytes(sound, pair.sound)
     ok = replace(row, picture_sha256=_sha256(pair.picture), sound_sha256=_sha256(pair.sound))
-    return index, Finished(ok, fingerprint)
+    return Finished(ok, fingerprint)
+
+
+def _seconds(clip: Clip) -> float:
+    """How long work on a clip may take before it counts as hanging."""
+    return SECONDS + clip.size / BYTES_PER_SECOND
+
+
+def _lost(clip: Clip, lost: Lost) -> Finished:
+    """The fate of a clip over which its process died or hung, twice."""
+    late = f"reading it takes more than {_seconds(clip):.0f} s"
+    return _fate(_row(clip), "corrupt", late if lost.late else "reading it ends the process: a decoder's fault")
+
+
+def _row(clip: Clip) -> Row:
+    """The row of a clip that is ok."""
+    name, label, group = map(names.printable, (clip.id, clip.label, clip.group))
+    return Row(name, clip.split, label, group, "ok", "", clip.attributes)
 
 
 def _fate(row: Row, status: Status, reason: str) -> Finished:
@@ -127,26 +149,8 @@ def _places(row: Row, into: Path) -> tuple[Path, Path]:
     return place / f"{row.id}.jpg", place / f"{row.id}.mp3"
 
 
-def _sweep(into: Path, rows: Sequence[Row]) -> None:
-    """Remove all but the manifest of the rows and the accepted rows' files; links are removed, never followed."""
-    kept: dict[Path, set[str]] = {into / f"{split}_data": set() for split in ("train", "test")}
-    for row in rows:
-        if row.status == "ok":
-            kept[into / f"{row.split}_data"].add(row.id)
-    for name, folders, inside in os.walk(into, topdown=False):
-        for path in (Path(name, part) for part in inside):
-            pair = path.suffix in (".jpg", ".mp3") and path.stem in kept.get(path.parent, ())
-            if not (pair or (rows and path == into / paths.MANIFEST.name)):
-                path.unlink()
-        for path in (Path(name, part) for part in folders):
-            if path.is_symlink():
-                path.unlink()
-            elif path not in kept:
-                path.rmdir()
-
-
-def _check_id(name: str) -> None:
-    """Refuse what cannot be, or should not be, a file's name: it could lead out of the folder."""
+def _fault(name: str) -> str | None:
+    """What is wrong with an id that cannot be, or should not be, a file's name: it could lead out of the folder."""
     faults = {
         "is empty": not name,
         "holds a path separator": "/" in name or "\\" in name,
@@ -154,9 +158,7 @@ def _check_id(name: str) -> None:
         "begins with a dot": name.startswith("."),
         f"is longer than {MAX_ID_BYTES} bytes": len(name.encode(errors="replace")) > MAX_ID_BYTES,
     }
-    for fault, found in faults.items():
-        if found:
-            raise Rejected("corrupt", f"the id {fault}")
+    return next((fault for fault, found in faults.items() if found), None)
 
 
 def _repeated(clips: Sequence[Clip]) -> set[int]:

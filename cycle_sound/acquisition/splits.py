@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 def order(name: str) -> str:
     """A pseudo-random sort key of a name: its SHA-256 in hex."""
-    return hashlib.sha256(name.encode()).hexdigest()
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()  # a file's name may be no UTF-8
 
 
 def held_out(groups: Iterable[str], share: float) -> set[str]:

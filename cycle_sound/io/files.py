@@ -96,6 +96,19 @@ def digest(*paths: Path) -> str:
     return sha.hexdigest()
 
 
+def lies_in(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder or lies in it, as the file system has it: also by links, mounts and other case."""
+    whole = path.resolve()
+    return any(_is_same(part, folder) for part in (whole, *whole.parents))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there yet
+        return one == other.resolve()
+
+
 def _flush(path: Path) -> None:
     """Wait until the disk has a file's content, or a folder's names."""
     handle = os.open(path, os.O_RDONLY)

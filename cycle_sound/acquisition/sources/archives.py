@@ -30,6 +30,13 @@ class Video(NamedTuple):
     offset: int = 0  # bytes, in the archive's uncompressed content
     size: int | None = None  # bytes; None: the whole file
 
+    @property
+    def reach(self) -> int:
+        """Bytes that are read to have it, at most: a compressed archive is read from its start on."""
+        if self.size is None:
+            return self.path.stat().st_size
+        return self.size + (self.offset if _is_gzipped(self.path) else 0)
+
     def open(self, max_bytes: int) -> IO[bytes]:
         """The content as a seekable file. Raises `Rejected` for a member, which is read into memory, above `max_bytes`.
 

@@ -1,7 +1,8 @@
 """Clips: what every source of data lists, each to be fetched as a pair of picture and sound or rejected."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 Status = Literal[
@@ -44,3 +45,5 @@ class Clip:
     group: str  # clips of one group (one recording, one video) never stand on two sides of a split
     fetch: Callable[[], Pair]
     attributes: Mapping[str, float] = field(default_factory=dict)  # shared by sound and picture, where known
+    files: Sequence[Path] = ()  # that it is made of
+    size: int = 0  # bytes that are read for it, at most

@@ -71,7 +71,8 @@ def clips(data: DataConfig) -> list[Clip]:
 
 
 def _clip(key: Key, found: Sequence[Path], entry: Entry) -> Clip:
-    return Clip(key.id, key.split, entry.label, entry.group or key.id, partial(fetch, found))
+    size = sum(path.stat().st_size for path in found)
+    return Clip(key.id, key.split, entry.label, entry.group or key.id, partial(fetch, found), files=found, size=size)
 
 
 def _found(root: Path) -> dict[Key, list[Path]]:

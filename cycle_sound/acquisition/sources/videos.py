@@ -54,8 +54,10 @@ def check(path: Path) -> None:
         with path.open("rb") as file, containers.opened(file, containers.VIDEOS) as container:
             if not container.streams:
                 raise Rejected("no_video", "a video without a single frame or sound")
-    except av.FFmpegError as error:
-        raise Rejected("corrupt", f"no video file: {error.strerror}") from None
+    except Rejected:
+        raise
+    except Exception as error:  # a decoder given broken content may raise almost anything
+        raise Rejected("corrupt", f"no video file: {getattr(error, 'strerror', None) or error}") from None
 
 
 def clips(data: DataConfig) -> list[Clip]:
@@ -81,6 +83,8 @@ def clips(data: DataConfig) -> list[Clip]:
             label=labels.get(names.stem(path), ""),
             group=_group(path),
             fetch=partial(fetch, path, moment, data.clip_seconds, data.min_seconds, data.still_difference),
+            files=[path],
+            size=path.stat().st_size,
         )
         for path in found
         for i, moment in enumerate(wanted)

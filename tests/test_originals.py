@@ -1,0 +1,223 @@
+"""No file of the user is replaced, removed or moved, wherever it lies and whatever names it."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cycle_sound import params as parameters
+from cycle_sound import paths
+from cycle_sound.acquisition import acquire, claims, manifest, sources
+from cycle_sound.acquisition.sources import folder
+from cycle_sound.errors import BadSource
+from cycle_sound.io import files, pool
+from cycle_sound.params import Params
+from stages import download
+
+ROOT = Path(__file__).resolve().parents[1]
+PRECIOUS = b"precious"
+
+
+@pytest.fixture
+def tiny_params(tmp_path: Path, write_tiny: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
+    """`tiny_params(**data)`: parameters for a few pairs, in a folder that is also the current one."""
+
+    def made(**data: Any) -> Params:
+        write_tiny(tmp_path, data={"synthetic": {"train_pairs": 6, "test_pairs": 4}, **data})
+        return parameters.load(tmp_path / "params.yaml")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pool, "here", lambda jobs, workers, here=pool.here: here(jobs, 1))
+    return made
+
+
+def tree(root: Path) -> dict[str, bytes | str]:
+    """Every file's content, and where every link leads; but for the journal, which is the program's own."""
+    found = [path for path in root.rglob("*") if path.is_symlink() or path.is_file()]
+    return {
+        str(path.relative_to(root)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in found
+        if path.name not in ("params.yaml", paths.JOURNAL.name)
+    }
+
+
+def linked(place: Path, target: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target, target_is_directory=True)
+
+
+def pairs(place: Path) -> None:
+    """A folder of pairs, with all that the sources may ask for."""
+    for split in ("train", "test"):
+        for kind in ("jpg", "mp3", "mp4"):
+            files.write_bytes(place / f"{split}_data/train_00000.{kind}", PRECIOUS)
+    for name in ("labels.csv", "list.csv", "film.mp4", "aaaaaaaaaaa_000001.mp4", "cookies.txt", "moments.json"):
+        files.write_bytes(place / name, PRECIOUS)
+
+
+OUTPUTS = ["data/raw", "data/raw/train_data", "data/raw/mine", "data/work", "data/shards", "metrics", "data", "."]
+LINKS = {  # a link, and where it leads, so that the user's files are in an output by another name
+    "to the output": ("mine", "data/raw"),
+    "into the output": ("mine", "data/raw/train_data"),
+    "from the output": ("data/raw", "elsewhere"),
+    "from a part of it": ("data/raw/train_data", "elsewhere"),
+    "of a folder around": ("data", "elsewhere"),
+}
+SETTINGS: list[dict[str, Any]] = [
+    {"source": "folder", "folder": {"path": "{}"}},
+    {"source": "videos", "videos": {"path": "{}"}},
+    {"source": "videos", "videos": {"path": "films", "labels": "{}/list.csv"}},
+    {"source": "vggsound", "vggsound": {"path": "{}", "url": ""}},
+    {"source": "vggsound", "vggsound": {"list": "{}/list.csv", "url": ""}},
+    {"source": "vggsound", "vggsound": {"test_list": "{}/list.csv", "url": ""}},
+    {"source": "vggsound", "pairs": "listed", "vggsound": {"moments": "{}/moments.json", "url": ""}},
+    {"source": "vggsound", "vggsound": {"cookies": "{}/cookies.txt"}},
+]
+
+
+def filled(settings: Any, place: str) -> Any:
+    """Settings with a place in each {}."""
+    if isinstance(settings, dict):
+        return {key: filled(value, place) for key, value in settings.items()}
+    return settings.replace("{}", place) if isinstance(settings, str) else settings
+
+
+def refused(params: Params, root: Path) -> None:
+    before = tree(root)
+    with pytest.raises(BadSource, match="where the stages write") as error:
+        download.main(params)
+    assert "\n" not in str(error.value)
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("place", ["data/raw", "data/raw/mine", "data/shards", "metrics", "data/samples"])
+def test_an_input_in_an_output_is_refused_before_anything_is_touched(
+    settings: Any, place: str, tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    pairs(tmp_path / place)
+    refused(tiny_params(**filled(settings, place)), tmp_path)
+
+
+@pytest.mark.parametrize("source", ["folder", "videos", "vggsound"])
+@pytest.mark.parametrize("place", ["data", ".", "data/..", "{absolute}/data", "{absolute}"])
+def test_an_input_around_an_output_is_refused(
+    source: str, place: str, tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    pairs(tmp_path / "data")
+    refused(tiny_params(source=source, **{source: {"path": place.format(absolute=tmp_path)}}), tmp_path)
+
+
+@pytest.mark.parametrize("source", ["folder", "videos", "vggsound"])
+@pytest.mark.parametrize(("link", "target"), LINKS.values(), ids=LINKS)
+def test_links_hide_nothing(source: str, link: str, target: str, tmp_path: Path, tiny_params: Callable[..., Params]):
+    pairs(tmp_path / target)
+    linked(tmp_path / link, tmp_path / target)
+    given = link if link == "mine" else target
+    refused(tiny_params(source=source, **{source: {"path": given}}), tmp_path)
+
+
+@pytest.mark.parametrize("inner", ["train_data", "train_data/train_00000.jpg"])
+def test_links_inside_an_input_hide_nothing(inner: str, tmp_path: Path, tiny_params: Callable[..., Params]):
+    params = tiny_params()
+    download.main(params)
+    raw, mine = tmp_path / paths.RAW, tmp_path / "mine"
+    (mine / "train_data").mkdir(parents=True)
+    if inner == "train_data":
+        (mine / inner).rmdir()
+    (mine / inner).symlink_to(raw / inner)
+    refused(tiny_params(source="folder", folder={"path": "mine"}), tmp_path)
+    data = tiny_params(source="folder", folder={"path": "mine"}).data
+    before = tree(tmp_path)
+    with pytest.raises(BadSource, match="where the stages write"):
+        acquire.acquire(folder.clips(data), data, raw, 1)
+    assert tree(tmp_path) == before
+
+
+def test_folders_side_by_side_and_a_data_folder_on_another_disk_are_no_overlap(
+    tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    (tmp_path / "disk").mkdir()
+    linked(tmp_path / "data", tmp_path / "disk")
+    shutil.copytree(made_pairs(tmp_path), tmp_path / "data/raw-but-mine")
+    for place in ("data/raw-but-mine", "data/raw/../raw-but-mine"):
+        download.main(tiny_params(source="folder", folder={"path": place}, max_rejected=1.0))
+        assert len(manifest.read(paths.MANIFEST)) == 2
+
+
+def made_pairs(tmp_path: Path) -> Path:
+    """A folder with one good pair in each split."""
+    params = parameters.load(ROOT / "params.yaml")
+    for clip in sources.clips(params.data, params.audio.sample_rate, 1)[:2]:
+        split = "train" if clip.id.endswith("0") else "test"
+        pair = clip.fetch()
+        files.write_bytes(tmp_path / f"own/{split}_data/own.jpg", pair.picture)
+        files.write_bytes(tmp_path / f"own/{split}_data/own.mp3", pair.sound)
+    return tmp_path / "own"
+
+
+def test_what_no_download_wrote_stays_whatever_settings_follow(tmp_path: Path, tiny_params: Callable[..., Params]):
+    raw = tmp_path / paths.RAW
+    strangers = ["notes.txt", "old/deep/file", "train_data/holiday.jpg", "test_data/holiday.mp3", ".hidden"]
+    for name in strangers:
+        files.write_bytes(raw / name, PRECIOUS)
+    linked(raw / "linked", tmp_path / "elsewhere")
+    for train_pairs in (6, 3, 5):
+        download.main(tiny_params(synthetic={"train_pairs": train_pairs, "test_pairs": 2}))
+        assert all((raw / name).read_bytes() == PRECIOUS for name in strangers)
+        assert (raw / "linked").is_symlink()
+        assert len(list(raw.glob("train_data/train_*.jpg"))) == train_pairs
+        assert not (raw / claims.LIST).exists()
+
+
+@pytest.mark.parametrize("name", ["train_data/train_00000.jpg", "test_data/test_00001.mp3", "manifest.csv"])
+def test_what_no_download_wrote_is_not_replaced(name: str, tmp_path: Path, tiny_params: Callable[..., Params]):
+    files.write_bytes(tmp_path / paths.RAW / name, PRECIOUS)
+    for _ in range(2):  # not even the second time
+        with pytest.raises(BadSource, match=f"{name}: no .*: move it away"):
+            download.main(tiny_params())
+        assert (tmp_path / paths.RAW / name).read_bytes() == PRECIOUS
+    (tmp_path / paths.RAW / name).unlink()
+    download.main(tiny_params())
+
+
+def test_what_an_unfinished_download_wrote_is_swept_under_other_settings(
+    tmp_path: Path, tiny_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+):
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    raw = tmp_path / paths.RAW
+    with monkeypatch.context() as patch:
+        patch.setattr(acquire.manifest, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            download.main(tiny_params(synthetic={"train_pairs": 6, "test_pairs": 4}))
+    assert (raw / "train_data/train_00005.jpg").exists()
+    files.write_bytes(raw / "train_data/holiday.jpg", PRECIOUS)
+    download.main(tiny_params(synthetic={"train_pairs": 2, "test_pairs": 2}))
+    names = {path.name for path in raw.glob("train_data/*")}
+    assert names == {f"train_0000{i}.{kind}" for i in range(2) for kind in ("jpg", "mp3")} | {"holiday.jpg"}
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc/outside", "train_data/../../../outside", "\udcff", "x\0"])
+def test_a_list_of_claims_leads_nowhere_else(name: str, tmp_path: Path, tiny_params: Callable[..., Params]):
+    raw = tmp_path / paths.RAW
+    files.write_bytes(tmp_path / "outside.jpg", PRECIOUS)
+    files.write_bytes(raw / claims.LIST, name.encode(errors="surrogateescape") + b"\n")
+    download.main(tiny_params())
+    assert (tmp_path / "outside.jpg").read_bytes() == PRECIOUS
+
+
+def test_all_that_the_stages_write_lies_where_no_input_may(tiny_params: Callable[..., Params]):
+    import yaml
+
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    entries = [
+        entry for stage in stages.values() for part in ("outs", "metrics", "plots") for entry in stage.get(part, [])
+    ]
+    for entry in entries:
+        path = Path(entry if isinstance(entry, str) else next(iter(entry)))
+        assert any(place in (path, *path.parents) for place in paths.made()), path
