@@ -27,7 +27,9 @@ class Mirror:
     """`with Mirror({NAME: content or trouble}) as mirror:` serves http://127.0.0.1:PORT/NAME and counts what is asked.
 
     A trouble is a word: an HTTP status ("404"), "429-then" a file once, "torn" (ends before the length it announced),
-    "stalled", "page" (an HTML page with status 200), "stall-later" (after half of it), "moved NAME".
+    "stalled", "page" (an HTML page with status 200), "stall-later" (after half of it), "moved NAME", "elsewhere URL",
+    "later elsewhere URL" (from the second request on), "trickle" and "trickle-header" (a byte at a time, for ever),
+    "endless TYPE" (a body of a content type that never ends), "feed URL" (RSS that leads there).
     """
 
     def __init__(self, files: dict[str, bytes], troubles: dict[str, str] | None = None, pause: float = 0.0) -> None:
@@ -72,10 +74,21 @@ class Mirror:
         if trouble.isdigit() or (trouble == "429-then" and self.asked[name] == 1):
             request.send_error(int(trouble[:3]))
         elif trouble.startswith("moved "):
-            request.send_response(302)
-            request.send_header("Location", f"/{trouble.removeprefix('moved ')}")
-            request.send_header("Content-Length", "0")
-            request.end_headers()
+            self._redirect(request, f"/{trouble.removeprefix('moved ')}")
+        elif trouble.startswith("elsewhere ") or (trouble.startswith("later ") and self.asked[name] > 1):
+            self._redirect(request, trouble.split()[-1])
+        elif trouble == "trickle-header":
+            self._drip(request, name, b"HTTP/1.0 200 OK\r\nX-Padding: ", b"x")
+        elif trouble == "trickle":
+            head = f"HTTP/1.0 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {len(self.files[name])}\r\n\r\n"
+            self._drip(request, name, head.encode(), b"x")
+        elif trouble.startswith("endless "):
+            head = f"HTTP/1.0 200 OK\r\nContent-Type: {trouble.split()[-1]}\r\n\r\n"
+            self._drip(request, name, head.encode(), b"<!-- -->" * BLOCK, pause=0)
+        elif trouble.startswith("feed "):
+            item = f'<item><title>x</title><enclosure url="{trouble.split()[-1]}" type="video/mp4"/></item>'
+            feed = f'<?xml version="1.0"?><rss version="2.0"><channel><title>x</title>{item}</channel></rss>'.encode()
+            self._send(request, "application/rss+xml", feed, len(feed))
         elif trouble == "stalled":
             self._stall()
         elif trouble == "page":
@@ -119,6 +132,21 @@ class Mirror:
         except OSError:  # the other side has gone away
             pass
         return sent
+
+    def _redirect(self, request: BaseHTTPRequestHandler, place: str) -> None:
+        request.send_response(302)
+        request.send_header("Location", place)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    def _drip(self, request: BaseHTTPRequestHandler, name: str, head: bytes, drop: bytes, pause: float = STEP) -> None:
+        """Send one drop after another until the other side, or the server, goes away."""
+        try:
+            request.wfile.write(head)
+            while not self.closing.wait(pause):
+                self.sent[name] += request.wfile.write(drop)
+        except OSError:
+            pass
 
     def _stall(self) -> None:
         while not self.closing.wait(STEP):

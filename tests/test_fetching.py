@@ -2,10 +2,12 @@
 
 import errno
 import multiprocessing
+import os
 import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import av
 import numpy as np
 import pytest
 from mirror import Mirror, acquired, counted_film
+from test_sources import tagged
 from test_vggsound import DEAF, SHARED, brightness, decoded, heard, ids, likeness, likest, real, write_list
 
 from cycle_sound.acquisition import acquire, manifest
@@ -339,7 +342,15 @@ def test_without_its_packages_fetching_says_what_to_install(
         ("Sign in to confirm your age. This video may be inappropriate for some users", "passing"),
         ("Video unavailable. This content isn’t available.", "passing"),
         ("The uploader has not made this video available in your country", "passing"),
-        ("Requested format is not available", "passing"),
+        (
+            "Video unavailable. This video contains content from X, who has blocked it in your country on copyright"
+            " grounds",
+            "passing",
+        ),
+        ("This video has been removed in your region", "passing"),
+        ("Video unavailable. This video is no longer available in some countries", "passing"),
+        ("This content is not available on this country domain due to a copyright complaint", "passing"),
+        ("Requested format is not available. Use --list-formats for a list of available formats", "unfit"),
     ],
 )
 def test_what_youtube_says_is_understood(said: str, kind: str):
@@ -348,6 +359,162 @@ def test_what_youtube_says_is_understood(said: str, kind: str):
     inner = ExtractorError(said, expected=True, video_id="x", ie="youtube")
     outer = DownloadError(f"ERROR: [youtube] x: {said}", (ExtractorError, inner, None))
     assert failures.understood(outer, "youtube") == Failure(kind, "unavailable", said)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("said", ["Private video", "blocked on copyright grounds", "Video unavailable", "not here"])
+def test_what_is_refused_to_a_place_is_not_gone(said: str):
+    from yt_dlp.utils import DownloadError, GeoRestrictedError
+
+    inner = GeoRestrictedError(said, countries=["DE"])
+    outer = DownloadError(f"ERROR: [youtube] x: {said}", (GeoRestrictedError, inner, None))
+    assert failures.understood(outer, "youtube") == Failure("passing", "unavailable", said)
+
+
+def test_what_an_older_journal_took_for_gone_because_of_the_place_is_asked_for_again(
+    mirror: Mirror, film: bytes, settings: Settings, tmp_path: Path
+):
+    one, other = excerpts(mirror, film, a="", b="").values()
+    own = settings(url=mirror.url()).vggsound
+    (tmp_path / "store").mkdir()
+    for excerpt, said in ((one, "who has blocked it in your country on copyright grounds"), (other, "Private video")):
+        address = mirror.url(f"{excerpt.name}.mp4")
+        failures.note(tmp_path / "store", address, Failure("gone", "unavailable", said), "")
+    got = fetching.fetch([one, other], own)
+    assert isinstance(got[one], Path)
+    assert got[other] == Failure("gone", "unavailable", "Private video")
+
+
+def test_what_is_unfit_is_asked_for_again_under_other_settings_alone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def unfit(self: Any, excerpt: Excerpt, folder: Path) -> Failure:
+        asked.append(excerpt)
+        return Failure("unfit", "unavailable", failures.UNFIT)
+
+    monkeypatch.setattr(fetching._Fetcher, "_attempt", unfit)
+    one = Excerpt("aaaaaaaaaaa", 0)
+    for height, javascript, wanted in (
+        (360, True, 1),
+        (360, True, 1),
+        (720, True, 2),
+        (720, False, 3),
+        (720, False, 3),
+    ):
+        monkeypatch.setattr(fetching, "_has_javascript", lambda javascript=javascript: javascript)
+        got = fetching.fetch([one], settings(url="http://127.0.0.1:1/{id}", max_height=height).vggsound)
+        assert got == {one: Failure("unfit", "unavailable", failures.UNFIT)}
+        assert len(asked) == wanted
+
+
+def test_a_missing_javascript_runtime_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(fetching, "_has_javascript", lambda: False)
+    monkeypatch.setattr(fetching._Fetcher, "_done", lambda *_: Failure("unfit", "unavailable", failures.UNFIT))
+    url = "https://www.youtube.com/watch?v={id}"
+    (got,) = fetching.fetch([Excerpt("aaaaaaaaaaa", 0)], settings(url=url).vggsound).values()
+    assert isinstance(got, Failure)
+    assert "no JavaScript runtime" in got.reason
+    assert capsys.readouterr().err.count("install deno") == 1
+
+
+# --- hostile servers
+
+
+def fetched(mirror: Mirror, settings: Settings, template: str, troubles: dict[str, str], **own: Any) -> list[Any]:
+    """What becomes of one excerpt for each trouble, named by an id, all asked for at once."""
+    made = [Excerpt(f"{name:_<11}", 3) for name in troubles]
+    for excerpt, trouble in zip(made, troubles.values(), strict=True):
+        name = template.format(id=excerpt.video, start=excerpt.start)
+        mirror.files.setdefault(name, bytes(20_000))
+        mirror.troubles[name] = trouble
+    own = {"url": mirror.url(template), "retries": 0, "fetch_jobs": 2, **own}
+    got = fetching.fetch(made, settings(**own).vggsound)
+    return [got[excerpt] for excerpt in made]
+
+
+CUT, WHOLE = "{id}_{start:06d}.mp4", "{id}.mp4"
+
+
+@pytest.mark.parametrize("template", [CUT, WHOLE])
+def test_a_byte_at_a_time_holds_no_run(template: str, mirror: Mirror, settings: Settings):
+    troubles = {"body": "trickle", "header": "trickle-header"}
+    for got in fetched(mirror, settings, template, troubles, timeout_seconds=0.5):
+        assert isinstance(got, Failure)
+        assert (got.status, got.reason) == ("unavailable", "the connection stalled")
+
+
+NO_VIDEOS = (
+    *("text/html", "text/plain", "application/xhtml+xml", "application/json", "application/rss+xml"),
+    *("application/vnd.apple.mpegurl", "application/dash+xml", "image/gif"),
+)
+
+
+def test_of_what_is_no_video_by_its_type_nothing_is_read(mirror: Mirror, settings: Settings):
+    troubles = {f"{number}": f"endless {kind}" for number, kind in enumerate(NO_VIDEOS)}
+    got = fetched(mirror, settings, CUT, troubles)
+    assert set(got) == {Failure("passing", "unavailable", "no video file at the address")}
+    assert max(mirror.sent.values()) < 20_000_000  # what lies in buffers
+
+
+def test_a_video_that_never_ends_is_not_taken(mirror: Mirror, settings: Settings):
+    troubles = {"video": "endless video/mp4", "bytes": "endless application/octet-stream"}
+    got = fetched(mirror, settings, CUT, troubles, max_megabytes=1)
+    assert set(got) == {Failure("passing", "unavailable", "more than 1 MB")}
+
+
+HOSTS = ("127.0.0.1", "localhost", "127.1", "0.0.0.0", "[::ffff:127.0.0.1]")
+
+
+@pytest.mark.parametrize("template", [CUT, WHOLE])
+@pytest.mark.parametrize("trouble", ["elsewhere", "later elsewhere", "feed"])
+def test_nothing_leads_into_a_private_network(
+    template: str, trouble: str, mirror: Mirror, film: bytes, settings: Settings
+):
+    with Mirror({"secret.mp4": film}) as inside:
+        place = f"{inside.server.server_port}/secret.mp4"
+        troubles = {f"{number}": f"{trouble} http://{host}:{place}" for number, host in enumerate(HOSTS)}
+        mirror.files |= {template.format(id=f"{number:_<11}", start=3): film for number in troubles}
+        for got in fetched(mirror, settings, template, troubles):
+            assert isinstance(got, Failure)
+            assert got.kind == "passing"
+        assert not inside.asked
+
+
+def test_no_plugin_of_the_users_home_is_run(
+    mirror: Mirror, film: bytes, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    code = f"open({str(tmp_path / 'ran')!r}, 'w')"
+    for root in (".config/yt-dlp/plugins/evil", ".config/yt-dlp-plugins/evil", "pythonpath"):
+        for kind in ("extractor", "postprocessor"):
+            place = tmp_path / root / "yt_dlp_plugins" / kind / "evil.py"
+            place.parent.mkdir(parents=True)
+            place.write_text(code)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "pythonpath"))
+    (one,) = excerpts(mirror, film, a="").values()
+    assert isinstance(fetching.fetch([one], settings(url=mirror.url()).vggsound)[one], Path)
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / ".cache").exists()
+
+
+def test_a_film_with_a_tag_in_another_encoding_is_fetched(mirror: Mirror, settings: Settings, tmp_path: Path):
+    tagged(tmp_path / "film.mkv", False, b"Caf\xe9")
+    odd, good = excerpts(mirror, (tmp_path / "film.mkv").read_bytes(), odd="", good="").values()
+    got = fetching.fetch([odd, good], settings(url=mirror.url()).vggsound)
+    assert all(isinstance(path, Path) for path in got.values())
+
+
+def test_a_file_that_ends_the_process_that_looks_at_it_is_one_failure(settings: Settings, tmp_path: Path):
+    fetcher = fetching._Fetcher(settings(url="http://127.0.0.1:1/{id}").vggsound, tmp_path)
+    assert fetcher._done(partial(os._exit, 1), 0) == Failure(
+        "passing", "corrupt", "reading it ends the process: a decoder's fault"
+    )
+    assert fetcher._done(partial(pow, 2, 3), 0) == 8
+    fetcher.end()
 
 
 # --- killed

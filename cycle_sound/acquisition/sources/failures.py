@@ -1,4 +1,4 @@
-"""Reasons why a clip could not be fetched, and the journal of the addresses that are gone for good."""
+"""Reasons why a clip could not be fetched, and the journal of the addresses that are not to be asked again."""
 
 import errno
 import json
@@ -10,43 +10,60 @@ from typing import Any, Literal, NamedTuple
 from cycle_sound.acquisition.sources.clip import Status
 from cycle_sound.io import files
 
-JOURNAL = "gone.jsonl"  # in the store: {"address": …, "reason": …}, one a line
+JOURNAL = "gone.jsonl"  # in the store: {"address": …, "reason": …, perhaps "under": …}, one a line
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 OFF = ("TransportError", "SSLError", "CertificateVerifyError", "ProxyError")  # yt-dlp's, where nobody is reached
 
-# What YouTube says of a video that is gone for good, of all that it calls unavailable, and when it has had enough.
+# What YouTube says of a video that is gone for good, of all that it calls unavailable; of one that cannot be had from
+# here; and when it has had enough.
 GONE = re.compile(
     r"private video|video is private|been removed|no longer available|been terminated|isn.t available anymore"
     r"|copyright|^this video is unavailable\W*$|^video unavailable\W*$",
     re.IGNORECASE,
 )
+PLACE = re.compile(r"countr(y|ies)|\bregions?\b|\b(your|this) (location|area)\b|geo.?(restrict|block)", re.IGNORECASE)
+UNFIT = "Requested format is not available"  # yt-dlp's words, of any site
 WALL = re.compile(r"not a bot|captcha|try again later|rate.limited", re.IGNORECASE)
 
 
-class Failure(NamedTuple):
-    """Why a clip was not fetched. Kinds: `gone` for good; `cut_off`: no answer, or one that refuses all requests."""
+class PrivateHost(OSError):
+    """An address that leads into a private network, by a redirect or by its name."""
 
-    kind: Literal["gone", "passing", "cut_off"]
+
+class Failure(NamedTuple):
+    """Why a clip was not fetched.
+
+    Kinds: `gone` for good; `unfit`: there, but not as the settings want it; `passing`: perhaps not again; `cut_off`: no
+    answer, or one that refuses all requests.
+    """
+
+    kind: Literal["gone", "unfit", "passing", "cut_off"]
     status: Status
     reason: str
 
 
-def known(store: Path) -> dict[str, Failure]:
-    """The failures in a store's journal, by address; lines that a killed run left incomplete are skipped."""
+def known(store: Path, under: str) -> dict[str, Failure]:
+    """The failures in a store's journal, by address; lines that a killed run left incomplete are skipped.
+
+    What was `unfit` still is, if that was `under` the same settings; what was refused to a place may be had from here.
+    """
     path = store / JOURNAL
-    gone = {}
+    found = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
             entry = json.loads(line)
-            gone[str(entry["address"])] = Failure("gone", "unavailable", str(entry["reason"]))
-        except (ValueError, KeyError, TypeError):
+            if entry.get("under", under) == under and not PLACE.search(entry["reason"]):
+                kind: Literal["gone", "unfit"] = "unfit" if "under" in entry else "gone"
+                found[str(entry["address"])] = Failure(kind, "unavailable", str(entry["reason"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
-    return gone
+    return found
 
 
-def note(store: Path, address: str, failure: Failure) -> None:
-    """Add an address that is gone to a store's journal."""
-    line = json.dumps({"address": address, "reason": failure.reason}, ensure_ascii=False)
+def note(store: Path, address: str, failure: Failure, under: str) -> None:
+    """Add an address that is gone, or unfit under these settings, to a store's journal."""
+    entry = {"address": address, "reason": failure.reason} | ({"under": under} if failure.kind == "unfit" else {})
+    line = json.dumps(entry, ensure_ascii=False)
     files.append(store / JOURNAL, f"\n{line}".encode())  # the line break first: behind a torn line, this one is whole
 
 
@@ -61,16 +78,17 @@ def understood(error: Exception, site: str) -> Failure:
         match type(cause).__name__:
             case "HTTPError":
                 return _http_failure(cause, site)
-            case "UnsupportedError":
-                return Failure("passing", "unavailable", "no video file at the address")
+            case "PrivateHost":
+                return Failure("passing", "unavailable", "the address leads into a private network")
+            case "GeoRestrictedError":
+                return Failure("passing", "unavailable", _said(cause))
             case "IncompleteRead" | "ContentTooShortError":
                 return Failure("passing", "unavailable", "the connection broke off")
     if any(isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__ for cause in _causes(error)):
         return Failure("cut_off", "unavailable", "the connection stalled")
     if any(type(cause).__name__ in OFF for cause in _causes(error)):
         return Failure("cut_off", "unavailable", "no connection")
-    said = getattr(next(iter(_causes(error)), error), "orig_msg", str(error)).removeprefix("ERROR: ")
-    return _said_failure(said, site)
+    return _said_failure(_said(next(iter(_causes(error)), error)), site)
 
 
 def _http_failure(error: Any, site: str) -> Failure:
@@ -80,12 +98,18 @@ def _http_failure(error: Any, site: str) -> Failure:
     return Failure("cut_off" if error.status == 429 else "passing", "unavailable", reason)
 
 
+def _said(error: BaseException) -> str:
+    return getattr(error, "orig_msg", str(error)).removeprefix("ERROR: ")
+
+
 def _said_failure(said: str, site: str) -> Failure:
     if "Got error" in said:  # in the middle of a file
         return Failure("passing", "unavailable", "the connection broke off")
     if WALL.search(said):
         return Failure("cut_off", "unavailable", said)
-    if site == "youtube" and GONE.search(said):
+    if UNFIT in said:
+        return Failure("unfit", "unavailable", said)
+    if site == "youtube" and GONE.search(said) and not PLACE.search(said):
         return Failure("gone", "unavailable", said)
     return Failure("passing", "unavailable", said)
 

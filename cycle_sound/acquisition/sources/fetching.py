@@ -5,34 +5,33 @@ no more, until the journal is deleted; what may come back is tried again by the 
 a time. yt-dlp and an ffmpeg for it are the optional extra `vggsound`.
 """
 
-import logging
 import shutil
+import sys
+import sysconfig
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from functools import partial
+from importlib import metadata
 from io import StringIO
 from pathlib import Path
-from threading import Event
 from typing import Any
 
-from cycle_sound.acquisition.sources import archives, failures, lists, videos
-from cycle_sound.acquisition.sources.clip import Rejected
+from cycle_sound.acquisition.sources import archives, downloading, failures, lists
+from cycle_sound.acquisition.sources.downloading import Offer, Order
 from cycle_sound.acquisition.sources.failures import Failure
 from cycle_sound.acquisition.sources.lists import Excerpt
 from cycle_sound.errors import BadSource, MissingPackage, NetworkGone
 from cycle_sound.io import files, progress
+from cycle_sound.io.pool import Job, Lost, Worker
 from cycle_sound.params import VggSoundConfig
 
 WORKSPACE = ".fetching"  # in the store: files that are not whole
 OUTAGE = 10  # clips in a row to which nobody answers: the network is gone, or wants no more of us
-UNFINISHED = (".part", ".ytdl")  # what yt-dlp leaves of an attempt, to go on from
-MEGABYTE = 1_000_000
-SILENT = logging.Logger("yt-dlp", logging.CRITICAL + 1)  # its errors are exceptions, and the manifest has them
-
-
-class _Refused(Exception):
-    """What is offered is not to be taken."""
+LASTING = ("gone", "unfit")  # kinds of failure that are noted, and not tried again
+NO_JAVASCRIPT = "no JavaScript runtime, without which YouTube offers few formats or none: install deno"
 
 
 def fetch(wanted: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt, Path | Failure]:
@@ -40,22 +39,24 @@ def fetch(wanted: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt, 
 
     A template settings.url that names {start} addresses the excerpt, cut already; otherwise it addresses the whole
     video, of which only the excerpt's section is obtained and coded again, because only so both streams begin where
-    they should. What the journal knows to be gone is not asked for.
+    they should. What the journal knows to be gone, or unfit under these settings, is not asked for.
     Raises `MissingPackage` without yt-dlp, `NetworkGone` when nobody answers, and `BadSource` for unreadable cookies.
     """
     store = Path(settings.path)
     store.mkdir(parents=True, exist_ok=True)
-    gone = failures.known(store)
+    gone = failures.known(store, _under(settings))
     known = {excerpt: gone[_address(excerpt, settings)] for excerpt in wanted if _address(excerpt, settings) in gone}
     todo = [excerpt for excerpt in wanted if excerpt not in known]
     if not todo:
         return {**known}
     workspace = store / WORKSPACE
     shutil.rmtree(workspace, ignore_errors=True)  # of a run that was killed
-    workspace.mkdir()
+    workspace.mkdir(exist_ok=True)
+    fetcher = _Fetcher(settings, workspace)
     try:
-        return known | dict(_fetched(todo, settings, _Fetcher(settings, workspace)))
+        return known | dict(_fetched(todo, settings, fetcher))
     finally:
+        fetcher.end()
         shutil.rmtree(workspace, ignore_errors=True)
 
 
@@ -64,7 +65,7 @@ def _fetched(
 ) -> Iterator[tuple[Excerpt, Path | Failure]]:
     """Fetch all, and note what is gone. Raises `NetworkGone`."""
     in_a_row = 0
-    with ThreadPoolExecutor(settings.fetch_jobs, initializer=fetcher.enter_thread) as pool:
+    with ThreadPoolExecutor(settings.fetch_jobs) as pool:
         tasks: dict[Future[Path | Failure], Excerpt] = {
             pool.submit(fetcher.obtain, excerpt): excerpt for excerpt in todo
         }
@@ -73,18 +74,18 @@ def _fetched(
                 excerpt, outcome = tasks[task], task.result()
                 cut_off = isinstance(outcome, Failure) and outcome.kind == "cut_off"
                 in_a_row = in_a_row + 1 if cut_off else 0
-                if isinstance(outcome, Failure) and outcome.kind == "gone":
-                    failures.note(Path(settings.path), _address(excerpt, settings), outcome)
+                if isinstance(outcome, Failure) and outcome.kind in LASTING:
+                    failures.note(Path(settings.path), _address(excerpt, settings), outcome, _under(settings))
                 if isinstance(outcome, Failure) and in_a_row >= OUTAGE:
                     raise NetworkGone(clips=in_a_row, reason=outcome.reason)
                 yield excerpt, outcome
-        finally:  # after a failure, a Ctrl-C: what runs ends its attempt, what waits does not begin
-            fetcher.stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+        finally:  # after a failure, a Ctrl-C: what waits does not begin, what runs ends
+            pool.shutdown(wait=False, cancel_futures=True)
+            fetcher.end()
 
 
 class _Fetcher:
-    """yt-dlp with the settings of data.vggsound."""
+    """Fetches with the settings of data.vggsound: in each thread by a process of its own."""
 
     def __init__(self, settings: VggSoundConfig, workspace: Path) -> None:
         try:
@@ -96,16 +97,15 @@ class _Fetcher:
         self.ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
         self.settings = settings
         self.workspace = workspace
-        self.stop = Event()
+        self.stop = threading.Event()
+        self.workers: dict[int, Worker] = {}  # of each thread
         self.cookies = _cookies(Path(settings.cookies)) if settings.cookies else ""
         try:
             yt_dlp.cookies.load_cookies(StringIO(self.cookies) if self.cookies else None, None, None)
         except yt_dlp.cookies.CookieLoadError:
             raise BadSource(f"data.vggsound.cookies: not a cookies.txt: {settings.cookies}") from None
-
-    def enter_thread(self) -> None:
-        """Show a thread the ffmpeg: in choosing who cuts, yt-dlp looks here alone, not at its option."""
-        self.yt_dlp.postprocessor.ffmpeg.FFmpegPostProcessor._ffmpeg_location.set(self.ffmpeg)
+        if self._site(_address(Excerpt("-" * 11, 0), settings)) == "youtube" and not _has_javascript():
+            print(NO_JAVASCRIPT, file=sys.stderr)
 
     def obtain(self, excerpt: Excerpt) -> Path | Failure:
         """One excerpt, tried again with growing pauses while the failure may pass."""
@@ -113,101 +113,65 @@ class _Fetcher:
         with tempfile.TemporaryDirectory(dir=self.workspace) as folder:
             outcome = self._attempt(excerpt, Path(folder))
             for retry in range(self.settings.retries):
-                if isinstance(outcome, Path) or outcome.kind == "gone":
+                if isinstance(outcome, Path) or outcome.kind in LASTING:
                     break
                 if self.stop.wait(self.settings.backoff_seconds * 2**retry):
                     break
                 outcome = self._attempt(excerpt, Path(folder))
             return outcome
 
+    def end(self) -> None:
+        """End all processes, and the waiting."""
+        self.stop.set()
+        for worker in [*self.workers.values()]:
+            worker.end()
+
     def _attempt(self, excerpt: Excerpt, folder: Path) -> Path | Failure:
-        address = _address(excerpt, self.settings)
-        site = "youtube" if self.yt_dlp.extractor.youtube.YoutubeIE.suitable(address) else "generic"
-        begun = time.monotonic()
-        try:
-            with self.yt_dlp.YoutubeDL(self._options(excerpt, folder, site)) as downloader:
-                downloader.extract_info(address)
-        except _Refused as error:
-            return Failure("passing", "unavailable", str(error))
-        except Exception as error:  # one address must not end the work on all others
-            return failures.understood(error, site)
-        found = next((path for path in sorted(folder.iterdir()) if path.suffix not in UNFINISHED), None)
-        if found is None:
-            return Failure("passing", "unavailable", "no video file at the address")
-        size, outcome = found.stat().st_size, self._kept(found, excerpt)
+        order, begun = self._order(excerpt, folder), time.monotonic()
+        offer: Offer | Failure = Offer(order.address, None)
+        if order.site == "generic":
+            offer = self._done(partial(downloading.look, order), 0)
+        if isinstance(offer, Failure):
+            return offer
+        got = self._done(partial(downloading.download, order, offer), offer.size)
+        if isinstance(got, Failure):
+            told = got.kind == "unfit" and order.site == "youtube" and not _has_javascript()
+            return got._replace(reason=f"{got.reason}; {NO_JAVASCRIPT}") if told else got
+        size, outcome = got.stat().st_size, self._kept(got, excerpt)
         # ffmpeg, which cuts sections, knows no rate limit: the pause after it makes up for that.
-        self.stop.wait(size / self._rate() - (time.monotonic() - begun))
+        self.stop.wait(size / downloading.rate(self.settings) - (time.monotonic() - begun))
         return outcome
+
+    def _order(self, excerpt: Excerpt, folder: Path) -> Order:
+        settings, address = self.settings, _address(excerpt, self.settings)
+        section = None if _is_cut(settings.url) else (excerpt.start, excerpt.start + lists.SECONDS)
+        return Order(address, self._site(address), section, folder, self.ffmpeg, self.cookies, settings)
+
+    def _site(self, address: str) -> str:
+        return "youtube" if self.yt_dlp.extractor.youtube.YoutubeIE.suitable(address) else "generic"
+
+    def _done(self, work: Callable[[], Any], size: int | None) -> Any:
+        """The result of work in this thread's process, which takes long enough for so many bytes, or a `Failure`."""
+        if self.stop.is_set():
+            return Failure("passing", "unavailable", "the run was ended")
+        prepare = partial(downloading.prepare, self.settings)
+        worker = self.workers.setdefault(threading.get_ident(), Worker(prepare))
+        worker.begin(Job(work, downloading.seconds(size, self.settings)))
+        result = worker.result()
+        if not isinstance(result, Lost):
+            return result
+        if result.late:
+            return Failure("cut_off" if size == 0 else "passing", "unavailable", "the connection stalled")
+        return Failure("passing", "corrupt", "reading it ends the process: a decoder's fault")
 
     def _kept(self, found: Path, excerpt: Excerpt) -> Path | Failure:
         """Move a file that is whole into the store."""
-        if found.stat().st_size >= self._max_bytes():
+        if found.stat().st_size >= self.settings.max_megabytes * downloading.MEGABYTE:
             return Failure("passing", "unavailable", f"more than {self.settings.max_megabytes} MB")
-        try:
-            videos.check(found)
-        except Rejected as rejected:
-            found.unlink()
-            return Failure("passing", rejected.status, rejected.reason)
         suffix = found.suffix if archives.is_video(found.name) else ".mp4"
         place = Path(self.settings.path) / f"{excerpt.name}{suffix}"
         files.move(found, place)
         return place
-
-    def _options(self, excerpt: Excerpt, folder: Path, site: str) -> dict[str, Any]:
-        """What yt-dlp is told for one excerpt. It retries nothing itself: `obtain` does, whatever has failed."""
-        settings = self.settings
-        options: dict[str, Any] = {
-            "quiet": True,
-            "noprogress": True,
-            "logger": SILENT,
-            "color": "no_color",
-            "allowed_extractors": [site],  # a page that embeds another site's video has not the one asked for
-            "noplaylist": True,
-            "match_filter": lambda info, *, incomplete: None if incomplete else _refusal(info, site),
-            "format": f"bv*[height<=?{settings.max_height}]+ba/b[height<=?{settings.max_height}]",
-            "format_sort": ["res", "vcodec:h264", "ext:mp4:m4a"],
-            "merge_output_format": "mp4",
-            "outtmpl": "clip.%(ext)s",
-            "paths": {"home": str(folder)},
-            "updatetime": False,
-            "retries": 0,
-            "fragment_retries": 0,
-            "extractor_retries": 0,
-            "socket_timeout": settings.timeout_seconds,
-            "ratelimit": self._rate(),
-            "progress_hooks": [self._watch],
-            "ffmpeg_location": self.ffmpeg,
-            "external_downloader_args": {
-                "ffmpeg_i": ["-rw_timeout", str(round(settings.timeout_seconds * 1e6))],  # µs
-                "ffmpeg_o": ["-fs", str(self._max_bytes())],
-            },
-            **self._cookie_file(),
-        }
-        if settings.proxy:
-            options["proxy"] = settings.proxy
-        if not _is_cut(settings.url):
-            section = (excerpt.start, excerpt.start + lists.SECONDS)
-            options["download_ranges"] = self.yt_dlp.utils.download_range_func(None, [section])
-            options["force_keyframes_at_cuts"] = True
-        return options
-
-    def _watch(self, state: dict[str, Any]) -> None:
-        """Called by yt-dlp with every block: end what grows too large, and what nobody waits for."""
-        if max(state.get("total_bytes") or 0, state.get("downloaded_bytes") or 0) >= self._max_bytes():
-            raise _Refused(f"more than {self.settings.max_megabytes} MB")
-        if self.stop.is_set():
-            raise _Refused("the run was ended")
-
-    def _cookie_file(self) -> dict[str, Any]:
-        # A copy of its own for each: yt-dlp writes the cookies back, and the file is the user's.
-        return {"cookiefile": StringIO(self.cookies)} if self.cookies else {}
-
-    def _rate(self) -> float:
-        """Bytes per second for one of the jobs."""
-        return self.settings.rate_limit / self.settings.fetch_jobs
-
-    def _max_bytes(self) -> int:
-        return self.settings.max_megabytes * MEGABYTE
 
 
 def _address(excerpt: Excerpt, settings: VggSoundConfig) -> str:
@@ -219,9 +183,17 @@ def _is_cut(url: str) -> bool:
     return url.format(id="", start=0) != url.format(id="", start=1)
 
 
-def _refusal(info: dict[str, Any], site: str) -> str | None:
-    """Why a page is not followed: beside YouTube, only an address of a video file has what is asked for."""
-    return None if site == "youtube" or info.get("direct") else "no video file"
+def _under(settings: VggSoundConfig) -> str:
+    """What decides, beside the video, whether it is fit."""
+    versions = [found.version for found in metadata.distributions(name="yt-dlp")]
+    javascript = "with" if _has_javascript() else "without"
+    return f"{settings.max_height} lines, yt-dlp {versions}, {javascript} JavaScript"
+
+
+def _has_javascript() -> bool:
+    """Whether yt-dlp finds the one runtime that it trusts to run YouTube's player."""
+    places = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    return shutil.which("deno", path=places) is not None
 
 
 def _cookies(path: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from cycle_sound.acquisition import splits
-from cycle_sound.acquisition.sources import archives, fetching, lists, moments, store, videos
+from cycle_sound.acquisition.sources import archives, downloading, fetching, lists, moments, store, videos
 from cycle_sound.acquisition.sources.archives import Video
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, Status
 from cycle_sound.acquisition.sources.failures import Failure
@@ -20,6 +20,13 @@ from cycle_sound.acquisition.sources.moments import Moment
 from cycle_sound.errors import BadSource
 from cycle_sound.io import names
 from cycle_sound.params import DataConfig, VggSoundConfig
+
+AGAIN = {  # of each kind of failure, whether and when it is asked for again
+    "gone": "gone for good",
+    "unfit": "not as these settings want it",
+    "passing": "the next run tries again",
+    "cut_off": "the next run tries again",
+}
 
 
 class Row(NamedTuple):
@@ -39,7 +46,7 @@ class Absent(NamedTuple):
 
 def fetch(video: Video, moment: Moment, data: DataConfig) -> Pair:
     """The pair at a moment of a local video. Raises `Rejected`, or what PyAV raises for a broken file."""
-    with video.open(data.vggsound.max_megabytes * fetching.MEGABYTE) as file:
+    with video.open(data.vggsound.max_megabytes * downloading.MEGABYTE) as file:
         return videos.cut(file, moment, data.clip_seconds, data.min_seconds, data.still_difference)
 
 
@@ -150,7 +157,7 @@ def _found(needed: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt,
 def _outcome(got: Path | Failure) -> Video | Absent:
     if isinstance(got, Path):
         return Video(got)
-    return Absent(got.status, f"{'gone for good' if got.kind == 'gone' else 'the next run tries again'}: {got.reason}")
+    return Absent(got.status, f"{AGAIN[got.kind]}: {got.reason}")
 
 
 def _place(found: Video | Absent) -> tuple[str, int]:
@@ -167,6 +174,8 @@ def _clips(row: Row, found: Video | Absent, wanted: Sequence[Moment], data: Data
             label=row.label,
             group=row.excerpt.video,
             fetch=partial(refuse, found) if isinstance(found, Absent) else partial(fetch, found, moment, data),
+            files=() if isinstance(found, Absent) else [found.path],
+            size=0 if isinstance(found, Absent) else found.reach,
         )
         for i, moment in enumerate(wanted)
     ]
