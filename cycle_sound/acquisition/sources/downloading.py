@@ -20,6 +20,7 @@ from urllib.request import getproxies
 from cycle_sound.acquisition.sources import archives, failures, videos
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.failures import Failure, PrivateHost
+from cycle_sound.media import containers
 from cycle_sound.params import VggSoundConfig
 
 MEGABYTE = 1_000_000
@@ -179,7 +180,7 @@ def _bounds(order: Order) -> list[str]:
     """What ffmpeg, which makes connections of its own, is told: one file of a known kind, wherever it leads."""
     if order.site == "youtube":
         return []
-    known = videos.FORMATS["format_whitelist"]
+    known = containers.VIDEOS
     return ["-max_redirects", "0", "-protocol_whitelist", "http,https,tcp,tls,httpproxy", "-format_whitelist", known]
 
 

@@ -5,6 +5,7 @@ no more, until the journal is deleted; what may come back is tried again by the 
 a time. yt-dlp and an ffmpeg for it are the optional extra `vggsound`.
 """
 
+import os
 import shutil
 import sys
 import sysconfig

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-import av
-
 from cycle_sound.acquisition import quality, splits
 from cycle_sound.acquisition.sources import archives, footage, lists, moments
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
