@@ -1,17 +1,27 @@
 """What visitors of the page upload: a folder of this process alone, gone with it, bounded in age, number and size."""
 
+import atexit
 import os
+import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Collection
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
-_OWN = tempfile.TemporaryDirectory(prefix="cycle-sound-", ignore_cleanup_errors=True)  # deleted when the process ends
-FOLDER = Path(_OWN.name).resolve()
+FOLDER = Path(tempfile.gettempdir()).resolve() / f"cycle-sound-{secrets.token_hex(8)}"
 MAX_AGE = 3600.0  # seconds: who comes back later uploads again
 MAX_FILES = 1000  # of a few bytes each they would cost inodes and memory, not space
 MAX_BYTES = 2 << 30  # of all files together: sixty of the largest
+
+
+@cache
+def prepare() -> None:
+    """Make the folder, for this user alone; it is deleted when the process ends."""
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
 def holds(path: str) -> bool:
@@ -24,23 +34,21 @@ def files() -> set[Path]:
     return {path for path in FOLDER.rglob("*") if path.is_file()}
 
 
-def tidy(kept: Collection[Path] = ()) -> set[Path]:
+def tidy(kept: Collection[Path] = ()) -> None:
     """Delete the files older than MAX_AGE, and of the others the oldest beyond MAX_FILES and MAX_BYTES.
 
-    Those in `kept` stay and do not count. Returns what was deleted.
+    Those in `kept` stay and do not count.
     """
     entries = []
     for path in files().difference(kept):
         with suppress(FileNotFoundError):  # one that was being sent has got its name
             entries.append((path.stat(), path))
     entries.sort(key=lambda entry: entry[0].st_mtime, reverse=True)
-    oldest, room, gone = time.time() - MAX_AGE, MAX_BYTES, set()
+    oldest, room = time.time() - MAX_AGE, MAX_BYTES
     for number, (status, path) in enumerate(entries):
         room -= status.st_size
         if number >= MAX_FILES or room < 0 or status.st_mtime < oldest:
             _delete(path)
-            gone.add(path)
-    return gone
 
 
 def _delete(path: Path) -> None:

@@ -80,6 +80,7 @@ class Page(gr.Blocks):
 
 def page(system: CycleSound, samples: Path | None = None) -> Page:
     """The page of a system. `samples` is the folder of the evaluate stage, whose DIRECTION/ID/source.* are examples."""
+    uploads.prepare()
     examples = {name: sorted(samples.glob(f"{name}/*/source.*")) if samples else [] for name in DIRECTIONS}
     with Page() as blocks:
         gr.Markdown(INTRODUCTION)
