@@ -40,7 +40,7 @@ MAX_ROUNDS = 4
 MAX_SEED = (1 << 31) - 1
 WAITING = 16  # requests in the queue; one is worked on at a time, by all cores
 SESSIONS = 100  # whose settings gradio remembers, in some 100 kB each; a forgotten one just goes on
-PATIENCE = 5.0  # seconds until a browser that asked for a result must listen for it: meanwhile all others wait
+PATIENCE = 10.0  # seconds until a browser that asked for a result must listen for it: meanwhile all others wait
 TIDY_EVERY = 60.0  # seconds
 CANVAS = 512  # pixels
 
