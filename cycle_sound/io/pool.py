@@ -27,6 +27,7 @@ Name = TypeVar("Name")
 
 SCHEDULER = "CYCLE_SOUND_DASK"  # a Dask scheduler's address; in the environment, as it changes no result
 CONNECT = 10.0  # seconds until a scheduler must answer, and have a worker
+HANDING = 0.001  # seconds between two looks whether a job was handed over
 STARTS = 2  # of a process, before a job: it may have died since its last one
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # beside one another
 
@@ -92,7 +93,7 @@ class Worker:
             parent, self._life = Pipe(duplex=False)
             begin = {"initializer": _begin, "initargs": (parent, self._prepare)}
             self._executor = ProcessPoolExecutor(1, **begin, env=ONE_THREAD)
-            self._ready = self._executor.submit(int)
+            self._ready = self.future = self._executor.submit(int)
 
     def begin(self, job: Job) -> None:
         """Hand over a job. Raises `WorkerLost` where processes die before they have begun."""
@@ -118,6 +119,8 @@ class Worker:
     def end(self) -> None:
         """End the process, and what it has started."""
         if self._executor is not None:
+            while not (self.future.running() or self.future.done()):
+                time.sleep(HANDING)  # the executor's thread fails if it is ended before it has handed a job over
             self._executor.shutdown(kill_workers=True)
             self._life.close()
             self._executor = None

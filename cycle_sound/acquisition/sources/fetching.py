@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from functools import partial
 from importlib import metadata
 from io import StringIO
@@ -32,6 +32,7 @@ from cycle_sound.params import VggSoundConfig
 WORKSPACE = ".fetching"  # in the store: files that are not whole
 OUTAGE = 10  # clips in a row to which nobody answers: the network is gone, or wants no more of us
 LASTING = ("gone", "unfit")  # kinds of failure that are noted, and not tried again
+POLL = 0.1  # seconds between two looks whether the run was ended
 NO_JAVASCRIPT = "no JavaScript runtime, without which YouTube offers few formats or none: install deno"
 
 
@@ -80,9 +81,9 @@ def _fetched(
                 if isinstance(outcome, Failure) and in_a_row >= OUTAGE:
                     raise NetworkGone(clips=in_a_row, reason=outcome.reason)
                 yield excerpt, outcome
-        finally:  # after a failure, a Ctrl-C: what waits does not begin, what runs ends
-            pool.shutdown(wait=False, cancel_futures=True)
-            fetcher.end()
+        finally:  # after a failure, a Ctrl-C: what waits does not begin, what runs is left
+            fetcher.stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Fetcher:
@@ -122,9 +123,8 @@ class _Fetcher:
             return outcome
 
     def end(self) -> None:
-        """End all processes, and the waiting."""
-        self.stop.set()
-        for worker in [*self.workers.values()]:
+        """End all processes, once no thread uses them."""
+        for worker in self.workers.values():
             worker.end()
 
     def _attempt(self, excerpt: Excerpt, folder: Path) -> Path | Failure:
@@ -153,11 +153,12 @@ class _Fetcher:
 
     def _done(self, work: Callable[[], Any], size: int | None) -> Any:
         """The result of work in this thread's process, which takes long enough for so many bytes, or a `Failure`."""
-        if self.stop.is_set():
-            return Failure("passing", "unavailable", "the run was ended")
         prepare = partial(downloading.prepare, self.settings)
         worker = self.workers.setdefault(threading.get_ident(), Worker(prepare))
         worker.begin(Job(work, downloading.seconds(size, self.settings)))
+        while not wait([worker.future], POLL).done and time.monotonic() < worker.due:
+            if self.stop.is_set():
+                return Failure("passing", "unavailable", "the run was ended")
         result = worker.result()
         if not isinstance(result, Lost):
             return result
