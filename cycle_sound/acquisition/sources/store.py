@@ -2,14 +2,17 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from cycle_sound.acquisition.sources import archives, videos
 from cycle_sound.acquisition.sources.archives import Video
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.lists import Excerpt
-from cycle_sound.io import files
+from cycle_sound.io import files, pool
+from cycle_sound.io.pool import Job
 
+SECONDS = 60.0  # to read the header of a video, which takes milliseconds
 ASIDE = ".unreadable"  # in the store: hidden, so nothing looks into it
 
 
@@ -20,7 +23,9 @@ def readable(root: Path, needed: Sequence[Excerpt]) -> dict[Excerpt, Video]:
     """
     found = archives.find(root)
     loose = [found[excerpt].path for excerpt in needed if excerpt in found and found[excerpt].size is None]
-    broken = [path for path in loose if not _is_readable(path)]
+    looks = {path: Job(partial(_is_readable, path), SECONDS) for path in loose}
+    # What ends the process that looks at it stays: it would be fetched again and again, and cutting it is its fate.
+    broken = sorted(path for path, is_readable in pool.here(looks) if is_readable is False)
     for path in broken:
         place = root / ASIDE / f"{files.digest(path)[:16]}.{path.name}"
         place.parent.mkdir(exist_ok=True)
