@@ -88,6 +88,17 @@ def test_what_a_disk_refuses_is_one_line_that_names_the_file_and_leaves_what_was
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("number", REFUSALS)
+@pytest.mark.parametrize("named", [None, "deep/clip.part"])
+def test_work_in_a_folder_tells_of_the_folder_or_of_the_file_that_the_system_names(
+    number: int, named: str | None, tmp_path: Path
+) -> None:
+    with pytest.raises((UserError, OSError)) as caught, files.naming(tmp_path):
+        raise OSError(number, os.strerror(number), named)
+    assert told(caught.value).startswith(f"{named or tmp_path}: {os.strerror(number)}")  # type: ignore[arg-type]
+    assert isinstance(caught.value, DiskFull) == (number in files.FULL)
+
+
 def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="another"), files.replacing(tmp_path / "file") as part:
         part.write_bytes(Path("another").read_bytes())
@@ -136,6 +147,6 @@ def test_on_a_full_disk_every_writer_says_how_much_is_missing(tmp_path: Path) ->
     assert [line.split(": ")[0].rpartition("/")[2] for line in lines[:3]] == ["bytes", "rows", "weights"], done.stderr
     assert all("No space left on device: it takes" in line and "0.52 MB are free" in line for line in lines[:3])
     assert "it takes 0.9 MB" in lines[0]
-    assert "it takes more than 0.5" in lines[1]
+    assert "it takes more than 0.52 MB" in lines[1]
     assert "it takes 0.9 MB" in lines[2]
     assert lines[3] == "['there']"

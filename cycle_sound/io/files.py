@@ -28,7 +28,7 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
     # Not the process's id: workers on two machines may share it.
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with _naming(path, part, size):
+        with naming(path, part, size):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
             move(part, path)
@@ -47,12 +47,30 @@ def move(source: Path, path: Path) -> None:
 def append(path: Path, content: bytes) -> None:
     """Write to the end of a file, for good. Raises `DiskFull`, or an OSError that names `path`."""
     is_new = not path.exists()
-    with _naming(path, path, len(content)):
+    with naming(path, size=len(content)):
         with path.open("ab") as file:
             file.write(content)
         _flush(path)
         if is_new:
             _flush(path.parent)
+
+
+@contextmanager
+def naming(path: Path, part: Path | None = None, size: int | None = None) -> Iterator[None]:
+    """Let what a disk refuses tell of `path`, where the system names no file, or the `part` that is written for it.
+
+    `size`: bytes to be written, where they are known. Raises `DiskFull`, or the OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # no word of the system
+            raise
+        named = str(path) if error.filename in (None, str(part)) else str(error.filename)
+        reason = error.strerror or os.strerror(error.errno)
+        if error.errno in FULL:
+            raise _full(named, part or path / "part", size, reason) from error
+        raise OSError(error.errno, reason, named) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -121,24 +139,10 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-@contextmanager
-def _naming(path: Path, part: Path, size: int | None) -> Iterator[None]:
-    """Let the error of a disk tell of `path`: writing itself names no file, or the one beside it."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or error.filename not in (None, str(part)):
-            raise
-        if error.errno in FULL:
-            raise _full(path, part, size, os.strerror(error.errno)) from error
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _full(path: Path, part: Path, size: int | None, reason: str) -> DiskFull:
-    written = part.stat().st_size if part != path and part.exists() else 0
-    folder = next(folder for folder in path.absolute().parents if folder.exists())
-    free = shutil.disk_usage(folder).free + written
-    needed = f"more than {_megabytes(written)}" if size is None else _megabytes(size)
+def _full(path: str, part: Path, size: int | None, reason: str) -> DiskFull:
+    folder = next(folder for folder in part.absolute().parents if folder.exists())
+    free = shutil.disk_usage(folder).free + (part.stat().st_size if part.exists() else 0)
+    needed = f"more than {_megabytes(free)}" if size is None else _megabytes(size)
     return DiskFull(path=path, reason=reason, needed=needed, free=_megabytes(free))
 
 

@@ -11,10 +11,8 @@ from typing import IO, NamedTuple
 
 from cycle_sound.errors import BadTar
 
-MAX_HEADERS = 1_000_000  # VGGSound has 200,000 clips; none is kept here, and all are read in half a minute
-MAX_ATTRIBUTES = (
-    1 << 16
-)  # bytes of a long name or of a file's attributes; read, they take ten times as much for a while
+MAX_HEADERS = 500_000  # VGGSound has 200,000 clips; who keeps them all needs 250 MB, and ten seconds to read them
+MAX_ATTRIBUTES = 1 << 16  # bytes of a path or of a member's attributes; read, they take ten times as much
 FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 ATTRIBUTES = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME)  # of the member that follows
 PASSED_OVER = (tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK)  # attributes of all members; targets of links

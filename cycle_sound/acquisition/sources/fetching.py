@@ -42,7 +42,8 @@ def fetch(wanted: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt, 
     A template settings.url that names {start} addresses the excerpt, cut already; otherwise it addresses the whole
     video, of which only the excerpt's section is obtained and coded again, because only so both streams begin where
     they should. What the journal knows to be gone, or unfit under these settings, is not asked for.
-    Raises `MissingPackage` without yt-dlp, `NetworkGone` when nobody answers, and `BadSource` for unreadable cookies.
+    Raises `MissingPackage` without yt-dlp, `NetworkGone` when nobody answers, `BadSource` for unreadable cookies, and
+    `DiskFull`.
     """
     store = Path(settings.path)
     store.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,8 @@ def fetch(wanted: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt, 
     workspace.mkdir(exist_ok=True)
     fetcher = _Fetcher(settings, workspace)
     try:
-        return known | dict(_fetched(todo, settings, fetcher))
+        with files.naming(store):
+            return known | dict(_fetched(todo, settings, fetcher))
     finally:
         fetcher.end()
         shutil.rmtree(workspace, ignore_errors=True)

@@ -9,7 +9,7 @@ from cycle_sound.acquisition.sources import archives, videos
 from cycle_sound.acquisition.sources.archives import Video
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.lists import Excerpt
-from cycle_sound.io import files, pool
+from cycle_sound.io import files, names, pool
 from cycle_sound.io.pool import Job
 
 SECONDS = 60.0  # to read the header of a video, which takes milliseconds
@@ -19,7 +19,8 @@ ASIDE = ".unreadable"  # in the store: hidden, so nothing looks into it
 def readable(root: Path, needed: Sequence[Excerpt]) -> dict[Excerpt, Video]:
     """What `archives.find` finds, without the files of the excerpts needed that are no video: these are moved aside.
 
-    A power loss, a full disk or an error page may have left them; no content is lost. Members of archives stay.
+    A power loss, a full disk or an error page may have left them; no content is lost. Members of archives stay, and so
+    does what a process dies over or hangs at: that is a clip's fate.
     """
     found = archives.find(root)
     loose = [found[excerpt].path for excerpt in needed if excerpt in found and found[excerpt].size is None]
@@ -30,7 +31,7 @@ def readable(root: Path, needed: Sequence[Excerpt]) -> dict[Excerpt, Video]:
         place = root / ASIDE / f"{files.digest(path)[:16]}.{path.name}"
         place.parent.mkdir(exist_ok=True)
         files.move(path, place)
-        print(f"{path}: not a video, moved to {place}", file=sys.stderr)
+        print(names.printable(f"{path}: not a video, moved to {place}"), file=sys.stderr)
     return readable(root, needed) if broken else found
 
 
