@@ -4,17 +4,20 @@ And models that nobody trained, for tests of what uses models.
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from pipelines import copied, dvc
 from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
 from cycle_sound.params import DIRECTIONS, MODALITIES, Params, source_of, target_of
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for one another crawl on a loaded machine; tiny models need one
 
 OPTIMIZER = {"steps": 3, "batch_size": 4, "warmup": 1, "valid_every": 2}
 VAE = {"width": 8, "blocks": 1, "codebook_size": 16, "code_width": 8, "min_usage": 0.0, "optimizer": OPTIMIZER}
@@ -68,6 +71,15 @@ def write_tiny(tiny: Callable[..., dict[str, Any]]) -> Callable[..., None]:
         YAML().dump(tiny(**over), folder / "params.yaml")
 
     return write
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, write_tiny: Callable[..., None]) -> Path:
+    """A copy of the project with all of the toy orchestra's pipeline made by `dvc repro`, tiny. Not to be changed."""
+    folder = copied(tmp_path_factory.mktemp("built") / "project")
+    write_tiny(folder)
+    dvc(folder, "repro")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ("data", "metrics")
@@ -51,6 +54,11 @@ def copied(project: Path) -> Path:
     run(project, "git", "add", "--all")
     run(project, "git", *IDENTITY, "commit", "-qm", "The project")
     return project
+
+
+def steps(project: Path) -> dict[str, dict[str, Any]]:
+    """What DVC has noted of each instance of a stage, in the order in which they ran."""
+    return YAML(typ="safe").load(project / "dvc.lock")["stages"]
 
 
 def digests(folder: Path) -> dict[str, str]:

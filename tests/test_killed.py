@@ -1,76 +1,115 @@
 """`dvc repro` killed with SIGKILL at any moment goes on at the next `make repro`, and ends with the same bytes.
 
-CYCLE_SOUND_KILLS says how many moments are tried, each in a build of its own; a few by default, since each takes a
-minute.
+CYCLE_SOUND_KILLS says how often one build is killed: a few times by default, since the stage that is killed runs again.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pipelines import copied, digests, dvc, environment, run
+from pipelines import digests, environment, run, steps
+from ruamel.yaml import YAML
 
-KILLS = int(os.environ.get("CYCLE_SOUND_KILLS", "2"))
-TRIES = 5  # at a kill in the middle of a build, whose length is not known to the second
-OPTIMIZER = {"steps": 60, "valid_every": 15}  # long enough for a kill to fall into a training
+KILLS = int(os.environ.get("CYCLE_SOUND_KILLS", "3"))
+REPRO = (sys.executable, "-m", "dvc", "repro")
+WRITES = 100  # of which a stage and what DVC does with its outputs make more than so many
+REFUSED = r"ERROR: .*(is busy, it is being blocked by|Unable to acquire lock)"
+
 LAUNCHER = """
 import runpy
 import sys
 
 from cycle_sound.training import resume
 
-resume.SECONDS = 0.1
+resume.SECONDS = 0.0
 resume.FRACTION = 1.0
 _, module, *words = sys.argv[1:]
 sys.argv[1:] = words
 runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""  # starts a training as `python -m MODULE` does, but one that keeps its state every tenth of a second
-SLOWER = {
-    "launcher": "python launcher.py",
-    "vae": {"image": {"optimizer": OPTIMIZER}, "audio": {"optimizer": OPTIMIZER}},
-    "classifier": {"optimizer": OPTIMIZER},
-    "transformer": {"audio_to_image": {"optimizer": OPTIMIZER}, "image_to_audio": {"optimizer": OPTIMIZER}},
-}
+"""  # starts a training as `python -m MODULE` does, but one that keeps its state after each step
+
+STOPPER = """
+import os
+import signal
+import sys
+
+folder, written, stage, last = os.environ["STOPPED"].split(os.pathsep)
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, write_tiny: Callable[..., None]) -> Path:
-    """A copy of the project, nothing made yet, whose trainings keep their state every tenth of a second."""
-    folder = copied(tmp_path_factory.mktemp("killed") / "project")
-    write_tiny(folder, **SLOWER)
+def count(event, words):
+    if event in ("os.mkdir", "os.rename", "os.remove") or (event == "open" and words[2] & (os.O_WRONLY | os.O_RDWR)):
+        if isinstance(words[0], (str, os.PathLike)) and os.path.abspath(words[0]).startswith(folder):
+            handle = os.open(written, os.O_WRONLY | os.O_APPEND)
+            os.write(handle, b".")
+            if os.fstat(handle).st_size >= int(last):
+                os.killpg(0, signal.SIGSTOP)
+            os.close(handle)
+
+
+if " ".join(sys.orig_argv).endswith(stage):
+    open(written, "w").close()
+sys.addaudithook(lambda event, words: os.path.exists(written) and count(event, words))
+"""  # stops the build that a process is a part of, whole, before a write to its folder after a stage has begun
+
+
+@pytest.fixture
+def project(built: Path, write_tiny: Callable[..., None], tmp_path: Path) -> Path:
+    """A copy of a build, as if its trainings had been launched so that they keep their state after each step."""
+    folder = shutil.copytree(built, tmp_path / "project")
+    write_tiny(folder, launcher="python launcher.py")
     (folder / "launcher.py").write_text(LAUNCHER, encoding="utf-8")
+    lock = (folder / "dvc.lock").read_text(encoding="utf-8")
+    (folder / "dvc.lock").write_text(
+        lock.replace("python -m stages.train", "python launcher.py -m stages.train"), encoding="utf-8"
+    )
     return folder
 
 
-@pytest.fixture(scope="module")
-def undisturbed(project: Path) -> tuple[dict[str, str], float]:
-    """The digests of all that a build left alone makes, and the seconds it takes."""
-    folder = project.parent / "undisturbed"
-    shutil.copytree(project, folder)
-    begin = time.monotonic()
-    dvc(folder, "repro")
-    return digests(folder), time.monotonic() - begin
+def forget(folder: Path, stages: set[str]) -> None:
+    """Leave nothing of what some stages have made, nor a word of it."""
+    lock = YAML(typ="safe").load(folder / "dvc.lock")
+    for stage in stages:
+        for out in lock["stages"].pop(stage)["outs"]:
+            path = folder / out["path"]
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    YAML().dump(lock, folder / "dvc.lock")
+    shutil.rmtree(folder / ".dvc/cache/runs")
 
 
-def killed_after(folder: Path, seconds: float) -> bool:
-    """Start `dvc repro`, and kill it with all that it has started; False if it had ended before."""
-    words = [sys.executable, "-m", "dvc", "repro"]
-    around = environment(folder) | {"PYTHONPATH": str(folder)}
+@contextmanager
+def stopped(folder: Path, stage: str, write: int, hooks: Path) -> Iterator[None]:
+    """Start `dvc repro`, which holds still before the n-th write after a stage began, and is killed in the end."""
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(STOPPER, encoding="utf-8")
+    around = {
+        "PYTHONPATH": os.pathsep.join([str(hooks), str(folder)]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "STOPPED": os.pathsep.join([f"{folder}{os.sep}", str(hooks / "written"), stage.replace("@", " "), str(write)]),
+    }
     process = subprocess.Popen(
-        words, cwd=folder, env=around, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        REPRO,
+        cwd=folder,
+        env=environment(folder) | around,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), f"the build ended before write {write} of {stage}"
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def repro(folder: Path) -> None:
@@ -79,42 +118,38 @@ def repro(folder: Path) -> None:
     run(folder, "make", "-o", ".venv/installed", "repro", f"BIN={python}", PYTHONPATH=str(folder))
 
 
-@pytest.mark.parametrize("moment", np.random.default_rng(0).uniform(0.02, 0.98, KILLS).round(3).tolist())
-def test_a_build_killed_at_any_moment_ends_with_the_same_bytes(
-    project: Path, undisturbed: tuple[dict[str, str], float], tmp_path: Path, moment: float
+def test_a_build_killed_beside_another_that_is_refused_ends_with_the_same_bytes(
+    built: Path, project: Path, tmp_path: Path
 ) -> None:
-    wanted, seconds = undisturbed
-    folder = tmp_path / "project"
-    for number in range(TRIES):  # each a little earlier, where the one before had already ended
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(project, folder)
-        if killed_after(folder, moment * seconds * 0.8**number) and digests(folder) != wanted:
-            break
-    else:
-        pytest.fail(f"the build ended before each of {TRIES} kills")
-    repro(folder)
-    assert digests(folder) == wanted
-    assert not list((folder / "data/work").rglob("*.safetensors"))
+    rng = np.random.default_rng(0)
+    order = list(steps(built))
+    killed = [order[place] for place in sorted(rng.integers(len(order), size=KILLS))]
+    forget(project, set(killed))
+    for number, (stage, write) in enumerate(zip(killed, rng.integers(1, WRITES, KILLS), strict=True)):
+        with stopped(project, stage, int(write), tmp_path / f"{number}"):
+            around = environment(project) | {"PYTHONPATH": str(project)}
+            second = subprocess.run(REPRO, cwd=project, env=around, capture_output=True, text=True, check=False)
+            assert second.returncode
+            assert re.search(REFUSED, second.stderr)
+            assert "Traceback" not in second.stderr
+    repro(project)
+    assert digests(project) == digests(built)
+    assert not list((project / "data/work").rglob("*.safetensors"))
 
 
-def test_a_mistake_in_dvc_yaml_costs_no_record(project: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    shutil.copytree(project, folder)
-    (folder / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n", encoding="utf-8")
-    (folder / "dvc.yaml").write_text("stages: {", encoding="utf-8")
+def test_a_mistake_in_dvc_yaml_costs_no_record(project: Path) -> None:
+    (project / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n", encoding="utf-8")
+    (project / "dvc.yaml").write_text("stages: {", encoding="utf-8")
     with pytest.raises(AssertionError, match=r"dvc\.yaml' is invalid"):
-        repro(folder)
-    assert (folder / "dvc.lock").read_text(encoding="utf-8") == "schema: '2.0'\nstages: {}\n"
+        repro(project)
+    assert (project / "dvc.lock").read_text(encoding="utf-8") == "schema: '2.0'\nstages: {}\n"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6])
-def test_half_a_record_of_dvc_is_mended(
-    project: Path, undisturbed: tuple[dict[str, str], float], tmp_path: Path, share: float
-) -> None:
-    folder = tmp_path / "project"
-    shutil.copytree(project.parent / "undisturbed", folder)
+def test_half_a_record_of_dvc_is_mended(built: Path, tmp_path: Path, share: float) -> None:
+    folder = shutil.copytree(built, tmp_path / "project")
     for name in ("dvc.lock", ".dvc/tmp/rwlock"):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[: int(share * len(whole))] + b"- {")
     repro(folder)
-    assert digests(folder) == undisturbed[0]
+    assert digests(folder) == digests(built)

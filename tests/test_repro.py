@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipelines import copied, digests, dvc, environment, run
+from pipelines import digests, dvc, environment, run, steps
 from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
@@ -99,19 +99,6 @@ def figures(folder: Path, name: str) -> dict[str, float]:
     return json.loads((folder / f"metrics/{name}.json").read_text(encoding="utf-8"))
 
 
-def steps(project: Path) -> dict[str, dict[str, Any]]:
-    return YAML(typ="safe").load(project / "dvc.lock")["stages"]
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, write_tiny: Write) -> Path:
-    """A copy of the project with all of the toy orchestra's pipeline made."""
-    folder = copied(tmp_path_factory.mktemp("repro") / "project")
-    write_tiny(folder)
-    dvc(folder, "repro")
-    return folder
-
-
 @pytest.fixture
 def build(tmp_path: Path, write_tiny: Write) -> Callable[..., Path]:
     """`build(before, **over)`: run a script and all stages in one process, in a folder of their own."""
@@ -125,23 +112,21 @@ def build(tmp_path: Path, write_tiny: Write) -> Callable[..., Path]:
     return built
 
 
-def test_one_command_makes_all_that_dvc_yaml_promises(project: Path):
-    promised = [out["path"] for step in steps(project).values() for out in step["outs"]]
-    assert len(steps(project)) == 15
-    assert {path for path in promised if not (project / path).exists()} == set()
+def test_one_command_makes_all_that_dvc_yaml_promises(built: Path):
+    promised = [out["path"] for step in steps(built).values() for out in step["outs"]]
+    assert len(steps(built)) == 15
+    assert {path for path in promised if not (built / path).exists()} == set()
     assert [path for path in promised if path.startswith("metrics/evaluate")] == [
         f"metrics/evaluate_{direction}.json" for direction in sorted(DIRECTIONS)
     ]
 
 
-def test_a_disk_that_refuses_ends_every_stage_in_one_line_and_a_rerun_gives_the_same_bytes(
-    project: Path, tmp_path: Path
-):
-    folder = shutil.copytree(project, tmp_path / "project")
-    firsts = {name.partition("@")[0]: name for name in reversed(steps(project))}
+def test_a_disk_that_refuses_ends_every_stage_in_one_line_and_a_rerun_gives_the_same_bytes(built: Path, tmp_path: Path):
+    folder = shutil.copytree(built, tmp_path / "project")
+    firsts = {name.partition("@")[0]: name for name in reversed(steps(built))}
     order = [name for name in STAGES if name in firsts]
     for name in order:
-        for out in steps(project)[firsts[name]]["outs"]:
+        for out in steps(built)[firsts[name]]["outs"]:
             path = folder / out["path"]
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (folder / "refused.py").write_text(REFUSED, encoding="utf-8")
@@ -155,23 +140,23 @@ def test_a_disk_that_refuses_ends_every_stage_in_one_line_and_a_rerun_gives_the_
         re.fullmatch(r"error: (data|metrics)/\S+: File too large", line.replace(f"{folder}/", "")) for line in errors
     )
     assert "Traceback" not in done.stderr
-    assert digests(folder) == digests(project)
+    assert digests(folder) == digests(built)
 
 
-def test_every_figure_that_the_design_names_is_written(project: Path):
+def test_every_figure_that_the_design_names_is_written(built: Path):
     for direction in DIRECTIONS:
         wanted = LIKELIHOOD | RETRIEVAL | CLASSES | (VOCODER if direction == "image_to_audio" else set())
-        found = figures(project, f"evaluate_{direction}")
+        found = figures(built, f"evaluate_{direction}")
         assert wanted <= found.keys(), wanted - found.keys()
         assert all(isinstance(value, float | int) for value in found.values())
     for modality, own in (("image", {"psnr", "ssim"}), ("audio", {"log_spectral_distance"})):
-        assert {"hard_error", "usage", "perplexity"} | own <= figures(project, f"train_vae_{modality}").keys()
+        assert {"hard_error", "usage", "perplexity"} | own <= figures(built, f"train_vae_{modality}").keys()
 
 
 @pytest.mark.parametrize("stage", ["sweep_sampling", "evaluate"])
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_every_way_to_draw_has_a_row(project: Path, stage: str, direction: str):
-    with (project / f"metrics/plots/{stage}_{direction}.csv").open(encoding="utf-8") as file:
+def test_every_way_to_draw_has_a_row(built: Path, stage: str, direction: str):
+    with (built / f"metrics/plots/{stage}_{direction}.csv").open(encoding="utf-8") as file:
         rows = {row.pop("setting"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)}
     assert list(rows) == ["guidance 1", "guidance 3", "best of 1", "best of 2"]
     alone, best = (rows[f"best of {count}"]["pointwise_mutual_information"] for count in (1, 2))
@@ -183,14 +168,14 @@ def test_every_way_to_draw_has_a_row(project: Path, stage: str, direction: str):
 
 
 def test_the_ceiling_of_the_shared_attributes_is_what_the_tokenizer_leaves_of_real_pictures(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    built: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.chdir(project)
+    monkeypatch.chdir(built)
     params = parameters.load()
     models = scores.load("audio_to_image", "test", params.sampling, params.vocoder)
     real = attributes.of_pictures(models.target.pictures)
     tokenized = attributes.of_pictures(models.engine.decode("image", models.target.codes))
-    found = figures(project, "evaluate_audio_to_image")
+    found = figures(built, "evaluate_audio_to_image")
     for figure, attribute in attributes.SHARED.items():
         wanted = [one[attribute] for one in models.attributes]
         assert metrics.rank_correlation(real[figure], wanted) > 0.8  # what is measured is there
@@ -203,42 +188,42 @@ def test_the_ceiling_of_the_shared_attributes_is_what_the_tokenizer_leaves_of_re
     [("audio_to_image", "image", "mp3", ["png"]), ("image_to_audio", "sound", "jpg", ["wav", "png"])],
 )
 def test_what_is_evaluated_is_what_the_command_line_makes(
-    project: Path, tmp_path: Path, direction: str, command: str, source: str, files: list[str]
+    built: Path, tmp_path: Path, direction: str, command: str, source: str, files: list[str]
 ):
     """The same files and the same seed: the same bytes, whatever the batch."""
-    given = sorted((project / f"data/samples/{direction}").glob(f"*/source.{source}"))
+    given = sorted((built / f"data/samples/{direction}").glob(f"*/source.{source}"))
     assert len(given) == 3
-    paths = [project / f"data/raw/test_data/{path.parent.name}.{source}" for path in given]
+    paths = [built / f"data/raw/test_data/{path.parent.name}.{source}" for path in given]
     words = (sys.executable, "-m", "cycle_sound.app.cli", command)
-    run(project, *words, *map(str, paths), "-o", str(tmp_path / "together"), "--seed", "0")
-    run(project, *words, str(paths[-1]), "-o", str(tmp_path / "alone"), "--seed", "0")
+    run(built, *words, *map(str, paths), "-o", str(tmp_path / "together"), "--seed", "0")
+    run(built, *words, str(paths[-1]), "-o", str(tmp_path / "alone"), "--seed", "0")
     for kind in files:
         evaluated = [(path.parent / f"generated.{kind}").read_bytes() for path in given]
         assert [(tmp_path / "together" / f"{path.stem}.{kind}").read_bytes() for path in paths] == evaluated
         assert (tmp_path / "alone" / f"{paths[-1].stem}.{kind}").read_bytes() == evaluated[-1]
 
 
-def test_a_second_run_has_nothing_to_do(project: Path):
-    lock = (project / "dvc.lock").read_bytes()
-    assert "up to date" in dvc(project, "status")
-    said = dvc(project, "repro")
+def test_a_second_run_has_nothing_to_do(built: Path):
+    lock = (built / "dvc.lock").read_bytes()
+    assert "up to date" in dvc(built, "status")
+    said = dvc(built, "repro")
     assert "Running stage" not in said
     assert "up to date" in said
-    assert (project / "dvc.lock").read_bytes() == lock
+    assert (built / "dvc.lock").read_bytes() == lock
 
 
-def test_a_second_build_from_nothing_is_the_same_to_the_byte(project: Path, build: Callable[..., Path]):
-    once, again = digests(project), digests(build())
+def test_a_second_build_from_nothing_is_the_same_to_the_byte(built: Path, build: Callable[..., Path]):
+    once, again = digests(built), digests(build())
     assert once.keys() == again.keys()
     assert [name for name in once if once[name] != again[name]] == []
 
 
-def test_another_audio_codebook_touches_only_what_hears_through_it(project: Path, tmp_path: Path, write_tiny: Write):
-    shutil.copytree(project, tmp_path / "project", symlinks=True)
+def test_another_audio_codebook_touches_only_what_hears_through_it(built: Path, tmp_path: Path, write_tiny: Write):
+    shutil.copytree(built, tmp_path / "project", symlinks=True)
     write_tiny(tmp_path / "project", vae={"audio": {"codebook_size": 8}})
     changed = json.loads(dvc(tmp_path / "project", "status", "--json"))
     assert changed == {"train_vae@audio": [{"changed deps": {"params.yaml": {"vae.audio": "modified"}}}]}
-    assert after("train_vae@audio", steps(project)) == {
+    assert after("train_vae@audio", steps(built)) == {
         "train_vae@audio",
         "cache_tokens@audio",
         *(
