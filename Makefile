@@ -28,11 +28,11 @@ dvc.yaml: .venv/installed ## write the code that each stage depends on
 
 lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --all-extras pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --all-extras --generate-hashes pyproject.toml -o requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@# DVC's own place for what it remembers, /var/tmp, is one where anybody may write.
 	$(BIN)/dvc config --local core.site_cache_dir "$(abspath .dvc/tmp/site)"
