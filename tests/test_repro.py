@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared/data"
 DIGITS, VIDEOS = SHARED / "spoken-digits", SHARED / "vggsound/videos"
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+MOUNTING = ("unshare", "--user", "--map-root-user", "--mount")
 INTERVAL = ("", "_low", "_high")
 
 BUILD = """
@@ -65,21 +67,37 @@ REFUSED = """
 import json
 import resource
 import runpy
+import shutil
 import sys
+from pathlib import Path
 
-from joblib.externals.loky import get_reusable_executor
 
-for name, *words in json.loads(sys.argv[1]):
-    for most in (100, resource.RLIM_INFINITY):  # bytes of a file
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+def limited(room):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+
+
+def full(room):
+    Path("rest").unlink(missing_ok=True)
+    if room != resource.RLIM_INFINITY:
+        Path("rest").write_bytes(bytes(shutil.disk_usage(".").free - room))
+
+
+leave = {"limited": limited, "full": full}[sys.argv[1]]
+rooms, stages = map(json.loads, sys.argv[2:4])
+for name, *words in stages:
+    for room in (*rooms, resource.RLIM_INFINITY):  # bytes
+        leave(room)
         sys.argv = [f"stages/{name}.py", *words]
         code = 0
         try:
             runpy.run_module(f"stages.{name}", run_name="__main__")
         except SystemExit as end:
             code = end.code
-        print(f"ended: {name} {code}", flush=True)
-        get_reusable_executor().shutdown(wait=True)  # its workers have the limit that they were started with
+        print(f"ended: {name} {room} {code}", flush=True)
+"""
+
+ON_A_SMALL_DISK = """
+mount -t tmpfs -o size=64m tmpfs "$0" && cp -R . "$0" && work="$PWD" && cd "$0" && "$@" && cp -R data metrics "$work"
 """
 
 LIKELIHOOD = {"pairs", "cross_entropy", "cross_entropy_shuffled"}
@@ -121,8 +139,18 @@ def test_one_command_makes_all_that_dvc_yaml_promises(built: Path):
     ]
 
 
-def test_a_disk_that_refuses_ends_every_stage_in_one_line_and_a_rerun_gives_the_same_bytes(built: Path, tmp_path: Path):
-    folder = shutil.copytree(built, tmp_path / "project")
+@pytest.mark.parametrize(
+    ("disk", "rooms", "refusal"),  # rooms: bytes for all, or for each file, at one try after another
+    [
+        ("limited", [100], "File too large"),
+        ("full", [0, 1 << 15], r"No space left on device: it takes [\w. -]+, and 0\.?\d* MB are free"),
+    ],
+    ids=["limited", "full"],
+)
+def test_a_disk_that_refuses_ends_every_stage_in_one_line_and_a_rerun_gives_the_same_bytes(
+    disk: str, rooms: list[int], refusal: str, built: Path, tmp_path: Path
+):
+    folder = shutil.copytree(built, tmp_path / "project", ignore=shutil.ignore_patterns(".dvc", ".git"))
     firsts = {name.partition("@")[0]: name for name in reversed(steps(built))}
     order = [name for name in STAGES if name in firsts]
     for name in order:
@@ -130,15 +158,21 @@ def test_a_disk_that_refuses_ends_every_stage_in_one_line_and_a_rerun_gives_the_
             path = folder / out["path"]
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (folder / "refused.py").write_text(REFUSED, encoding="utf-8")
-    words = [sys.executable, "refused.py", json.dumps([firsts[name].split("@") for name in order])]
+    names = [firsts[name].split("@") for name in order]
+    words = [sys.executable, "refused.py", disk, json.dumps(rooms), json.dumps(names)]
+    if disk == "full":
+        (tmp_path / "disk").mkdir()
+        words = [*MOUNTING, "sh", "-c", ON_A_SMALL_DISK, str(tmp_path / "disk"), *words]
     done = subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
-    ended = [line.removeprefix("ended: ") for line in done.stdout.splitlines() if line.startswith("ended: ")]
-    assert ended == [f"{name} {code}" for name in order for code in (1, 0)], done.stderr
+    ended = [line.removeprefix("ended: ").split() for line in done.stdout.splitlines() if line.startswith("ended: ")]
+    if not ended and "mount" in done.stderr:
+        pytest.skip(f"no small disk can be had here: {done.stderr.strip()}")
+    codes = {(name, int(room)): int(code) for name, room, code in ended}
+    assert {name: codes[name, rooms[0]] for name in order} == dict.fromkeys(order, 1), done.stderr
+    assert {name: codes[name, resource.RLIM_INFINITY] for name in order} == dict.fromkeys(order, 0), done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == len(order)
-    assert all(
-        re.fullmatch(r"error: (data|metrics)/\S+: File too large", line.replace(f"{folder}/", "")) for line in errors
-    )
+    assert len(errors) == sum(codes.values())
+    assert all(re.fullmatch(rf"error: (\S*/)?(data|metrics)/\S+: {refusal}", line) for line in errors), errors
     assert "Traceback" not in done.stderr
     assert digests(folder) == digests(built)
 
