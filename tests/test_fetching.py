@@ -29,7 +29,8 @@ from cycle_sound.params import DataConfig, Params
 pytest.importorskip("yt_dlp", reason="needs the extra vggsound")
 pytest.importorskip("imageio_ffmpeg", reason="needs the extra vggsound")
 
-QUICK = {"fetch_jobs": 4, "rate_limit": 1e9, "retries": 1, "backoff_seconds": 0.05, "timeout_seconds": 1.0}
+QUICK = {"fetch_jobs": 4, "rate_limit": 1e9, "retries": 1, "backoff_seconds": 0.05}
+STALL = 3.0  # seconds, in which a server on a loaded machine answers
 Settings = Callable[..., DataConfig]
 
 
@@ -86,7 +87,7 @@ def test_every_trouble_has_its_fate_and_only_what_may_pass_is_tried_again(
     write_list(
         tmp_path / "list.csv", [(e.video, e.start, "x", "test" if t == "good" else "train") for t, e in made.items()]
     )
-    data = settings(url=mirror.url())
+    data = settings(url=mirror.url(), timeout_seconds=STALL)
     rows = acquired(vggsound.clips(data), data, tmp_path / "raw", 1)
     again = "the next run tries again: "
     assert {row.id.split("_")[0]: (row.status, row.reason) for row in rows} == {
@@ -192,7 +193,7 @@ def test_of_a_whole_video_only_the_section_is_kept_and_it_begins_where_it_should
     (tmp_path / "film.mp4").write_bytes(film)
     mirror.files["wholewholew.mp4"] = film  # 20 s, of which frame n is 255 n / 200 bright
     wanted = [Excerpt("wholewholew", start) for start in (0, 7, 15, 40)]
-    got = fetching.fetch(wanted, settings(url=mirror.url("{id}.mp4"), timeout_seconds=5).vggsound)
+    got = fetching.fetch(wanted, settings(url=mirror.url("{id}.mp4")).vggsound)
     assert got[wanted[3]] == Failure("passing", "no_video", "a video without a single frame or sound")
     source = decoded(tmp_path / "film.mp4")
     for excerpt in wanted[:3]:
@@ -231,7 +232,7 @@ def test_a_section_of_a_real_video_shows_and_sounds_what_the_video_does_there(
 ):
     path = SHARED / "videos/0nib7bMm8BA_000015.mp4"
     mirror.files["0nib7bMm8BA.mp4"] = path.read_bytes()
-    own = settings(url=mirror.url("{id}.mp4"), timeout_seconds=10).vggsound
+    own = settings(url=mirror.url("{id}.mp4")).vggsound
     (got,) = fetching.fetch([Excerpt("0nib7bMm8BA", 3)], own).values()
     assert isinstance(got, Path)
     for share in (0.2, 0.6):
@@ -249,12 +250,11 @@ def test_a_section_of_a_real_video_shows_and_sounds_what_the_video_does_there(
 def test_a_stalled_section_ends_too(mirror: Mirror, film: bytes, settings: Settings):
     mirror.files["wholewholew.mp4"] = film
     mirror.troubles["wholewholew.mp4"] = "stall-later"
-    begun = time.monotonic()
-    own = settings(url=mirror.url("{id}.mp4"), timeout_seconds=0.3, retries=0).vggsound
+    own = settings(url=mirror.url("{id}.mp4"), timeout_seconds=STALL, retries=0).vggsound
     (got,) = fetching.fetch([Excerpt("wholewholew", 7)], own).values()
     assert isinstance(got, Failure)
     assert (got.kind, got.status) == ("passing", "unavailable")
-    assert time.monotonic() - begun < 10
+    assert "ffmpeg exited" in got.reason  # by itself, long before its process is ended
 
 
 def test_a_dead_network_stops_the_run_with_one_line(mirror: Mirror, film: bytes, settings: Settings):
@@ -262,7 +262,7 @@ def test_a_dead_network_stops_the_run_with_one_line(mirror: Mirror, film: bytes,
     many = [Excerpt(f"{i:011d}", 0) for i in range(200)]
     url = mirror.url()
     mirror.server.server_close()
-    own = settings(url=url, retries=0).vggsound
+    own = settings(url=url, retries=0, timeout_seconds=STALL).vggsound
     with pytest.raises(NetworkGone, match=r"^10 clips in a row .*\(no connection\).*`dvc repro` goes on"):
         fetching.fetch(made + many, own)
     with pytest.raises(NetworkGone):
@@ -549,11 +549,11 @@ def settled(store: Path) -> set[str]:
 def test_killed_ten_times_the_result_is_the_same_and_nothing_is_fetched_twice(settings: Settings, tmp_path: Path):
     counted_film(tmp_path / "film.mp4", seconds=10)
     film = (tmp_path / "film.mp4").read_bytes()
-    words = {"404": "404", "403": "403", "torn": "torn", "stalled": "stalled", "page": "page", "busy": "429-then"}
+    words = {"404": "404", "403": "403", "torn": "torn", "page": "page", "busy": "429-then"}
     troubles = {f"{name:_<11}_000001.mp4": trouble for name, trouble in words.items()}
     files = dict.fromkeys([*(f"{name}_000030.mp4" for name in ids(9)), *troubles], film)
     write_list(tmp_path / "list.csv", [(name, "x") for name in files])
-    own = {"fetch_jobs": 2, "timeout_seconds": 0.5, "pairs_per_clip": 2}
+    own = {"fetch_jobs": 2, "pairs_per_clip": 2}
 
     with Mirror(files, troubles) as mirror:
         data = settings({"pairs": "even"}, url=mirror.url(), path=str(tmp_path / "calm"), **own)
@@ -561,19 +561,18 @@ def test_killed_ten_times_the_result_is_the_same_and_nothing_is_fetched_twice(se
 
     with Mirror(files, troubles, pause=0.02) as mirror:
         data = settings({"pairs": "even"}, url=mirror.url(), **own)
-        context, rng, store, kills = killable(), random.Random(0), tmp_path / "store", 0
+        context, store, raw = killable(), tmp_path / "store", tmp_path / "raw"
+        goals = sorted(random.Random(0).sample(range(30), 10), reverse=True)  # of 11 settled clips and 20 pairs
         asked: dict[str, int] = {}  # of what was settled when a run was killed, the requests until then
-        while kills < 10:
-            process = context.Process(target=downloaded, args=(data, tmp_path / "raw"))
+        while goals:
+            process = context.Process(target=downloaded, args=(data, raw))
             process.start()
-            requests = mirror.asked.total() + rng.randint(0, 10)
-            while process.is_alive() and mirror.asked.total() < requests:
+            while process.is_alive() and len(settled(store)) + len(list(raw.rglob("*.jpg"))) < goals[-1]:
                 time.sleep(0.002)
-            process.join(rng.choice([0.0, 0.1, 2.5]) * rng.random())
-            kills += process.is_alive()
+            if process.is_alive():
+                goals.pop()
             process.kill()
             process.join()
-            time.sleep(0.05)  # a request under way reaches the server's count
             asked = {name: mirror.asked[name] for name in settled(store)} | asked
         downloaded(data, tmp_path / "raw")
         assert {name: mirror.asked[name] for name in asked} == asked
@@ -582,4 +581,4 @@ def test_killed_ten_times_the_result_is_the_same_and_nothing_is_fetched_twice(se
 
     assert tree(tmp_path / "raw") == tree(tmp_path / "undisturbed")
     fates = {row.id.split("_0")[0]: row.status for row in manifest.read(tmp_path / "raw/manifest.csv")}
-    assert sorted(fates.values()) == ["ok"] * 10 + ["unavailable"] * 5
+    assert sorted(fates.values()) == ["ok"] * 10 + ["unavailable"] * 4

@@ -61,7 +61,7 @@ def page(blocks: web.Page) -> str:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "PATIENCE", 2.0)  # seconds, in which a visitor on a loaded machine listens
+    monkeypatch.setattr(web, "PATIENCE", 5.0)  # seconds, in which a visitor on a loaded machine listens
 
 
 def served(page: str) -> Answer:
@@ -72,7 +72,7 @@ def served(page: str) -> Answer:
 
 def settled(blocks: web.Page) -> bool:
     """Whether, before long, nothing is waited for or worked on."""
-    for _ in range(1000):
+    for _ in range(6000):
         if not blocks._queue.event_ids_to_events and not blocks.listening:
             return True
         time.sleep(0.02)
@@ -174,7 +174,7 @@ def test_of_what_nobody_waits_for_nothing_is_made(
     def noted(sounds: Any, **how: Any) -> Any:
         made.append(how["seed"])
         if how["seed"] == 7:  # the visitor leaves while it is made
-            gone.wait(30)
+            gone.wait(300)
         return images(sounds, **how)
 
     monkeypatch.setattr(system, "images", noted)

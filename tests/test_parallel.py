@@ -70,7 +70,7 @@ def once(marker: Path, end: Callable[[], Any]) -> str:
 
 @pytest.mark.parametrize("end", [partial(os._exit, 1), hang], ids=["dies", "hangs"])
 def test_a_job_that_is_lost_once_is_done_when_it_is_alone(end: Callable[[], Any], tmp_path: Path):
-    jobs = {"twice": Job(partial(once, tmp_path / "marker", end), 2.0), **SQUARES}
+    jobs = {"twice": Job(partial(once, tmp_path / "marker", end), 5.0), **SQUARES}
     assert dict(pool.here(jobs, 2))["twice"] == "done"
 
 

@@ -29,7 +29,7 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",  # and leave to use it
 ]
 REMOVE = re.compile("^(Clear|Remove)")  # the button beside what was given
-SECONDS = 30.0
+SECONDS = 120.0
 RATE = 16000
 
 

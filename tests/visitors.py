@@ -44,7 +44,7 @@ def plain(response: httpx.Response) -> Answer:
 def begun(page: str, path: str, *headers: str) -> Answer:
     """The answer to a POST of which no more is sent than the headers."""
     own = httpx.URL(page)
-    with socket.create_connection((own.host, own.port), timeout=30) as line:
+    with socket.create_connection((own.host, own.port), timeout=300) as line:
         line.sendall("\r\n".join([f"POST {path} HTTP/1.1", f"Host: {own.netloc.decode()}", *headers, "", ""]).encode())
         said = line.recv(1 << 16).decode()
     status = int(said.split()[1])
@@ -56,7 +56,7 @@ class Visitor:
 
     def __init__(self, page: str, host: str = "127.0.0.1", **headers: str) -> None:
         here = httpx.HTTPTransport(local_address=host, limits=httpx.Limits(max_connections=None))
-        self.client = httpx.Client(base_url=page, transport=here, timeout=60, headers=headers, trust_env=False)
+        self.client = httpx.Client(base_url=page, transport=here, timeout=300, headers=headers, trust_env=False)
         self.session = secrets.token_hex(6)
 
     def __enter__(self) -> "Visitor":
