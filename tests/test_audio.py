@@ -242,6 +242,19 @@ def test_an_mp3_through_a_pipe_is_heard_to_its_end():
     assert len(wave) / rate == pytest.approx(8, abs=0.1)
 
 
+@pytest.mark.parametrize("form", ["s16", "s16p", "flt", "fltp"])
+@pytest.mark.parametrize("layout", ["mono", "stereo", "7.1", "hexadecagonal", "22.2"])
+def test_any_number_of_channels_is_mixed(layout: str, form: str):
+    channels = av.AudioLayout(layout).nb_channels
+    wanted = np.arange(1, channels + 1).mean() / 64
+    packed = np.tile(np.arange(1, channels + 1, dtype=np.int16) * 512, (1, 100))
+    frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
+    frame.sample_rate = RATE
+    (frame,) = av.AudioResampler(format=form).resample(frame)
+    (stretch,) = sound_files.stretches([frame])
+    assert stretch.wave == pytest.approx(np.full(100, wanted), abs=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["MP3", "OGG"])
 def test_a_good_file_is_decoded_once(kind: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sound_files, "_by_ffmpeg", None)

@@ -215,11 +215,13 @@ def _continues(last: Any, frame: Any) -> bool:
 
 def _stretch(run: list[Any]) -> Stretch:
     """Frames of one form, joined and mixed."""
-    rate = run[0].sample_rate
-    _check(rate, run[0].layout.nb_channels)
-    to_float = av.AudioResampler(format="fltp")
-    planes = [part.to_ndarray() for frame in run for part in to_float.resample(frame)]  # (channels, samples)
-    return Stretch(run[0].time, _finite(mono(np.concatenate(planes, axis=1).T)), rate)
+    rate, channels = run[0].sample_rate, run[0].layout.nb_channels
+    _check(rate, channels)
+    to_float = av.AudioResampler(
+        format="flt"
+    )  # channels by turns: of more than eight planes PyAV reads beyond the last
+    parts = [part.to_ndarray().reshape(-1, channels) for frame in run for part in to_float.resample(frame)]
+    return Stretch(run[0].time, _finite(mono(np.concatenate(parts))), rate)
 
 
 def _check(rate: int, channels: int) -> None:
