@@ -1,6 +1,7 @@
 """Films: one clock for picture and sound, pictures as players show them, the track that players choose."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image
 from cycle_sound.acquisition.sources import footage, videos
 from cycle_sound.acquisition.sources.clip import Pair, Rejected
 from cycle_sound.acquisition.sources.moments import Frame
-from cycle_sound.media import images, sound_files
+from cycle_sound.media import containers, images, sound_files
 
 CASES = Path(__file__).resolve().parents[2] / "shared/cases"
 given = pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
@@ -179,6 +180,31 @@ def test_a_picture_is_turned_and_mirrored_as_players_do(
     wanted = wanted[:: -1 if vflip else 1, :: -1 if hflip else 1]
     assert likest(found) == wanted.ravel().tolist()
     assert found.size == ((48, 64) if degrees % 180 else (64, 48))
+
+
+def test_a_film_that_is_too_wide_for_a_jpeg_as_it_is_shown_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(images, "MAX_SIDE", 100)
+    with pytest.raises(Rejected, match="128 x 48"):
+        shown(tmp_path / "film.mp4", lambda stream: setattr(stream.codec_context, "sample_aspect_ratio", Fraction(2)))
+
+
+@pytest.mark.parametrize("error", [IndexError("list index out of range"), av.InvalidDataError(1, "broken")], ids=repr)
+def test_packets_end_where_pyav_fails_over_the_rest(error: Exception):
+    class Container:
+        def demux(self) -> Iterator[int]:
+            yield from (1, 2)
+            raise error
+
+    assert list(containers.packets(Container())) == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_a_film_that_leads_before_its_start_is_ffmpegs_error(kind: str, tmp_path: Path):
+    (tmp_path / "film").write_bytes(b"film")
+    with (tmp_path / "film").open("rb") if kind == "disk" else io.BytesIO(b"film") as file:
+        for place in (-1, -(1 << 62)):
+            with pytest.raises(av.FFmpegError):
+                containers._File(file).seek(place, 0)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".mov"])

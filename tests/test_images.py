@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from cycle_sound.errors import BadPicture
-from cycle_sound.media import images, picture_files, pixels
+from cycle_sound.media import images, picture_blocks, picture_files, pixels
 
 CASES = Path(__file__).resolve().parents[2] / "shared/cases"
 
@@ -94,6 +94,12 @@ def test_a_bomb_is_refused_by_its_header():
     assert len(bomb) < 100_000
     with pytest.raises(BadPicture, match="9000 x 9000"):
         images.open_picture(bomb)
+
+
+@pytest.mark.parametrize("size", [(images.MAX_SIDE + 1, 1), (1, images.MAX_SIDE + 1)])
+def test_a_picture_that_no_jpeg_could_hold_is_refused(size: tuple[int, int]):
+    with pytest.raises(BadPicture, match="in a row"):
+        images.as_jpeg(encoded(Image.new("1", size), "PNG"))
 
 
 def test_jpeg_passes_through_and_png_is_converted():
@@ -204,15 +210,30 @@ def test_a_png_whose_exif_is_broken_is_upright_as_stored():
 # --- pictures that cost more than they weigh
 
 
-def repeated(scans: int, **options: Any) -> bytes:
-    """A progressive JPEG whose last scan stands there so many times more."""
-    jpeg = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True, **options)
+def repeated(scans: int, progressive: bool = True, **options: Any) -> bytes:
+    """A JPEG whose last scan stands there so many times more."""
+    jpeg = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=progressive, **options)
     scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
     return jpeg[:-2] + scan * scans + jpeg[-2:]
 
 
+def in_turn(scans: int) -> bytes:
+    """A JPEG that is not progressive, of one scan after another for its first component alone: empty ones."""
+    jpeg = encoded(Image.new("RGB", (64, 64)), "JPEG", subsampling=0)
+    return jpeg[: jpeg.rindex(b"\xff\xda")] + segment(0xDA, b"\1\1\0\0\x3f\0") * scans + b"\xff\xd9"
+
+
 @pytest.mark.parametrize(
-    "content", [repeated(100), repeated(5000), repeated(100, quality=5), repeated(100) + bytes(99)]
+    "content",
+    [
+        repeated(100),
+        repeated(5000),
+        repeated(100, quality=5),
+        repeated(100) + bytes(99),
+        repeated(100, progressive=False),
+        in_turn(100),
+        in_turn(5000),
+    ],
 )
 def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(content: bytes, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Image, "open", None)
@@ -225,6 +246,24 @@ def test_what_looks_like_a_scan_is_not_counted():
     beside = segment(0xE1, b"http://x\0" + b"\xff\xda\0\x02" * 100) + segment(0xFE, b"\xff\xda" * 100)
     assert images.open_picture(jpeg[:2] + beside + jpeg[2:]).size == (40, 20)
     assert images.open_picture(jpeg + b"\xff\xda" * 100).size == (40, 20)  # as a film behind a picture has it
+
+
+def test_a_jpeg_of_fill_bytes_is_refused_as_soon_as_it_is_read():
+    fill = b"\xff" * (1 << 22)  # bytes; in quadratic time they would take days
+    for content in (
+        fill,
+        picture_blocks.JPEG + fill,
+        fill + b"\0",
+        segment(0xE1, b"x").join([picture_blocks.JPEG, fill]),
+    ):
+        with pytest.raises(BadPicture):
+            images.open_picture(content)
+
+
+def test_fill_bytes_before_a_marker_are_none_of_a_segment():
+    jpeg = picture_files.encode_jpeg(gradient(20, 20))
+    filled = jpeg[:2] + b"\xff" * 9 + segment(0xE1, b"Exif\0\0broken") + b"\xff" * 9 + jpeg[2:]
+    assert images.open_picture(filled).tobytes() == images.open_picture(jpeg).tobytes()
 
 
 def test_a_jpeg_of_many_segments_is_refused():

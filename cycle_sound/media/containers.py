@@ -1,5 +1,6 @@
 """Sound and video files as FFmpeg reads them (PyAV): opened, demuxed, decoded. No file is trusted."""
 
+import errno
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -11,16 +12,33 @@ VIDEOS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,flv,ogg"
 COVER = av.stream.Disposition.attached_pic
 
 
+class _File:
+    """A file that a container sends anywhere, before its start too: that is FFmpeg's error, not the system's."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Go to a place in the file. Raises av.FFmpegError where there is none."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError) as error:
+            raise av.ArgumentError(errno.EINVAL, str(error)) from None
+
+
 def opened(file: IO[bytes], formats: str, **options: str) -> Any:
     """The container in a file, to be closed; tags may be in any encoding. Raises av.FFmpegError for another format."""
-    return av.open(file, options={"format_whitelist": formats, **options}, metadata_errors="replace")
+    return av.open(_File(file), options={"format_whitelist": formats, **options}, metadata_errors="replace")
 
 
 def packets(container: Any, *streams: Any) -> Iterator[Any]:
     """The packets of streams, from where the container stands until it ends or breaks off."""
     try:
         yield from container.demux(*streams)
-    except av.FFmpegError:
+    except (av.FFmpegError, IndexError):  # the latter behind all packets, where a stream began midway that PyAV ignores
         return
 
 

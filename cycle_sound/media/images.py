@@ -12,6 +12,7 @@ from cycle_sound.errors import BadPicture
 from cycle_sound.media import picture_blocks, picture_files
 
 MAX_PIXELS = 50_000_000  # above any camera's usual picture; a worker takes up to 800 MB to decode one to 150 MB
+MAX_SIDE = 65_500  # pixels: the sides of a JPEG, which every picture becomes
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # the rest of Pillow's decoders would only add ways to be attacked
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")  # that are looked for in a folder
 TURNS: dict[object, Image.Transpose] = {  # by EXIF's orientation, which may be anything
@@ -29,7 +30,7 @@ def open_picture(content: bytes) -> Image.Image:
     """Decode an image file to RGB: upright by its EXIF orientation, transparency over white.
 
     A broken block that only describes the picture makes no difference. Raises `BadPicture` for what is no picture, is
-    broken or cut off, has more than MAX_PIXELS, or takes more work than its size says.
+    broken or cut off, has more than MAX_PIXELS or a side above MAX_SIDE, or takes more work than its size says.
     """
     if not content:
         raise BadPicture("empty file")
@@ -42,6 +43,11 @@ def open_picture(content: bytes) -> Image.Image:
         if essential == content:
             raise
         return _decoded(essential)
+
+
+def fits(width: int, height: int) -> bool:
+    """Whether a picture is small enough to be decoded, and to become a JPEG."""
+    return width * height <= MAX_PIXELS and max(width, height) <= MAX_SIDE
 
 
 def to_array(picture: Image.Image, size: int) -> np.ndarray:
@@ -60,14 +66,14 @@ def _decoded(content: bytes) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)  # reads the header only
         width, height = picture.size
-        if width * height <= MAX_PIXELS:
+        if fits(width, height):
             picture.load()
             return _rgb(_upright(picture))
     except UnidentifiedImageError:
         raise BadPicture(f"not an image of a known kind ({', '.join(FORMATS)})") from None
     except Exception as error:  # a decoder given broken content may raise almost anything
         raise BadPicture(f"cannot be decoded: {error}") from error
-    raise BadPicture(f"{width} x {height} pixels: more than {MAX_PIXELS}")
+    raise BadPicture(f"{width} x {height} pixels: more than {MAX_PIXELS}, or than {MAX_SIDE} in a row")
 
 
 def _upright(picture: Image.Image) -> Image.Image:

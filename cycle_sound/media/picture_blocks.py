@@ -7,22 +7,19 @@ from collections.abc import Iterator
 from cycle_sound.errors import BadPicture
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # how the files begin
-MAX_SCANS = 64  # of a progressive JPEG: each goes through all pixels for a few bytes; encoders make about ten
+MAX_SCANS = 64  # of a JPEG: each goes through all pixels, if only for ten bytes; encoders make one, or about ten
 MAX_SEGMENTS = 2000  # of a JPEG's header, which are joined one by one; a colour profile takes up to 255
-MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])")  # that begins a segment: no escape, no restart
-PROGRESSIVE, SCAN, END, COMMENT = (0xC2, 0xC6, 0xCA, 0xCE), 0xDA, 0xD9, 0xFE
+MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")  # that begins a segment: no escape, no restart
+SCAN, END, COMMENT = 0xDA, 0xD9, 0xFE
 NOTES = {*range(0xE0, 0xF0)} - {0xEE} | {COMMENT}  # all application segments but Adobe's, of how colours are stored
 EXIF = b"Exif\x00\x00"
 
 
 def check_work(jpeg: bytes) -> None:
     """Raise `BadPicture` for a JPEG file that makes more work than its size tells: of too many scans or segments."""
-    progressive, scans = False, 0
+    scans = 0
     for number, (marker, _) in enumerate(_markers(jpeg)):
-        progressive |= marker in PROGRESSIVE
         scans += marker == SCAN
-        if scans and not progressive:  # such a scan has bits of its own for each pixel
-            return
         if scans > MAX_SCANS or number > MAX_SEGMENTS:
             raise BadPicture(f"a JPEG of more than {MAX_SCANS} scans or {MAX_SEGMENTS} segments")
 

@@ -201,7 +201,7 @@ def _streams(container: Any) -> tuple[Any, Any]:
 
 
 def _check_size(width: int, height: int) -> None:
-    if width * height > images.MAX_PIXELS:
+    if not images.fits(width, height):
         raise Rejected("corrupt", f"frames of {width} x {height} pixels")
 
 
@@ -262,10 +262,12 @@ def _aspect(video: Any) -> Fraction:
 
 
 def _upright(frame: Any, aspect: Fraction) -> Image.Image:
-    """A frame as players show it: of square pixels, turned and mirrored by its display matrix."""
+    """A frame as players show it: of square pixels, turned and mirrored by its display matrix. Raises `Rejected`."""
     picture: Image.Image = frame.to_image()
     if aspect != 1:
-        picture = picture.resize((max(round(picture.width * aspect), 1), picture.height), Image.Resampling.LANCZOS)
+        width = max(round(picture.width * aspect), 1)
+        _check_size(width, picture.height)
+        picture = picture.resize((width, picture.height), Image.Resampling.LANCZOS)
     turn = TURNS.get(_axes(frame))
     return picture if turn is None else picture.transpose(turn)
 
