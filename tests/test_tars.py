@@ -219,6 +219,7 @@ FACTS = {"id": "a", "label": "", "group": "a", "attributes": {}}
         ("a.image.npy", npy((3, 8), "|u1", bytes(24))),
         ("a.image.npy", npy((3, 8, 8), "|O", bytes(3 * 8 * 8 * 8))),
         ("a.audio.npy", npy((1, 8, 4), "|u1", bytes(32))),
+        *(("a.audio.npy", b"\x93NUMPY\x01\x00\x0a\x00" + odd) for odd in (b"{'descr': ", b"[" * 10, b"{3:4,'a':5")),
     ],
 )
 def test_a_shard_of_something_else_is_one_clear_error(name: str, content: bytes, tmp_path: Path) -> None:

@@ -72,6 +72,30 @@ def test_a_header_of_something_else_is_one_clear_error(tmp_path: Path, header: s
         cache(tmp_path)
 
 
+HEADERS = {  # of arrays, over which numpy's own reader fails with errors of all kinds
+    "a word without end": "{'descr': '<u2",
+    "brackets": "[" * 9000,
+    "indented lines": "{\n  3\n 4",
+    "keys of two types": "{'descr': '<u2', 3: 4}",
+    "a key that is a list": "{[]: 3}",
+    "a type that is a list": "{'descr': [('<u2',)], 'fortran_order': False, 'shape': (5, 3, 2, 8, 2), }",
+    "more than can be counted": "{'descr': '<u2', 'fortran_order': False, 'shape': (9223372036854775808, 1), }",
+    "less than nothing": "{'descr': '<u2', 'fortran_order': False, 'shape': (-5, -3, 2, 8, 2), }",
+    "no views": "{'descr': '<u2', 'fortran_order': False, 'shape': (5, 0, 2, 8, 2), }",
+    "objects": "{'descr': '|O', 'fortran_order': False, 'shape': (5, 3, 2, 8, 2), }",
+}
+
+
+@pytest.mark.parametrize("name", ["codes", "probabilities"])
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_arrays_with_an_odd_header_are_one_clear_error(tmp_path: Path, name: str, header: str):
+    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    length = (len(header) + 1).to_bytes(2, "little")
+    (tmp_path / f"train.{name}.npy").write_bytes(b"\x93NUMPY\x01\x00" + length + header.encode() + b"\n")
+    with pytest.raises(BadTokens, match=r"train.json: not tokens of this version"):
+        cache(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["codes", "probabilities"])
 @pytest.mark.parametrize("content", [b"", b"x" * 100, lambda good: good[:-1], lambda good: good.replace(b"<", b">")])
 def test_arrays_of_something_else_are_one_clear_error(tmp_path: Path, name: str, content: Any):

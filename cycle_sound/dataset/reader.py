@@ -5,7 +5,6 @@ KEY.json (id, label, group, attributes). Tars are not compressed, so a member is
 tars into memory and reads any pair, in any order, without unpacking.
 """
 
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cycle_sound import paths
+from cycle_sound.dataset import npy
 from cycle_sound.errors import BadShard, BadTar
 from cycle_sound.io import tar_members
 from cycle_sound.media import pixels
@@ -97,18 +97,10 @@ class Split:
     def pictures(self, modality: Modality, rows: Iterable[int]) -> Tensor:
         """Pictures of the given rows, at least one: float32 (b, c, h, w) in [-1, 1]. Raises `BadShard`."""
         try:
-            batch = np.stack([_array(self._arrays[modality][row]) for row in rows])
+            batch = np.stack([npy.viewed(self._arrays[modality][row]) for row in rows])
             if batch.dtype != DTYPES[modality] or batch.ndim != 4:
                 raise ValueError(f"arrays of {batch.dtype} {batch.shape[1:]}")
         except ValueError as error:
             raise BadShard(path=self._folder, reason=fault(error)) from None
         pictures = torch.from_numpy(batch)
         return pixels.to_float(pictures) if modality == "image" else pictures.float()
-
-
-def _array(member: np.ndarray) -> np.ndarray:
-    """The array in a .npy file, of as many bytes as are there. Raises ValueError for another file."""
-    file = io.BytesIO(member)  # type: ignore[arg-type]  # a buffer
-    np.lib.format.read_magic(file)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    return np.frombuffer(file.getbuffer()[file.tell() :], dtype).reshape(shape)

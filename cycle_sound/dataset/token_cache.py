@@ -8,6 +8,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
+from cycle_sound.dataset import npy
 from cycle_sound.errors import BadTokens, StaleTokens
 from cycle_sound.io import files
 from cycle_sound.models.tokenizer import CodeShape
@@ -29,11 +30,11 @@ class TokenCache:
 
     def __init__(self, folder: Path, split: SplitName, tokenizer: str, shards: str) -> None:
         """Open a split. Raises `StaleTokens` where the digests are not those in its header, `BadTokens`."""
-        path, opened = folder / f"{split}.json", np.lib.format.open_memmap
+        path = folder / f"{split}.json"
         try:
             self.header = TypeAdapter(Header).validate_json(path.read_bytes(), strict=True)
-            self._codes = opened(folder / f"{split}.codes.npy", "r")  # (n, views, k, t, top) uint16
-            self._probabilities = opened(folder / f"{split}.probabilities.npy", "r")  # of the codes, float16
+            self._codes = _mapped(folder / f"{split}.codes.npy")  # (n, views, k, t, top) uint16
+            self._probabilities = _mapped(folder / f"{split}.probabilities.npy")  # of the codes, float16
             _check(self.header, self._codes, self._probabilities)
         except ValueError as error:
             raise BadTokens(path=path, reason=fault(error)) from None
@@ -76,9 +77,14 @@ def write(folder: Path, split: SplitName, header: Header, codes: np.ndarray, pro
     files.write_json(folder / f"{split}.json", header._asdict())
 
 
+def _mapped(path: Path) -> np.ndarray:
+    return npy.viewed(np.memmap(path, dtype=np.uint8, mode="r"))
+
+
 def _check(header: Header, codes: np.ndarray, probabilities: np.ndarray) -> None:
     """Raise ValueError where the arrays are not those that a header tells of."""
     count, shape = len(header.ids), header.shape
     fits = codes.ndim == 5 and (len(codes), *codes.shape[2:4]) == (count, shape.codebooks, shape.places)
+    fits &= 0 not in codes.shape[1:]
     if not fits or codes.shape != probabilities.shape or codes.dtype != np.uint16 or probabilities.dtype != np.float16:
         raise ValueError(f"{codes.dtype} {codes.shape} and {probabilities.dtype} {probabilities.shape}")
