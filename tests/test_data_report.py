@@ -12,6 +12,18 @@ from cycle_sound.acquisition.manifest import Row
 from cycle_sound.app import cli
 from cycle_sound.io import files
 
+LINE = "a,train,,a,ok,,{},1,2"
+ODD = {
+    "nothing": "",
+    "a split of its own": LINE.replace("train", "else"),
+    "a row that is short": "a,train",
+    "a row that is long": f"{LINE},more",
+    "attributes in words": LINE.replace("{}", "many"),
+    "attributes without end": LINE.replace("{}", "[" * 5000),
+    "a cell without end": "a" * 200_000,
+    "a quote without end": f'{LINE}"\n"',
+    "no text": "\xff",
+}
 ROWS = [
     Row("c", "test", "dog, barking", "c", "ok", "", {}, "5", "6"),
     Row("a", "train", "dog, barking", "a", "ok", "", {}, "1", "2"),
@@ -70,3 +82,14 @@ def test_the_digest_names_the_split_and_not_the_files():
         assert manifest.split_digest([*ROWS, other]) != digest
     commas = [Row("a,b", "train", "c", "", "ok", ""), Row("a", "train", "b,c", "", "ok", "")]
     assert len({manifest.split_digest([row]) for row in commas}) == 2
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_a_manifest_of_anything_else_is_one_line(odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    manifest.write(tmp_path / paths.MANIFEST, ROWS)
+    header = (tmp_path / paths.MANIFEST).read_bytes().partition(b"\n")[0]
+    (tmp_path / paths.MANIFEST).write_bytes(header + b"\n" + odd.encode("latin-1") if odd else b"")
+    said = report(tmp_path, monkeypatch)
+    assert said.exit_code == 1
+    assert said.stderr.count("\n") == 1
+    assert "not a manifest of this version" in said.stderr

@@ -133,6 +133,26 @@ def test_a_torn_journal_forgets_one_line_and_no_more(mirror: Mirror, film: bytes
     assert mirror.asked.total() == 4
 
 
+def test_a_journal_of_anything_forgets_what_it_cannot_read_and_shows_no_escapes(tmp_path: Path):
+    said = "Private\x1b[2J\x9b2J\u202e vidéo"
+    failures.note(tmp_path, "a", Failure("gone", "unavailable", said), "")
+    path = tmp_path / failures.JOURNAL
+    assert not {*"\x1b\x9b\u202e"} & {*path.read_text("utf-8")}
+    odd = [
+        "[" * 99_999,
+        '{"a":' * 99_999,
+        "3",
+        "[]",
+        "null",
+        '{"address": 3, "reason": "x"}',
+        '{"address": "b"}',
+        "\xff",
+    ]
+    with path.open("ab") as file:
+        file.write("\n".join(["", *odd, '{"address": "c", "reason": 4}', "9" * 9999]).encode("latin-1"))
+    assert failures.known(tmp_path, "") == {"a": Failure("gone", "unavailable", said)}
+
+
 @pytest.mark.parametrize("spoil", [lambda film: b"", lambda film: bytes(5000), lambda film: film[: len(film) // 2]])
 @pytest.mark.parametrize("link", [False, True])
 def test_what_cannot_be_read_in_the_store_moves_aside_and_is_fetched_again(

@@ -1,5 +1,6 @@
 """What the models are trained for."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,6 +72,16 @@ def test_the_reconstruction_error_of_the_transformer_truly_carries_gradient(para
 def test_a_perceptual_loss_without_weights_is_an_error_never_a_zero(tmp_path) -> None:
     with pytest.raises(MissingWeights, match="needs VGG16's weights"):
         Perceptual(str(tmp_path / "nothing.pth"))
+
+
+@pytest.mark.parametrize("content", [{"a": torch.zeros(1)}, {3: 4}, [], 3, {"weight": torch.zeros(7)}], ids=str)
+def test_weights_of_something_else_are_one_clear_error(
+    content: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torchvision.models.vgg16", lambda: torch.nn.Linear(1, 1))
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(MissingWeights, match="needs VGG16's weights"):
+        Perceptual(str(tmp_path / "weights.pth"))
 
 
 def test_degradation_keeps_the_shape_and_comes_from_the_generator_alone() -> None:

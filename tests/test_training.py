@@ -215,6 +215,7 @@ def test_a_snapshot_of_another_training_or_a_broken_one_is_ignored_with_a_word(
         lambda content: content.replace(rb"\"step\":30", rb'\"step\":"x'),
         lambda content: content.replace(rb"\"rows\":[{", rb"\"rows\":[[{"),
         lambda content: content.replace(b"identity", b"idendity"),
+        lambda content: content.replace(b"identity", rb"\\u001bi"),  # a key that a terminal would obey
         lambda content: content.replace(b"facts", b"facta"),
         lambda content: bytes(len(content)),
     ],
@@ -227,8 +228,12 @@ def test_a_snapshot_that_is_damaged_in_any_way_is_made_again(
     content = path.read_bytes()
     assert spoil(content) != content
     path.write_bytes(spoil(content))
+    capsys.readouterr()
     assert Snapshot(path, "line").load() is None
-    assert "cannot be read" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "cannot be read" in said
+    assert said.count("\n") == 1
+    assert "\x1b" not in said
     assert same(trained(config, tmp_path)[0].model, undisturbed.model)
 
 

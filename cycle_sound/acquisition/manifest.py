@@ -82,8 +82,8 @@ def _line(row: Row) -> dict[str, Any]:
 
 
 def _row(line: dict[str, str]) -> Row:
-    if line["split"] not in ("train", "test"):
-        raise KeyError(line["split"])
+    if line["split"] not in ("train", "test") or None in line or None in line.values():
+        raise ValueError("a row of other columns")
     return Row(
         id=line["id"],
         split=cast(Literal["train", "test"], line["split"]),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cycle_sound.errors import NoSafetensors
 from cycle_sound.nn import checkpoint, distributed
-from cycle_sound.params import Config, Count
+from cycle_sound.params import Config, Count, fault
 
 Tree = Mapping[str, Any]  # of tensors: keys without a slash, leaves that are tensors
 
@@ -78,7 +78,7 @@ class Snapshot:
             if _digest(tensors) != facts.digest:
                 raise NoSafetensors(path=self.path, reason="damaged")
         except (NoSafetensors, ValidationError) as error:
-            print(f"{self.path}: cannot be read ({error!r}); starting from the beginning")
+            print(f"{self.path}: cannot be read ({fault(error)!r}); starting from the beginning")
             return None
         print(f"{self.path}: going on after step {facts.step}")
         return State(facts.step, facts.rows, tree(tensors))

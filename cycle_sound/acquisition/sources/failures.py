@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from cycle_sound.acquisition.sources.clip import Status
 from cycle_sound.io import files
+from cycle_sound.params import Config
 
 JOURNAL = "gone.jsonl"  # in the store: {"address": …, "reason": …, perhaps "under": …}, one a line
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -42,6 +43,14 @@ class Failure(NamedTuple):
     reason: str
 
 
+class Entry(Config):
+    """A line of the journal."""
+
+    address: str
+    reason: str
+    under: str | None = None  # the settings under which it is unfit; None: it is gone
+
+
 def known(store: Path, under: str) -> dict[str, Failure]:
     """The failures in a store's journal, by address; lines that a killed run left incomplete are skipped.
 
@@ -51,19 +60,19 @@ def known(store: Path, under: str) -> dict[str, Failure]:
     found = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
-            entry = json.loads(line)
-            if entry.get("under", under) == under and not PLACE.search(entry["reason"]):
-                kind: Literal["gone", "unfit"] = "unfit" if "under" in entry else "gone"
-                found[str(entry["address"])] = Failure(kind, "unavailable", str(entry["reason"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            entry = Entry.model_validate_json(line)
+        except ValueError:
             continue
+        if entry.under in (None, under) and not PLACE.search(entry.reason):
+            kind: Literal["gone", "unfit"] = "gone" if entry.under is None else "unfit"
+            found[entry.address] = Failure(kind, "unavailable", entry.reason)
     return found
 
 
 def note(store: Path, address: str, failure: Failure, under: str) -> None:
     """Add an address that is gone, or unfit under these settings, to a store's journal."""
     entry = {"address": address, "reason": failure.reason} | ({"under": under} if failure.kind == "unfit" else {})
-    line = json.dumps(entry, ensure_ascii=False)
+    line = json.dumps(entry)  # in ASCII, as other people's words may hold what a terminal obeys
     files.append(store / JOURNAL, f"\n{line}".encode())  # the line break first: behind a torn line, this one is whole
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from cycle_sound.errors import MissingWeights
 
+MAX_REASON = 300  # characters: PyTorch names every weight
 TAPS = (3, 8, 15)  # relu1_2, relu2_2, relu3_3
 
 
@@ -27,7 +28,10 @@ class Perceptual(nn.Module):
         from torchvision.models import vgg16  # not above: it takes a second, and most trainings use no such distance
 
         model = vgg16()
-        model.load_state_dict(state)
+        try:
+            model.load_state_dict(state)
+        except (RuntimeError, TypeError, AttributeError) as error:  # of a file that holds something else
+            raise MissingWeights(reason=str(error)[:MAX_REASON]) from error
         self.features = model.features[: TAPS[-1] + 1].eval().requires_grad_(False)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
