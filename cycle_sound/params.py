@@ -377,6 +377,7 @@ class EvaluateConfig(Config):
     retrieval_queries: Positive
     repeats: Positive
     waveforms: Positive
+    kernel_pairs: Positive
     shown: Positive
     kept: Positive
 

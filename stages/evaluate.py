@@ -4,7 +4,7 @@ python -m stages.evaluate audio_to_image
 """
 
 from cycle_sound import paths
-from cycle_sound.evaluation import attributes, examples, samples, scores, sweep
+from cycle_sound.evaluation import attributes, examples, judges, realism, samples, scores, sweep
 from cycle_sound.evaluation.samples import Samples
 from cycle_sound.evaluation.scores import DirectionModels, Generated
 from cycle_sound.io import files, stage
@@ -20,9 +20,12 @@ def main(direction: Direction, params: Params) -> None:
 
     generated = scores.generate(models, config.repeats, params.seed)
     figures = scores.figures(models, generated, config)
+    figures |= realism.figures(models, generated, config.kernel_pairs)
     figures |= attributes.figures(models, generated, config.waveforms)
     if models.engine.models.classifiers[models.target.modality] is None:
         print("the data has no labels: the class figures are skipped, likelihood and retrieval remain")
+    if missing := judges.missing():
+        print(f"without {', '.join(missing)} the figures of independent judges are skipped: pip install -e '.[judges]'")
 
     shown = scores.one_of_each(models.labels, config.shown)
     examples.contact_sheet(paths.contact_sheet(direction), models, generated, shown)

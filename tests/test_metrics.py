@@ -5,6 +5,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from cycle_sound.evaluation import metrics, scores
 from cycle_sound.training import fidelity
@@ -38,6 +40,90 @@ def test_noise_of_a_known_size_has_its_signal_to_noise_ratio() -> None:
     real = torch.zeros(2, 3, 16, 16)
     assert fidelity.psnr(real + 0.2, real) == pytest.approx(20)
     assert fidelity.ssim(real + torch.rand(2, 3, 16, 16), real) < 0.5
+
+
+SHARPNESS = (fidelity.gradient_ratio, fidelity.high_frequency_ratio)
+
+
+def textures(kind: str, channels: int) -> Tensor:
+    """Pictures in [-1, 1] that have edges or a texture, and no noise of one pixel."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(4, channels, 8, 8, generator=generator) * 1.6 - 0.8
+    if kind == "blobs":
+        return F.interpolate(coarse, size=32, mode="bicubic").clamp(-1, 1)
+    return F.interpolate(coarse.sign() if kind == "black and white" else coarse, size=32)
+
+
+@pytest.mark.parametrize("ratio", SHARPNESS)
+@pytest.mark.parametrize("kind", ["blobs", "squares", "black and white"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_real_picture_has_a_ratio_of_one_a_blurred_one_less_and_a_noisy_one_more(ratio, kind: str, channels: int):
+    real = textures(kind, channels)
+    noise = 0.1 * torch.randn(real.shape, generator=torch.Generator().manual_seed(1))
+    assert ratio(real, real) == 1.0
+    assert ratio(F.avg_pool2d(F.pad(real, (1, 1, 1, 1), mode="replicate"), 3, 1), real) < 0.98
+    assert ratio(real + noise, real) > 1.02
+    assert ratio(torch.zeros_like(real), real) == 0.0
+
+
+def test_sharpness_of_pictures_known_by_hand() -> None:
+    rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    board = ((-1) ** (rows + columns)).expand(1, 3, 16, 16)  # means over 3 × 3 are a ninth: ± 8/9 remain
+    ramp = (0.03 * rows + 0.04 * columns).expand(2, 1, 16, 16) - 0.5  # a gradient of 0.05, and no high frequency
+    tall = (0.1 * rows).expand(2, 1, 16, 16) - 0.8
+    assert fidelity.gradient_ratio(ramp, tall) == pytest.approx(0.5)
+    assert fidelity.gradient_ratio(board, 0.5 * board) == pytest.approx(2)
+    assert fidelity.high_frequency_ratio(0.5 * board, board) == pytest.approx(0.25)
+    assert fidelity.high_frequency_ratio(ramp, board) == pytest.approx(0, abs=1e-12)
+    line = torch.zeros(1, 1, 5, 5)
+    line[..., 2] = 0.9  # over it a mean of 0.3, beside it, too: squares of 0.6, 0.3 and 0.3
+    assert fidelity.high_frequency_ratio(line, board) == pytest.approx((0.36 + 0.09 + 0.09) / 3 / (64 / 81))
+
+
+@pytest.mark.parametrize("ratio", SHARPNESS)
+def test_flat_pictures_have_a_finite_ratio(ratio) -> None:
+    flat = torch.full((2, 3, 8, 8), 0.25)
+    assert ratio(flat, flat) == 0.0
+    assert np.isfinite(ratio(torch.rand(2, 3, 8, 8), flat))
+
+
+def pairs_of_features(seed: int, shift: float, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Features of what was made and of its real targets, each made one like its own target."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=(count, 8))
+    return 0.8 * common + 0.6 * rng.normal(size=(count, 8)) + shift, common
+
+
+def test_kernel_distance_is_what_its_definition_says() -> None:
+    made, real = pairs_of_features(0, 0.3, 7)
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> float:
+        return (a @ b / 8 + 1) ** 3
+
+    each = [
+        kernel(made[i], made[j]) + kernel(real[i], real[j]) - kernel(made[i], real[j]) - kernel(made[j], real[i])
+        for i, j in permutations(range(7), 2)
+    ]
+    assert metrics.kernel_distance(made, real).value == pytest.approx(np.mean(each))
+    without = [metrics.kernel_distance(np.delete(made, i, 0), np.delete(real, i, 0)).value for i in range(7)]
+    half = 1.959964 * np.sqrt(6 * np.var(without))
+    assert metrics.kernel_distance(made, real).high == pytest.approx(np.mean(each) + half)
+
+
+def test_kernel_distance_is_zero_without_a_difference_and_grows_with_it() -> None:
+    real = pairs_of_features(0, 0.0)[1]
+    assert metrics.kernel_distance(real, real) == pytest.approx((0, 0, 0), abs=1e-12)
+    none = [metrics.kernel_distance(*pairs_of_features(seed, 0.0)) for seed in range(100)]
+    values = np.array([found.value for found in none])
+    assert abs(values.mean()) < 3 * values.std() / 10  # unbiased, though each is like its own target
+    small, large = (metrics.kernel_distance(*pairs_of_features(0, shift)) for shift in (0.5, 1.0))
+    assert 0 < small.low < small.value < small.high < large.low
+
+
+def test_the_interval_of_a_kernel_distance_holds_the_true_one_nineteen_times_of_twenty() -> None:
+    found = [metrics.kernel_distance(*pairs_of_features(seed, 0.5)) for seed in range(200)]
+    truth = metrics.kernel_distance(*pairs_of_features(1000, 0.5, 2500)).value
+    assert np.mean([low <= truth <= high for _, low, high in found]) > 0.9
 
 
 def test_wilson_interval_of_a_known_case_and_at_the_ends() -> None:

@@ -109,6 +109,7 @@ CLASSES = {f"class_consistency{end}" for end in (*INTERVAL, "_floor", "_ceiling"
     "cycle_consistency",
 }
 VOCODER = {"vocoder_log_spectral_distance"}
+SHARPNESS = {"gradient_ratio", "high_frequency_ratio"}
 
 Write = Callable[..., None]
 
@@ -179,12 +180,13 @@ def test_a_disk_that_refuses_ends_every_stage_in_one_line_and_a_rerun_gives_the_
 
 def test_every_figure_that_the_design_names_is_written(built: Path):
     for direction in DIRECTIONS:
-        wanted = LIKELIHOOD | RETRIEVAL | CLASSES | (VOCODER if direction == "image_to_audio" else set())
+        wanted = LIKELIHOOD | RETRIEVAL | CLASSES | SHARPNESS | (VOCODER if direction == "image_to_audio" else set())
         found = figures(built, f"evaluate_{direction}")
         assert wanted <= found.keys(), wanted - found.keys()
         assert all(isinstance(value, float | int) for value in found.values())
     for modality, own in (("image", {"psnr", "ssim"}), ("audio", {"log_spectral_distance"})):
-        assert {"hard_error", "usage", "perplexity"} | own <= figures(built, f"train_vae_{modality}").keys()
+        found = figures(built, f"train_vae_{modality}")
+        assert {"hard_error", "usage", "perplexity"} | SHARPNESS | own <= found.keys()
 
 
 @pytest.mark.parametrize("stage", ["sweep_sampling", "evaluate"])

@@ -115,7 +115,7 @@ def generate(models: DirectionModels, repeats: int, seed: int) -> Generated:
 
 def named(name: str, interval: Interval) -> dict[str, float]:
     """A figure with its 95 % interval, flat."""
-    return {name: interval.share, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def agreement(found: list[str], wanted: list[str]) -> Interval:
@@ -180,8 +180,8 @@ def classes(models: DirectionModels, generated: Generated) -> dict[str, float]:
     return {
         **named("class_consistency", agreement(first.labels, labels)),
         "class_consistency_floor": metrics.chance_agreement(first.labels, labels),
-        "class_consistency_ceiling": agreement(tokenized.labels, labels).share,
-        "classifier_accuracy": agreement(real.labels, labels).share,
+        "class_consistency_ceiling": agreement(tokenized.labels, labels).value,
+        "classifier_accuracy": agreement(real.labels, labels).value,
         "frechet_distance": metrics.frechet_distance(first.features, real.features),
         "frechet_distance_ceiling": metrics.frechet_distance(tokenized.features, real.features),
         **(diversity(first, others[0], real, labels) if others else {}),

@@ -104,8 +104,8 @@ def examine(model: DiscreteVAE, modality: Modality, valid: Split, db_range: floa
     use = fidelity.codebook_use(hard.codes, config.codebook_size)
     if use.least_usage < config.min_usage:
         raise CodebookCollapse(modality=modality, usage=use.least_usage, min_usage=config.min_usage)
-    figures = {"hard_error": hard.error, "usage": use.usage, "perplexity": use.perplexity}
     pair = hard.reconstructed, hard.real
+    figures = {"hard_error": hard.error, "usage": use.usage, "perplexity": use.perplexity, **fidelity.sharpness(*pair)}
     if modality == "audio":
         return {**figures, "log_spectral_distance": fidelity.log_spectral_distance(*pair, db_range)}
     return {**figures, "psnr": fidelity.psnr(*pair), "ssim": fidelity.ssim(*pair)}
