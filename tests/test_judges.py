@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from cycle_sound.evaluation import attributes, judges, metrics
-from cycle_sound.inference import fixed_batches
 from cycle_sound.media import sound_files
 
 RATE = 16000
@@ -29,19 +28,15 @@ def test_what_is_not_installed_is_missing() -> None:
 
 
 @needs(judges.IMAGENET)
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_has_the_same_features_in_any_company(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(fixed_batches.FIXED_BATCH, "cpu", 3)
-    network = judges.ImageNetFeatures()
-    pictures = torch.rand(5, channels, 24, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
-
-    def features(rows: torch.Tensor) -> np.ndarray:
-        return fixed_batches.map_fixed_batches(network, torch.device("cpu"), rows).numpy()
-
-    together = features(pictures)
-    assert together.shape == (5, 1280)
-    assert np.array_equal(features(pictures.flip(0))[::-1], together)
-    assert np.array_equal(features(pictures[2:3])[0], together[2])
+@torch.inference_mode()
+@pytest.mark.parametrize("shape", [(24, 24), (64, 40), (300, 300)])
+def test_pictures_of_any_size_and_log_mels_as_grey_ones_have_features_the_same_each_time(
+    shape: tuple[int, int],
+) -> None:
+    log_mels = torch.rand(2, 1, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = judges.ImageNetFeatures()(log_mels)
+    assert found.shape == (2, 1280)
+    assert torch.equal(judges.ImageNetFeatures()(log_mels.repeat(1, 3, 1, 1)), found)
 
 
 @needs(judges.IMAGENET)

@@ -24,7 +24,7 @@ TINY: Mapping[str, Any] = {
     "classifier": {"width": 8, "optimizer": OPTIMIZER},
     "transformer": {"audio_to_image": TRANSFORMER, "image_to_audio": TRANSFORMER},
     "evaluate": {
-        **{"retrieval_pool": 6, "retrieval_queries": 6, "waveforms": 8, "shown": 3},
+        **{"retrieval_pool": 6, "retrieval_queries": 6, "waveforms": 8, "kernel_pairs": 4, "shown": 3},
     },
     "sweep": {"pairs": 6, "guidances": [1.0, 3.0], "rerank_candidates": [1, 2]},
     "report": {"shown": 1, "neighbours": 1},

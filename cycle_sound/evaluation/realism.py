@@ -4,12 +4,14 @@ Sounds are looked at as log-mels.
 """
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from cycle_sound.evaluation import judges, metrics
 from cycle_sound.evaluation.scores import DirectionModels, Generated, named
-from cycle_sound.inference.fixed_batches import map_fixed_batches
 from cycle_sound.training import fidelity
+
+BATCH = 20  # pictures at a time, which a judge sees large
 
 
 def kernel_distances(models: DirectionModels, generated: Tensor, tokenized: Tensor) -> dict[str, float]:
@@ -22,8 +24,10 @@ def kernel_distances(models: DirectionModels, generated: Tensor, tokenized: Tens
     device = models.engine.models.device
     network = judges.ImageNetFeatures().to(device)
 
+    @torch.inference_mode()
     def features(pictures: Tensor) -> np.ndarray:
-        return map_fixed_batches(network, device, pictures).double().numpy()
+        parts = [network(part.to(device)).cpu() for part in pictures.split(BATCH)]
+        return torch.cat(parts).double().numpy()
 
     real = features(models.target.pictures[: len(generated)])
     return {
