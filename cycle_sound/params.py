@@ -249,6 +249,7 @@ class VaeConfig(Config):
     """One modality's discrete VAE."""
 
     patch: Annotated[int, Field(gt=0, le=64)]
+    pixel_width: Width
     width: Width
     blocks: Depth
     downsamples: Halvings
@@ -260,6 +261,7 @@ class VaeConfig(Config):
     noise: NonNegative
     kl_weight: NonNegative
     balance_weight: NonNegative
+    gradient_weight: NonNegative
     perceptual_weight: NonNegative
     perceptual_weights: str
     min_usage: Share

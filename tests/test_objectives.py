@@ -18,7 +18,7 @@ from cycle_sound.params import DegradationConfig, Params
 from cycle_sound.training import fidelity
 from cycle_sound.training.objectives.perceptual import Perceptual
 from cycle_sound.training.objectives.transformer import TransformerObjective
-from cycle_sound.training.objectives.vae import examine
+from cycle_sound.training.objectives.vae import examine, gradient_error
 
 
 class Pictures:
@@ -82,6 +82,16 @@ def test_weights_of_something_else_are_one_clear_error(
     torch.save(content, tmp_path / "weights.pth")
     with pytest.raises(MissingWeights, match="needs VGG16's weights"):
         Perceptual(str(tmp_path / "weights.pth"))
+
+
+def test_the_gradient_error_sees_edges_and_no_brightness() -> None:
+    real = Pictures().pictures("image", range(10))
+    columns = torch.arange(32)
+    waves = [0.1 * torch.cos(2 * torch.pi * columns * cycles / 32) for cycles in (1, 4, 16)]
+    slow, middle, fast = (float(gradient_error(real + wave, real)) for wave in waves)
+    assert float(gradient_error(real + 0.1, real)) == pytest.approx(0, abs=1e-12)
+    assert 0 < 10 * slow < middle < fast / 2
+    assert float(gradient_error(real + waves[1][:, None], real)) == pytest.approx(middle, rel=1e-4)  # along both axes
 
 
 def test_degradation_keeps_the_shape_and_comes_from_the_generator_alone() -> None:

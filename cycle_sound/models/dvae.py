@@ -1,7 +1,8 @@
 """The discrete VAE (Ramesh et al. 2021, arXiv:2102.12092): pictures in [-1, 1] ⇄ a grid of codes.
 
 One class for both modalities: an image has three channels, a log-mel one. The picture is cut into patches at once,
-since internal resolution sets the cost; the way back is a convolution and a pixel shuffle.
+since internal resolution sets the cost; the way back ends in a few channels at full resolution, without which edges
+show the grid of the patches.
 """
 
 from pathlib import Path
@@ -56,8 +57,11 @@ class Decoder(nn.Sequential):
         for _ in range(config.downsamples):
             layers += [nn.Conv2d(width, 2 * width, 1), nn.PixelShuffle(2), residual_blocks(width // 2, config.blocks)]
             width //= 2
-        last = nn.Conv2d(width, channels * config.patch**2, 3, padding=1)
-        super().__init__(*layers, nn.GroupNorm(GROUPS, width), nn.SiLU(), last, nn.PixelShuffle(config.patch))
+        pixels = config.pixel_width
+        layers += [nn.GroupNorm(GROUPS, width), nn.SiLU()]
+        layers += [nn.Conv2d(width, pixels * config.patch**2, 1), nn.PixelShuffle(config.patch), nn.SiLU()]
+        layers += [nn.Conv2d(pixels, pixels, 3, padding=1), nn.SiLU(), nn.Conv2d(pixels, channels, 3, padding=1)]
+        super().__init__(*layers)
 
 
 class Reconstruction(NamedTuple):
