@@ -316,6 +316,7 @@ class TransformerConfig(Config):
     above: bool
     dropout: Share
     condition_dropout: Share
+    corruption: Annotated[float, Field(ge=0, le=0.5)]
     alignment_weight: NonNegative
     reconstruction_weight: NonNegative
     optimizer: OptimizerConfig

@@ -163,6 +163,27 @@ def test_dropping_every_condition_leaves_no_gradient_in_the_source_encoder(model
     assert model.null.grad.abs().sum() > 0
 
 
+def test_of_the_codes_before_a_share_is_random_in_training(model: Transformer) -> None:
+    codes = targets(model, 400)
+    for share in (0.0, 0.1, 0.4):
+        model.config = model.config.model_copy(update={"corruption": share})
+        seen = model.corrupted(codes, BatchRng(seeded(0), 400))
+        assert set(seen.unique().tolist()) <= set(range(SIZE))
+        changed = (seen != codes).float().mean()
+        assert abs(float(changed) - share * (1 - 1 / SIZE)) < 0.02
+
+
+@torch.no_grad()
+def test_only_the_neighbours_are_read_from_the_context(model: Transformer) -> None:
+    """The codes before one at its own place are true, whatever the context says of that place and of later ones."""
+    codes, prefix = targets(model, 1), model.encode_source(sources(model, 1))
+    wrong = codes.clone()
+    wrong[..., 5] = (codes[..., 5] + 1) % SIZE
+    right, misled = model(prefix, codes), model(prefix, codes, wrong)
+    assert torch.equal(right[..., :6, :], misled[..., :6, :])
+    assert not torch.equal(right[..., 6, :], misled[..., 6, :])
+
+
 def test_alignment_is_lowest_for_pairs_in_order(model: Transformer) -> None:
     vectors = torch.nn.functional.normalize(torch.randn(8, 16, generator=seeded(0)), dim=1)
     scale = torch.tensor(20.0)

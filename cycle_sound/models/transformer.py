@@ -227,10 +227,14 @@ class Transformer(nn.Module):
         """The prefix that stands for no source: (b, 1 + s, width)."""
         return self.null.expand(batch, -1, -1)
 
-    def forward(self, prefix: Tensor, codes: Tensor) -> Tensor:
-        """Logits of every target code given those before it: (b, 1 + s, width), (b, k, t) → (b, k, t, v)."""
+    def forward(self, prefix: Tensor, codes: Tensor, context: Tensor | None = None) -> Tensor:
+        """Logits of every target code given those before it: (b, 1 + s, width), (b, k, t) → (b, k, t, v).
+
+        `context` (b, k, t), by default `codes`: what the neighbours of a place are read from; those before a code at
+        its own place are always true.
+        """
         columns = self.shapes.target_codes.columns
-        known = F.pad(codes, (columns, 0), value=self.bos)  # (b, k, columns + t)
+        known = F.pad(codes if context is None else context, (columns, 0), value=self.bos)  # (b, k, columns + t)
         target = self.neighbours(known[..., columns - 1 : -1], known[..., :-columns])
         target = target + self.positions() + prefix[:, :1]
         x = torch.cat([prefix, target], dim=1)
@@ -244,15 +248,28 @@ class Transformer(nn.Module):
         log_p = F.log_softmax(self(prefix, codes).float(), dim=-1)
         return log_p.gather(-1, codes[..., None])[..., 0].sum((1, 2))
 
+    def corrupted(self, codes: Tensor, rng: BatchRng) -> Tensor:
+        """Codes of which a share is random: (b, k, t) → (b, k, t); in each sample another, `corruption` in the mean.
+
+        A model that has seen only true codes does not expect, when it draws, mistakes of its own (exposure bias:
+        Bengio et al. 2015, arXiv:1506.03099).
+        """
+        if not self.config.corruption:
+            return codes
+        rate = 2 * self.config.corruption * rng.uniform(1, 1)
+        chance, other = rng.uniform(2, *codes.shape[1:]).unbind(1)
+        return torch.where(chance < rate, (other * self.bos).long(), codes)
+
     def losses(self, source_input: Tensor, codes: Tensor, pictures: Tensor, rng: BatchRng) -> Losses:
         """Terms of a training step, from sources, target codes (b, k, t) and target pictures (b, c, h, w).
 
-        A share `condition_dropout` of the samples sees the null source.
+        A share `condition_dropout` of the samples sees the null source; a share `corruption` of the neighbours is
+        random.
         """
         source = self.source_encoder(source_input)
         drop = rng.uniform() < self.config.condition_dropout
         prefix = torch.where(drop[:, None, None], self.null, self.prefix(source))
-        logits = self(prefix, codes)
+        logits = self(prefix, codes, self.corrupted(codes, rng))
         aligned = alignment(source.summary, self.target_encoder(pictures), self.scale.exp().clamp(max=50.0))
         return Losses(F.cross_entropy(logits.flatten(0, 2).float(), codes.flatten()), aligned, logits)
 
