@@ -392,6 +392,9 @@ class ReportConfig(Config):
     neighbours: Positive
 
 
+Preset = dict[str, bool | int | float | str]  # values by dotted key, in place of those of the tree
+
+
 class Params(Config):
     """The whole of params.yaml."""
 
@@ -411,6 +414,7 @@ class Params(Config):
     sweep: SweepConfig
     evaluate: EvaluateConfig
     report: ReportConfig
+    presets: dict[str, Preset]
 
     @model_validator(mode="after")
     def _fits(self) -> "Params":
@@ -453,6 +457,27 @@ def parse(tree: Any) -> Params:
         return Params.model_validate(tree)
     except ValidationError as error:
         raise ParamsError(f"params.yaml: {fault(error)}") from None
+
+
+def with_preset(params: Params, name: str) -> Params:
+    """The tree with a preset's values in place of its own. Raises `ParamsError` where there is no such preset or key,
+    or where its values are wrong.
+    """
+    if name not in params.presets:
+        raise ParamsError(f"params.yaml: presets.{name}: not one of {', '.join(params.presets)}")
+    changed = params.model_dump()
+    for key, value in params.presets[name].items():
+        *sections, last = key.split(".")
+        place: Any = changed
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            raise ParamsError(f"params.yaml: presets.{name}.{key}: no such key")
+        place[last] = value
+    try:
+        return Params.model_validate(changed)
+    except ValidationError as error:
+        raise ParamsError(f"params.yaml: presets.{name}: {fault(error)}") from None
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

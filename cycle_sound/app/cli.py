@@ -168,6 +168,16 @@ def _data() -> None:
     """Commands in a group, even while there is one."""
 
 
+@app.command()
+def preset(name: Annotated[str, typer.Argument(help="A key of `presets` in params.yaml.")]) -> None:
+    """Print a preset's values as DVC takes them: dvc exp run $(cycle-sound preset fine)."""
+    from cycle_sound import params
+
+    tree = params.load()
+    params.with_preset(tree, name)  # or it is said here what is wrong with it, not by a stage
+    say(" ".join(f"-S {key}={value}" for key, value in tree.presets[name].items()))
+
+
 @app.command(
     epilog="""Examples:
 
