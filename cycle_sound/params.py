@@ -339,8 +339,9 @@ class TransformerConfigs(Config):
 
 
 class ClassifierConfig(Config):
-    """The classifier of each modality, trained on real data."""
+    """A classifier of each modality, trained on real data."""
 
+    architecture: Literal["max_pooling", "residual"]
     width: Width
     dropout: Share
     optimizer: OptimizerConfig
@@ -409,6 +410,7 @@ class Params(Config):
     vae: VaeConfigs
     tokens: TokensConfig
     classifier: ClassifierConfig
+    judge: ClassifierConfig
     transformer: TransformerConfigs
     sampling: SamplingConfigs
     sweep: SweepConfig

@@ -22,7 +22,8 @@ FATES = PLOTS / "download.csv"
 
 def made() -> list[Path]:
     """The folders into which the stages write, and from which they remove."""
-    own = [vae("image"), tokens("image"), classifier("image"), transformer("audio_to_image"), samples("audio_to_image")]
+    own = [vae("image"), tokens("image"), classifier("image"), judge("image")]
+    own += [transformer("audio_to_image"), samples("audio_to_image")]
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
     return [RAW, *parts, WORK, SHARDS, REPORT, PLOTS.parent, *(path.parent for path in own)]
 
@@ -40,6 +41,11 @@ def tokens(modality: Modality) -> Path:
 def classifier(modality: Modality, folder: Path = DATA) -> Path:
     """The classifier of a modality."""
     return folder / f"classifier/{modality}.safetensors"
+
+
+def judge(modality: Modality) -> Path:
+    """The classifier of a modality that only judges: nobody generates with it, so it is not exported."""
+    return DATA / f"judge/{modality}.safetensors"
 
 
 def transformer(direction: Direction, folder: Path = DATA) -> Path:

@@ -16,7 +16,12 @@ from cycle_sound.params import DIRECTIONS, MODALITIES, Params
 from cycle_sound.report import page
 from cycle_sound.report.strips import ReportContext
 
-TRAININGS = {"train_vae": MODALITIES, "train_classifier": MODALITIES, "train_transformer": DIRECTIONS}
+TRAININGS = {
+    "train_vae": MODALITIES,
+    "train_classifier": MODALITIES,
+    "train_judge": MODALITIES,
+    "train_transformer": DIRECTIONS,
+}
 SPLITS = {"valid": "sweep_sampling", "test": "evaluate"}  # the stages that tried sampling settings
 
 

@@ -12,8 +12,10 @@ import torch
 from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.dataset.tars import Sample, write_index, write_shard
+from cycle_sound.inference import bundle
 from cycle_sound.models import classifier
-from stages import train_classifier
+from cycle_sound.params import ClassifierConfig, Params
+from stages import train_classifier, train_judge
 
 LABELLED = ["bell", "bird", "drum", "bird", "drum", "bell", "bell", "bird"]
 BRIGHTNESS = {"bell": 40, "bird": 120, "drum": 210}
@@ -48,6 +50,7 @@ def train(tmp_path: Path, write_tiny: Callable[..., None], monkeypatch: pytest.M
         params = parameters.load()
         write_index(paths.SHARDS, {}, params.audio.model_dump())
         train_classifier.main("image", params)
+        train_judge.main("image", params)
         return folder
 
     return trained
@@ -104,3 +107,27 @@ def test_with_fewer_than_two_labels_there_is_no_classifier_and_no_figure(train: 
     assert figures(folder) == {"labels": len(set(labels) - {""})}
     assert classifier.load(folder / paths.classifier("image")) is None
     assert rows(folder) == []
+
+
+def test_the_judge_is_another_network_than_the_classifier_and_stands_apart_from_what_is_exported(train: Train) -> None:
+    folder = train(LABELLED, LABELLED[:3])
+    named, judge = (classifier.load(folder / path("image")) for path in (paths.classifier, paths.judge))
+    assert named is not None
+    assert judge is not None
+    assert judge.labels == named.labels
+    assert judge.config.architecture != named.config.architecture
+    assert folder / paths.judge("image") not in bundle.model_files(folder / "data")
+
+
+@pytest.mark.parametrize("architecture", ["max_pooling", "residual"])
+@pytest.mark.parametrize("size", [(32, 32), (64, 48)])
+def test_a_classifier_of_either_architecture_is_rebuilt_from_its_file(
+    architecture: str, size: tuple[int, int], params: Params, tmp_path: Path
+) -> None:
+    config = ClassifierConfig.model_validate({**params.classifier.model_dump(), "architecture": architecture})
+    model = classifier.Classifier(config, 3, ["bell", "bird", "drum"]).eval()
+    classifier.save(tmp_path / "model.safetensors", model)
+    again = classifier.load(tmp_path / "model.safetensors")
+    assert again is not None
+    pictures = torch.rand(2, 3, *size)
+    assert torch.equal(again(pictures), model(pictures))

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from cycle_sound.evaluation import examples, scores
 from cycle_sound.evaluation.scores import DirectionModels, Generated, ModalityData
-from cycle_sound.inference.engine import Classified
 from cycle_sound.media import spectrogram
 from cycle_sound.params import Params
 
@@ -35,24 +35,25 @@ class KnownEngine:
         return self.common[codes.flatten().long()] + self.match * own
 
 
-class Names:
-    """Stands for an engine with a classifier that reads a picture's label off its first pixel."""
+class Names(nn.Linear):
+    """Stands for a classifier: it reads a picture's label off its first pixel."""
 
     def __init__(self, labels: Sequence[str]) -> None:
+        super().__init__(1, 1)  # there is a weight to say on which device it is
         self.labels = list(labels)
-        self.models = self
-        self.classifiers = {"image": self, "audio": self}
 
-    def classify(self, _modality: str, pictures: Tensor) -> Classified:
-        named = [self.labels[int(picture.flatten()[0])] for picture in pictures]
-        return Classified(named, [1.0] * len(named), np.zeros((len(named), 2)))
+    def features(self, pictures: Tensor) -> Tensor:
+        return pictures.flatten(1)[:, :1]
+
+    def head(self, features: Tensor) -> Tensor:
+        return F.one_hot(features[:, 0].long(), len(self.labels)).float()
 
 
 def direction(engine: object, labels: Sequence[str] = ("a",) * COUNT) -> DirectionModels:
     rows = torch.arange(float(len(labels)))
     data = ModalityData("image", rows.view(-1, 1, 1, 1), rows.view(-1, 1, 1, 1))
     plain = None
-    return DirectionModels(engine, "audio_to_image", plain, plain, data, data, list(labels), [], [])  # type: ignore[arg-type]
+    return DirectionModels(engine, "audio_to_image", plain, plain, data, data, list(labels), [], [], {})  # type: ignore[arg-type]
 
 
 def test_a_target_that_is_likely_under_any_source_wins_no_retrieval(params: Params) -> None:
@@ -76,24 +77,40 @@ def test_a_model_that_does_not_hear_its_source_retrieves_by_chance_and_gains_not
 
 @pytest.mark.parametrize("labels", [["a", "b", "c", "d"] * 5, sorted(["a", "b", "c", "d"] * 5)])
 def test_the_floor_of_a_consistency_is_what_chance_gives_in_whatever_order(labels: list[str]) -> None:
-    models = direction(Names(["a", "b", "c", "d"]), labels)
+    models, names = direction(None, labels), Names(["a", "b", "c", "d"])
     right = torch.tensor([float("abcd".index(label)) for label in labels]).view(-1, 1, 1, 1)
-    found = scores.consistency("x", models, "image", right)
+    found = scores.consistency("x", models, names, right)
     assert found["x"] == 1.0
     assert found["x_floor"] == 0.25
-    one_for_all = scores.consistency("x", models, "image", torch.zeros_like(right))
+    one_for_all = scores.consistency("x", models, names, torch.zeros_like(right))
     assert one_for_all["x"] == one_for_all["x_floor"] == 0.25  # a sample that fits anything is no better than its floor
 
 
 @pytest.mark.parametrize("labels", [["", "", ""], ["unknown", "", "other"]])
 def test_pairs_without_a_label_that_the_classifier_knows_have_no_consistency(labels: list[str]) -> None:
-    assert scores.consistency("x", direction(Names(["a", "b"]), labels), "image", torch.zeros(3, 1, 1, 1)) == {}
+    assert scores.consistency("x", direction(None, labels), Names(["a", "b"]), torch.zeros(3, 1, 1, 1)) == {}
 
 
 def test_of_partly_labelled_pairs_the_labelled_ones_count() -> None:
     labels = ["a", "", "b", "unknown"]
-    found = scores.consistency("x", direction(Names(["a", "b"]), labels), "image", torch.zeros(4, 1, 1, 1))
+    found = scores.consistency("x", direction(None, labels), Names(["a", "b"]), torch.zeros(4, 1, 1, 1))
     assert found["x"] == 0.5
+
+
+class Plain:
+    """Stands for an engine whose tokenizer loses nothing."""
+
+    def decode(self, _modality: str, codes: Tensor) -> Tensor:
+        return codes
+
+
+def test_the_judge_says_what_it_sees_whatever_the_classifier_says() -> None:
+    models = direction(Plain(), ["a", "b", "c", "d"])._replace(judges={"image": Names(["a", "b", "c", "e"])})
+    made = torch.tensor([0.0, 1.0, 0.0, 3.0]).view(-1, 1, 1, 1)
+    found = scores.judged(models, Generated([made], np.empty((0, 0)), made, made))
+    assert found["class_consistency_judge"] == pytest.approx(2 / 3)  # of those whose label it knows
+    assert found["class_consistency_judge_ceiling"] == found["judge_accuracy"] == 1.0
+    assert scores.judged(models._replace(judges={"image": None}), Generated([made], np.empty((0, 0)), made, made)) == {}
 
 
 @pytest.mark.parametrize("label", ["Ba$$in", "$", "a $5 bell, a $9 drum", "$\\frac{$", "$x^{$ & _{", "\\$x$"])

@@ -116,8 +116,8 @@ def keys_read(module: str, name: str, place: int | str, key: str, declared: list
 
 
 def artifacts(module: str) -> set[str]:
-    """The names of cycle_sound.paths that a stage uses, itself or through what loads the models for it."""
-    modules = {module}
+    """The names of cycle_sound.paths that a stage uses, itself or through what trains or loads the models for it."""
+    modules = {module, *edges(module) & {"cycle_sound.training.classification"}}
     if "cycle_sound.evaluation.scores" in edges(module):
         modules |= {"cycle_sound.evaluation.scores", "cycle_sound.inference.bundle"}
     uses = {node for name in modules for node in ast.walk(parsed(name)) if isinstance(node, ast.Attribute)}
@@ -147,7 +147,7 @@ def _is_code(path: Path) -> bool:
 def known() -> dict[Path, str]:
     """Every artifact that cycle_sound.paths names for the stages: path → the name there."""
     named = {paths.RAW: "RAW", paths.FATES: "FATES", paths.SHARDS: "SHARDS", paths.REPORT: "REPORT"}
-    for kind in ("vae", "tokens", "classifier"):
+    for kind in ("vae", "tokens", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
     for kind in ("transformer", "samples", "contact_sheet"):
         named |= {getattr(paths, kind)(direction): kind for direction in DIRECTIONS}

@@ -31,13 +31,13 @@ INTERVAL = ("", "_low", "_high")
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
 from stages import cache_tokens, download, evaluate, report, shard
-from stages import sweep_sampling, train_classifier, train_transformer, train_vae
+from stages import sweep_sampling, train_classifier, train_judge, train_transformer, train_vae
 
 if __name__ == "__main__":
     params = load()
     download.main(params)
     shard.main(params)
-    for stage in (train_vae, cache_tokens, train_classifier):
+    for stage in (train_vae, cache_tokens, train_classifier, train_judge):
         for modality in MODALITIES:
             stage.main(modality, params)
     for stage in (train_transformer, sweep_sampling, evaluate):
@@ -102,7 +102,9 @@ mount -t tmpfs -o size=64m tmpfs "$0" && cp -R . "$0" && work="$PWD" && cd "$0" 
 
 LIKELIHOOD = {"pairs", "cross_entropy", "cross_entropy_shuffled"}
 RETRIEVAL = {f"recall_at_{k}{end}" for k in (1, 5) for end in (*INTERVAL, "_floor")}
-CLASSES = {f"class_consistency{end}" for end in (*INTERVAL, "_floor", "_ceiling")} | {
+CLASSES = {f"class_consistency{by}{end}" for by in ("", "_judge") for end in (*INTERVAL, "_floor", "_ceiling")} | {
+    "classifier_accuracy",
+    "judge_accuracy",
     "frechet_distance",
     "frechet_distance_ceiling",
     "diversity",
@@ -133,7 +135,7 @@ def build(tmp_path: Path, write_tiny: Write) -> Callable[..., Path]:
 
 def test_one_command_makes_all_that_dvc_yaml_promises(built: Path):
     promised = [out["path"] for step in steps(built).values() for out in step["outs"]]
-    assert len(steps(built)) == 15
+    assert len(steps(built)) == 17
     assert {path for path in promised if not (built / path).exists()} == set()
     assert [path for path in promised if path.startswith("metrics/evaluate")] == [
         f"metrics/evaluate_{direction}.json" for direction in sorted(DIRECTIONS)
@@ -198,8 +200,9 @@ def test_every_way_to_draw_has_a_row(built: Path, stage: str, direction: str):
     alone, best = (rows[f"best of {count}"]["pointwise_mutual_information"] for count in (1, 2))
     assert best > alone  # of six sources one at least has a second candidate that explains it better
     for row in rows.values():
-        low, share, high = (row[f"class_consistency{end}"] for end in ("_low", "", "_high"))
-        assert 0 <= low <= share <= high <= 1
+        for by in ("class_consistency", "class_consistency_judge"):
+            low, share, high = (row[f"{by}{end}"] for end in ("_low", "", "_high"))
+            assert 0 <= low <= share <= high <= 1
         assert "cycle_consistency_floor" in row
 
 

@@ -17,9 +17,10 @@ STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["st
 TREE: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
 VAES = {"train_vae@image", "train_vae@audio"}
 CLASSIFIERS = {"train_classifier@image", "train_classifier@audio"}
+JUDGES = {"train_judge@image", "train_judge@audio"}
 TRANSFORMERS = {"train_transformer@audio_to_image", "train_transformer@image_to_audio"}
 TOKENS = {"cache_tokens@image", "cache_tokens@audio"}
-TRAININGS = VAES | CLASSIFIERS | TRANSFORMERS
+TRAININGS = VAES | CLASSIFIERS | JUDGES | TRANSFORMERS
 SWEEPS = {"sweep_sampling@audio_to_image", "sweep_sampling@image_to_audio"}
 EVALUATIONS = {"evaluate@audio_to_image", "evaluate@image_to_audio"}
 USERS = SWEEPS | EVALUATIONS  # of trained models
@@ -50,6 +51,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/training/objectives/vae.py": VAES,
     "cycle_sound/training/fidelity.py": VAES | EVALUATIONS,
     "cycle_sound/training/loop.py": TRAININGS,
+    "cycle_sound/training/classification.py": CLASSIFIERS | JUDGES,
     "cycle_sound/training/objectives/transformer.py": TRANSFORMERS,
     "cycle_sound/models/vocoder.py": USERS | {"report"},
     "cycle_sound/inference/sampling.py": USERS,
@@ -70,8 +72,16 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "shard.pairs_per_shard": {"shard"},
     "vae.audio.optimizer.learning_rate": {"train_vae@audio"},
     "vae.image.codebooks": {"train_vae@image"},
-    "augment.image.rows": {"train_vae@image", "cache_tokens@image", "train_classifier@image", *TRANSFORMERS},
-    "augment.degradation.blur": CLASSIFIERS | TRANSFORMERS,
+    "augment.image.rows": {
+        "train_vae@image",
+        "cache_tokens@image",
+        "train_classifier@image",
+        "train_judge@image",
+        *TRANSFORMERS,
+    },
+    "augment.degradation.blur": CLASSIFIERS | JUDGES | TRANSFORMERS,
+    "classifier.width": CLASSIFIERS,
+    "judge.architecture": JUDGES,
     "tokens.top": TOKENS,
     "transformer.audio_to_image.depth": {"train_transformer@audio_to_image"},
     "sampling.audio_to_image.guidance": USERS,  # the cycle draws in both directions

@@ -22,6 +22,7 @@ TINY: Mapping[str, Any] = {
     "vae": {"image": VAE, "audio": VAE},
     "tokens": {"views": 2},
     "classifier": {"width": 8, "optimizer": OPTIMIZER},
+    "judge": {"width": 8, "optimizer": OPTIMIZER},
     "transformer": {"audio_to_image": TRANSFORMER, "image_to_audio": TRANSFORMER},
     "evaluate": {
         **{"retrieval_pool": 6, "retrieval_queries": 6, "waveforms": 8, "kernel_pairs": 4, "shown": 3},

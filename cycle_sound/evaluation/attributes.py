@@ -69,11 +69,12 @@ def heard(models: DirectionModels, generated: Generated, real: Tensor) -> dict[s
     audio, count = models.engine.models.audio, len(real)
     some = models.first(count)
     distance = fidelity.log_spectral_distance(real, some.target.pictures, audio.max_db - audio.min_db)
-    ceiling = consistency("vocoder_consistency", some, "audio", real).get("vocoder_consistency")
+    classifier = models.classifiers["audio"]
+    ceiling = consistency("vocoder_consistency", some, classifier, real).get("vocoder_consistency")
     return {
         "vocoder_log_spectral_distance": distance,
         **({} if ceiling is None else {"vocoder_consistency": ceiling}),
-        **consistency("class_consistency_heard", models, "audio", generated.perceived),
+        **consistency("class_consistency_heard", models, classifier, generated.perceived),
     }
 
 

@@ -16,9 +16,12 @@ from cycle_sound.dataset.reader import Split
 from cycle_sound.evaluation import metrics
 from cycle_sound.evaluation.metrics import Interval
 from cycle_sound.inference import bundle
-from cycle_sound.inference.engine import Classified, Engine
+from cycle_sound.inference.engine import Classified, Engine, classified
+from cycle_sound.models import classifier
+from cycle_sound.models.classifier import Classifier
 from cycle_sound.nn import device
 from cycle_sound.params import (
+    MODALITIES,
     Direction,
     EvaluateConfig,
     Modality,
@@ -58,6 +61,12 @@ class DirectionModels(NamedTuple):
     labels: list[str]  # "": none
     ids: list[str]
     attributes: list[dict[str, float]]
+    judges: dict[Modality, Classifier | None]  # by which nothing is chosen; None: the data had no labels
+
+    @property
+    def classifiers(self) -> dict[Modality, Classifier | None]:
+        """The engine's own, by which settings are chosen."""
+        return self.engine.models.classifiers
 
     def first(self, count: int) -> "DirectionModels":
         """At most `count` of the pairs."""
@@ -79,6 +88,7 @@ class DirectionModels(NamedTuple):
 def load(direction: Direction, split: SplitName, sampling: SamplingConfigs, vocoder: VocoderConfig) -> DirectionModels:
     """A direction on a split with its models. Raises `MixedModels` where they do not belong together."""
     engine = Engine(bundle.load(paths.DATA, vocoder, device.best()))
+    judges = {modality: classifier.load(paths.judge(modality)) for modality in MODALITIES}
     pairs = Split(paths.SHARDS, split)
 
     def data(modality: Modality) -> ModalityData:
@@ -88,7 +98,16 @@ def load(direction: Direction, split: SplitName, sampling: SamplingConfigs, voco
     forward, backward = sampling[direction], sampling[opposite_of(direction)]
     source, target = data(source_of(direction)), data(target_of(direction))
     return DirectionModels(
-        engine, direction, forward, backward, source, target, pairs.labels, pairs.ids, pairs.attributes
+        engine,
+        direction,
+        forward,
+        backward,
+        source,
+        target,
+        pairs.labels,
+        pairs.ids,
+        pairs.attributes,
+        {modality: judge and judge.to(device.best()) for modality, judge in judges.items()},
     )
 
 
@@ -155,36 +174,49 @@ def retrieval(models: DirectionModels, config: EvaluateConfig) -> dict[str, floa
     return {**named("recall_at_1", hits[1]), **named("recall_at_5", hits[5]), **chance}
 
 
-def labelled(models: DirectionModels, modality: Modality) -> list[int]:
-    """The pairs whose label the modality's classifier knows; none without a classifier."""
-    classifier = models.engine.models.classifiers[modality]
-    return [row for row, label in enumerate(models.labels) if classifier and label in classifier.labels]
+def labelled(models: DirectionModels, model: Classifier | None) -> list[int]:
+    """The pairs whose label a classifier knows; none without one."""
+    return [row for row, label in enumerate(models.labels) if model and label in model.labels]
 
 
-def classify(models: DirectionModels, modality: Modality, pictures: Tensor) -> Classified:
-    """What the modality's classifier, which is there, says of pictures (n, c, h, w)."""
-    classified = models.engine.classify(modality, pictures)
-    assert classified is not None
-    return classified
+def shares(name: str, found: list[str], labels: list[str]) -> dict[str, float]:
+    """Fraction of the labels found that are the pairs' own, with its interval and its floor."""
+    return {**named(name, agreement(found, labels)), f"{name}_floor": metrics.chance_agreement(found, labels)}
 
 
 def classes(models: DirectionModels, generated: Generated) -> dict[str, float]:
     """What the target's classifier says of what was generated. Empty where it knows fewer than two of the pairs."""
-    modality, rows = models.target.modality, labelled(models, models.target.modality)
-    if len(rows) < 2:
+    model = models.classifiers[models.target.modality]
+    rows = labelled(models, model)
+    if model is None or len(rows) < 2:
         return {}
     labels = [models.labels[row] for row in rows]
-    real = classify(models, modality, models.target.pictures[rows])
-    tokenized = classify(models, modality, models.engine.decode(modality, models.target.codes[rows]))
-    first, *others = (classify(models, modality, pictures[rows]) for pictures in generated.samples)
+    real = classified(model, models.target.pictures[rows])
+    tokenized = classified(model, models.engine.decode(models.target.modality, models.target.codes[rows]))
+    first, *others = (classified(model, pictures[rows]) for pictures in generated.samples)
     return {
-        **named("class_consistency", agreement(first.labels, labels)),
-        "class_consistency_floor": metrics.chance_agreement(first.labels, labels),
+        **shares("class_consistency", first.labels, labels),
         "class_consistency_ceiling": agreement(tokenized.labels, labels).value,
         "classifier_accuracy": agreement(real.labels, labels).value,
         "frechet_distance": metrics.frechet_distance(first.features, real.features),
         "frechet_distance_ceiling": metrics.frechet_distance(tokenized.features, real.features),
         **(diversity(first, others[0], real, labels) if others else {}),
+    }
+
+
+def judged(models: DirectionModels, generated: Generated) -> dict[str, float]:
+    """What the target's judge says of what was generated. Empty where it knows none of the pairs."""
+    modality = models.target.modality
+    judge = models.judges[modality]
+    rows = labelled(models, judge)
+    if judge is None or not rows:
+        return {}
+    labels = [models.labels[row] for row in rows]
+    tokenized = models.engine.decode(modality, models.target.codes[rows])
+    return {
+        **shares("class_consistency_judge", classified(judge, generated.samples[0][rows]).labels, labels),
+        "class_consistency_judge_ceiling": agreement(classified(judge, tokenized).labels, labels).value,
+        "judge_accuracy": agreement(classified(judge, models.target.pictures[rows]).labels, labels).value,
     }
 
 
@@ -196,17 +228,15 @@ def diversity(first: Classified, second: Classified, real: Classified, labels: l
     return {"diversity": float(between / np.mean(within))} if within else {}
 
 
-def consistency(name: str, models: DirectionModels, modality: Modality, pictures: Tensor) -> dict[str, float]:
-    """Fraction of pictures (n, c, h, w) that the modality's classifier gives their pair's label, with its floor.
+def consistency(name: str, models: DirectionModels, model: Classifier | None, pictures: Tensor) -> dict[str, float]:
+    """Fraction of pictures (n, c, h, w) that a classifier gives their pair's label, with its floor.
 
     Empty where it knows none of the labels.
     """
-    rows = labelled(models, modality)
-    if not rows:
+    rows = labelled(models, model)
+    if model is None or not rows:
         return {}
-    labels = [models.labels[row] for row in rows]
-    found = classify(models, modality, pictures[rows]).labels
-    return {**named(name, agreement(found, labels)), f"{name}_floor": metrics.chance_agreement(found, labels)}
+    return shares(name, classified(model, pictures[rows]).labels, [models.labels[row] for row in rows])
 
 
 def figures(models: DirectionModels, generated: Generated, config: EvaluateConfig) -> dict[str, float]:
@@ -216,7 +246,8 @@ def figures(models: DirectionModels, generated: Generated, config: EvaluateConfi
         **likelihood(models),
         **retrieval(models, config),
         **classes(models, generated),
-        **consistency("cycle_consistency", models, models.source.modality, generated.returned),
+        **judged(models, generated),
+        **consistency("cycle_consistency", models, models.classifiers[models.source.modality], generated.returned),
     }
 
 

@@ -11,11 +11,13 @@ Row = dict[str, float | str]
 
 def figures(models: DirectionModels, pictures: Tensor, scores: Tensor, seed: int) -> Row:
     """Class and cycle consistency of a target picture (n, c, h, w) per source, and the mean of its scores (n,)."""
-    returned = models.go_back(models.engine.as_perceived(models.target.modality, pictures), seed)
+    source, target = models.source.modality, models.target.modality
+    returned = models.go_back(models.engine.as_perceived(target, pictures), seed)
     return {
         "pointwise_mutual_information": float(scores.mean()),
-        **consistency("class_consistency", models, models.target.modality, pictures),
-        **consistency("cycle_consistency", models, models.source.modality, returned),
+        **consistency("class_consistency", models, models.classifiers[target], pictures),
+        **consistency("class_consistency_judge", models, models.judges[target], pictures),
+        **consistency("cycle_consistency", models, models.classifiers[source], returned),
     }
 
 

@@ -18,6 +18,8 @@ from cycle_sound.inference.cached_transformer import CachedTransformer
 from cycle_sound.inference.fixed_batches import map_fixed_batches, size_for
 from cycle_sound.inference.sampling import sample
 from cycle_sound.media import mel, pixels
+from cycle_sound.models.classifier import Classifier
+from cycle_sound.nn import device as devices
 from cycle_sound.nn.rng import seeded
 from cycle_sound.params import Direction, Modality, SamplingConfig, opposite_of, source_of, target_of
 
@@ -146,13 +148,7 @@ class Engine:
     def classify(self, modality: Modality, pictures: Tensor) -> Classified | None:
         """What the modality's classifier says of pictures; None without a classifier."""
         model = self.models.classifiers[modality]
-        if model is None:
-            return None
-        features = map_fixed_batches(model.features, self.models.device, pictures)
-        logits = map_fixed_batches(model.head, self.models.device, features)
-        probabilities, places = F.softmax(logits, dim=-1).max(-1)
-        labels = [model.labels[place] for place in places.tolist()]
-        return Classified(labels, probabilities.tolist(), features.numpy())
+        return model and classified(model, pictures)
 
     def _cached_transformer(self, direction: Direction, guided: bool) -> CachedTransformer:
         """A direction's transformer, made ready for a fixed batch the first time that it is asked for."""
@@ -161,6 +157,14 @@ class Engine:
             model, batch = self.models.transformers[direction], size_for(self.models.device)
             self._cached[key] = CachedTransformer(model, batch, guided)
         return self._cached[key]
+
+
+def classified(model: Classifier, pictures: Tensor) -> Classified:
+    """What a classifier says of pictures (n, c, h, w), to the byte the same in a batch of any size."""
+    device = devices.of(model)
+    features = map_fixed_batches(model.features, device, pictures)
+    probabilities, places = F.softmax(map_fixed_batches(model.head, device, features), dim=-1).max(-1)
+    return Classified([model.labels[place] for place in places.tolist()], probabilities.tolist(), features.numpy())
 
 
 def best(candidates: Tensor, scores: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The classifier of one modality: a small convolutional network trained on real pictures, and its features."""
+"""A classifier of one modality: a small convolutional network trained on real pictures, and its features."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound.nn import checkpoint
-from cycle_sound.nn.blocks import feature_extractor
+from cycle_sound.nn.blocks import ResidualBlock, feature_extractor
 from cycle_sound.params import ClassifierConfig
 
 KIND = "classifier"
-DOWNSAMPLES = 4  # the first by folding 2 × 2 pixels into channels: full resolution would cost more than all the rest
+DOWNSAMPLES = 4  # the first ones by folding pixels into channels: full resolution would cost more than all the rest
 MIN_LABELS = 2  # with fewer there is nothing to tell apart
 
 
@@ -24,6 +24,21 @@ class Facts(checkpoint.Facts):
     labels: list[str]  # as many as the file has weights for
 
 
+def max_pooling(channels: int, width: int) -> tuple[nn.Sequential, int]:
+    """Convolutions, batch normalisation and max pooling: (b, channels, h, w) → (b, output width, h / 16, w / 16)."""
+    stack, wider = feature_extractor(4 * channels, width, DOWNSAMPLES - 1)
+    return nn.Sequential(nn.PixelUnshuffle(2), stack), wider
+
+
+def residual(channels: int, width: int) -> tuple[nn.Sequential, int]:
+    """Residual blocks between strided convolutions: (b, channels, h, w) → (b, output width, h / 16, w / 16)."""
+    layers = [nn.PixelUnshuffle(4), nn.Conv2d(16 * channels, width, 1), ResidualBlock(width)]
+    for _ in range(DOWNSAMPLES - 2):
+        layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), ResidualBlock(2 * width)]
+        width *= 2
+    return nn.Sequential(*layers), width
+
+
 class Classifier(nn.Module):
     """Pictures (b, c, h, w) in [-1, 1] → logits of the labels."""
 
@@ -32,8 +47,8 @@ class Classifier(nn.Module):
         self.config = config
         self.channels = channels
         self.labels = labels
-        stack, wider = feature_extractor(4 * channels, config.width, DOWNSAMPLES - 1)
-        self.body = nn.Sequential(nn.PixelUnshuffle(2), stack)
+        build = max_pooling if config.architecture == "max_pooling" else residual
+        self.body, wider = build(channels, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * wider, len(labels))
 

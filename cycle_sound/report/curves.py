@@ -8,13 +8,18 @@ Rows = Sequence[Mapping[str, str]]  # of a CSV file
 LEARNING = {  # stage: the unit of its losses, and the columns that are shown with their names
     "train_vae": ("squared error", {"train_error": "train, relaxed", "valid_loss": "valid, hard"}),
     "train_classifier": ("cross-entropy", {"train_loss": "train", "valid_loss": "valid"}),
+    "train_judge": ("cross-entropy", {"train_loss": "train", "valid_loss": "valid"}),
     "train_transformer": (
         "nats per code",
         {"train_cross_entropy": "train", "valid_loss": "valid", "valid_shuffled": "valid, sources shuffled"},
     ),
 }
 INFORMATION = "pointwise_mutual_information"
-CONSISTENCIES = {"class_consistency": "class", "cycle_consistency": "cycle"}
+CONSISTENCIES = {
+    "class_consistency": "class",
+    "class_consistency_judge": "class, by the judge",
+    "cycle_consistency": "cycle",
+}
 
 
 def learning(stage: str, instance: str, rows: Rows) -> list[Chart]:

@@ -1,0 +1,43 @@
+"""How every classifier is trained: the one that names what is made, and the one that only judges."""
+
+from pathlib import Path
+
+from cycle_sound import paths
+from cycle_sound.dataset.reader import Split, read_index
+from cycle_sound.io import code, files
+from cycle_sound.models import classifier
+from cycle_sound.nn import device, distributed
+from cycle_sound.params import AugmentConfig, ClassifierConfig, Modality
+from cycle_sound.training.loop import Curve, fit
+from cycle_sound.training.objectives.classifier import ClassifierObjective
+from cycle_sound.training.resume import Snapshot
+
+
+def train(
+    stage: str, modality: Modality, path: Path, config: ClassifierConfig, augment: AugmentConfig, seed: int
+) -> None:
+    """Write a stage's classifier, its curve and its figures; all that is random in them comes from `seed`.
+
+    With fewer than two labels the classifier is an untrained one, and a figure says so.
+    """
+    device.prepare(seed)
+    train, valid = Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid")
+    labels = sorted(set(train.labels) - {""})
+    shift, degradation = augment[modality], augment.degradation
+    settings = [part.model_dump() for part in (config, shift, degradation)]
+    identity = code.identity(f"stages.{stage}", settings, seed, read_index(paths.SHARDS).digest)
+    snapshot = Snapshot(paths.snapshot(stage, modality), identity)
+    curve = Curve(paths.curve(stage, modality))
+
+    model = classifier.Classifier(config, train.shape(modality)[0], labels).to(device.best())
+    figures: dict[str, float] = {"labels": len(labels)}
+    if len(labels) >= classifier.MIN_LABELS:
+        objective = ClassifierObjective(model, modality, (train, valid), shift, degradation)
+        figures |= fit(model, objective, config.optimizer, seed, curve, snapshot)
+    else:
+        print(f"{len(labels)} labels: nothing to tell apart, so the evaluation will skip the class figures")
+        curve.leave_empty()
+    if distributed.is_first():
+        classifier.save(path, model)
+        files.write_json(paths.metrics(stage, modality), figures)
+    snapshot.discard()

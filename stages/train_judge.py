@@ -1,0 +1,21 @@
+"""Train a second classifier of one modality, by which nothing is chosen, so that it can judge, on real data.
+
+python -m stages.train_judge image
+"""
+
+from cycle_sound import paths
+from cycle_sound.io import stage
+from cycle_sound.nn import distributed
+from cycle_sound.params import MODALITIES, Modality, Params
+from cycle_sound.training import classification
+
+
+@distributed.process_group()
+def main(modality: Modality, params: Params) -> None:
+    """Write the judge, of other random weights and batches than the classifier."""
+    path = paths.judge(modality)
+    classification.train("train_judge", modality, path, params.judge, params.augment, params.seed + 1)
+
+
+if __name__ == "__main__":
+    stage.run(main, MODALITIES)
