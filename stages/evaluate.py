@@ -21,7 +21,7 @@ def main(direction: Direction, params: Params) -> None:
     generated = scores.generate(models, config.repeats, params.seed)
     figures = scores.figures(models, generated, config)
     figures |= realism.figures(models, generated, config.kernel_pairs)
-    figures |= attributes.figures(models, generated, config.waveforms)
+    figures |= attributes.figures(models, generated, config.waveforms, paths.RAW / "test_data")
     if models.engine.models.classifiers[models.target.modality] is None:
         print("the data has no labels: the class figures are skipped, likelihood and retrieval remain")
     if missing := judges.missing():

@@ -176,3 +176,15 @@ def test_rank_correlation_ignores_what_is_not_measured_and_constants() -> None:
 def test_the_grid_shows_each_label_before_any_twice() -> None:
     labels = ["a", "a", "b", "a", "c", "b"]
     assert scores.one_of_each(labels, 4) == [0, 2, 4, 1]
+
+
+def test_a_ratio_is_that_of_the_means_with_an_interval_as_wide_as_its_pairs_differ() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(100, 5, 40)
+    exact = metrics.ratio(0.5 * real, real)
+    assert exact.value == pytest.approx(0.5)
+    assert exact.high - exact.low == pytest.approx(0)
+    made = rng.normal(50, 10, 40)  # of a mean, the standard error is 10 / √40
+    found = metrics.ratio(made, real)
+    assert found.value == pytest.approx(made.mean() / real.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 10 / 40**0.5 / 100, rel=0.25)

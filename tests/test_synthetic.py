@@ -14,7 +14,7 @@ from cycle_sound.acquisition.sources.clip import Clip
 from cycle_sound.acquisition.sources.drawing import SHAPES
 from cycle_sound.acquisition.sources.synthesis import VOICES
 from cycle_sound.acquisition.sources.synthetic import KINDS, clips
-from cycle_sound.evaluation import analysis
+from cycle_sound.evaluation import analysis, attributes
 from cycle_sound.params import SyntheticConfig, load
 
 RATE = 16000
@@ -106,8 +106,44 @@ def test_the_strongest_tone_follows_pitch_over_all_kinds(played):
     assert np.abs(np.log2(measured / shared(some, "pitch"))).max() < 2 / 12  # octaves
 
 
+def test_the_bird_warbles_and_no_other_kind_does(played):
+    some, _, waveforms = played
+    warbles = [analysis.warble(waveform, RATE) for waveform in waveforms]
+    birds = [warble for warble, clip in zip(warbles, some, strict=True) if clip.label == "bird"]
+    others = [warble for warble, clip in zip(warbles, some, strict=True) if clip.label != "bird"]
+    assert min(warble.depth for warble in birds) > 140  # cents
+    assert all(12.5 <= warble.rate <= 16.5 for warble in birds)  # Hz
+    assert max(warble.depth for warble in others) < 75
+
+
+def test_the_figure_of_the_warble_is_of_the_kinds_that_warble(played):
+    some, _, waveforms = played
+    labels, sounds = [clip.label for clip in some], np.stack(waveforms)
+    flat = np.stack([sounds[labels.index("flute")]] * len(sounds))
+    same = attributes.warbles(labels, sounds, sounds, flat, sounds, RATE)
+    assert same["warble_ratio"] == same["vocoder_warble_ratio"] == pytest.approx(1)
+    assert same["warble_ratio_low"] == pytest.approx(same["warble_ratio_high"])
+    assert same["warble_ratio_ceiling"] < 0.1  # of a tokenizer that makes flutes of birds
+    assert same["warble_ratio_floor"] < 0.3  # one kind of eight warbles
+    others = [row for row, label in enumerate(labels) if label != "bird"]
+    assert attributes.warbles([labels[row] for row in others], *[sounds[others]] * 4, RATE) == {}
+
+
+@pytest.mark.parametrize("rate", [11.0, 14.5, 17.0])
+@pytest.mark.parametrize("depth", [0.0, 60.0, 180.0])
+@pytest.mark.parametrize("pitch", [230.0, 440.0, 850.0])
+def test_a_warble_of_known_rate_and_depth_is_measured(rate: float, depth: float, pitch: float):
+    times = np.arange(24576) / RATE
+    frequency = pitch * 2 ** (depth / 1200 * np.sin(2 * np.pi * rate * times))
+    phase = 2 * np.pi * np.cumsum(frequency) / RATE
+    found = analysis.warble((0.3 * np.sin(phase) + 0.1 * np.sin(3 * phase)).astype(np.float32), RATE)
+    assert found.depth == pytest.approx(depth, rel=0.2, abs=3)
+    assert depth == 0 or found.rate == pytest.approx(rate, abs=0.5)
+
+
 def test_nothing_measured_where_there_is_nothing():
     grey, silence = np.zeros((3, 64, 64), np.float32), np.zeros(24576, np.float32)
     assert np.isnan(analysis.hue(grey))
     assert np.isnan(analysis.pitch(silence, RATE))
+    assert np.isnan(analysis.warble(silence, RATE).depth)
     assert analysis.size(grey) == analysis.things(grey) == analysis.strokes(silence, RATE) == 0

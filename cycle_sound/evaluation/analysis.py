@@ -4,6 +4,7 @@ A picture is a float array (3, h, w) in [-1, 1], a waveform a float array (sampl
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage, signal
@@ -16,6 +17,17 @@ SILENT = -75.0  # dB
 RISE = 5.0  # dB by which a stroke stands out of what lies before and after it
 DEPTH = 18.0  # dB below the loudest: nothing lower is a stroke
 APART = 0.2  # seconds between strokes, at least
+WINDOW, FOLLOWED = 0.025, 250  # seconds of a spectrum, and how many a second: a warble has a period of 55 to 100 ms
+REACH = 4 / 12  # octaves each way from the pitch within which a partial is followed, so that it is one partial
+WARBLES = np.arange(10, 18.5, 0.5)  # Hz: the rates of a warble; a vibrato's are lower
+TOGETHER = 0.06  # seconds, standard deviation of a bell curve: so long a warble keeps its phase, each stroke its own
+
+
+class Warble(NamedTuple):
+    """How a tone wavers about its pitch."""
+
+    depth: float  # cents: the amplitude of its strongest sine; nan for a silent sound
+    rate: float  # Hz, of that sine
 
 
 def chroma(picture: np.ndarray) -> np.ndarray:
@@ -78,6 +90,41 @@ def pitch(waveform: np.ndarray, sample_rate: int) -> float:
     peak = ndimage.gaussian_filter1d(even, 8)[20:-20].argmax() + 20
     near = slice(max(peak - 20, 0), peak + 21)  # two semitones each way
     return float(2 ** np.average(octaves[near], weights=even[near]))
+
+
+def partial(waveform: np.ndarray, sample_rate: int, pitch: float) -> tuple[np.ndarray, np.ndarray]:
+    """The strongest partial near a pitch (Hz), FOLLOWED times a second: its cents above the pitch, and its power.
+
+    The peak of each spectrum, refined by the parabola through the logarithms of it and its neighbours.
+    """
+    length = round(WINDOW * sample_rate)
+    overlap = length - sample_rate // FOLLOWED
+    frequencies, _, spectra = signal.stft(waveform, sample_rate, nperseg=length, noverlap=overlap, nfft=2048)
+    near = np.flatnonzero((frequencies > pitch / 2**REACH) & (frequencies < pitch * 2**REACH))
+    around = slice(near[0] - 1, near[-1] + 2)
+    power = np.log(np.abs(spectra[around]) ** 2 + 1e-20)
+    peaks, places = power[1:-1].argmax(axis=0) + 1, np.arange(power.shape[1])
+    before, at, after = (power[peaks + step, places] for step in (-1, 0, 1))
+    beside = (before - after) / (2 * np.minimum(before - 2 * at + after, -1e-9))  # bins
+    found = frequencies[peaks + around.start] + beside.clip(-0.5, 0.5) * frequencies[1]
+    return 1200 * np.log2(found / pitch), np.exp(at)
+
+
+def warble(waveform: np.ndarray, sample_rate: int) -> Warble:
+    """Frequency modulation of the strongest partial at the rates of WARBLES, averaged over the sound by its power."""
+    middle = pitch(waveform, sample_rate)
+    if math.isnan(middle):
+        return Warble(math.nan, math.nan)
+    cents, power = partial(waveform, sample_rate, middle)
+
+    def smoothed(values: np.ndarray) -> np.ndarray:
+        return ndimage.gaussian_filter1d(values, TOGETHER * FOLLOWED, mode="constant")
+
+    weights = smoothed(power)
+    wavering = power * (cents - smoothed(power * cents) / np.maximum(weights, 1e-30))
+    sines = np.exp(2j * np.pi * WARBLES[:, None] * np.arange(len(cents)) / FOLLOWED)
+    depths = 2 * np.abs(smoothed(wavering * sines)).sum(axis=1) / weights.sum()
+    return Warble(float(depths.max()), float(WARBLES[depths.argmax()]))
 
 
 def strokes(waveform: np.ndarray, sample_rate: int) -> int:

@@ -4,12 +4,14 @@ And what a sound says to ears that nobody here has trained: its pitch and, where
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from cycle_sound.evaluation import analysis, judges, metrics
 from cycle_sound.evaluation.scores import DirectionModels, Generated, agreement, consistency, named
+from cycle_sound.media import sound_files
 from cycle_sound.training import fidelity
 
 SHARED = {  # figure: attribute
@@ -19,6 +21,7 @@ SHARED = {  # figure: attribute
     "strokes_things_correlation": "strokes",
 }
 SPEECH = 0.5  # share of real sounds whose label is heard in them; where the labels name what sounds, it is chance
+WARBLING = 100.0  # cents: a label whose real sounds waver less, in the median, does not warble
 
 Measured = dict[str, list[float]]  # figure: one value per sample
 
@@ -102,10 +105,49 @@ def words(labels: Sequence[str], generated: np.ndarray, real: np.ndarray, sample
     }
 
 
-def figures(models: DirectionModels, generated: Generated, waveforms: int) -> dict[str, float]:
-    """The figures of shared attributes, and for sounds the vocoder's ceiling and the words that are heard.
+def recordings(folder: Path, clips: Sequence[str], sample_rate: int, samples: int) -> np.ndarray:
+    """The sounds of clips themselves, which no log-mel has passed: (n, samples) at `sample_rate`."""
+    contents = ((folder / f"{clip}.mp3").read_bytes() for clip in clips)
+    decoded = (sound_files.decode(content, seconds=samples / sample_rate) for content in contents)
+    waves = (sound_files.resample(wave, rate, sample_rate) for wave, rate in decoded)
+    return np.stack([sound_files.fit_length(wave, samples) for wave in waves])
 
-    Of sounds only the first `waveforms` are measured.
+
+def warbles(
+    labels: Sequence[str],
+    made: np.ndarray,
+    recorded: np.ndarray,
+    tokenized: np.ndarray,
+    vocoded: np.ndarray,
+    sample_rate: int,
+) -> dict[str, float]:
+    """How deeply waveforms (n, samples) warble over how deeply recordings do, of the labels whose recordings do.
+
+    The floor is the depth of what was made of any pair; the ceiling is that of real log-mels through tokenizer and
+    vocoder, and `vocoder_warble_ratio` through the vocoder alone. Empty where no label warbles, or one pair alone.
+    """
+
+    def depths(waveforms: np.ndarray) -> np.ndarray:
+        return np.nan_to_num([analysis.warble(wave, sample_rate).depth for wave in waveforms])
+
+    names, real = np.array(labels), depths(recorded)
+    warbling = [label for label in set(labels) if np.median(real[names == label]) >= WARBLING]
+    rows = np.flatnonzero(np.isin(names, warbling))
+    if len(rows) < 2:
+        return {}
+    found = depths(made)
+    return {
+        **named("warble_ratio", metrics.ratio(found[rows], real[rows])),
+        "warble_ratio_floor": float(found.mean() / real[rows].mean()),
+        "warble_ratio_ceiling": metrics.ratio(depths(tokenized[rows]), real[rows]).value,
+        "vocoder_warble_ratio": metrics.ratio(depths(vocoded[rows]), real[rows]).value,
+    }
+
+
+def figures(models: DirectionModels, generated: Generated, waveforms: int, recorded: Path) -> dict[str, float]:
+    """The figures of shared attributes, and for sounds the vocoder's ceiling, the words that are heard and the warble.
+
+    Of sounds only the first `waveforms` are measured. `recorded`: the folder of the clips' own sounds.
     """
     engine, target = models.engine, models.target
     if target.modality == "image":
@@ -113,9 +155,14 @@ def figures(models: DirectionModels, generated: Generated, waveforms: int) -> di
         return correlations(of_pictures(generated.samples[0]), of_pictures(tokenized), models.attributes)
     some, rate = models.first(waveforms), engine.models.audio.sample_rate
     made, real = generated.waveforms[:waveforms], engine.waveforms(some.target.pictures)
-    ceiling = of_waveforms(engine.waveforms(engine.decode("audio", some.target.codes)), rate)
+    tokenized = engine.waveforms(engine.decode("audio", some.target.codes))
+    warble: dict[str, float] = {}
+    if all("pitch" in one for one in some.attributes):  # in noise, as of real recordings, there is none to be followed
+        own = recordings(recorded, some.ids, rate, made.shape[1])
+        warble = warbles(some.labels, made, own, tokenized, real, rate)
     return {
         **heard(models, generated, engine.log_mels(real)),
-        **correlations(of_waveforms(made, rate), ceiling, some.attributes),
+        **correlations(of_waveforms(made, rate), of_waveforms(tokenized, rate), some.attributes),
         **words(some.labels, made, real, rate),
+        **warble,
     }

@@ -67,6 +67,15 @@ def _cubic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
+def ratio(made: np.ndarray, real: np.ndarray) -> Interval:
+    """The mean of one measure over that of another, (n,) and (n,) of n ≥ 2 pairs; the interval is by the jackknife."""
+    count = len(made)
+    value = float(made.sum() / real.sum())
+    without = (made.sum() - made) / (real.sum() - real)  # the ratio without one pair, for each
+    half = 1.959964 * float(np.sqrt((count - 1) * without.var()))
+    return Interval(value, value - half, value + half)
+
+
 def pairwise_distance(features: np.ndarray) -> float:
     """Mean Euclidean distance between different rows: (n, d) with n ≥ 2."""
     squares = (features**2).sum(1)
