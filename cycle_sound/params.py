@@ -371,7 +371,6 @@ class SweepConfig(Config):
 
     pairs: Positive
     guidances: Annotated[list[NonNegative], Field(min_length=1)]
-    rerank_candidates: Annotated[list[Positive], Field(min_length=1)]
 
 
 class EvaluateConfig(Config):
@@ -379,7 +378,7 @@ class EvaluateConfig(Config):
 
     retrieval_pool: Positive
     retrieval_queries: Positive
-    repeats: Positive
+    rerank_candidates: Annotated[list[Positive], Field(min_length=1)]
     waveforms: Positive
     kernel_pairs: Positive
     shown: Positive

@@ -13,12 +13,12 @@ from cycle_sound.params import DIRECTIONS, Direction, Params
 
 
 def main(direction: Direction, params: Params) -> None:
-    """Write the figures, the table of settings, the contact sheet and the samples."""
+    """Write the figures, the table of re-ranking, the contact sheet and the samples."""
     device.prepare(params.seed)
     config = params.evaluate
     models = scores.load(direction, "test", params.sampling, params.vocoder)
 
-    generated = scores.generate(models, config.repeats, params.seed)
+    generated = scores.generate(models, max(config.rerank_candidates), params.seed)
     figures = scores.figures(models, generated, config)
     figures |= realism.figures(models, generated, config.kernel_pairs)
     figures |= attributes.figures(models, generated, config.waveforms, paths.RAW / "test_data")
@@ -34,22 +34,22 @@ def main(direction: Direction, params: Params) -> None:
         examples.sample(folder, models, generated, row)
         examples.originals(folder, paths.RAW / "test_data", models.ids[row], models.source.modality)
     samples.save(paths.samples(direction) / samples.NAME, kept(models, generated, config.kept))
-    files.write_csv(paths.settings("evaluate", direction), sweep.table(models, params.sweep, params.seed))
+    rows = sweep.by_candidates(models, generated, config.rerank_candidates, params.seed)
+    files.write_csv(paths.settings("evaluate", direction), rows)
     files.write_json(paths.metrics("evaluate", direction), figures)
 
 
 def kept(models: DirectionModels, generated: Generated, count: int) -> Samples:
     """Of the first `count` pairs, which stand in shuffled order, what the report shows."""
-    some, pictures = models.first(count), generated.samples[0][:count]
-    engine, sources = some.engine, some.source.pictures
+    some = models.first(count)
     return Samples(
         some.direction,
-        source=sources,
-        generated=pictures,
+        source=some.source.pictures,
+        generated=generated.first[:count],
         returned=generated.returned[:count],
         real=some.target.pictures,
-        tokenized=engine.decode(some.target.modality, some.target.codes),
-        pointwise_mutual_information=engine.pointwise_mutual_information(some.direction, sources, pictures),
+        tokenized=some.engine.decode(some.target.modality, some.target.codes),
+        pointwise_mutual_information=generated.pointwise_mutual_information[:count, 0],
         ids=some.ids,
         labels=some.labels,
     )

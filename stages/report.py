@@ -22,7 +22,7 @@ TRAININGS = {
     "train_judge": MODALITIES,
     "train_transformer": DIRECTIONS,
 }
-SPLITS = {"valid": "sweep_sampling", "test": "evaluate"}  # the stages that tried sampling settings
+TABLES = {"guidance": "sweep_sampling", "candidates": "evaluate"}  # what was tried, and the stage that tried it
 
 
 def main(params: Params) -> None:
@@ -35,7 +35,7 @@ def main(params: Params) -> None:
         for one in instances
     ]
     tables = {
-        one: {split: files.read_csv(paths.settings(name, one)) for split, name in SPLITS.items()} for one in DIRECTIONS
+        one: {tried: files.read_csv(paths.settings(name, one)) for tried, name in TABLES.items()} for one in DIRECTIONS
     }
     audio = read_index(paths.SHARDS).audio
     context = ReportContext(

@@ -1,4 +1,4 @@
-"""Try ways to draw on valid, to choose the defaults of `sampling` from.
+"""Try guidances on valid, to choose the defaults of `sampling` from.
 
 python -m stages.sweep_sampling audio_to_image
 """
@@ -14,7 +14,7 @@ def main(direction: Direction, params: Params) -> None:
     """Write the table of settings."""
     device.prepare(params.seed)
     models = scores.load(direction, "valid", params.sampling, params.vocoder)
-    rows = sweep.table(models, params.sweep, params.seed)
+    rows = sweep.by_guidance(models, params.sweep, params.seed)
     files.write_csv(paths.settings("sweep_sampling", direction), rows)
 
 

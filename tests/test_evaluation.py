@@ -107,10 +107,11 @@ class Plain:
 def test_the_judge_says_what_it_sees_whatever_the_classifier_says() -> None:
     models = direction(Plain(), ["a", "b", "c", "d"])._replace(judges={"image": Names(["a", "b", "c", "e"])})
     made = torch.tensor([0.0, 1.0, 0.0, 3.0]).view(-1, 1, 1, 1)
-    found = scores.judged(models, Generated([made], np.empty((0, 0)), made, made))
+    generated = Generated(made[:, None], torch.zeros(4, 1), np.empty((0, 0)), made, made)
+    found = scores.judged(models, generated)
     assert found["class_consistency_judge"] == pytest.approx(2 / 3)  # of those whose label it knows
     assert found["class_consistency_judge_ceiling"] == found["judge_accuracy"] == 1.0
-    assert scores.judged(models._replace(judges={"image": None}), Generated([made], np.empty((0, 0)), made, made)) == {}
+    assert scores.judged(models._replace(judges={"image": None}), generated) == {}
 
 
 @pytest.mark.parametrize("label", ["Ba$$in", "$", "a $5 bell, a $9 drum", "$\\frac{$", "$x^{$ & _{", "\\$x$"])
@@ -120,7 +121,7 @@ def test_a_label_is_drawn_letter_by_letter_and_never_as_mathematics(label: str, 
     models = models._replace(
         source=models.source._replace(pictures=pictures), target=models.target._replace(pictures=pictures)
     )
-    generated = Generated([pictures], np.empty((0, 0)), pictures, pictures)
+    generated = Generated(pictures[:, None], torch.zeros(2, 1), np.empty((0, 0)), pictures, pictures)
     examples.contact_sheet(tmp_path / "sheet.png", models, generated, [0, 1])
     figure = Figure()
     axes = figure.subplots()

@@ -191,14 +191,21 @@ def test_every_figure_that_the_design_names_is_written(built: Path):
         assert {"hard_error", "usage", "perplexity"} | SHARPNESS | own <= found.keys()
 
 
-@pytest.mark.parametrize("stage", ["sweep_sampling", "evaluate"])
+SETTINGS = {"sweep_sampling": ["guidance 1", "guidance 3"], "evaluate": ["best of 1", "best of 2"]}
+
+
+@pytest.mark.parametrize("stage", SETTINGS)
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_every_way_to_draw_has_a_row(built: Path, stage: str, direction: str):
     with (built / f"metrics/plots/{stage}_{direction}.csv").open(encoding="utf-8") as file:
         rows = {row.pop("setting"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)}
-    assert list(rows) == ["guidance 1", "guidance 3", "best of 1", "best of 2"]
-    alone, best = (rows[f"best of {count}"]["pointwise_mutual_information"] for count in (1, 2))
-    assert best > alone  # of six sources one at least has a second candidate that explains it better
+    assert list(rows) == SETTINGS[stage]
+    if stage == "evaluate":
+        alone, best = (row["pointwise_mutual_information"] for row in rows.values())
+        assert best > alone  # of all sources one at least has a second candidate that explains it better
+        found = figures(built, f"evaluate_{direction}")
+        for name in ("class_consistency", "class_consistency_judge", "cycle_consistency"):
+            assert rows["best of 1"][name] == found[name]  # of all test pairs, the same samples
     for row in rows.values():
         for by in ("class_consistency", "class_consistency_judge"):
             low, share, high = (row[f"{by}{end}"] for end in ("_low", "", "_high"))

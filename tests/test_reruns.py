@@ -85,7 +85,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "tokens.top": TOKENS,
     "transformer.audio_to_image.depth": {"train_transformer@audio_to_image"},
     "sampling.audio_to_image.guidance": USERS,  # the cycle draws in both directions
-    "sweep.guidances": USERS,
+    "sweep.guidances": SWEEPS,
+    "evaluate.rerank_candidates": EVALUATIONS,
     "evaluate.retrieval_pool": EVALUATIONS,
     "vocoder.griffin_lim_rounds": USERS | {"report"},
     "report.neighbours": {"report"},

@@ -26,8 +26,9 @@ TINY: Mapping[str, Any] = {
     "transformer": {"audio_to_image": TRANSFORMER, "image_to_audio": TRANSFORMER},
     "evaluate": {
         **{"retrieval_pool": 6, "retrieval_queries": 6, "waveforms": 8, "kernel_pairs": 4, "shown": 3},
+        "rerank_candidates": [1, 2],
     },
-    "sweep": {"pairs": 6, "guidances": [1.0, 3.0], "rerank_candidates": [1, 2]},
+    "sweep": {"pairs": 6, "guidances": [1.0, 3.0]},
     "report": {"shown": 1, "neighbours": 1},
 }
 

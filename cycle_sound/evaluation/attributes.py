@@ -151,8 +151,8 @@ def figures(models: DirectionModels, generated: Generated, waveforms: int, recor
     """
     engine, target = models.engine, models.target
     if target.modality == "image":
-        tokenized = engine.decode("image", target.codes)
-        return correlations(of_pictures(generated.samples[0]), of_pictures(tokenized), models.attributes)
+        decoded = engine.decode("image", target.codes)
+        return correlations(of_pictures(generated.first), of_pictures(decoded), models.attributes)
     some, rate = models.first(waveforms), engine.models.audio.sample_rate
     made, real = generated.waveforms[:waveforms], engine.waveforms(some.target.pictures)
     tokenized = engine.waveforms(engine.decode("audio", some.target.codes))

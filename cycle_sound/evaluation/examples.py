@@ -30,7 +30,7 @@ def contact_sheet(path: Path, models: DirectionModels, generated: Generated, sho
     source, target = models.source, models.target
     rows = {
         "source": (source.modality, source.pictures),
-        "generated": (target.modality, generated.samples[0]),
+        "generated": (target.modality, generated.first),
         "real": (target.modality, target.pictures),
     }
     figure = Figure(figsize=(1.25 * len(shown) + 0.6, 1.3 * len(rows) + 0.3), layout="constrained")
@@ -56,7 +56,7 @@ def sample(folder: Path, models: DirectionModels, generated: Generated, row: int
         spectrogram(path, mel.log_mel(wave, audio), audio)
         files.write_bytes(path.with_suffix(".wav"), encoded(Sound(wave, audio.sample_rate), "wav"))
     else:
-        files.write_bytes(path, picture_files.encode_png(picture_files.to_picture(generated.samples[0][row].numpy())))
+        files.write_bytes(path, picture_files.encode_png(picture_files.to_picture(generated.first[row].numpy())))
 
 
 def originals(folder: Path, raw: Path, clip: str, source: Modality) -> None:

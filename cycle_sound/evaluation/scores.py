@@ -114,22 +114,35 @@ def load(direction: Direction, split: SplitName, sampling: SamplingConfigs, voco
 class Generated(NamedTuple):
     """What a direction made of every source, and what the other direction made of that."""
 
-    samples: list[Tensor]  # per repeat, target pictures (n, c, h, w)
-    waveforms: np.ndarray  # (n, samples) of the first repeat; of pictures none
-    perceived: Tensor  # (n, c, h, w), of the first repeat
-    returned: Tensor  # source pictures (n, c, h, w) as perceived, from the first repeat as perceived
+    samples: Tensor  # (n, m, c, h, w): target pictures, m candidates per source
+    pointwise_mutual_information: Tensor  # (n, m), nats: by how much a candidate makes its source likelier
+    waveforms: np.ndarray  # (n, samples) of the first candidates; of pictures none
+    perceived: Tensor  # (n, c, h, w), of the first candidates
+    returned: Tensor  # source pictures (n, c, h, w) as perceived, from the first candidates as perceived
+
+    @property
+    def first(self) -> Tensor:
+        """The first candidate of every source, which is what is drawn alone: (n, c, h, w)."""
+        return self.samples[:, 0]
 
 
-def generate(models: DirectionModels, repeats: int, seed: int) -> Generated:
-    """Generate `repeats` targets for every source, and go back from the first."""
-    engine, direction, sampling = models.engine, models.direction, models.forward_sampling
-    samples = [
-        engine.generate(direction, models.source.pictures, seed + repeat, 1, sampling) for repeat in range(repeats)
-    ]
-    heard = models.target.modality == "audio"
-    waveforms = engine.waveforms(samples[0]) if heard else np.empty((0, 0), np.float32)
-    perceived = engine.log_mels(waveforms) if heard else engine.as_perceived("image", samples[0])
-    return Generated(samples, waveforms, perceived, models.go_back(perceived, seed))
+def generate(models: DirectionModels, candidates: int, seed: int) -> Generated:
+    """Generate so many targets for every source, and go back from the first."""
+    engine, target = models.engine, models.target.modality
+    samples, information = draw(models, models.forward_sampling, candidates, seed)
+    heard = target == "audio"
+    waveforms = engine.waveforms(samples[:, 0]) if heard else np.empty((0, 0), np.float32)
+    perceived = engine.log_mels(waveforms) if heard else engine.as_perceived("image", samples[:, 0])
+    return Generated(samples, information, waveforms, perceived, models.go_back(perceived, seed))
+
+
+def draw(models: DirectionModels, sampling: SamplingConfig, candidates: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Target pictures of every source and their pointwise mutual information: (n, m, c, h, w), (n, m) nats."""
+    engine, direction, sources = models.engine, models.direction, models.source.pictures
+    codes = engine.draw(direction, sources, seed, candidates, sampling)
+    pictures = engine.decode(models.target.modality, codes.flatten(0, 1))
+    information = engine.pointwise_mutual_information(direction, sources, pictures)
+    return pictures.unflatten(0, (-1, candidates)), information.unflatten(0, (-1, candidates))
 
 
 def named(name: str, interval: Interval) -> dict[str, float]:
@@ -193,7 +206,7 @@ def classes(models: DirectionModels, generated: Generated) -> dict[str, float]:
     labels = [models.labels[row] for row in rows]
     real = classified(model, models.target.pictures[rows])
     tokenized = classified(model, models.engine.decode(models.target.modality, models.target.codes[rows]))
-    first, *others = (classified(model, pictures[rows]) for pictures in generated.samples)
+    first, *others = (classified(model, pictures) for pictures in generated.samples[rows, :2].unbind(1))
     return {
         **shares("class_consistency", first.labels, labels),
         "class_consistency_ceiling": agreement(tokenized.labels, labels).value,
@@ -214,7 +227,7 @@ def judged(models: DirectionModels, generated: Generated) -> dict[str, float]:
     labels = [models.labels[row] for row in rows]
     tokenized = models.engine.decode(modality, models.target.codes[rows])
     return {
-        **shares("class_consistency_judge", classified(judge, generated.samples[0][rows]).labels, labels),
+        **shares("class_consistency_judge", classified(judge, generated.first[rows]).labels, labels),
         "class_consistency_judge_ceiling": agreement(classified(judge, tokenized).labels, labels).value,
         "judge_accuracy": agreement(classified(judge, models.target.pictures[rows]).labels, labels).value,
     }

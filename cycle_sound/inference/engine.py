@@ -148,7 +148,7 @@ class Engine:
     def classify(self, modality: Modality, pictures: Tensor) -> Classified | None:
         """What the modality's classifier says of pictures; None without a classifier."""
         model = self.models.classifiers[modality]
-        return model and classified(model, pictures)
+        return None if model is None else classified(model, pictures)
 
     def _cached_transformer(self, direction: Direction, guided: bool) -> CachedTransformer:
         """A direction's transformer, made ready for a fixed batch the first time that it is asked for."""

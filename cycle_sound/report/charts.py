@@ -17,7 +17,6 @@ class Line(NamedTuple):
     ys: Sequence[float]
     lows: Sequence[float] = ()
     highs: Sequence[float] = ()
-    dashed: bool = False
     colour: int = 0  # 0, 1, …, as the style sheet has them
 
     @property

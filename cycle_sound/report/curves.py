@@ -41,28 +41,24 @@ def codebook(modality: str, rows: Rows) -> list[Chart]:
     ]
 
 
-def sweep(kind: str, unit: str, splits: Mapping[str, Rows]) -> list[Chart]:
-    """Class and cycle consistency by settings of a kind, such as `guidance 2`; without labels nats alone."""
-    chosen = {split: [row for row in rows if row["setting"].startswith(kind)] for split, rows in splits.items()}
-    settings = [row["setting"].removeprefix(kind).strip() for row in chosen["test"]]
-    labelled = "class_consistency" in next(iter(chosen["test"]), {})
+def sweep(unit: str, rows: Rows) -> list[Chart]:
+    """Class and cycle consistency by settings such as `guidance 2` or `best of 4`; without labels nats alone."""
+    labelled = "class_consistency" in next(iter(rows), {})
     columns = CONSISTENCIES if labelled else {INFORMATION: "pointwise mutual information"}
     lines = [
-        _setting(chosen[split], column, f"{name}, {split}", number, split)
+        _setting(rows, column, name, number)
         for number, (column, name) in enumerate(columns.items())
-        for split in splits
-        if all(column in row for row in chosen[split])
+        if column in rows[0]
     ]
+    settings = [row["setting"].rpartition(" ")[2] for row in rows]
     return chart(f"{'consistency' if labelled else 'nats'} by {unit}", lines, unit, categories(settings))
 
 
-def _setting(rows: Rows, column: str, name: str, colour: int, split: str) -> Line:
-    """A line over settings: of test with its band, of valid dashed."""
+def _setting(rows: Rows, column: str, name: str, colour: int) -> Line:
+    """A line over settings, with its band where there are intervals."""
     values, lows, highs = (
         [float(row[column + end]) for row in rows if column + end in row] for end in ("", "_low", "_high")
     )
-    if split == "valid":
-        return Line(name, range(len(rows)), values, dashed=True, colour=colour)
     return Line(name, range(len(rows)), values, lows, highs, colour=colour)
 
 

@@ -57,15 +57,14 @@ def codebooks(trainings: Mapping[str, Rows]) -> Section:
 
 
 def sampling(tables: Mapping[Direction, Mapping[str, Rows]]) -> Section:
-    """Guidance and re-ranking, on valid, where the defaults were chosen, and on test."""
+    """Tables of what was tried, by what it is called: guidances on valid, numbers of candidates on test."""
     directions = {
         ARROWS[direction]: {
-            "charts": curves.sweep("guidance", "guidance", splits) + curves.sweep("best of", "candidates", splits),
-            "splits": list(splits),
-            "columns": [name for name in (*curves.CONSISTENCIES, INFORMATION) if name in splits["test"][0]],
-            "rows": list(zip(*splits.values(), strict=True)),
+            "charts": [one for unit, rows in tried.items() for one in curves.sweep(unit, rows)],
+            "columns": [name for name in (*curves.CONSISTENCIES, INFORMATION) if name in next(iter(tried.values()))[0]],
+            "rows": [row for rows in tried.values() for row in rows],
         }
-        for direction, splits in tables.items()
+        for direction, tried in tables.items()
     }
     return _section("sampling", "Guidance and re-ranking", "sampling", directions=directions)
 
