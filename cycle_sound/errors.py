@@ -162,14 +162,35 @@ class MissingWeights(UserError):
     )
 
 
+class UnknownNetwork(UserError):
+    """A network of no known name, or one whose features are not known."""
+
+    text = (
+        "features: {name!r:.100} is no network that is known: "
+        "efficientnet_lite0, or a classifier of torchvision that ends in average pooling, such as resnet18"
+    )
+
+
+class MissingNetwork(UserError):
+    """The weights of a network whose features are wanted cannot be had."""
+
+    text = "features: the weights of {network}: {reason}. Give a file of them in `weights`, beside `network`"
+
+
 class BadTokens(UserError):
     """Files that do not hold cached tokens."""
 
     text = "{path}: not tokens of this version: {reason}; run the cache_tokens stage again"
 
 
+class BadFeatures(UserError):
+    """Files that do not hold cached features."""
+
+    text = "{path}: not features of this version: {reason}; run the cache_features stage again"
+
+
 class StaleTokens(UserError):
-    """Cached tokens made by another VAE or from other shards than those given."""
+    """Cached tokens or features made by another model or from other shards than those given."""
 
     text = "{path}: made with other {what} ({found}, not {wanted})"
 
@@ -212,9 +233,9 @@ class OtherDigest(BadCheckpoint):
 
 
 class MixedModels(UserError):
-    """A transformer beside a VAE whose tokens it was not trained on."""
+    """A transformer beside a VAE, or a network of features, other than that which it was trained with."""
 
-    text = "{transformer}: trained on the tokens of another VAE than {vae}; rebuild or copy both"
+    text = "{transformer}: trained with another {what} than {path}; rebuild or copy both"
 
 
 class NoModels(UserError):

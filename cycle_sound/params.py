@@ -297,6 +297,36 @@ class VaeConfigs(Config):
         return self.image if modality == "image" else self.audio
 
 
+class NetworkConfig(Config):
+    """A network that others trained on photographs, of which features are wanted."""
+
+    network: str  # "": none
+    weights: str  # a file; "": those that it comes with
+
+    @model_validator(mode="after")
+    def _of_a_network(self) -> "NetworkConfig":
+        if self.weights and not self.network:
+            raise ValueError("weights are of no network: name it beside them")
+        return self
+
+
+class NetworkConfigs(Config):
+    """The network for each modality."""
+
+    image: NetworkConfig
+    audio: NetworkConfig
+
+    def __getitem__(self, modality: Modality) -> NetworkConfig:
+        return self.image if modality == "image" else self.audio
+
+
+class FeaturesConfig(Config):
+    """The networks that others trained, and that stay frozen."""
+
+    source: NetworkConfigs  # for sources of a transformer whose condition is `features`
+    judge: NetworkConfigs  # for the classifier that only judges
+
+
 class TokensConfig(Config):
     """The token cache."""
 
@@ -307,7 +337,7 @@ class TokensConfig(Config):
 class TransformerConfig(Config):
     """One direction's transformer."""
 
-    condition: Literal["encoder", "tokens"]
+    condition: Literal["encoder", "tokens", "features"]
     source_width: Width
     source_downsamples: Annotated[int, Field(ge=3, le=8)]
     width: Width
@@ -408,6 +438,7 @@ class Params(Config):
     augment: AugmentConfig
     vae: VaeConfigs
     tokens: TokensConfig
+    features: FeaturesConfig
     classifier: ClassifierConfig
     judge: ClassifierConfig
     transformer: TransformerConfigs
@@ -433,6 +464,13 @@ class Params(Config):
                 raise ValueError(f"{name} = {pixels} is not a multiple of the VAE's stride {vae.stride}")
         self.vae.image.check(self.image.size, self.image.size)
         self.vae.audio.check(self.audio.mels, frames)
+        for direction in DIRECTIONS:
+            source = source_of(direction)
+            if self.transformer[direction].condition == "features" and not self.features.source[source].network:
+                raise ValueError(
+                    f"transformer.{direction}.condition: features of what? Name features.source.{source}.network, "
+                    "such as efficientnet_lite0 (of the extra `judges`) or resnet18"
+                )
         return self
 
 

@@ -22,7 +22,7 @@ FATES = PLOTS / "download.csv"
 
 def made() -> list[Path]:
     """The folders into which the stages write, and from which they remove."""
-    own = [vae("image"), tokens("image"), classifier("image"), judge("image")]
+    own = [vae("image"), tokens("image"), features("image"), classifier("image"), judge("image")]
     own += [transformer("audio_to_image"), samples("audio_to_image")]
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
     return [RAW, *parts, WORK, SHARDS, REPORT, PLOTS.parent, *(path.parent for path in own)]
@@ -36,6 +36,11 @@ def vae(modality: Modality, folder: Path = DATA) -> Path:
 def tokens(modality: Modality) -> Path:
     """The folder of a modality's cached tokens."""
     return Path(f"data/tokens/{modality}")
+
+
+def features(modality: Modality, folder: Path = DATA) -> Path:
+    """The folder of a modality's cached features, and of the network that they are of; empty where none are wanted."""
+    return folder / f"features/{modality}"
 
 
 def classifier(modality: Modality, folder: Path = DATA) -> Path:

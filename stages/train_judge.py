@@ -13,8 +13,9 @@ from cycle_sound.training import classification
 @distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
     """Write the judge, of other random weights and batches than the classifier."""
-    path = paths.judge(modality)
-    classification.train("train_judge", modality, path, params.judge, params.augment, params.seed + 1)
+    path, network = paths.judge(modality), params.features.judge[modality]
+    reads = network if network.network else None
+    classification.train("train_judge", modality, path, params.judge, params.augment, params.seed + 1, reads)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ python -m stages.train_transformer audio_to_image
 """
 
 from cycle_sound import paths
+from cycle_sound.dataset.feature_cache import FeatureCache
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.token_cache import TokenCache
 from cycle_sound.io import code, files, stage
-from cycle_sound.models import transformer
+from cycle_sound.models import features, transformer
 from cycle_sound.models.loading import load_tokenizer
 from cycle_sound.nn import device, distributed
 from cycle_sound.params import DIRECTIONS, Direction, Params, SplitName, source_of, target_of
@@ -25,30 +26,33 @@ def main(direction: Direction, params: Params) -> None:
     tokenizers = {modality: load_tokenizer(paths.vae(modality), device.best()) for modality in (source, target)}
     digests = {modality: tokenizer.digest for modality, tokenizer in tokenizers.items()}
     shards = tokenizers[target].shards
+    network = files.digest(paths.features(source) / features.NAME) if config.condition == "features" else ""
 
     def inputs(split: SplitName) -> SplitInputs:
-        caches = [TokenCache(paths.tokens(one), split, digests[one], shards) for one in (source, target)]
-        return SplitInputs(Split(paths.SHARDS, split), *caches)
+        tokens = {one: TokenCache(paths.tokens(one), split, digests[one], shards) for one in digests}
+        seen = FeatureCache(paths.features(source), split, network, shards) if network else None
+        return SplitInputs(Split(paths.SHARDS, split), tokens[source], tokens[target], seen)
 
+    train, valid = inputs("train"), inputs("valid")
     shapes = transformer.Shapes(
         source_codes=tokenizers[source].codes,
         source_picture=tokenizers[source].picture,
         target_codes=tokenizers[target].codes,
         target_picture=tokenizers[target].picture,
+        source_features=train.features.header.shape if train.features else None,
     )
     device.prepare(params.seed)  # building the tokenizers took random numbers
     model = transformer.Transformer(config, shapes).to(device.best())
     decode = tokenizers[target].model.decode_relaxed if config.reconstruction_weight else None
-    objective = TransformerObjective(model, direction, (inputs("train"), inputs("valid")), augment, decode)
+    objective = TransformerObjective(model, direction, (train, valid), augment, decode)
     curve = Curve(paths.curve("train_transformer", direction))
-    identity = code.identity(
-        "stages.train_transformer", config.model_dump(), augment.model_dump(), params.seed, shards, digests
-    )
+    parts = (config.model_dump(), augment.model_dump(), params.seed, shards, digests, network)
+    identity = code.identity("stages.train_transformer", *parts)
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
     figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot)
 
     if distributed.is_first():
-        transformer.save(paths.transformer(direction), model, digests)
+        transformer.save(paths.transformer(direction), model, digests, network)
         files.write_json(paths.metrics("train_transformer", direction), figures)
     snapshot.discard()
 

@@ -1,7 +1,7 @@
 """Parameters for tests: the committed ones, and tiny ones; and models that nobody trained."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def untrained() -> Callable[..., Path]:
     """`untrained(folder, condition, codebooks)`: tiny models with random weights, as in a project; its data/."""
     return tiny_project.untrained
+
+
+@pytest.fixture
+def small_network() -> Iterator[None]:
+    """Torchvision's one classifier is a small network meanwhile, of the name resnet18."""
+    with tiny_project.small_networks():
+        yield
 
 
 @pytest.fixture(scope="session")

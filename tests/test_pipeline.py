@@ -147,7 +147,7 @@ def _is_code(path: Path) -> bool:
 def known() -> dict[Path, str]:
     """Every artifact that cycle_sound.paths names for the stages: path → the name there."""
     named = {paths.RAW: "RAW", paths.FATES: "FATES", paths.SHARDS: "SHARDS", paths.REPORT: "REPORT"}
-    for kind in ("vae", "tokens", "classifier", "judge"):
+    for kind in ("vae", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
     for kind in ("transformer", "samples", "contact_sheet"):
         named |= {getattr(paths, kind)(direction): kind for direction in DIRECTIONS}

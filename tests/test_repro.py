@@ -30,14 +30,14 @@ INTERVAL = ("", "_low", "_high")
 
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
-from stages import cache_tokens, download, evaluate, report, shard
+from stages import cache_features, cache_tokens, download, evaluate, report, shard
 from stages import sweep_sampling, train_classifier, train_judge, train_transformer, train_vae
 
 if __name__ == "__main__":
     params = load()
     download.main(params)
     shard.main(params)
-    for stage in (train_vae, cache_tokens, train_classifier, train_judge):
+    for stage in (train_vae, cache_tokens, cache_features, train_classifier, train_judge):
         for modality in MODALITIES:
             stage.main(modality, params)
     for stage in (train_transformer, sweep_sampling, evaluate):
@@ -46,11 +46,13 @@ if __name__ == "__main__":
     report.main(params)
 """
 
-SMALL_VGG16 = """
+SMALL_NETWORKS = """
 import torch
 import torchvision.models
 from torch import nn
 from torchvision.models.vgg import make_layers
+
+from cycle_sound.models import features
 
 
 class SmallVgg16(nn.Module):
@@ -61,6 +63,8 @@ class SmallVgg16(nn.Module):
 
 torchvision.models.vgg16 = SmallVgg16
 torch.save(SmallVgg16().state_dict(), "vgg16.pth")
+features._torchvision = lambda name: nn.Sequential(nn.Conv2d(3, 8, 32, stride=32), nn.ReLU())
+torch.save(features._torchvision("resnet18").state_dict(), "resnet18.pth")
 """
 
 REFUSED = """
@@ -284,13 +288,15 @@ def test_another_audio_codebook_touches_only_what_hears_through_it(built: Path, 
 
 def test_every_kind_of_model_and_loss_goes_all_the_way(build: Callable[..., Path]):
     vae = {"codebooks": 2, "perceptual_weight": 0.1, "perceptual_weights": "vgg16.pth"}
+    network = {"image": {"network": "resnet18", "weights": "resnet18.pth"}}
     folder = build(
-        SMALL_VGG16,
+        SMALL_NETWORKS,
         vae={modality: vae for modality in MODALITIES},
         tokens={"top": 3},
+        features={"source": network, "judge": network},
         transformer={
             "audio_to_image": {"condition": "tokens", "reconstruction_weight": 0.1},
-            "image_to_audio": {"condition": "encoder", "reconstruction_weight": 0.1},
+            "image_to_audio": {"condition": "features", "reconstruction_weight": 0.1},
         },
     )
     for modality in MODALITIES:
@@ -303,6 +309,7 @@ def test_every_kind_of_model_and_loss_goes_all_the_way(build: Callable[..., Path
         found = figures(folder, f"evaluate_{direction}")
         assert found.keys() >= LIKELIHOOD | RETRIEVAL | CLASSES
         assert found["cross_entropy"] == pytest.approx(np.log(16), rel=0.2)  # nats per code: next to nothing is learned
+    assert np.load(folder / "data/features/image/train.features.npy").shape[1:] == (2, 8, 4, 4)
     assert (folder / "data/report/index.html").stat().st_size > 10_000
 
 

@@ -20,6 +20,7 @@ CLASSIFIERS = {"train_classifier@image", "train_classifier@audio"}
 JUDGES = {"train_judge@image", "train_judge@audio"}
 TRANSFORMERS = {"train_transformer@audio_to_image", "train_transformer@image_to_audio"}
 TOKENS = {"cache_tokens@image", "cache_tokens@audio"}
+FEATURES = {"cache_features@image", "cache_features@audio"}
 TRAININGS = VAES | CLASSIFIERS | JUDGES | TRANSFORMERS
 SWEEPS = {"sweep_sampling@audio_to_image", "sweep_sampling@image_to_audio"}
 EVALUATIONS = {"evaluate@audio_to_image", "evaluate@image_to_audio"}
@@ -48,6 +49,9 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/writer.py": {"shard"},
     "cycle_sound/dataset/acceptance.py": {"shard"},
     "cycle_sound/models/gumbel.py": VAES | TOKENS | TRANSFORMERS | USERS,
+    "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | TRANSFORMERS | USERS | {"report"},
+    "cycle_sound/dataset/token_cache.py": TOKENS | TRANSFORMERS,
+    "cycle_sound/dataset/feature_cache.py": FEATURES | TRANSFORMERS,
     "cycle_sound/training/objectives/vae.py": VAES,
     "cycle_sound/training/fidelity.py": VAES | EVALUATIONS,
     "cycle_sound/training/loop.py": TRAININGS,
@@ -73,16 +77,22 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "vae.audio.optimizer.learning_rate": {"train_vae@audio"},
     "vae.image.codebooks": {"train_vae@image"},
     "augment.image.rows": {
-        "train_vae@image",
-        "cache_tokens@image",
-        "train_classifier@image",
-        "train_judge@image",
+        *(
+            "train_vae@image",
+            "cache_tokens@image",
+            "cache_features@image",
+            "train_classifier@image",
+            "train_judge@image",
+        ),
         *TRANSFORMERS,
     },
-    "augment.degradation.blur": CLASSIFIERS | JUDGES | TRANSFORMERS,
+    "augment.degradation.blur": FEATURES | CLASSIFIERS | JUDGES | TRANSFORMERS,
     "classifier.width": CLASSIFIERS,
     "judge.architecture": JUDGES,
     "tokens.top": TOKENS,
+    "tokens.views": TOKENS | FEATURES,
+    "features.source.image.network": {"cache_features@image"},  # what reads the features hears of it by their bytes
+    "features.judge.image.network": {"train_judge@image"},
     "transformer.audio_to_image.depth": {"train_transformer@audio_to_image"},
     "sampling.audio_to_image.guidance": USERS,  # the cycle draws in both directions
     "sweep.guidances": SWEEPS,

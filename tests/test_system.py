@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from ruamel.yaml import YAML
+from tiny import small_networks
 
 import cycle_sound
 from cycle_sound import paths
@@ -19,6 +20,7 @@ from cycle_sound.errors import BadCheckpoint, BadSound, BadTarget, MixedModels, 
 from cycle_sound.inference import card, export
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media.sounds import Sound
+from cycle_sound.models import features
 from cycle_sound.params import SamplingConfigs
 
 RATE = 16000
@@ -39,11 +41,12 @@ def system(data: Path) -> CycleSound:
     return CycleSound.load(data)
 
 
-@pytest.fixture(scope="module", params=[("encoder", 1), ("tokens", 1), ("encoder", 2), ("tokens", 2)])
+@pytest.fixture(scope="module", params=[("encoder", 1), ("tokens", 1), ("encoder", 2), ("tokens", 2), ("features", 2)])
 def conditioned(
     request: pytest.FixtureRequest, untrained: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> CycleSound:
-    return CycleSound.load(untrained(tmp_path_factory.mktemp("project"), *request.param))
+    with small_networks():
+        return CycleSound.load(untrained(tmp_path_factory.mktemp("project"), *request.param))
 
 
 def pixels(picture: Image.Image) -> bytes:
@@ -300,6 +303,31 @@ def test_models_of_another_training_are_refused(copy: Path) -> None:
     vae.write_bytes(content)
     with pytest.raises(MixedModels, match=r"audio_to_image.*another VAE"):
         CycleSound.load(copy)
+
+
+def test_features_of_another_network_are_refused(
+    untrained: Callable[..., Path], small_network: None, tmp_path: Path
+) -> None:
+    folder = untrained(tmp_path, "features")
+    path = paths.features("image", folder) / features.NAME
+    features.save(path, features.FeatureNetwork("resnet18"))  # other weights
+    with pytest.raises(MixedModels, match=r"image_to_audio.*another network than .*features/image"):
+        CycleSound.load(folder)
+    path.unlink()
+    with pytest.raises(BadCheckpoint, match=r"features/image.*no such model"):
+        CycleSound.load(folder)
+
+
+def test_an_export_carries_the_network_that_sources_are_read_by(
+    untrained: Callable[..., Path], small_network: None, tmp_path: Path
+) -> None:
+    folder = untrained(tmp_path, "features")
+    export.export(folder, tmp_path / "models")
+    facts = json.loads((tmp_path / "models/card.json").read_text(encoding="utf-8"))["models"]
+    assert facts["features/image/network.safetensors"]["network"] == "resnet18"
+    assert "resnet18" in (tmp_path / "models/README.md").read_text(encoding="utf-8")
+    here, there = CycleSound.load(folder), CycleSound.load(tmp_path / "models")
+    assert pixels(there.image(*tones(1)[0])) == pixels(here.image(*tones(1)[0]))
 
 
 def test_missing_cut_off_and_unknown_models_are_refused(copy: Path) -> None:

@@ -8,24 +8,36 @@ from torch import Tensor
 from cycle_sound.inference.cached_transformer import CachedTransformer
 from cycle_sound.inference.sampling import draw, sample
 from cycle_sound.models import transformer
+from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.models.transformer import Shapes, Transformer, prefix_mask
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import Params, SamplingConfig
 
 PICTURES = {"source_picture": (1, 32, 32), "target_picture": (3, 24, 32)}
+FEATURES = FeatureShape(40, 3, 4)
 PLACES, SIZE = 12, 24
 GREEDY = SamplingConfig(temperature=0.0, top_k=0, top_p=1.0, guidance=1.0)
 
 
-@pytest.fixture(params=[("encoder", True, 1), ("tokens", False, 1), ("tokens", True, 2), ("encoder", False, 3)])
+@pytest.fixture(
+    params=[
+        ("encoder", True, 1),
+        ("tokens", False, 1),
+        ("tokens", True, 2),
+        ("encoder", False, 3),
+        ("features", True, 2),
+    ]
+)
 def model(request: pytest.FixtureRequest, params: Params) -> Transformer:
     tiny = {"width": 16, "depth": 2, "heads": 2, "source_width": 8, "source_downsamples": 3, "dropout": 0.0}
     condition, above, codebooks = request.param
     config = params.transformer.audio_to_image.model_copy(update={**tiny, "condition": condition, "above": above})
     torch.manual_seed(0)
     source, target = CodeShape(codebooks, 4, 4, 20), CodeShape(codebooks, 3, 4, SIZE)
-    model = Transformer(config, Shapes(source_codes=source, target_codes=target, **PICTURES)).eval()
+    shape = FEATURES if condition == "features" else None
+    shapes = Shapes(source_codes=source, target_codes=target, source_features=shape, **PICTURES)
+    model = Transformer(config, shapes).eval()
     torch.nn.init.normal_(model.summary_projection.weight, std=0.3)  # as if it had learned to use the summary
     for linear in model.head.linear:
         torch.nn.init.normal_(linear.weight, std=1.0)  # and to prefer some codes
@@ -35,6 +47,8 @@ def model(request: pytest.FixtureRequest, params: Params) -> Transformer:
 def sources(model: Transformer, count: int) -> Tensor:
     if model.config.condition == "encoder":
         return torch.rand(count, *PICTURES["source_picture"], generator=seeded(5)) * 2 - 1
+    if model.config.condition == "features":
+        return torch.rand(count, *FEATURES, generator=seeded(5))
     codes = model.shapes.source_codes
     return torch.randint(20, (count, codes.codebooks, codes.rows, codes.columns), generator=seeded(5))
 
@@ -191,8 +205,13 @@ def test_alignment_is_lowest_for_pairs_in_order(model: Transformer) -> None:
 
 
 def test_a_checkpoint_rebuilds_the_model_alone(model: Transformer, tmp_path) -> None:
-    transformer.save(tmp_path / "t.safetensors", model, {"audio": "a", "image": "b"})
+    network = "c" if model.shapes.source_features else ""
+    transformer.save(tmp_path / "t.safetensors", model, {"audio": "a", "image": "b"}, network)
     again, facts = transformer.load(tmp_path / "t.safetensors")
-    assert (facts.shapes, facts.tokenizers) == (model.shapes, {"audio": "a", "image": "b"})
+    assert (facts.shapes, facts.tokenizers, facts.network_digest) == (
+        model.shapes,
+        {"audio": "a", "image": "b"},
+        network,
+    )
     given, codes = sources(model, 2), targets(model, 2)
     assert torch.equal(again(again.encode_source(given), codes), model(model.encode_source(given), codes))

@@ -1,10 +1,12 @@
 """The committed parameters made tiny, with which the whole pipeline runs in seconds, and models that nobody trained."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
@@ -54,17 +56,38 @@ def write(folder: Path, **over: Any) -> None:
     YAML().dump(tree(**over), folder / "params.yaml")
 
 
-def untrained(folder: Path, condition: Literal["encoder", "tokens"] = "encoder", codebooks: int = 1) -> Path:
+def small_network(name: str) -> Any:
+    """Stands for a classifier of torchvision up to its pooling."""
+    from torch import nn
+
+    from cycle_sound.errors import UnknownNetwork
+
+    if name != "resnet18":
+        raise UnknownNetwork(name=name)
+    return nn.Sequential(nn.Conv2d(3, 8, 32, stride=32), nn.ReLU())
+
+
+@contextmanager
+def small_networks() -> Iterator[None]:
+    """Torchvision's one classifier is a small network meanwhile, of the name resnet18."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cycle_sound.models.features._torchvision", small_network)
+        yield
+
+
+def untrained(
+    folder: Path, condition: Literal["encoder", "tokens", "features"] = "encoder", codebooks: int = 1
+) -> Path:
     """Write tiny models with random weights, as in a project; returns its data/."""
     import torch
 
     from cycle_sound import paths
     from cycle_sound.io import files
-    from cycle_sound.models import classifier, dvae, transformer
+    from cycle_sound.models import classifier, dvae, features, transformer
     from cycle_sound.models.tokenizer import CodeShape
 
-    vae = {"codebooks": codebooks}
-    write(folder, vae={"image": vae, "audio": vae})
+    vae, network = {"codebooks": codebooks}, {"network": "resnet18"}
+    write(folder, vae={"image": vae, "audio": vae}, features={"source": {"image": network, "audio": network}})
     config, data = parameters.load(folder / "params.yaml"), folder / "data"
     torch.manual_seed(0)
     shapes = {"image": (3, 64, 64), "audio": (1, 64, 64)}
@@ -74,15 +97,20 @@ def untrained(folder: Path, condition: Literal["encoder", "tokens"] = "encoder",
         judge = classifier.Classifier(config.classifier, shapes[modality][0], ["bell", "bird"])
         classifier.save(paths.classifier(modality, data), judge)
     digests = {modality: files.digest(paths.vae(modality, data)) for modality in MODALITIES}
+    network, shape = "", None
     for direction in DIRECTIONS:
+        if condition == "features":
+            read, path = features.FeatureNetwork("resnet18"), paths.features(source_of(direction), data) / features.NAME
+            features.save(path, read)
+            network, shape = files.digest(path), read.shape
         source, target = shapes[source_of(direction)], shapes[target_of(direction)]
         codes = CodeShape(codebooks, 8, 8, 16)
-        known = transformer.Shapes(codes, source, codes, target)
+        known = transformer.Shapes(codes, source, codes, target, shape)
         asked = config.transformer[direction].model_copy(update={"condition": condition, "source_downsamples": 3})
         model = transformer.Transformer(asked, known)
         torch.nn.init.normal_(model.head.linear[0].weight, std=1.0)  # as if it had learned to prefer some tokens
         torch.nn.init.normal_(model.summary_projection.weight, std=0.3)  # and to use the summary
-        transformer.save(paths.transformer(direction, data), model, digests)
+        transformer.save(paths.transformer(direction, data), model, digests, network)
     (folder / "metrics").mkdir()
     figures = {"pairs": 16, "class_consistency": 0.5, "class_consistency_low": 0.3, "class_consistency_high": 0.7}
     (folder / "metrics/evaluate_audio_to_image.json").write_text(json.dumps(figures))

@@ -37,12 +37,14 @@ from cycle_sound.acquisition.sources import archives, failures, folder, lists, m
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.failures import Failure
 from cycle_sound.acquisition.sources.moments import Frame
-from cycle_sound.dataset import tars, token_cache
+from cycle_sound.dataset import feature_cache, tars, token_cache
+from cycle_sound.dataset.feature_cache import FeatureCache
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.dataset.token_cache import Header, TokenCache
 from cycle_sound.errors import (
     BadCheckpoint,
+    BadFeatures,
     BadManifest,
     BadPicture,
     BadSamples,
@@ -59,7 +61,7 @@ from cycle_sound.evaluation import samples
 from cycle_sound.inference import bundle, card, export
 from cycle_sound.io import files, names
 from cycle_sound.media import images, sound_files
-from cycle_sound.models import classifier, loading, transformer
+from cycle_sound.models import classifier, features, loading, transformer
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import rng
 from cycle_sound.nn.rng import BatchRng
@@ -350,6 +352,11 @@ def _checkpoints(into: Path) -> None:
     codes = random.integers(64, size=(5, 3, CODES.codebooks, CODES.places, 2))
     header = Header("a" * 64, "b" * 64, CODES, [f"clip {row}" for row in range(5)])
     token_cache.write(into / "tokens", "train", header, codes, np.full(codes.shape, 0.4))
+    with tiny.small_networks():
+        network = features.FeatureNetwork("resnet18")
+    features.save(into / "features/network.safetensors", network)
+    seen = feature_cache.Header("a" * 64, "b" * 64, features.FeatureShape(8, 4, 4), header.ids)
+    feature_cache.write(into / "features", "train", seen, 2, [random.random((5, 2, 8, 4, 4), np.float32)])
 
 
 def _snapshot(path: Path) -> None:
@@ -360,6 +367,18 @@ def _tokens(path: Path) -> None:
     cache = TokenCache(path.parent, "train", "a" * 64, "b" * 64)
     rows = torch.arange(len(cache))
     cache.most_likely(rows)
+    cache.draw(rows, BatchRng(rng.seeded(SEED), len(rows)))
+
+
+def _network(path: Path) -> None:
+    with tiny.small_networks():
+        features.load(path)
+
+
+def _features(path: Path) -> None:
+    cache = FeatureCache(path.parent, "train", "a" * 64, "b" * 64)
+    rows = torch.arange(len(cache))
+    cache.plain(rows)
     cache.draw(rows, BatchRng(rng.seeded(SEED), len(rows)))
 
 
@@ -485,6 +504,7 @@ FILM = (Rejected, BadSound, av.FFmpegError)
 CHECKPOINT = (BadCheckpoint,)
 MODELS = (NoModels, ParamsError, BadCheckpoint, MixedModels)
 TOKENS = (BadTokens, StaleTokens)
+FEATURES = (BadFeatures, StaleTokens)
 KINDS: dict[str, Kind] = {
     "pictures": Kind(_pictures, [Reader("*", _picture, (BadPicture,))]),
     "sounds": Kind(_sounds, [Reader("*", _sound, (BadSound,)), Reader("*", _part_of_sound, (BadSound,))]),
@@ -502,6 +522,8 @@ KINDS: dict[str, Kind] = {
             Reader("samples/*", samples.load, (BadSamples,)),
             Reader("snapshot/*", _snapshot, ()),
             Reader("tokens/*", _tokens, TOKENS),
+            Reader("features/network*", _network, CHECKPOINT),
+            Reader("features/train*", _features, FEATURES),
         ],
     ),
     "cards": Kind(

@@ -33,8 +33,8 @@ class TokenCache:
         path = folder / f"{split}.json"
         try:
             self.header = TypeAdapter(Header).validate_json(path.read_bytes(), strict=True)
-            self._codes = _mapped(folder / f"{split}.codes.npy")  # (n, views, k, t, top) uint16
-            self._probabilities = _mapped(folder / f"{split}.probabilities.npy")  # of the codes, float16
+            self._codes = npy.mapped(folder / f"{split}.codes.npy")  # (n, views, k, t, top) uint16
+            self._probabilities = npy.mapped(folder / f"{split}.probabilities.npy")  # of the codes, float16
             _check(self.header, self._codes, self._probabilities)
         except ValueError as error:
             raise BadTokens(path=path, reason=fault(error)) from None
@@ -68,17 +68,9 @@ class TokenCache:
 
 def write(folder: Path, split: SplitName, header: Header, codes: np.ndarray, probabilities: np.ndarray) -> None:
     """Write a split: codes (n, views, k, t, top) with their probabilities, the most likely first; the header last."""
-    arrays = {"codes": codes.astype(np.uint16), "probabilities": probabilities.astype(np.float16)}
-    for name, array in arrays.items():
-        with files.replacing(folder / f"{split}.{name}.npy", array.nbytes) as part, part.open("wb") as file:
-            # Not np.save: it says of a full disk that fewer numbers were written, and not why.
-            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-            file.write(np.ascontiguousarray(array).data)
+    npy.write(folder / f"{split}.codes.npy", np.uint16, codes.shape, [codes])
+    npy.write(folder / f"{split}.probabilities.npy", np.float16, codes.shape, [probabilities])
     files.write_json(folder / f"{split}.json", header._asdict())
-
-
-def _mapped(path: Path) -> np.ndarray:
-    return npy.viewed(np.memmap(path, dtype=np.uint8, mode="r"))
 
 
 def _check(header: Header, codes: np.ndarray, probabilities: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The trained models as one: both tokenizers, both transformers, the vocoder, and classifiers where there are any."""
+"""The trained models as one: tokenizers, transformers, the vocoder, and what there is of classifiers and networks."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,8 +7,10 @@ import torch
 
 from cycle_sound import paths
 from cycle_sound.errors import MixedModels, OtherVersion
-from cycle_sound.models import classifier, transformer
+from cycle_sound.io import files
+from cycle_sound.models import classifier, features, transformer
 from cycle_sound.models.classifier import Classifier
+from cycle_sound.models.features import FeatureNetwork
 from cycle_sound.models.loading import LoadedTokenizer, load_tokenizer
 from cycle_sound.models.transformer import Shapes, Transformer
 from cycle_sound.models.vocoder import GriffinLim, Vocoder
@@ -31,6 +33,7 @@ class Models(NamedTuple):
     tokenizers: dict[Modality, LoadedTokenizer]
     transformers: dict[Direction, Transformer]
     classifiers: dict[Modality, Classifier | None]  # None: the data had no labels, or no classifier is there
+    networks: dict[Modality, FeatureNetwork]  # of sources whose features are read
     vocoder: Vocoder
     audio: AudioConfig  # how a sound becomes a log-mel
     device: torch.device
@@ -47,23 +50,33 @@ class Models(NamedTuple):
 
 
 def model_files(folder: Path) -> list[Path]:
-    """The files of a folder's models: all that must be there, and the classifiers that are."""
+    """The files of a folder's models: all that must be there, and the classifiers and networks that are."""
     needed = [paths.vae(one, folder) for one in MODALITIES] + [paths.transformer(one, folder) for one in DIRECTIONS]
-    return needed + [path for path in (paths.classifier(one, folder) for one in MODALITIES) if path.is_file()]
+    others = [paths.classifier(one, folder) for one in MODALITIES] + [network_file(one, folder) for one in MODALITIES]
+    return needed + [path for path in others if path.is_file()]
+
+
+def network_file(modality: Modality, folder: Path) -> Path:
+    """The network whose features of a modality a transformer reads."""
+    return paths.features(modality, folder) / features.NAME
 
 
 def load(folder: Path, vocoder: VocoderConfig, device: torch.device) -> Models:
     """Read the models of a project's `data/` or of an exported folder.
 
-    Raises `MixedModels` where they do not belong together, `BadCheckpoint`.
+    Raises `MixedModels` where they do not belong together, `BadCheckpoint`, and `MissingPackage` where a network needs
+    the code of one.
     """
     tokenizers = {modality: load_tokenizer(paths.vae(modality, folder), device) for modality in MODALITIES}
     audio = tokenizers["audio"].audio
     _check_pictures(folder, tokenizers, audio)
+    transformers = {direction: _transformer(direction, folder, tokenizers).to(device) for direction in DIRECTIONS}
+    reading = {source_of(one): model.shapes for one, model in transformers.items() if model.shapes.source_features}
     return Models(
         tokenizers,
-        {direction: _transformer(direction, folder, tokenizers).to(device) for direction in DIRECTIONS},
+        transformers,
         {one: _classifier(one, folder, tokenizers[one].picture[0], device) for one in MODALITIES},
+        {one: _network(one, folder, shapes).to(device) for one, shapes in reading.items()},
         GriffinLim(audio, vocoder),
         audio,
         device,
@@ -81,15 +94,27 @@ def _check_pictures(folder: Path, tokenizers: dict[Modality, LoadedTokenizer], a
 
 
 def _transformer(direction: Direction, folder: Path, tokenizers: dict[Modality, LoadedTokenizer]) -> Transformer:
-    """The transformer of a direction. Raises `MixedModels` beside tokenizers other than those it was trained with."""
+    """The transformer of a direction. Raises `MixedModels` beside other models than those it was trained with."""
     path = paths.transformer(direction, folder)
     model, facts = transformer.load(path)
     for modality, tokenizer in tokenizers.items():
         if facts.tokenizers.get(modality) != tokenizer.digest:
-            raise MixedModels(transformer=path, vae=paths.vae(modality, folder))
+            raise MixedModels(transformer=path, what="VAE", path=paths.vae(modality, folder))
+    network = network_file(source_of(direction), folder)
+    if facts.network_digest and network.is_file() and files.digest(network) != facts.network_digest:
+        raise MixedModels(transformer=path, what="network", path=network)
     source, target = tokenizers[source_of(direction)], tokenizers[target_of(direction)]
-    if facts.shapes != Shapes(source.codes, source.picture, target.codes, target.picture):
+    shapes = Shapes(source.codes, source.picture, target.codes, target.picture, facts.shapes.source_features)
+    if facts.shapes != shapes:
         raise OtherVersion(path=path, reason="its shapes are not those of its tokenizers")
+    return model
+
+
+def _network(modality: Modality, folder: Path, shapes: Shapes) -> FeatureNetwork:
+    path = network_file(modality, folder)
+    model = features.load(path)
+    if model.shape != shapes.source_features:
+        raise OtherVersion(path=path, reason=f"features of {model.shape} are not {shapes.source_features}")
     return model
 
 

@@ -66,9 +66,11 @@ class Engine:
         return pixels.to_float(pixels.to_bytes(pictures))
 
     def source_inputs(self, direction: Direction, sources: Tensor) -> Tensor:
-        """What a direction's transformer reads of source pictures: themselves or their codes, by its condition."""
-        condition = self.models.transformers[direction].config.condition
-        return sources if condition == "encoder" else self.encode(source_of(direction), sources)
+        """What a direction's transformer reads of source pictures: themselves, their codes or their features."""
+        condition, source = self.models.transformers[direction].config.condition, source_of(direction)
+        if condition == "features":
+            return map_fixed_batches(self.models.networks[source], self.models.device, sources)
+        return sources if condition == "encoder" else self.encode(source, sources)
 
     def prefixes(self, direction: Direction, sources: Tensor) -> Tensor:
         """What a direction's transformer makes of source pictures: (n, c, h, w) → (n, 1 + s, width)."""

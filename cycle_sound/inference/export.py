@@ -10,7 +10,7 @@ from cycle_sound.errors import BadTarget
 from cycle_sound.inference import bundle, card
 from cycle_sound.inference.card import Card, Figures
 from cycle_sound.io import figures, files, templates
-from cycle_sound.models import classifier, transformer
+from cycle_sound.models import classifier, features, transformer
 from cycle_sound.models.loading import LOADERS
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import DIRECTIONS
@@ -47,6 +47,7 @@ def readme(described: Card) -> str:
         data=described.models["vae/image.safetensors"]["shards"],
         directions=[(one, found) for one, found in directions.items() if found],
         source=described.source,
+        networks=sorted({str(one["network"]) for one in described.models.values() if one.get("network")}),
         number=_number,
     )
 
@@ -62,7 +63,7 @@ def _numbers(measured: Figures) -> dict[str, float]:
 
 def _described(source: Path) -> dict[str, dict[str, Any]]:
     """Digest, kind and configuration of each file, by its path in the folder."""
-    kinds = (*LOADERS, transformer.KIND, classifier.KIND)
+    kinds = (*LOADERS, transformer.KIND, classifier.KIND, features.KIND)
     return {
         path.relative_to(source).as_posix(): {"sha256": files.digest(path), **json.loads(checkpoint.text(path, *kinds))}
         for path in bundle.model_files(source)

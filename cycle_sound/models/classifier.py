@@ -1,4 +1,4 @@
-"""A classifier of one modality: a small convolutional network trained on real pictures, and its features."""
+"""A classifier of one modality, trained on real pictures: small convolutions, or a layer over a frozen network."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cycle_sound.models.features import FeatureNetwork, NetworkName
 from cycle_sound.nn import checkpoint
 from cycle_sound.nn.blocks import ResidualBlock, feature_extractor
 from cycle_sound.params import ClassifierConfig
@@ -22,6 +23,7 @@ class Facts(checkpoint.Facts):
     config: ClassifierConfig
     channels: Literal[1, 3]
     labels: list[str]  # as many as the file has weights for
+    network: Literal[""] | NetworkName = ""  # whose features it judges by; "": those of its own convolutions
 
 
 def max_pooling(channels: int, width: int) -> tuple[nn.Sequential, int]:
@@ -42,18 +44,25 @@ def residual(channels: int, width: int) -> tuple[nn.Sequential, int]:
 class Classifier(nn.Module):
     """Pictures (b, c, h, w) in [-1, 1] → logits of the labels."""
 
-    def __init__(self, config: ClassifierConfig, channels: int, labels: list[str]) -> None:
+    def __init__(
+        self, config: ClassifierConfig, channels: int, labels: list[str], network: FeatureNetwork | None = None
+    ) -> None:
+        """`network`: one that stays frozen, whose features replace those of convolutions that are trained."""
         super().__init__()
         self.config = config
         self.channels = channels
         self.labels = labels
-        build = max_pooling if config.architecture == "max_pooling" else residual
-        self.body, wider = build(channels, config.width)
+        self.body: nn.Module
+        if network is None:
+            build = max_pooling if config.architecture == "max_pooling" else residual
+            self.body, wider = build(channels, config.width)
+        else:
+            self.body, wider = network, network.shape.channels
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * wider, len(labels))
 
     def features(self, pictures: Tensor) -> Tensor:
-        """What the decision is made from, pooled by mean and by maximum: (b, c, h, w) → (b, 8 × width)."""
+        """What the decision is made from, pooled by mean and by maximum: (b, c, h, w) → (b, d)."""
         places = self.body(pictures)
         return torch.cat([places.mean((2, 3)), places.amax((2, 3))], dim=1)
 
@@ -67,18 +76,23 @@ class Classifier(nn.Module):
 
 
 def save(path: Path, model: Classifier) -> None:
-    """Write a classifier with its configuration."""
-    checkpoint.save(
-        path, model, KIND, {"config": model.config.model_dump(), "channels": model.channels, "labels": model.labels}
-    )
+    """Write a classifier with its configuration, and with the network that it judges by, if any."""
+    facts = {"config": model.config.model_dump(), "channels": model.channels, "labels": model.labels}
+    network = {"network": model.body.name} if isinstance(model.body, FeatureNetwork) else {}
+    checkpoint.save(path, model, KIND, facts | network)
 
 
 def load(path: Path) -> Classifier | None:
     """Rebuild a classifier from its file alone; None if there were too few labels to train one.
 
-    Raises `BadCheckpoint`.
+    Raises `BadCheckpoint`, and `MissingPackage` where its network needs the code of one.
     """
     facts = checkpoint.facts(path, Facts, KIND)
     if len(facts.labels) < MIN_LABELS:
         return None
-    return checkpoint.load(path, lambda: Classifier(facts.config, facts.channels, facts.labels))
+
+    def build() -> Classifier:
+        network = FeatureNetwork(facts.network) if facts.network else None
+        return Classifier(facts.config, facts.channels, facts.labels, network)
+
+    return checkpoint.load(path, build)

@@ -1,4 +1,4 @@
-"""What the transformer is conditioned on: a source (a picture, or its codes) → latents and a summary.
+"""What the transformer is conditioned on: a source (a picture, its codes or its features) → latents and a summary.
 
 The summary is what the alignment term pulls together between a source and its target, so it comes to hold just what
 both sides share; it leads the transformer's prefix.
@@ -108,6 +108,21 @@ class CodeEncoder(nn.Module):
         """(b, k, rows, columns) → latents and summary."""
         embedded = self.embedding(codes.flatten(2)).unflatten(1, codes.shape[2:])
         return self.encoder(embedded.permute(0, 3, 1, 2))
+
+
+class FeatureEncoder(nn.Module):
+    """Features of a source, of a frozen network → latents, one for each place, and summary."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)  # networks differ in scale
+        self.to_latents = nn.Linear(channels, width)
+        self.to_summary = Summary(channels, width)
+
+    def forward(self, features: Tensor) -> Source:
+        """(b, channels, rows, columns) → s = rows × columns latents, and the summary."""
+        places = self.norm(features.flatten(2).transpose(1, 2))  # (b, s, channels)
+        return Source(self.to_latents(places), self.to_summary(places))
 
 
 def alignment(sources: Tensor, targets: Tensor, scale: Tensor) -> Tensor:

@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.source_encoder import (
     CodeEmbedding,
     CodeEncoder,
+    FeatureEncoder,
     PictureEncoder,
     PictureSummary,
     Source,
@@ -40,6 +42,7 @@ class Shapes(NamedTuple):
     source_picture: PictureShape
     target_codes: CodeShape
     target_picture: PictureShape
+    source_features: FeatureShape | None = None  # of the network that a condition on features is of
 
 
 class Facts(checkpoint.Facts):
@@ -48,6 +51,7 @@ class Facts(checkpoint.Facts):
     config: TransformerConfig
     shapes: Shapes
     tokenizers: dict[Modality, str]  # digests of the tokenizers whose codes it knows
+    network_digest: str = ""  # of the network whose features it reads
 
     @model_validator(mode="after")
     def _fits(self) -> "Facts":
@@ -56,6 +60,11 @@ class Facts(checkpoint.Facts):
         if any(side % 4 or side < 2**halvings for side in sides):
             raise ValueError(f"pictures of {sides} pixels cannot be halved {halvings} times")
         latents = (sides[0] >> halvings) * (sides[1] >> halvings)
+        reads = self.config.condition == "features"
+        if reads != (shapes.source_features is not None) or reads != bool(self.network_digest):
+            raise ValueError(f"a condition on {self.config.condition}, and features of {shapes.source_features}")
+        if shapes.source_features is not None:
+            latents = shapes.source_features.rows * shapes.source_features.columns
         if max(latents, shapes.source_codes.places, shapes.target_codes.places) > MAX_TOKENS:
             raise ValueError(f"a picture of more than {MAX_TOKENS} tokens")
         if min(shapes.source_codes.rows, shapes.source_codes.columns) < 2:
@@ -179,6 +188,11 @@ class Transformer(nn.Module):
         if config.condition == "encoder":
             downsamples, (channels, *sides) = config.source_downsamples, shapes.source_picture
             self.source_encoder = PictureEncoder(channels, inner, downsamples, width)
+        elif config.condition == "features":
+            features = shapes.source_features
+            assert features is not None
+            downsamples, sides = 0, [features.rows, features.columns]
+            self.source_encoder = FeatureEncoder(features.channels, width)
         else:
             source = shapes.source_codes
             downsamples, sides = 1, [source.rows, source.columns]
@@ -220,7 +234,7 @@ class Transformer(nn.Module):
         return torch.cat([summary[:, None], source.latents + self.source_positions()], dim=1)
 
     def encode_source(self, source_input: Tensor) -> Tensor:
-        """The prefix of source pictures (b, c, h, w) or codes (b, k, rows, columns): (b, 1 + s, width)."""
+        """The prefix of source pictures (b, c, h, w), codes (b, k, rows, columns) or features: (b, 1 + s, width)."""
         return self.prefix(self.source_encoder(source_input))
 
     def null_prefix(self, batch: int) -> Tensor:
@@ -280,12 +294,14 @@ def prefix_mask(prefix: int, target: int, device: torch.device) -> Tensor:
     return place[None, :] <= place[:, None].clamp(min=prefix - 1)
 
 
-def save(path: Path, model: Transformer, tokenizers: Mapping[Modality, str]) -> None:
-    """Write a transformer with its configuration and, by modality, the digest of the tokenizer whose codes it knows."""
-    shapes = {name: list(shape) for name, shape in model.shapes._asdict().items()}
-    checkpoint.save(
-        path, model, KIND, {"config": model.config.model_dump(), "shapes": shapes, "tokenizers": dict(tokenizers)}
-    )
+def save(path: Path, model: Transformer, tokenizers: Mapping[Modality, str], network_digest: str = "") -> None:
+    """Write a transformer with its configuration and the digests of what it was trained with.
+
+    Those are, by modality, of the tokenizer whose codes it knows, and of the network whose features it reads, if any.
+    """
+    shapes = {name: list(shape) for name, shape in model.shapes._asdict().items() if shape is not None}
+    facts = {"config": model.config.model_dump(), "shapes": shapes, "tokenizers": dict(tokenizers)}
+    checkpoint.save(path, model, KIND, facts | ({"network_digest": network_digest} if network_digest else {}))
 
 
 def load(path: Path) -> tuple[Transformer, Facts]:

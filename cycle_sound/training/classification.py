@@ -5,31 +5,39 @@ from pathlib import Path
 from cycle_sound import paths
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.io import code, files
-from cycle_sound.models import classifier
+from cycle_sound.models import classifier, features
 from cycle_sound.nn import device, distributed
-from cycle_sound.params import AugmentConfig, ClassifierConfig, Modality
+from cycle_sound.params import AugmentConfig, ClassifierConfig, Modality, NetworkConfig
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.classifier import ClassifierObjective
 from cycle_sound.training.resume import Snapshot
 
 
 def train(
-    stage: str, modality: Modality, path: Path, config: ClassifierConfig, augment: AugmentConfig, seed: int
+    stage: str,
+    modality: Modality,
+    path: Path,
+    config: ClassifierConfig,
+    augment: AugmentConfig,
+    seed: int,
+    reads: NetworkConfig | None = None,
 ) -> None:
     """Write a stage's classifier, its curve and its figures; all that is random in them comes from `seed`.
 
-    With fewer than two labels the classifier is an untrained one, and a figure says so.
+    With fewer than two labels the classifier is an untrained one, and a figure says so. `reads`: the frozen network
+    whose features it judges by, in place of convolutions of its own.
     """
     device.prepare(seed)
     train, valid = Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid")
     labels = sorted(set(train.labels) - {""})
     shift, degradation = augment[modality], augment.degradation
-    settings = [part.model_dump() for part in (config, shift, degradation)]
+    settings = [part.model_dump() for part in (config, shift, degradation, *([reads] if reads else []))]
     identity = code.identity(f"stages.{stage}", settings, seed, read_index(paths.SHARDS).digest)
     snapshot = Snapshot(paths.snapshot(stage, modality), identity)
     curve = Curve(paths.curve(stage, modality))
 
-    model = classifier.Classifier(config, train.shape(modality)[0], labels).to(device.best())
+    network = features.pretrained(reads) if reads else None
+    model = classifier.Classifier(config, train.shape(modality)[0], labels, network).to(device.best())
     figures: dict[str, float] = {"labels": len(labels)}
     if len(labels) >= classifier.MIN_LABELS:
         objective = ClassifierObjective(model, modality, (train, valid), shift, degradation)

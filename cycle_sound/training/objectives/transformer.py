@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound.dataset import augment
+from cycle_sound.dataset.feature_cache import FeatureCache
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.token_cache import TokenCache
 from cycle_sound.models.transformer import Transformer
@@ -17,17 +18,18 @@ from cycle_sound.params import AugmentConfig, Direction, Modality, source_of, ta
 
 
 class SplitInputs(NamedTuple):
-    """One split as a transformer sees it: pictures and tokens of source and target."""
+    """One split as a transformer sees it: pictures and tokens of source and target, and the source's features."""
 
     pictures: Split
     source: TokenCache
     target: TokenCache
+    features: FeatureCache | None  # None: none are read
 
 
 class Batch(NamedTuple):
     """What a step learns from."""
 
-    source_inputs: Tensor  # (b, c, h, w) or (b, k, rows, columns): what the model reads of the sources
+    source_inputs: Tensor  # (b, c, h, w) or (b, k or channels, rows, columns): what the model reads of the sources
     codes: Tensor  # (b, k, t): of the targets
     pictures: Tensor  # (b, c, h, w): the targets themselves
 
@@ -64,6 +66,8 @@ class TransformerObjective:
         pictures = self._augmented(self.target, rows, rng)
         if self.model.config.condition == "encoder":
             return Batch(self._augmented(self.source, rows, rng), codes, pictures)
+        if self.train.features is not None:
+            return Batch(self.train.features.draw(rows, rng), codes, pictures)
         return Batch(self._gridded(self.train.source.draw(rows, rng)), codes, pictures)
 
     def loss(self, batch: Batch, _step: int, rng: BatchRng) -> Mapping[str, Tensor]:
@@ -94,6 +98,8 @@ class TransformerObjective:
         """What the model reads of the sources of valid, as they are."""
         if self.model.config.condition == "encoder":
             return self.valid.pictures.pictures(self.source, rows.tolist())
+        if self.valid.features is not None:
+            return self.valid.features.plain(rows)
         return self._gridded(self.valid.source.most_likely(rows))
 
     def _gridded(self, codes: Tensor) -> Tensor:

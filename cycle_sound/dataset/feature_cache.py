@@ -1,0 +1,75 @@
+"""The feature cache: what a frozen network makes of every clip, memory-mapped, tied to the network and the shards."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from cycle_sound.dataset import npy
+from cycle_sound.errors import BadFeatures, StaleTokens
+from cycle_sound.io import files
+from cycle_sound.models.features import FeatureShape
+from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import SplitName, fault
+
+
+class Header(NamedTuple):
+    """What a file of features must say of itself."""
+
+    network: str  # SHA-256 of the network's file
+    shards: str  # digest of the shards' index
+    shape: FeatureShape
+    ids: list[str]  # of the clips, in the order of the shards
+
+
+class FeatureCache:
+    """One split of one modality. View 0 is the clip as it is; the others are augmented copies."""
+
+    def __init__(self, folder: Path, split: SplitName, network: str, shards: str) -> None:
+        """Open a split. Raises `StaleTokens` where the digests are not those in its header, `BadFeatures`."""
+        path = folder / f"{split}.json"
+        try:
+            self.header = TypeAdapter(Header).validate_json(path.read_bytes(), strict=True)
+            self._features = npy.mapped(folder / f"{split}.features.npy")  # (n, views, c, rows, columns) float16
+            _check(self.header, self._features)
+        except ValueError as error:
+            raise BadFeatures(path=path, reason=fault(error)) from None
+        found = {"network": self.header.network, "shards": self.header.shards}
+        for what, wanted in (("network", network), ("shards", shards)):
+            if found[what] != wanted:
+                raise StaleTokens(path=f"{folder}/{split}", what=what, found=found[what][:12], wanted=wanted[:12])
+
+    def __len__(self) -> int:
+        return len(self.header.ids)
+
+    @property
+    def views(self) -> int:
+        """Number of views of each clip."""
+        return int(self._features.shape[1])
+
+    def plain(self, rows: Tensor) -> Tensor:
+        """Features of the clips as they are: (b,) → float32 (b, c, rows, columns)."""
+        return torch.from_numpy(self._features[rows.numpy(), 0].astype(np.float32))
+
+    def draw(self, rows: Tensor, rng: BatchRng) -> Tensor:
+        """Features of any view of each clip: (b,) → float32 (b, c, rows, columns)."""
+        views = rng.integers(self.views)
+        return torch.from_numpy(self._features[rows.numpy(), views.numpy()].astype(np.float32))
+
+
+def write(folder: Path, split: SplitName, header: Header, views: int, parts: Iterable[np.ndarray]) -> None:
+    """Write a split: features (n, views, c, rows, columns), whose clips come in parts; the header last."""
+    shape = (len(header.ids), views, *header.shape)
+    npy.write(folder / f"{split}.features.npy", np.float16, shape, parts)
+    files.write_json(folder / f"{split}.json", header._asdict())
+
+
+def _check(header: Header, features: np.ndarray) -> None:
+    """Raise ValueError where the array is not the one that a header tells of."""
+    fits = features.ndim == 5 and (len(features), *features.shape[2:]) == (len(header.ids), *header.shape)
+    if not fits or not features.shape[1] or features.dtype != np.float16:
+        raise ValueError(f"{features.dtype} {features.shape}")
