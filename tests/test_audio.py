@@ -343,6 +343,13 @@ def test_resampling_keeps_the_pitch():
     assert sound_files.resample(same, RATE, RATE) is same
 
 
+@pytest.mark.parametrize("rate", [4000, 11025, 22050, 44100, 48000, 192_000])
+@pytest.mark.parametrize("samples", [1, 999, 44100])
+def test_resampling_is_librosas(rate: int, samples: int):
+    wave = np.random.default_rng(0).uniform(-1, 1, samples).astype(np.float32)
+    assert np.array_equal(sound_files.resample(wave, rate, RATE), librosa.resample(wave, orig_sr=rate, target_sr=RATE))
+
+
 def test_length_is_fitted():
     assert sound_files.fit_length(np.ones(5, np.float32), 3).tolist() == [1, 1, 1]
     assert sound_files.fit_length(np.ones(2, np.float32), 4).tolist() == [1, 1, 0, 0]

@@ -137,7 +137,6 @@ def prepare(kind: str, home: Path, most: int) -> None:
     shutil.rmtree(home / "tried", ignore_errors=True)
     shutil.copytree(home / "whole", home / "tried")
     torch.set_num_threads(1)
-    sound_files.resample(np.zeros(9, np.float32), 1, 2)  # whose first call loads libraries, for seconds
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where libraries in C complain
     with contextlib.redirect_stdout(io.StringIO()):
         for reader in KINDS[kind].readers:

@@ -16,7 +16,7 @@ from cycle_sound.media import sound_files
 from cycle_sound.params import AudioConfig
 
 MARGIN = 0.25  # seconds beyond a clip that its resampling may look ahead to
-FRAMES = 64  # transformed at once, in the processor's wide registers; their spectra stay in its cache
+FRAMES = 48  # transformed at once, in the processor's wide registers; their spectra stay in its cache
 
 
 def log_mel(waveform: np.ndarray, audio: AudioConfig) -> np.ndarray:
@@ -69,7 +69,9 @@ def _mel(waveform: np.ndarray, audio: AudioConfig, frames: int) -> np.ndarray:
     for start in range(0, frames, FRAMES):
         end = min(start + FRAMES, frames)  # centred frames stand at both ends: the last has no hop of its own
         spectra = rfft(window(audio.fft)[:, None] * windows[:, start:end], axis=0)
-        mel[:, start:end] = _bands(audio) @ (spectra.real**2 + spectra.imag**2)
+        power = spectra.real**2
+        power += spectra.imag**2
+        mel[:, start:end] = _bands(audio) @ power
     return mel
 
 

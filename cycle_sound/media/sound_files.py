@@ -7,12 +7,13 @@ libsndfile has left before its end, because the length in a header is a guess.
 import io
 from collections.abc import Iterable, Iterator
 from functools import reduce
+from math import ceil
 from typing import Any, NamedTuple
 
 import av
-import librosa
 import numpy as np
 import soundfile
+import soxr
 
 from cycle_sound.errors import BadSound
 from cycle_sound.media import containers
@@ -111,7 +112,8 @@ def mono(samples: np.ndarray) -> np.ndarray:
     channels = samples.shape[1]
     if channels == 1:
         return samples[:, 0]
-    mix = reduce(np.add, samples.T) / np.float32(channels)  # over so short an axis numpy's own mean is slow
+    mix = reduce(np.add, samples.T)  # over so short an axis numpy's own mean is slow
+    mix /= np.float32(channels)
     return samples[:, np.var(samples, axis=0).argmax()] if _cancel(samples, mix) else mix
 
 
@@ -119,12 +121,14 @@ def resample(waveform: np.ndarray, rate_from: int, rate_to: int) -> np.ndarray:
     """Convert a waveform from one sample rate, in Hz, to another."""
     if rate_from == rate_to:
         return waveform
-    return librosa.resample(waveform, orig_sr=rate_from, target_sr=rate_to).astype(np.float32, copy=False)
+    heard = soxr.resample(waveform, rate_from, rate_to).astype(np.float32, copy=False)
+    return fit_length(heard, ceil(len(waveform) * (rate_to / rate_from)))
 
 
 def fit_length(waveform: np.ndarray, samples: int) -> np.ndarray:
     """Cut a waveform to `samples`, or pad it with zeros at its end."""
-    return np.pad(waveform[:samples], (0, max(0, samples - len(waveform))))
+    missing = samples - len(waveform)
+    return waveform[:samples] if missing <= 0 else np.pad(waveform, (0, missing))
 
 
 def level_db(waveform: np.ndarray) -> float:
