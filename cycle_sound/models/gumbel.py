@@ -5,6 +5,7 @@ group and each code vector, times a learned scale. Tied to the codebook like thi
 near a latent is likely, whether or not it was used before.
 """
 
+from math import log
 from typing import NamedTuple
 
 import torch
@@ -27,8 +28,8 @@ class Gumbel(nn.Module):
 
     def __init__(self, codebooks: int, codebook_size: int, code_width: int) -> None:
         super().__init__()
-        self.codebooks = nn.Parameter(torch.randn(codebooks, codebook_size, code_width))
-        self.scale = nn.Parameter(torch.tensor(10.0).log())  # of the logits; cosines alone are too soft
+        self.codebooks = nn.Parameter(nn.init.normal_(torch.empty(codebooks, codebook_size, code_width)))
+        self.scale = nn.Parameter(torch.tensor(log(10.0)))  # of the logits; cosines alone are too soft
 
     def codes(self) -> Tensor:
         """The code vectors, of unit length: (k, v, code_width)."""

@@ -9,6 +9,7 @@ knows codes and their shapes, never the tokenizer.
 """
 
 from collections.abc import Mapping
+from math import log
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,8 +120,8 @@ class AxialPositions(nn.Module):
 
     def __init__(self, rows: int, columns: int, width: int) -> None:
         super().__init__()
-        self.rows = nn.Parameter(torch.randn(rows, 1, width) * 0.02)
-        self.columns = nn.Parameter(torch.randn(1, columns, width) * 0.02)
+        self.rows = nn.Parameter(nn.init.normal_(torch.empty(rows, 1, width), std=0.02))
+        self.columns = nn.Parameter(nn.init.normal_(torch.empty(1, columns, width), std=0.02))
 
     def forward(self) -> Tensor:
         """(rows × columns, width), row by row."""
@@ -199,10 +200,11 @@ class Transformer(nn.Module):
             self.source_encoder = CodeEncoder(source.codebooks, source.codebook_size, inner, downsamples, width)
         # not used to generate
         self.target_encoder = PictureSummary(shapes.target_picture[0], inner, config.source_downsamples, width)
-        self.scale = nn.Parameter(torch.tensor(10.0).log())  # of the alignment's cosines
-        self.source_positions = AxialPositions(sides[0] >> downsamples, sides[1] >> downsamples, width)
+        self.scale = nn.Parameter(torch.tensor(log(10.0)))  # of the alignment's cosines
+        rows, columns = (side >> downsamples for side in sides)
+        self.source_positions = AxialPositions(rows, columns, width)
         self.summary_projection = nn.Linear(width, width)  # to the first position of the prefix
-        self.null = nn.Parameter(torch.randn(1 + self.source_positions().shape[0], width) * 0.02)
+        self.null = nn.Parameter(nn.init.normal_(torch.empty(1 + rows * columns, width), std=0.02))
         self.before = CodeEmbedding(codes.codebooks, codes.codebook_size, width)
         self.above = CodeEmbedding(codes.codebooks, codes.codebook_size, width) if config.above else None
         self.positions = AxialPositions(codes.rows, codes.columns, width)

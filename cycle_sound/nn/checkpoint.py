@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from cycle_sound.errors import MissingCheckpoint, NoSafetensors, OtherVersion, WrongKind
 from cycle_sound.io import files
@@ -101,7 +102,7 @@ def load(path: Path, build: Callable[[], Model]) -> Model:
     Raises `BadCheckpoint` where the names, shapes or types of the weights are not those of the model; until they are
     known to be, nothing is allocated.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         model = build()
     like = model.state_dict()
     with opened(path) as file:
@@ -112,6 +113,15 @@ def load(path: Path, build: Callable[[], Model]) -> Model:
                 raise OtherVersion(path=path, reason=f"{name[:100]} is {found.get(name, 'missing')}, not {wanted}")
         model.load_state_dict({name: _weights(path, file, name, like[name]) for name in like}, assign=True)
     return model.eval()
+
+
+class _Unfilled(TorchFunctionMode):
+    """Draws no normal numbers: for tensors without memory torch would load its compiler, for seconds."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return kwargs["tensor"] if function is nn.init.normal_ else function(*args, **(kwargs or {}))
 
 
 def _weights(path: Path, file: Any, name: str, like: Tensor) -> Tensor:
