@@ -210,8 +210,8 @@ class CachedTransformer:
     def logits(self, state: Tensor, codes: Tensor) -> Tensor:
         """Logits of a place's next code, given its state and first codes: (rows, width), (batch, j) → (rows, v)."""
         codes = codes.repeat(self.copies, 1)
-        states = self.model.head.states(state[:, None], codes[..., None])  # (rows, 1 + j, 1, width)
-        return self.linear[codes.shape[1]](self.model.head.norm(states[:, -1, 0]))
+        last = self.model.head.last_state(state[:, None], codes[..., None])[:, 0]  # (rows, width)
+        return self.linear[codes.shape[1]](self.model.head.norm(last))
 
     def _run(self, prefix: Tensor, rows: slice) -> None:
         """Cache a prefix (b, 1 + s, width) for as many rows, or one (1, 1 + s, width) for each of them."""

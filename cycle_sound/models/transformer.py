@@ -150,10 +150,23 @@ class CodeHead(nn.Module):
         """What each code is predicted from, given the first j: (b, n, width), (b, j, n) → (b, 1 + j, n, width)."""
         if self.known is None or not codes.shape[1]:
             return x[:, None]
+        return torch.cat([x[:, None], self._later(x[:, None], self._sums(codes))], dim=1)
+
+    def last_state(self, x: Tensor, codes: Tensor) -> Tensor:
+        """The last of `states`, what the next code is predicted from: (b, n, width), (b, j, n) → (b, n, width)."""
+        if self.known is None or not codes.shape[1]:
+            return x
+        return self._later(x, self._sums(codes)[:, -1])
+
+    def _sums(self, codes: Tensor) -> Tensor:
+        """The embeddings of each place's first codes, summed up to each: (b, j, n) → (b, j, n, width)."""
+        assert self.known is not None
         missing = self.known.codebooks - codes.shape[1]
-        known = self.known.each(F.pad(codes, (0, 0, 0, missing)))[:, : codes.shape[1]].cumsum(1)  # (b, j, n, width)
-        later = x[:, None] + known
-        return torch.cat([x[:, None], later + self.mix(later)], dim=1)
+        return self.known.each(F.pad(codes, (0, 0, 0, missing)))[:, : codes.shape[1]].cumsum(1)
+
+    def _later(self, x: Tensor, known: Tensor) -> Tensor:
+        later = x + known
+        return later + self.mix(later)
 
     def logits(self, state: Tensor, number: int) -> Tensor:
         """Logits of code `number` from its state: (…, width) → (…, v), float32 whatever the precision around it."""
