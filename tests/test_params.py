@@ -134,7 +134,7 @@ def leaves(tree: dict[str, Any], before: tuple[str, ...] = ()) -> list[tuple[str
 
 
 def test_no_number_has_a_default_in_code(tree: dict[str, Any]):
-    for leaf in leaves(tree):
+    for leaf in leaves({name: part for name, part in tree.items() if name != "presets"}):  # which hold what they like
         without = copy.deepcopy(tree)
         section = without
         for part in leaf[:-1]:
