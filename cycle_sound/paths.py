@@ -22,7 +22,8 @@ FATES = PLOTS / "download.csv"
 
 def made() -> list[Path]:
     """The folders into which the stages write, and from which they remove."""
-    own = [vae("image"), tokens("image"), classifier("image"), transformer("audio_to_image"), samples("audio_to_image")]
+    own = [vae("image"), tokens("image"), classifier("image"), vocoder(), transformer("audio_to_image")]
+    own.append(samples("audio_to_image"))
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
     return [RAW, *parts, WORK, SHARDS, REPORT, PLOTS.parent, *(path.parent for path in own)]
 
@@ -42,6 +43,11 @@ def classifier(modality: Modality, folder: Path = DATA) -> Path:
     return folder / f"classifier/{modality}.safetensors"
 
 
+def vocoder(folder: Path = DATA) -> Path:
+    """The learned vocoder."""
+    return folder / "vocoder/learned.safetensors"
+
+
 def transformer(direction: Direction, folder: Path = DATA) -> Path:
     """The transformer of a direction."""
     return folder / f"transformer/{direction}.safetensors"
@@ -54,12 +60,12 @@ def samples(direction: Direction) -> Path:
 
 def metrics(stage: str, instance: str = "") -> Path:
     """The metrics of one stage instance, such as `train_vae_image`."""
-    return Path(f"metrics/{stage}_{instance}.json" if instance else f"metrics/{stage}.json")
+    return Path(f"metrics/{_named(stage, instance)}.json")
 
 
-def curve(stage: str, instance: str) -> Path:
+def curve(stage: str, instance: str = "") -> Path:
     """The learning curve of one stage instance."""
-    return PLOTS / f"{stage}_{instance}.csv"
+    return PLOTS / f"{_named(stage, instance)}.csv"
 
 
 def settings(stage: str, direction: Direction) -> Path:
@@ -72,6 +78,11 @@ def contact_sheet(direction: Direction) -> Path:
     return PLOTS / f"{direction}.png"
 
 
-def snapshot(stage: str, instance: str) -> Path:
+def snapshot(stage: str, instance: str = "") -> Path:
     """Where a training keeps its state while it runs."""
-    return WORK / f"{stage}_{instance}.safetensors"
+    return WORK / f"{_named(stage, instance)}.safetensors"
+
+
+def _named(stage: str, instance: str) -> str:
+    """The name of a stage instance; of a stage without instances its own."""
+    return f"{stage}_{instance}" if instance else stage

@@ -386,15 +386,16 @@ def _model(path: Path) -> None:
     tree["models"][str(path.relative_to(folder))]["sha256"] = files.digest(path)
     described.write_text(json.dumps(tree))
     try:
-        bundle.load(folder, card.read(folder).vocoder, torch.device("cpu"))
-        export._described(folder)
+        vocoder = card.read(folder).vocoder
+        bundle.load(folder, vocoder, torch.device("cpu"))
+        export._described(folder, vocoder)
     finally:
         described.write_text(before)
 
 
 @lru_cache
 def _models(folder: Path) -> dict[str, Any]:
-    return export._described(folder)
+    return export._described(folder, card.read(folder).vocoder)
 
 
 # --- headers and lists

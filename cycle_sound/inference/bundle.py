@@ -7,11 +7,11 @@ import torch
 
 from cycle_sound import paths
 from cycle_sound.errors import MixedModels, OtherVersion
-from cycle_sound.models import classifier, transformer
+from cycle_sound.models import classifier, transformer, vocoder
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.models.loading import LoadedTokenizer, load_tokenizer
 from cycle_sound.models.transformer import Shapes, Transformer
-from cycle_sound.models.vocoder import GriffinLim, Vocoder
+from cycle_sound.models.vocoder import Vocoder
 from cycle_sound.params import (
     DIRECTIONS,
     MODALITIES,
@@ -46,13 +46,14 @@ class Models(NamedTuple):
         return self.tokenizers["audio"].picture[2] * self.audio.hop_length / self.audio.sample_rate
 
 
-def model_files(folder: Path) -> list[Path]:
-    """The files of a folder's models: all that must be there, and the classifiers that are."""
+def model_files(folder: Path, config: VocoderConfig) -> list[Path]:
+    """The files of a folder's models: all that must be there with such a vocoder, and the classifiers that are."""
     needed = [paths.vae(one, folder) for one in MODALITIES] + [paths.transformer(one, folder) for one in DIRECTIONS]
+    needed += [paths.vocoder(folder)] if config.kind == "learned" else []
     return needed + [path for path in (paths.classifier(one, folder) for one in MODALITIES) if path.is_file()]
 
 
-def load(folder: Path, vocoder: VocoderConfig, device: torch.device) -> Models:
+def load(folder: Path, config: VocoderConfig, device: torch.device) -> Models:
     """Read the models of a project's `data/` or of an exported folder.
 
     Raises `MixedModels` where they do not belong together, `BadCheckpoint`.
@@ -64,7 +65,7 @@ def load(folder: Path, vocoder: VocoderConfig, device: torch.device) -> Models:
         tokenizers,
         {direction: _transformer(direction, folder, tokenizers).to(device) for direction in DIRECTIONS},
         {one: _classifier(one, folder, tokenizers[one].picture[0], device) for one in MODALITIES},
-        GriffinLim(audio, vocoder),
+        vocoder.load(paths.vocoder(folder), config, audio, device),
         audio,
         device,
     )
