@@ -55,13 +55,9 @@ class GriffinLim:
     def waveforms(self, log_mels: Tensor) -> Tensor:
         """(b, 1, mels, frames) in [-1, 1] → (b, frames × hop_length), on the same device."""
         to_linear = self.mel_to_linear.to(log_mels.device)
-        together = max(1, FRAMES[log_mels.device.type] // log_mels.shape[-1])  # sounds
-        waves = []
-        for part in log_mels.split(together):
-            # One after another: a matrix product rounds differently in a batch of another size.
-            magnitudes = [to_linear(powers).sqrt() for powers in stft.powers(part, self.audio)]
-            waves.append(with_phases(torch.stack(magnitudes), random_phases(part, self.audio), self.audio, self.rounds))
-        return torch.cat(waves)
+        # One after another: a matrix product rounds differently in a batch of another size.
+        magnitudes = torch.stack([to_linear(powers).sqrt() for powers in stft.powers(log_mels, self.audio)])
+        return with_phases(magnitudes, random_phases(magnitudes), self.audio, self.rounds)
 
 
 def by_librosa(log_mel: np.ndarray, config: AudioConfig, rounds: int) -> np.ndarray:
@@ -77,10 +73,10 @@ def by_librosa(log_mel: np.ndarray, config: AudioConfig, rounds: int) -> np.ndar
     ).astype(np.float32, copy=False)
 
 
-def random_phases(log_mels: Tensor, audio: AudioConfig) -> Tensor:
-    """Phases to start from, the same for all sounds: log-mels (b, 1, mels, frames) → (frames + 1, fft / 2 + 1)."""
-    turns = torch.rand(log_mels.shape[-1] + 1, audio.fft // 2 + 1, generator=seeded(0))
-    return (2 * torch.pi * turns).to(log_mels.device)
+def random_phases(magnitudes: Tensor) -> Tensor:
+    """Phases to start from, the same for all sounds: (b, frames + 1, fft / 2 + 1) twice."""
+    turns = torch.rand(magnitudes.shape[1:], generator=seeded(0)).to(magnitudes.device)
+    return (2 * torch.pi * turns).expand_as(magnitudes)
 
 
 def with_phases(magnitudes: Tensor, phases: Tensor, audio: AudioConfig, rounds: int) -> Tensor:
@@ -88,7 +84,13 @@ def with_phases(magnitudes: Tensor, phases: Tensor, audio: AudioConfig, rounds: 
 
     Perraudin, Balazs & Søndergaard, "A Fast Griffin-Lim Algorithm", 2013, from given phases of the same shape.
     """
-    spectra, before = torch.polar(magnitudes, phases.expand_as(magnitudes)), None
+    together = max(1, FRAMES[magnitudes.device.type] // magnitudes.shape[1])  # sounds
+    parts = zip(magnitudes.split(together), phases.split(together), strict=True)
+    return torch.cat([_with_phases(*part, audio, rounds) for part in parts])
+
+
+def _with_phases(magnitudes: Tensor, phases: Tensor, audio: AudioConfig, rounds: int) -> Tensor:
+    spectra, before = torch.polar(magnitudes, phases), None
     for _ in range(rounds):
         heard = stft.spectra(stft.waves(spectra, audio), audio)
         ahead = heard if before is None else heard.sub(before, alpha=MOMENTUM / (1 + MOMENTUM))

@@ -21,6 +21,7 @@ from cycle_sound.nn import checkpoint, device
 from cycle_sound.params import AudioConfig, LearnedVocoderConfig
 
 KIND = "vocoder"
+NEIGHBOURS = 3  # frames that are seen together at first
 KERNEL = 7  # frames that a block sees, as in Vocos
 WIDER = 3  # × width, inside a block, as in Vocos
 FITTING_ROUNDS = 3  # after which the mel bands are those given, within a few percent
@@ -51,10 +52,10 @@ class Block(nn.Module):
 
 
 class Spectrum(NamedTuple):
-    """What the network says of the short-time Fourier transform of sounds, frame by frame."""
+    """What the network says of the short-time Fourier transform of sounds: (b, frames + 1, fft / 2 + 1) each."""
 
-    powers: Tensor  # (b, frames + 1, fft / 2 + 1)
-    advances: Tensor  # (b, frames + 1, fft / 2 + 1, 2): of the phase since the frame before, beyond the frequency's own
+    powers: Tensor
+    advances: Tensor  # complex, of size 1: what a phase has turned since the frame before, beyond its frequency's own
 
 
 class LearnedVocoder(nn.Module):
@@ -69,7 +70,7 @@ class LearnedVocoder(nn.Module):
         filters = torch.from_numpy(mel.filters(audio))  # (mels, fft / 2 + 1)
         self.filters = nn.Buffer(filters, persistent=False)
         self.shares = nn.Buffer(filters / filters.sum(0).clamp(min=TINY), persistent=False)  # of bands in frequencies
-        self.embed = nn.Conv2d(1, config.width, (audio.mels, 3))
+        self.embed = nn.Linear(audio.mels * NEIGHBOURS, config.width)
         self.blocks = nn.Sequential(*[Block(config.width) for _ in range(config.blocks)])
         self.norm = nn.LayerNorm(config.width)
         self.magnitude = nn.Linear(config.width, audio.fft // 2 + 1)
@@ -79,24 +80,28 @@ class LearnedVocoder(nn.Module):
 
     def forward(self, log_mels: Tensor) -> Spectrum:
         """Spectra of log-mels (b, 1, mels, frames) in [-1, 1]."""
-        padded = F.pad(log_mels, (1, 2, 0, 0), mode="replicate")  # one more frame, and one around
-        features = self.norm(self.blocks(self.embed(padded)[:, :, 0].mT))  # (b, frames + 1, width)
+        padded = F.pad(log_mels[:, 0], (1, 2), mode="replicate")  # the frame at the very end, and one around all
+        neighbours = padded.unfold(2, NEIGHBOURS, 1).transpose(1, 2).flatten(2)  # (b, frames + 1, mels × NEIGHBOURS)
+        features = self.norm(self.blocks(self.embed(neighbours)))
         with device.exact(features.device):
-            detail = self.magnitude(features.float())
-            advances = F.normalize(self.advance(features.float()).unflatten(2, (-1, 2)), dim=-1)
-            return Spectrum(self._fitted(detail, self._heard(log_mels)), advances)
+            powers = self._fitted(self.magnitude(features.float()), self._heard(log_mels))
+            cosines, sines = self.advance(features.float()).chunk(2, dim=-1)
+            scale = (cosines.square() + sines.square() + TINY).rsqrt()
+            return Spectrum(powers, torch.complex(cosines * scale, sines * scale))
 
     def waveforms(self, log_mels: Tensor) -> Tensor:
         """(b, 1, mels, frames) in [-1, 1] → (b, frames × hop_length), on the same device."""
-        # One after another: a matrix product rounds differently in a batch of another size.
         with torch.inference_mode():
-            return torch.cat([self._waveform(one[None]) for one in log_mels])
+            # One after another: a matrix product rounds differently in a batch of another size.
+            magnitudes, phases = zip(*(self._polar(one[None]) for one in log_mels), strict=True)
+            return with_phases(torch.cat(magnitudes), torch.cat(phases), self.audio, self.config.griffin_lim_rounds)
 
-    def _waveform(self, log_mel: Tensor) -> Tensor:
+    def _polar(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Magnitudes and phases of one sound: (1, 1, mels, frames) → (1, frames + 1, fft / 2 + 1) each."""
         spectrum = self(log_mel)
-        turns = torch.view_as_complex(spectrum.advances).angle() + stft.turns(self.audio, log_mel.device)
+        turns = spectrum.advances.angle() + stft.turns(self.audio, log_mel.device)
         before = torch.ones(turns.shape[1], turns.shape[1], device=turns.device).tril()  # cumsum draws lots on a GPU
-        return with_phases(spectrum.powers.sqrt(), before @ turns, self.audio, self.config.griffin_lim_rounds)
+        return spectrum.powers.sqrt(), before @ turns
 
     def _heard(self, log_mels: Tensor) -> Tensor:
         """Mel spectra of power, none where a log-mel was clipped: (b, frames + 1, mels)."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound.dataset.sounds import Sounds
@@ -69,15 +70,16 @@ class VocoderObjective:
 
 def losses(model: LearnedVocoder, batch: Batch) -> dict[str, Tensor]:
     """What a model's spectra lack of the real ones; an advance counts by the magnitudes that it lies between."""
-    audio, real = model.audio, stft.spectra(batch.waves, model.audio)
-    powers, advances = model(batch.log_mels)
-    convergence = spectral_convergence(powers.clamp(min=SILENT).sqrt(), real.abs()).mean()
-    log_power = (_decibel(powers, audio) - _decibel(real.abs().square(), audio)).abs().mean()
-    turned = real[:, 1:] * real[:, :-1].conj()
-    beyond = torch.polar(torch.ones_like(turned.real), turned.angle() - stft.turns(audio, turned.device))
-    weights = turned.abs().sqrt()
-    missed = 1 - (advances[:, 1:] * torch.view_as_real(beyond)).sum(-1)  # 0 … 2
-    advance = (missed * weights).sum() / weights.sum().clamp(min=SILENT)
+    audio, (powers, advances) = model.audio, model(batch.log_mels)
+    real = stft.spectra(batch.waves, audio)
+    magnitudes = real.abs()
+    convergence = spectral_convergence(powers.clamp(min=SILENT).sqrt(), magnitudes).mean()
+    log_power = (_decibel(powers, audio) - _decibel(magnitudes.square(), audio)).abs().mean()
+    turned = real[:, 1:] * real[:, :-1].conj() * torch.exp(-1j * stft.turns(audio, real.device))
+    sizes = magnitudes[:, 1:] * magnitudes[:, :-1]
+    missed = 1 - (advances[:, 1:] * turned.conj()).real / sizes.clamp(min=SILENT)  # 0 … 2
+    weights = F.normalize(sizes.sqrt().flatten(1), p=1.0)  # of each sound 1 in all
+    advance = (missed.flatten(1) * weights).sum(1).mean()
     loss = convergence + LOG_POWER_WEIGHT * log_power + advance
     return {"loss": loss, "convergence": convergence, "log_power": log_power, "advance": advance}
 
