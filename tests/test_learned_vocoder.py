@@ -167,6 +167,20 @@ def test_a_batch_is_of_stretches_with_their_own_log_mels(project: Path):
         assert found <= float(energy) * 1.001
 
 
+def test_a_batch_learns_what_its_parts_learn_on_several_processes(params: Params):
+    waves = (
+        0.1
+        * torch.randn(4, 12 * params.audio.hop_length, generator=seeded(0))
+        * torch.tensor([1, 0.1, 0.5, 0])[:, None]
+    )
+    batch, model = Batch(objectives.log_mels(waves, params.audio), waves), untrained(params)
+    whole = objectives.losses(model, batch)
+    parts = [objectives.losses(model, Batch(*(rows[part] for rows in batch))) for part in (slice(0, 2), slice(2, 4))]
+    for name, term in whole.items():
+        assert torch.isfinite(term)
+        assert torch.allclose(term, torch.stack([part[name] for part in parts]).mean(), rtol=1e-4)
+
+
 def test_it_learns_what_lies_between_the_mels(params: Params):
     """Steady tones: after a few steps their spectra and the advance of their phases are known."""
     model = untrained(params)

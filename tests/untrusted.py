@@ -59,7 +59,7 @@ from cycle_sound.evaluation import samples
 from cycle_sound.inference import bundle, card, export
 from cycle_sound.io import files, names
 from cycle_sound.media import images, sound_files
-from cycle_sound.models import classifier, loading, transformer
+from cycle_sound.models import classifier, learned_vocoder, loading, transformer
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import rng
 from cycle_sound.nn.rng import BatchRng
@@ -352,6 +352,10 @@ def _checkpoints(into: Path) -> None:
     token_cache.write(into / "tokens", "train", header, codes, np.full(codes.shape, 0.4))
 
 
+def _vocoder(path: Path) -> None:
+    learned_vocoder.load(path, params.parse(tiny.tree()).audio)
+
+
 def _snapshot(path: Path) -> None:
     Snapshot(path, "identity").load()
 
@@ -498,6 +502,7 @@ KINDS: dict[str, Kind] = {
         _checkpoints,
         [
             Reader("project/data/vae/*", partial(loading.load_tokenizer, device=torch.device("cpu")), CHECKPOINT),
+            Reader("project/data/vocoder/*", _vocoder, CHECKPOINT),
             Reader("project/data/classifier/*", classifier.load, CHECKPOINT),
             Reader("project/data/transformer/*", transformer.load, CHECKPOINT),
             Reader("samples/*", samples.load, (BadSamples,)),
