@@ -41,6 +41,7 @@ Side = Annotated[int, Field(gt=0, le=2048)]  # pixels, mels or frames; a batch o
 PictureShape = tuple[Literal[1, 3], Side, Side]  # (channels, rows, columns)
 Codebooks = Annotated[int, Field(ge=1, le=16)]
 CodebookSize = Annotated[int, Field(ge=2, le=1 << 16)]
+Rounds = Annotated[int, Field(gt=0, le=10_000)]  # of Griffin-Lim
 MAX_TOKENS = 4096  # of a picture; they are drawn one after another, each looking at all before it
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -191,12 +192,6 @@ class AudioConfig(Config):
         return round(seconds * self.sample_rate / self.hop_length)
 
 
-class VocoderConfig(Config):
-    """From a log-mel back to a waveform."""
-
-    griffin_lim_rounds: Annotated[int, Field(gt=0, le=10_000)]
-
-
 class ShardConfig(Config):
     """The WebDataset shards."""
 
@@ -243,6 +238,24 @@ class OptimizerConfig(Config):
     clip_norm: Above0
     ema_decay: Share
     valid_every: Positive  # steps
+
+
+class LearnedVocoderConfig(Config):
+    """The network of the learned vocoder."""
+
+    width: Width
+    blocks: Depth
+    griffin_lim_rounds: Rounds
+    frames: Positive  # of a training stretch
+    optimizer: OptimizerConfig
+
+
+class VocoderConfig(Config):
+    """From a log-mel back to a waveform."""
+
+    kind: Literal["griffin_lim", "learned"]
+    griffin_lim_rounds: Rounds
+    learned: LearnedVocoderConfig
 
 
 class VaeConfig(Config):

@@ -22,7 +22,7 @@ FATES = PLOTS / "download.csv"
 
 def made() -> list[Path]:
     """The folders into which the stages write, and from which they remove."""
-    own = [vae("image"), tokens("image"), features("image"), classifier("image"), judge("image")]
+    own = [vae("image"), tokens("image"), features("image"), classifier("image"), judge("image"), vocoder()]
     own += [transformer("audio_to_image"), samples("audio_to_image")]
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
     return [RAW, *parts, WORK, SHARDS, REPORT, PLOTS.parent, *(path.parent for path in own)]
@@ -53,6 +53,11 @@ def judge(modality: Modality) -> Path:
     return DATA / f"judge/{modality}.safetensors"
 
 
+def vocoder(folder: Path = DATA) -> Path:
+    """The learned vocoder."""
+    return folder / "vocoder/learned.safetensors"
+
+
 def transformer(direction: Direction, folder: Path = DATA) -> Path:
     """The transformer of a direction."""
     return folder / f"transformer/{direction}.safetensors"
@@ -65,12 +70,12 @@ def samples(direction: Direction) -> Path:
 
 def metrics(stage: str, instance: str = "") -> Path:
     """The metrics of one stage instance, such as `train_vae_image`."""
-    return Path(f"metrics/{stage}_{instance}.json" if instance else f"metrics/{stage}.json")
+    return Path(f"metrics/{_named(stage, instance)}.json")
 
 
-def curve(stage: str, instance: str) -> Path:
+def curve(stage: str, instance: str = "") -> Path:
     """The learning curve of one stage instance."""
-    return PLOTS / f"{stage}_{instance}.csv"
+    return PLOTS / f"{_named(stage, instance)}.csv"
 
 
 def settings(stage: str, direction: Direction) -> Path:
@@ -83,6 +88,11 @@ def contact_sheet(direction: Direction) -> Path:
     return PLOTS / f"{direction}.png"
 
 
-def snapshot(stage: str, instance: str) -> Path:
+def snapshot(stage: str, instance: str = "") -> Path:
     """Where a training keeps its state while it runs."""
-    return WORK / f"{stage}_{instance}.safetensors"
+    return WORK / f"{_named(stage, instance)}.safetensors"
+
+
+def _named(stage: str, instance: str) -> str:
+    """The name of a stage instance; of a stage without instances its own."""
+    return f"{stage}_{instance}" if instance else stage

@@ -5,12 +5,13 @@ python -m stages.report
 
 import json
 
+import torch
+
 from cycle_sound import paths
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.evaluation import samples
 from cycle_sound.io import files, stage
-from cycle_sound.models import classifier
-from cycle_sound.models.vocoder import GriffinLim
+from cycle_sound.models import classifier, vocoder
 from cycle_sound.nn import device
 from cycle_sound.params import DIRECTIONS, MODALITIES, Params
 from cycle_sound.report import page
@@ -18,6 +19,7 @@ from cycle_sound.report.strips import ReportContext
 
 TRAININGS = {
     "train_vae": MODALITIES,
+    "train_vocoder": ("",),
     "train_classifier": MODALITIES,
     "train_judge": MODALITIES,
     "train_transformer": DIRECTIONS,
@@ -41,7 +43,7 @@ def main(params: Params) -> None:
     context = ReportContext(
         train=Split(paths.SHARDS, "train"),
         classifiers={modality: classifier.load(paths.classifier(modality)) for modality in MODALITIES},
-        vocoder=GriffinLim(audio, params.vocoder),
+        vocoder=vocoder.load(paths.vocoder(), params.vocoder, audio, torch.device("cpu")),
         audio=audio,
         config=params.report,
         seed=params.seed,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
@@ -15,11 +16,14 @@ from typer.testing import CliRunner
 from cycle_sound.app.cli import app
 from cycle_sound.errors import BadCard, BadCheckpoint
 from cycle_sound.inference import bundle, card, export
+from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import VocoderConfig
 
 VAE, TRANSFORMER, CLASSIFIER = "vae/image", "transformer/audio_to_image", "classifier/image"
+VOCODER = "vocoder/learned"
+KINDS = (VAE, TRANSFORMER, VOCODER, CLASSIFIER)
 HUGE = 1 << 40
 
 
@@ -52,8 +56,9 @@ def with_facts(path: Path, text: str) -> None:
     with_header(path, changed)
 
 
-def loaded(folder: Path) -> None:
-    bundle.load(folder, VocoderConfig(griffin_lim_rounds=2), torch.device("cpu"))
+def loaded(folder: Path) -> Models:
+    config = VocoderConfig.model_validate(tiny.tree()["vocoder"] | {"kind": "learned"})
+    return bundle.load(folder, config, torch.device("cpu"))
 
 
 def refused(folder: Path) -> str:
@@ -109,6 +114,12 @@ FACTS: list[tuple[str, str, Any]] = [  # the file, the key of its facts, and wha
     (TRANSFORMER, "config.condition", "features"),
     (TRANSFORMER, "network_digest", "a" * 64),
     (TRANSFORMER, "tokenizers", ["image"]),
+    *((VOCODER, f"config.{key}", HUGE) for key in ("width", "blocks", "griffin_lim_rounds")),
+    (VOCODER, "config.width", 1 << 15),
+    (VOCODER, "config.blocks", 200),
+    (VOCODER, "audio.fft", 1 << 15),
+    (VOCODER, "audio.mels", 2048),
+    (VOCODER, "audio", {}),
     (CLASSIFIER, "config.width", 1 << 15),
     (CLASSIFIER, "labels", [str(number) for number in range(100_000)]),
     (CLASSIFIER, "labels", "bell"),
@@ -118,7 +129,11 @@ FACTS: list[tuple[str, str, Any]] = [  # the file, the key of its facts, and wha
     (CLASSIFIER, "network", 3),
     (CLASSIFIER, "channels", HUGE),
     (CLASSIFIER, "channels", 1),
-    *((name, "kind", kind) for name in (VAE, TRANSFORMER, CLASSIFIER) for kind in ("samples", None, 3, "x" * 100_000)),
+    *(
+        (name, "kind", kind)
+        for name in (VAE, TRANSFORMER, VOCODER, CLASSIFIER)
+        for kind in ("samples", None, 3, "x" * 100_000)
+    ),
 ]
 
 
@@ -137,7 +152,7 @@ def test_facts_that_cannot_be_are_refused_before_anything_is_allocated(
     assert refused(folder).startswith(str(path))
 
 
-@pytest.mark.parametrize("name", [VAE, TRANSFORMER, CLASSIFIER])
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "3", "null", '"kind"', "[" * 100_000, '{"kind":' * 100_000, "{}", "\ud7ff"]
 )
@@ -146,7 +161,7 @@ def test_facts_that_are_no_facts_are_refused(folder: Path, name: str, text: str)
     assert refused(folder).startswith(str(place(folder, name)))
 
 
-@pytest.mark.parametrize("name", [VAE, TRANSFORMER, CLASSIFIER])
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -187,7 +202,7 @@ def test_a_header_of_something_else_is_refused(folder: Path, changed: bytes) -> 
 
 def test_loading_gives_the_weights_that_were_saved_and_takes_no_random_numbers(folder: Path) -> None:
     state = torch.get_rng_state()
-    model = bundle.load(folder, VocoderConfig(griffin_lim_rounds=2), torch.device("cpu")).transformers["audio_to_image"]
+    model = loaded(folder).transformers["audio_to_image"]
     assert torch.equal(torch.get_rng_state(), state)
     saved = load_file(place(folder, TRANSFORMER))
     assert all(torch.equal(weight, saved[name]) for name, weight in model.state_dict().items())

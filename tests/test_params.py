@@ -32,6 +32,7 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
     "nothing for a number": ("audio.mels", None, "audio.mels: .*None"),
     "a list for a section": ("sampling.audio_to_image", [1.0], "sampling.audio_to_image: "),
     "an unknown source": ("data.source", "youtube", "data.source: .*'youtube'"),
+    "an unknown vocoder": ("vocoder.kind", "wavenet", "vocoder.kind: .*'wavenet'"),
     "a negative count": ("transformer.audio_to_image.depth", 0, "transformer.audio_to_image.depth: "),
     "a share above one": ("data.valid_share", 1.5, "data.valid_share: "),
     "not a number": ("sampling.audio_to_image.guidance", float("nan"), "sampling.audio_to_image.guidance: "),

@@ -147,6 +147,7 @@ def _is_code(path: Path) -> bool:
 def known() -> dict[Path, str]:
     """Every artifact that cycle_sound.paths names for the stages: path → the name there."""
     named = {paths.RAW: "RAW", paths.FATES: "FATES", paths.SHARDS: "SHARDS", paths.REPORT: "REPORT"}
+    named[paths.vocoder()] = "vocoder"
     for kind in ("vae", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
     for kind in ("transformer", "samples", "contact_sheet"):
@@ -155,7 +156,7 @@ def known() -> dict[Path, str]:
         stage: next(iter(STAGES[stage].get("matrix", {"": [""]}).values())) for stage in STAGES
     }.items():
         named |= {paths.metrics(stage, word): "metrics" for word in words}
-        named |= {paths.curve(stage, word): "curve" for word in words}
+        named |= {paths.curve(stage, word): "curve" for word in words if stage.startswith("train_")}
     for stage in ("sweep_sampling", "evaluate"):
         named |= {paths.settings(stage, direction): "settings" for direction in DIRECTIONS}
     return named

@@ -16,12 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 TREE: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
 VAES = {"train_vae@image", "train_vae@audio"}
+VOCODER = {"train_vocoder"}
 CLASSIFIERS = {"train_classifier@image", "train_classifier@audio"}
 JUDGES = {"train_judge@image", "train_judge@audio"}
 TRANSFORMERS = {"train_transformer@audio_to_image", "train_transformer@image_to_audio"}
 TOKENS = {"cache_tokens@image", "cache_tokens@audio"}
 FEATURES = {"cache_features@image", "cache_features@audio"}
-TRAININGS = VAES | CLASSIFIERS | JUDGES | TRANSFORMERS
+TRAININGS = VAES | VOCODER | CLASSIFIERS | JUDGES | TRANSFORMERS
 SWEEPS = {"sweep_sampling@audio_to_image", "sweep_sampling@image_to_audio"}
 EVALUATIONS = {"evaluate@audio_to_image", "evaluate@image_to_audio"}
 USERS = SWEEPS | EVALUATIONS  # of trained models
@@ -45,7 +46,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/io/pool.py": {"download", "shard"},
     "cycle_sound/media/images.py": {"download", "shard"},  # EXIF
     "cycle_sound/media/picture_blocks.py": {"download", "shard"},
-    "cycle_sound/media/mel.py": {"shard", *USERS, "report"},
+    "cycle_sound/media/mel.py": {"shard", *VOCODER, *USERS, "report"},
     "cycle_sound/dataset/writer.py": {"shard"},
     "cycle_sound/dataset/acceptance.py": {"shard"},
     "cycle_sound/models/gumbel.py": VAES | TOKENS | TRANSFORMERS | USERS,
@@ -57,7 +58,10 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/training/loop.py": TRAININGS,
     "cycle_sound/training/classification.py": CLASSIFIERS | JUDGES,
     "cycle_sound/training/objectives/transformer.py": TRANSFORMERS,
+    "cycle_sound/training/objectives/vocoder.py": VOCODER,
+    "cycle_sound/dataset/sounds.py": VOCODER,
     "cycle_sound/models/vocoder.py": USERS | {"report"},
+    "cycle_sound/models/learned_vocoder.py": VOCODER | USERS | {"report"},
     "cycle_sound/inference/sampling.py": USERS,
     "cycle_sound/evaluation/metrics.py": USERS,  # an interval
     "cycle_sound/evaluation/analysis.py": EVALUATIONS,
@@ -98,7 +102,9 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "sweep.guidances": SWEEPS,
     "evaluate.rerank_candidates": EVALUATIONS,
     "evaluate.retrieval_pool": EVALUATIONS,
+    "vocoder.kind": USERS | {"report"},
     "vocoder.griffin_lim_rounds": USERS | {"report"},
+    "vocoder.learned.width": VOCODER,
     "report.neighbours": {"report"},
 }
 

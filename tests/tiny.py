@@ -16,10 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 OPTIMIZER = {"steps": 3, "batch_size": 4, "warmup": 1, "valid_every": 2}
 VAE = {"width": 8, "blocks": 1, "codebook_size": 16, "code_width": 8, "min_usage": 0.0, "optimizer": OPTIMIZER}
+VOCODER = {"width": 8, "blocks": 1, "griffin_lim_rounds": 2, "frames": 8, "optimizer": OPTIMIZER}
 TRANSFORMER = {"source_width": 8, "width": 16, "depth": 1, "heads": 2, "optimizer": OPTIMIZER}
 TINY: Mapping[str, Any] = {
     "data": {"valid_share": 0.2, "synthetic": {"train_pairs": 24, "test_pairs": 16}},
-    "vocoder": {"griffin_lim_rounds": 2},
+    "vocoder": {"griffin_lim_rounds": 2, "learned": VOCODER},
     "shard": {"pairs_per_shard": 10},
     "vae": {"image": VAE, "audio": VAE},
     "tokens": {"views": 2},
@@ -83,7 +84,7 @@ def untrained(
 
     from cycle_sound import paths
     from cycle_sound.io import files
-    from cycle_sound.models import classifier, dvae, features, transformer
+    from cycle_sound.models import classifier, dvae, features, learned_vocoder, transformer
     from cycle_sound.models.tokenizer import CodeShape
 
     vae, network = {"codebooks": codebooks}, {"network": "resnet18"}
@@ -111,6 +112,7 @@ def untrained(
         torch.nn.init.normal_(model.head.linear[0].weight, std=1.0)  # as if it had learned to prefer some tokens
         torch.nn.init.normal_(model.summary_projection.weight, std=0.3)  # and to use the summary
         transformer.save(paths.transformer(direction, data), model, digests, network)
+    learned_vocoder.save(paths.vocoder(data), learned_vocoder.LearnedVocoder(config.vocoder.learned, config.audio))
     (folder / "metrics").mkdir()
     figures = {"pairs": 16, "class_consistency": 0.5, "class_consistency_low": 0.3, "class_consistency_high": 0.7}
     (folder / "metrics/evaluate_audio_to_image.json").write_text(json.dumps(figures))

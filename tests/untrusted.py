@@ -61,7 +61,7 @@ from cycle_sound.evaluation import samples
 from cycle_sound.inference import bundle, card, export
 from cycle_sound.io import files, names
 from cycle_sound.media import images, sound_files
-from cycle_sound.models import classifier, features, loading, transformer
+from cycle_sound.models import classifier, features, learned_vocoder, loading, transformer
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import rng
 from cycle_sound.nn.rng import BatchRng
@@ -358,6 +358,10 @@ def _checkpoints(into: Path) -> None:
     feature_cache.write(into / "features", "train", seen, 2, [random.random((5, 2, 8, 4, 4), np.float32)])
 
 
+def _vocoder(path: Path) -> None:
+    learned_vocoder.load(path, params.parse(tiny.tree()).audio)
+
+
 def _snapshot(path: Path) -> None:
     Snapshot(path, "identity").load()
 
@@ -404,15 +408,16 @@ def _model(path: Path) -> None:
     tree["models"][str(path.relative_to(folder))]["sha256"] = files.digest(path)
     described.write_text(json.dumps(tree))
     try:
-        bundle.load(folder, card.read(folder).vocoder, torch.device("cpu"))
-        export._described(folder)
+        vocoder = card.read(folder).vocoder
+        bundle.load(folder, vocoder, torch.device("cpu"))
+        export._described(folder, vocoder)
     finally:
         described.write_text(before)
 
 
 @lru_cache
 def _models(folder: Path) -> dict[str, Any]:
-    return export._described(folder)
+    return export._described(folder, card.read(folder).vocoder)
 
 
 # --- headers and lists
@@ -516,6 +521,7 @@ KINDS: dict[str, Kind] = {
         _checkpoints,
         [
             Reader("project/data/vae/*", partial(loading.load_tokenizer, device=torch.device("cpu")), CHECKPOINT),
+            Reader("project/data/vocoder/*", _vocoder, CHECKPOINT),
             Reader("project/data/classifier/*", classifier.load, CHECKPOINT),
             Reader("project/data/transformer/*", transformer.load, CHECKPOINT),
             Reader("samples/*", samples.load, (BadSamples,)),

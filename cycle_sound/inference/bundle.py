@@ -8,12 +8,12 @@ import torch
 from cycle_sound import paths
 from cycle_sound.errors import MixedModels, OtherVersion
 from cycle_sound.io import files
-from cycle_sound.models import classifier, features, transformer
+from cycle_sound.models import classifier, features, transformer, vocoder
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.models.features import FeatureNetwork
 from cycle_sound.models.loading import LoadedTokenizer, load_tokenizer
 from cycle_sound.models.transformer import Shapes, Transformer
-from cycle_sound.models.vocoder import GriffinLim, Vocoder
+from cycle_sound.models.vocoder import Vocoder
 from cycle_sound.params import (
     DIRECTIONS,
     MODALITIES,
@@ -49,9 +49,12 @@ class Models(NamedTuple):
         return self.tokenizers["audio"].picture[2] * self.audio.hop_length / self.audio.sample_rate
 
 
-def model_files(folder: Path) -> list[Path]:
-    """The files of a folder's models: all that must be there, and the classifiers and networks that are."""
+def model_files(folder: Path, config: VocoderConfig) -> list[Path]:
+    """The files of a folder's models: all that must be there with such a vocoder, and the classifiers and networks that
+    are.
+    """
     needed = [paths.vae(one, folder) for one in MODALITIES] + [paths.transformer(one, folder) for one in DIRECTIONS]
+    needed += [paths.vocoder(folder)] if config.kind == "learned" else []
     others = [paths.classifier(one, folder) for one in MODALITIES] + [network_file(one, folder) for one in MODALITIES]
     return needed + [path for path in others if path.is_file()]
 
@@ -61,7 +64,7 @@ def network_file(modality: Modality, folder: Path) -> Path:
     return paths.features(modality, folder) / features.NAME
 
 
-def load(folder: Path, vocoder: VocoderConfig, device: torch.device) -> Models:
+def load(folder: Path, config: VocoderConfig, device: torch.device) -> Models:
     """Read the models of a project's `data/` or of an exported folder.
 
     Raises `MixedModels` where they do not belong together, `BadCheckpoint`, and `MissingPackage` where a network needs
@@ -77,7 +80,7 @@ def load(folder: Path, vocoder: VocoderConfig, device: torch.device) -> Models:
         transformers,
         {one: _classifier(one, folder, tokenizers[one].picture[0], device) for one in MODALITIES},
         {one: _network(one, folder, shapes).to(device) for one, shapes in reading.items()},
-        GriffinLim(audio, vocoder),
+        vocoder.load(paths.vocoder(folder), config, audio, device),
         audio,
         device,
     )

@@ -64,7 +64,7 @@ def write(folder: Path, card: Card) -> None:
 def _exported(folder: Path) -> Card:
     """The card of an exported folder, in which its models lie unchanged."""
     card: Card = _parsed(folder / NAME, Card)
-    for path in bundle.model_files(folder):
+    for path in bundle.model_files(folder, card.vocoder):
         described = card.models.get(path.relative_to(folder).as_posix(), {})
         if path.is_file() and described.get("sha256") != files.digest(path):
             raise OtherDigest(path=path, card=NAME)

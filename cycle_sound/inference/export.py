@@ -10,10 +10,10 @@ from cycle_sound.errors import BadTarget
 from cycle_sound.inference import bundle, card
 from cycle_sound.inference.card import Card, Figures
 from cycle_sound.io import figures, files, templates
-from cycle_sound.models import classifier, features, transformer
+from cycle_sound.models import classifier, features, learned_vocoder, transformer
 from cycle_sound.models.loading import LOADERS
 from cycle_sound.nn import checkpoint
-from cycle_sound.params import DIRECTIONS
+from cycle_sound.params import DIRECTIONS, VocoderConfig
 
 README = "README.md"
 TEMPLATES = templates.environment("cycle_sound.inference", finalize=templates.markdown)
@@ -30,7 +30,7 @@ def export(source: Path, folder: Path) -> list[Path]:
         raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
     described = card.read(source)
     bundle.load(source, described.vocoder, torch.device("cpu"))  # what cannot be used is not passed on
-    described = described.model_copy(update={"models": _described(source)})
+    described = described.model_copy(update={"models": _described(source, described.vocoder)})
     written = [folder / name for name in described.models]
     for path in written:
         files.write_bytes(path, (source / path.relative_to(folder)).read_bytes())
@@ -61,10 +61,10 @@ def _numbers(measured: Figures) -> dict[str, float]:
     return {name: value for name, value in measured.items() if not isinstance(value, str)}
 
 
-def _described(source: Path) -> dict[str, dict[str, Any]]:
+def _described(source: Path, vocoder: VocoderConfig) -> dict[str, dict[str, Any]]:
     """Digest, kind and configuration of each file, by its path in the folder."""
-    kinds = (*LOADERS, transformer.KIND, classifier.KIND, features.KIND)
+    kinds = (*LOADERS, transformer.KIND, learned_vocoder.KIND, classifier.KIND, features.KIND)
     return {
         path.relative_to(source).as_posix(): {"sha256": files.digest(path), **json.loads(checkpoint.text(path, *kinds))}
-        for path in bundle.model_files(source)
+        for path in bundle.model_files(source, vocoder)
     }

@@ -7,6 +7,7 @@ from cycle_sound.report.charts import Chart, Line, categories, chart
 Rows = Sequence[Mapping[str, str]]  # of a CSV file
 LEARNING = {  # stage: the unit of its losses, and the columns that are shown with their names
     "train_vae": ("squared error", {"train_error": "train, relaxed", "valid_loss": "valid, hard"}),
+    "train_vocoder": ("loss", {"train_loss": "train", "valid_loss": "valid"}),
     "train_classifier": ("cross-entropy", {"train_loss": "train", "valid_loss": "valid"}),
     "train_judge": ("cross-entropy", {"train_loss": "train", "valid_loss": "valid"}),
     "train_transformer": (
@@ -28,7 +29,7 @@ def learning(stage: str, instance: str, rows: Rows) -> list[Chart]:
     if len(rows) < 2:
         return []
     lines = [_line(rows, column, name, number) for number, (column, name) in enumerate(columns.items())]
-    return chart(f"{stage} {instance}: {unit}", lines, "steps")
+    return chart(f"{stage} {instance}".strip() + f": {unit}", lines, "steps")
 
 
 def codebook(modality: str, rows: Rows) -> list[Chart]:

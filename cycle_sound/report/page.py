@@ -46,7 +46,7 @@ def measurements(metrics: Mapping[Direction, Mapping[str, float]]) -> Section:
 def learning(trainings: Sequence[tuple[str, str, Rows]]) -> Section:
     """The learning curve of every training, by stage and instance."""
     shown = [one for training in trainings for one in curves.learning(*training)]
-    missing = [f"{stage} {instance}" for stage, instance, rows in trainings if len(rows) < 2]
+    missing = [f"{stage} {instance}".strip() for stage, instance, rows in trainings if len(rows) < 2]
     return _section("learning", "Learning", "learning", curves=shown, missing=missing)
 
 

@@ -1,0 +1,114 @@
+"""What a learned vocoder is trained for: the spectra of real sounds, from their log-mels alone."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cycle_sound.dataset.sounds import Sounds
+from cycle_sound.media import mel
+from cycle_sound.models import stft
+from cycle_sound.models.learned_vocoder import LearnedVocoder
+from cycle_sound.nn import device
+from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import AudioConfig
+
+QUIETEST = -12.0  # dB: the gain of a sound is drawn between this and none
+MOST = 64  # sounds of valid that a validation listens to
+LOG_POWER_WEIGHT = 0.1  # per dB
+SILENT = 1e-12  # of power: keeps square roots and quotients finite
+QUIET = 0.1  # norm of magnitudes, that of a hiss at -80 dBFS or so: what is softer counts no more
+
+
+class Batch(NamedTuple):
+    """What a step learns from."""
+
+    log_mels: Tensor  # (b, 1, mels, frames)
+    waves: Tensor  # (b, frames × hop_length)
+
+
+class VocoderObjective:
+    """Spectral convergence and log magnitude (Yamamoto et al. 2020, arXiv:1910.11480), and the advance of phases.
+
+    Their one resolution is that of the head: magnitudes and phases are learned apart, so no other transform is needed
+    to see one through the other.
+    """
+
+    def __init__(self, model: LearnedVocoder, splits: tuple[Sounds, Sounds]) -> None:
+        self.model = model
+        self.train, self.valid = splits
+
+    @property
+    def pairs(self) -> int:
+        """Sounds to learn from."""
+        return len(self.train)
+
+    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+        """A stretch of each training sound from anywhere in it, at any gain down to QUIETEST, with its log-mel."""
+        whole, audio = self.train.waveforms(rows.tolist()), self.model.audio
+        samples = min(self.model.config.frames * audio.hop_length, whole.shape[1])
+        starts, gains = rng.integers(whole.shape[1] - samples + 1).tolist(), 10 ** (rng.uniform(1) * QUIETEST / 20)
+        waves = gains * torch.stack([wave[start : start + samples] for wave, start in zip(whole, starts, strict=True)])
+        return Batch(log_mels(waves, audio), waves)
+
+    def loss(self, batch: Batch, _step: int, _rng: BatchRng) -> Mapping[str, Tensor]:
+        """Terms of one step: convergence as a share, the error of powers in dB, that of the advance in 0 … 2."""
+        return losses(self.model, batch)
+
+    @torch.inference_mode()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """The loss on sounds of valid, and how near what is heard comes to them."""
+        assert isinstance(model, LearnedVocoder)
+        waves, where = self.valid.waveforms(range(min(len(self.valid), MOST))), device.of(model)
+        batch = Batch(log_mels(waves, model.audio).to(where), waves.to(where))
+        heard = model.waveforms(batch.log_mels)
+        return {"loss": float(losses(model, batch)["loss"]), **distances(heard, batch.waves, model.audio)}
+
+
+def losses(model: LearnedVocoder, batch: Batch) -> dict[str, Tensor]:
+    """What a model's spectra lack of the real ones; an advance counts by the magnitudes that it lies between."""
+    audio, (powers, advances) = model.audio, model(batch.log_mels)
+    real = stft.spectra(batch.waves, audio)
+    magnitudes = real.abs()
+    convergence = spectral_convergence(powers.clamp(min=SILENT).sqrt(), magnitudes).mean()
+    log_power = (_decibel(powers, audio) - _decibel(magnitudes.square(), audio)).abs().mean()
+    turned = real[:, 1:] * real[:, :-1].conj() * torch.exp(-1j * stft.turns(audio, real.device))
+    sizes = magnitudes[:, 1:] * magnitudes[:, :-1]
+    missed = 1 - (advances[:, 1:] * turned.conj()).real / sizes.clamp(min=SILENT)  # 0 … 2
+    weights = F.normalize(sizes.sqrt().flatten(1), p=1.0)  # of each sound 1 in all
+    advance = (missed.flatten(1) * weights).sum(1).mean()
+    loss = convergence + LOG_POWER_WEIGHT * log_power + advance
+    return {"loss": loss, "convergence": convergence, "log_power": log_power, "advance": advance}
+
+
+def spectral_convergence(made: Tensor, real: Tensor) -> Tensor:
+    """How far magnitudes (b, t, fft / 2 + 1) lie from real ones, as a share of their norm: (b,)."""
+    return (made - real).flatten(1).norm(dim=1) / real.flatten(1).norm(dim=1).clamp(min=QUIET)
+
+
+def distances(heard: Tensor, real: Tensor, audio: AudioConfig) -> dict[str, float]:
+    """How near waveforms (b, samples) come to real ones at the full resolution of the transform.
+
+    The log-spectral distance in dB is the root mean square over frequencies, mean over frames.
+    """
+    made, wanted = stft.spectra(heard, audio).abs(), stft.spectra(real, audio).abs()
+    lacking = _decibel(made.square(), audio) - _decibel(wanted.square(), audio)
+    return {
+        "spectral_convergence": float(spectral_convergence(made, wanted).mean()),
+        "log_spectral_distance": float(lacking.square().mean(-1).sqrt().mean()),
+    }
+
+
+def log_mels(waves: Tensor, audio: AudioConfig) -> Tensor:
+    """Log-mels of waveforms on the CPU, as shards hold them: (b, samples) → (b, 1, mels, frames)."""
+    seconds = waves.shape[1] / audio.sample_rate
+    heard = [mel.of_clip(wave, audio.sample_rate, audio, seconds) for wave in waves.numpy()]
+    return torch.from_numpy(np.stack(heard)).float()
+
+
+def _decibel(powers: Tensor, audio: AudioConfig) -> Tensor:
+    """Powers in dB, no less than what a log-mel can tell from silence."""
+    return 10 * powers.clamp(min=stft.floor(audio)).log10()
