@@ -50,7 +50,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/writer.py": {"shard"},
     "cycle_sound/dataset/acceptance.py": {"shard"},
     "cycle_sound/models/gumbel.py": VAES | TOKENS | TRANSFORMERS | USERS,
-    "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | TRANSFORMERS | USERS | {"report"},
+    "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | TRANSFORMERS | USERS | {"report"},
     "cycle_sound/dataset/token_cache.py": TOKENS | TRANSFORMERS,
     "cycle_sound/dataset/feature_cache.py": FEATURES | TRANSFORMERS,
     "cycle_sound/training/objectives/vae.py": VAES,
