@@ -48,7 +48,7 @@ def kept(models: DirectionModels, generated: Generated, count: int) -> Samples:
         generated=generated.first[:count],
         returned=generated.returned[:count],
         real=some.target.pictures,
-        tokenized=some.engine.decode(some.target.modality, some.target.codes),
+        tokenized=generated.tokenized[:count],
         pointwise_mutual_information=generated.pointwise_mutual_information[:count, 0],
         ids=some.ids,
         labels=some.labels,

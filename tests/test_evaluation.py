@@ -97,17 +97,10 @@ def test_of_partly_labelled_pairs_the_labelled_ones_count() -> None:
     assert found["x"] == 0.5
 
 
-class Plain:
-    """Stands for an engine whose tokenizer loses nothing."""
-
-    def decode(self, _modality: str, codes: Tensor) -> Tensor:
-        return codes
-
-
 def test_the_judge_says_what_it_sees_whatever_the_classifier_says() -> None:
-    models = direction(Plain(), ["a", "b", "c", "d"])._replace(judges={"image": Names(["a", "b", "c", "e"])})
+    models = direction(None, ["a", "b", "c", "d"])._replace(judges={"image": Names(["a", "b", "c", "e"])})
     made = torch.tensor([0.0, 1.0, 0.0, 3.0]).view(-1, 1, 1, 1)
-    generated = Generated(made[:, None], torch.zeros(4, 1), np.empty((0, 0)), made, made)
+    generated = Generated(made[:, None], torch.zeros(4, 1), np.empty((0, 0)), made, made, models.target.codes)
     found = scores.judged(models, generated)
     assert found["class_consistency_judge"] == pytest.approx(2 / 3)  # of those whose label it knows
     assert found["class_consistency_judge_ceiling"] == found["judge_accuracy"] == 1.0
@@ -121,7 +114,7 @@ def test_a_label_is_drawn_letter_by_letter_and_never_as_mathematics(label: str, 
     models = models._replace(
         source=models.source._replace(pictures=pictures), target=models.target._replace(pictures=pictures)
     )
-    generated = Generated(pictures[:, None], torch.zeros(2, 1), np.empty((0, 0)), pictures, pictures)
+    generated = Generated(pictures[:, None], torch.zeros(2, 1), np.empty((0, 0)), *[pictures] * 3)
     examples.contact_sheet(tmp_path / "sheet.png", models, generated, [0, 1])
     figure = Figure()
     axes = figure.subplots()

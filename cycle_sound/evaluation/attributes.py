@@ -149,13 +149,12 @@ def figures(models: DirectionModels, generated: Generated, waveforms: int, recor
 
     Of sounds only the first `waveforms` are measured. `recorded`: the folder of the clips' own sounds.
     """
-    engine, target = models.engine, models.target
-    if target.modality == "image":
-        decoded = engine.decode("image", target.codes)
-        return correlations(of_pictures(generated.first), of_pictures(decoded), models.attributes)
+    engine = models.engine
+    if models.target.modality == "image":
+        return correlations(of_pictures(generated.first), of_pictures(generated.tokenized), models.attributes)
     some, rate = models.first(waveforms), engine.models.audio.sample_rate
     made, real = generated.waveforms[:waveforms], engine.waveforms(some.target.pictures)
-    tokenized = engine.waveforms(engine.decode("audio", some.target.codes))
+    tokenized = engine.waveforms(generated.tokenized[:waveforms])
     warble: dict[str, float] = {}
     if all("pitch" in one for one in some.attributes):  # in noise, as of real recordings, there is none to be followed
         own = recordings(recorded, some.ids, rate, made.shape[1])

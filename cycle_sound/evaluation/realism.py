@@ -38,7 +38,7 @@ def kernel_distances(models: DirectionModels, generated: Tensor, tokenized: Tens
 
 def figures(models: DirectionModels, generated: Generated, count: int) -> dict[str, float]:
     """Sharpness of all that was generated, and kernel distances of the first `count`, each with its ceiling."""
-    made, tokenized = generated.first, models.engine.decode(models.target.modality, models.target.codes)
+    made, tokenized = generated.first, generated.tokenized
     ceilings = fidelity.sharpness(tokenized, models.target.pictures)
     return {
         **fidelity.sharpness(made, models.target.pictures),

@@ -112,13 +112,14 @@ def load(direction: Direction, split: SplitName, sampling: SamplingConfigs, voco
 
 
 class Generated(NamedTuple):
-    """What a direction made of every source, and what the other direction made of that."""
+    """What a direction made of every source, what the other direction made of that, and what the tokenizer leaves."""
 
     samples: Tensor  # (n, m, c, h, w): target pictures, m candidates per source
     pointwise_mutual_information: Tensor  # (n, m), nats: by how much a candidate makes its source likelier
     waveforms: np.ndarray  # (n, samples) of the first candidates; of pictures none
     perceived: Tensor  # (n, c, h, w), of the first candidates
     returned: Tensor  # source pictures (n, c, h, w) as perceived, from the first candidates as perceived
+    tokenized: Tensor  # (n, c, h, w): real targets through the tokenizer alone
 
     @property
     def first(self) -> Tensor:
@@ -133,7 +134,8 @@ def generate(models: DirectionModels, candidates: int, seed: int) -> Generated:
     heard = target == "audio"
     waveforms = engine.waveforms(samples[:, 0]) if heard else np.empty((0, 0), np.float32)
     perceived = engine.log_mels(waveforms) if heard else engine.as_perceived("image", samples[:, 0])
-    return Generated(samples, information, waveforms, perceived, models.go_back(perceived, seed))
+    tokenized = engine.decode(target, models.target.codes)
+    return Generated(samples, information, waveforms, perceived, models.go_back(perceived, seed), tokenized)
 
 
 def draw(models: DirectionModels, sampling: SamplingConfig, candidates: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -205,7 +207,7 @@ def classes(models: DirectionModels, generated: Generated) -> dict[str, float]:
         return {}
     labels = [models.labels[row] for row in rows]
     real = classified(model, models.target.pictures[rows])
-    tokenized = classified(model, models.engine.decode(models.target.modality, models.target.codes[rows]))
+    tokenized = classified(model, generated.tokenized[rows])
     first, *others = (classified(model, pictures) for pictures in generated.samples[rows, :2].unbind(1))
     return {
         **shares("class_consistency", first.labels, labels),
@@ -219,16 +221,15 @@ def classes(models: DirectionModels, generated: Generated) -> dict[str, float]:
 
 def judged(models: DirectionModels, generated: Generated) -> dict[str, float]:
     """What the target's judge says of what was generated. Empty where it knows none of the pairs."""
-    modality = models.target.modality
-    judge = models.judges[modality]
+    judge = models.judges[models.target.modality]
     rows = labelled(models, judge)
     if judge is None or not rows:
         return {}
     labels = [models.labels[row] for row in rows]
-    tokenized = models.engine.decode(modality, models.target.codes[rows])
+    tokenized = classified(judge, generated.tokenized[rows])
     return {
         **shares("class_consistency_judge", classified(judge, generated.first[rows]).labels, labels),
-        "class_consistency_judge_ceiling": agreement(classified(judge, tokenized).labels, labels).value,
+        "class_consistency_judge_ceiling": agreement(tokenized.labels, labels).value,
         "judge_accuracy": agreement(classified(judge, models.target.pictures[rows]).labels, labels).value,
     }
 
