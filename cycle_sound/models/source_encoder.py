@@ -117,6 +117,7 @@ class FeatureEncoder(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(channels)  # networks differ in scale
         self.to_latents = nn.Linear(channels, width)
+        nn.init.zeros_(self.to_latents.weight)  # or, telling from the start, they would drown all else
         self.to_summary = Summary(channels, width)
 
     def forward(self, features: Tensor) -> Source:
