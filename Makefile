@@ -6,7 +6,9 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 repro: .venv/installed ## install, make everything from nothing, say where it lies
 	@# DVC writes these two in place: a kill meanwhile leaves half of one. Its run cache knows what is lost with it.
-	@! $(BIN)/dvc stage list 2>&1 | grep -q "^'./dvc.lock'" || git checkout -q dvc.lock 2> /dev/null || rm dvc.lock
+	@# A half may still be YAML of the right form, but then it ends within a line.
+	@[ -z "$$(tail -c 1 dvc.lock 2> /dev/null)" ] && ! $(BIN)/dvc stage list 2>&1 | grep -q "^'./dvc.lock'" \
+		|| git checkout -q dvc.lock 2> /dev/null || rm dvc.lock
 	@$(BIN)/python -m json.tool .dvc/tmp/rwlock > /dev/null 2>&1 || rm -f .dvc/tmp/rwlock
 	$(BIN)/dvc repro
 	@echo

@@ -140,7 +140,7 @@ def build(tmp_path: Path, write_tiny: Write) -> Callable[..., Path]:
 
 def test_one_command_makes_all_that_dvc_yaml_promises(built: Path):
     promised = [out["path"] for step in steps(built).values() for out in step["outs"]]
-    assert len(steps(built)) == 17
+    assert len(steps(built)) == 20
     assert {path for path in promised if not (built / path).exists()} == set()
     assert [path for path in promised if path.startswith("metrics/evaluate")] == [
         f"metrics/evaluate_{direction}.json" for direction in sorted(DIRECTIONS)
@@ -160,7 +160,8 @@ def test_a_disk_that_refuses_ends_every_stage_in_one_line_and_a_rerun_gives_the_
 ):
     folder = shutil.copytree(built, tmp_path / "project", ignore=shutil.ignore_patterns(".dvc", ".git"))
     firsts = {name.partition("@")[0]: name for name in reversed(steps(built))}
-    order = [name for name in STAGES if name in firsts]
+    # Where no network is named, the cache of features is an empty folder, for which any disk has room.
+    order = [name for name in STAGES if name in firsts and name != "cache_features"]
     for name in order:
         for out in steps(built)[firsts[name]]["outs"]:
             path = folder / out["path"]
