@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 from torch import Tensor, nn
 
 from cycle_sound.dataset import augment
@@ -19,6 +20,7 @@ from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Params, ShiftConfig
 from cycle_sound.training import order, resume, schedules
 from cycle_sound.training.loop import Curve, fit
+from cycle_sound.training.prefetch import Prefetcher
 from cycle_sound.training.resume import STOPPED, Snapshot, flat, tree
 
 
@@ -88,6 +90,30 @@ def test_a_batch_in_micro_batches_trains_as_one_in_a_piece(
     trained(config.model_copy(update={"accumulation": 4}), tmp_path / "parts", parts)
     for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_batches_are_made_on_one_thread_and_steps_on_all(config: OptimizerConfig) -> None:
+    """Two teams of threads on the same cores would spin against one another."""
+    teams: list[int] = []
+
+    class Noting(Line):
+        def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+            teams.append(team())
+            return super().batch(rows, rng)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        steps = [team() for _ in Prefetcher(Noting(), config, 0, torch.device("cpu")).micro_batches(range(2))]
+    finally:
+        torch.set_num_threads(before)
+    assert (teams, steps) == ([1, 1], [2, 2])
+
+
+def team() -> int:
+    """How many threads OpenMP gives to what the calling thread computes."""
+    torch.ones(1 << 17).add_(1)
+    return next(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp")
 
 
 def test_a_batch_that_does_not_divide_is_refused(config: OptimizerConfig, tmp_path: Path) -> None:

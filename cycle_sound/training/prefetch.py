@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from cycle_sound.errors import UnevenBatch
@@ -46,6 +47,15 @@ def micro_batch_rows(config: OptimizerConfig) -> list[slice]:
     return [slice(start, start + size) for start in first]
 
 
+def compute_alone() -> None:
+    """Let torch compute in the calling thread without a team of others, and in other threads as before.
+
+    Two teams on the same cores wait for one another, spinning: the step beside them would take a seventh longer.
+    """
+    torch.ones(1 << 17).add_(1)  # large enough for a team: until torch has asked for its first, it would ask anew
+    threadpool_limits(1, user_api="openmp")
+
+
 class Prefetcher:
     """The micro-batches of a training, and how long the training has waited for them."""
 
@@ -57,7 +67,7 @@ class Prefetcher:
     def micro_batches(self, steps: Iterable[int]) -> Iterator[MicroBatch]:
         """Those of one step after those of another."""
         todo = ((step, rows) for step in steps for rows in self._rows)
-        with ThreadPoolExecutor(1) as thread:
+        with ThreadPoolExecutor(1, initializer=compute_alone) as thread:
             ahead = [thread.submit(self._made, *first) for first in [next(todo, None)] if first]
             while ahead:
                 begin = time.perf_counter()
