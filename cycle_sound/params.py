@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from string import Formatter
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
@@ -22,6 +22,7 @@ Modality = Literal["image", "audio"]
 Direction = Literal["audio_to_image", "image_to_audio"]
 SplitName = Literal["train", "valid", "test"]
 Pairs = Literal["middle", "even", "listed"]
+T = TypeVar("T")
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -68,6 +69,26 @@ class Config(BaseModel):
     """A part of the tree: strict types, no unknown keys, frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class PerModality(Config, Generic[T]):
+    """A section for each modality."""
+
+    image: T
+    audio: T
+
+    def __getitem__(self, modality: Modality) -> T:
+        return self.image if modality == "image" else self.audio
+
+
+class PerDirection(Config, Generic[T]):
+    """A section for each direction."""
+
+    audio_to_image: T
+    image_to_audio: T
+
+    def __getitem__(self, direction: Direction) -> T:
+        return self.audio_to_image if direction == "audio_to_image" else self.image_to_audio
 
 
 class SyntheticConfig(Config):
@@ -212,15 +233,10 @@ class DegradationConfig(Config):
     noise: NonNegative  # standard deviation, of pictures in [-1, 1]
 
 
-class AugmentConfig(Config):
+class AugmentConfig(PerModality[ShiftConfig]):
     """Augmentation of each modality; degradation is for models that recognise."""
 
-    image: ShiftConfig
-    audio: ShiftConfig
     degradation: DegradationConfig
-
-    def __getitem__(self, modality: Modality) -> ShiftConfig:
-        return self.image if modality == "image" else self.audio
 
 
 class OptimizerConfig(Config):
@@ -300,14 +316,8 @@ class VaeConfig(Config):
             )
 
 
-class VaeConfigs(Config):
+class VaeConfigs(PerModality[VaeConfig]):
     """The VAE of each modality."""
-
-    image: VaeConfig
-    audio: VaeConfig
-
-    def __getitem__(self, modality: Modality) -> VaeConfig:
-        return self.image if modality == "image" else self.audio
 
 
 class NetworkConfig(Config):
@@ -323,14 +333,8 @@ class NetworkConfig(Config):
         return self
 
 
-class NetworkConfigs(Config):
+class NetworkConfigs(PerModality[NetworkConfig]):
     """The network for each modality."""
-
-    image: NetworkConfig
-    audio: NetworkConfig
-
-    def __getitem__(self, modality: Modality) -> NetworkConfig:
-        return self.image if modality == "image" else self.audio
 
 
 class FeaturesConfig(Config):
@@ -371,14 +375,8 @@ class TransformerConfig(Config):
         return self
 
 
-class TransformerConfigs(Config):
+class TransformerConfigs(PerDirection[TransformerConfig]):
     """The transformer of each direction."""
-
-    audio_to_image: TransformerConfig
-    image_to_audio: TransformerConfig
-
-    def __getitem__(self, direction: Direction) -> TransformerConfig:
-        return self.audio_to_image if direction == "audio_to_image" else self.image_to_audio
 
 
 class ClassifierConfig(Config):
@@ -399,14 +397,8 @@ class SamplingConfig(Config):
     guidance: NonNegative
 
 
-class SamplingConfigs(Config):
+class SamplingConfigs(PerDirection[SamplingConfig]):
     """How each direction draws tokens."""
-
-    audio_to_image: SamplingConfig
-    image_to_audio: SamplingConfig
-
-    def __getitem__(self, direction: Direction) -> SamplingConfig:
-        return self.audio_to_image if direction == "audio_to_image" else self.image_to_audio
 
 
 class SweepConfig(Config):
