@@ -189,7 +189,7 @@ class BadFeatures(UserError):
     text = "{path}: not features of this version: {reason}; run the cache_features stage again"
 
 
-class StaleTokens(UserError):
+class StaleCache(UserError):
     """Cached tokens or features made by another model or from other shards than those given."""
 
     text = "{path}: made with other {what} ({found}, not {wanted})"

@@ -17,7 +17,7 @@ from cycle_sound import paths
 from cycle_sound.dataset import feature_cache
 from cycle_sound.dataset.feature_cache import FeatureCache, Header
 from cycle_sound.dataset.tars import Sample, write_index, write_shard
-from cycle_sound.errors import BadFeatures, MissingNetwork, MissingPackage, ParamsError, StaleTokens, UnknownNetwork
+from cycle_sound.errors import BadFeatures, MissingNetwork, MissingPackage, ParamsError, StaleCache, UnknownNetwork
 from cycle_sound.models import classifier, features
 from cycle_sound.models.features import FeatureNetwork, FeatureShape
 from cycle_sound.nn.rng import BatchRng, seeded
@@ -153,7 +153,7 @@ def test_a_draw_is_of_one_view_of_each_clip(tmp_path: Path) -> None:
 def test_features_of_another_network_or_of_other_shards_are_refused(tmp_path: Path, what: str) -> None:
     feature_cache.write(tmp_path, "train", HEADER, 3, [arrays()])
     given = {"network": HEADER.network, "shards": HEADER.shards} | {what: "c" * 64}
-    with pytest.raises(StaleTokens, match=f"train: made with other {what}"):
+    with pytest.raises(StaleCache, match=f"train: made with other {what}"):
         FeatureCache(tmp_path, "train", **given)
 
 

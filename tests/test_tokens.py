@@ -10,7 +10,7 @@ import torch
 
 from cycle_sound.dataset import token_cache
 from cycle_sound.dataset.token_cache import Header, TokenCache
-from cycle_sound.errors import BadTokens, StaleTokens
+from cycle_sound.errors import BadTokens, StaleCache
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import rng
 from cycle_sound.nn.rng import BatchRng
@@ -43,13 +43,13 @@ def test_what_is_written_is_read(tmp_path: Path):
 
 def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path):
     token_cache.write(tmp_path, "train", HEADER, *arrays())
-    with pytest.raises(StaleTokens, match=r"train: made with other tokenizer \(aaaaaaaaaaaa, not cccccccccccc\)"):
+    with pytest.raises(StaleCache, match=r"train: made with other tokenizer \(aaaaaaaaaaaa, not cccccccccccc\)"):
         cache(tmp_path, tokenizer="c" * 64)
 
 
 def test_tokens_of_other_shards_are_refused(tmp_path: Path):
     token_cache.write(tmp_path, "train", HEADER, *arrays())
-    with pytest.raises(StaleTokens, match=r"train: made with other shards \(bbbbbbbbbbbb, not cccccccccccc\)"):
+    with pytest.raises(StaleCache, match=r"train: made with other shards \(bbbbbbbbbbbb, not cccccccccccc\)"):
         cache(tmp_path, shards="c" * 64)
 
 

@@ -55,7 +55,7 @@ from cycle_sound.errors import (
     MixedModels,
     NoModels,
     ParamsError,
-    StaleTokens,
+    StaleCache,
 )
 from cycle_sound.evaluation import samples
 from cycle_sound.inference import bundle, card, export
@@ -507,8 +507,8 @@ def _settings() -> params.DataConfig:
 FILM = (Rejected, BadSound, av.FFmpegError)
 CHECKPOINT = (BadCheckpoint,)
 MODELS = (NoModels, ParamsError, BadCheckpoint, MixedModels)
-TOKENS = (BadTokens, StaleTokens)
-FEATURES = (BadFeatures, StaleTokens)
+TOKENS = (BadTokens, StaleCache)
+FEATURES = (BadFeatures, StaleCache)
 KINDS: dict[str, Kind] = {
     "pictures": Kind(_pictures, [Reader("*", _picture, (BadPicture,))]),
     "sounds": Kind(_sounds, [Reader("*", _sound, (BadSound,)), Reader("*", _part_of_sound, (BadSound,))]),

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 
-from cycle_sound.dataset import npy
-from cycle_sound.errors import BadFeatures, StaleTokens
+from cycle_sound.dataset import headers, npy
+from cycle_sound.errors import BadFeatures
 from cycle_sound.io import files
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.nn.rng import BatchRng
@@ -30,18 +29,14 @@ class FeatureCache:
     """One split of one modality. View 0 is the clip as it is; the others are augmented copies."""
 
     def __init__(self, folder: Path, split: SplitName, network: str, shards: str) -> None:
-        """Open a split. Raises `StaleTokens` where the digests are not those in its header, `BadFeatures`."""
-        path = folder / f"{split}.json"
+        """Open a split. Raises `StaleCache` where the digests are not those in its header, `BadFeatures`."""
         try:
-            self.header = TypeAdapter(Header).validate_json(path.read_bytes(), strict=True)
+            self.header = headers.read(folder, split, Header)
             self._features = npy.mapped(folder / f"{split}.features.npy")  # (n, views, c, rows, columns) float16
             _check(self.header, self._features)
         except ValueError as error:
-            raise BadFeatures(path=path, reason=fault(error)) from None
-        found = {"network": self.header.network, "shards": self.header.shards}
-        for what, wanted in (("network", network), ("shards", shards)):
-            if found[what] != wanted:
-                raise StaleTokens(path=f"{folder}/{split}", what=what, found=found[what][:12], wanted=wanted[:12])
+            raise BadFeatures(path=folder / f"{split}.json", reason=fault(error)) from None
+        headers.check(folder, split, self.header, network=network, shards=shards)
 
     def __len__(self) -> int:
         return len(self.header.ids)

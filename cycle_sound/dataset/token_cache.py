@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 
-from cycle_sound.dataset import npy
-from cycle_sound.errors import BadTokens, StaleTokens
+from cycle_sound.dataset import headers, npy
+from cycle_sound.errors import BadTokens
 from cycle_sound.io import files
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn.rng import BatchRng
@@ -29,19 +28,15 @@ class TokenCache:
     """One split of one modality. View 0 is the clip as it is; the others are shifted copies."""
 
     def __init__(self, folder: Path, split: SplitName, tokenizer: str, shards: str) -> None:
-        """Open a split. Raises `StaleTokens` where the digests are not those in its header, `BadTokens`."""
-        path = folder / f"{split}.json"
+        """Open a split. Raises `StaleCache` where the digests are not those in its header, `BadTokens`."""
         try:
-            self.header = TypeAdapter(Header).validate_json(path.read_bytes(), strict=True)
+            self.header = headers.read(folder, split, Header)
             self._codes = npy.mapped(folder / f"{split}.codes.npy")  # (n, views, k, t, top) uint16
             self._probabilities = npy.mapped(folder / f"{split}.probabilities.npy")  # of the codes, float16
             _check(self.header, self._codes, self._probabilities)
         except ValueError as error:
-            raise BadTokens(path=path, reason=fault(error)) from None
-        found = {"tokenizer": self.header.tokenizer, "shards": self.header.shards}
-        for what, wanted in (("tokenizer", tokenizer), ("shards", shards)):
-            if found[what] != wanted:
-                raise StaleTokens(path=f"{folder}/{split}", what=what, found=found[what][:12], wanted=wanted[:12])
+            raise BadTokens(path=folder / f"{split}.json", reason=fault(error)) from None
+        headers.check(folder, split, self.header, tokenizer=tokenizer, shards=shards)
 
     def __len__(self) -> int:
         return len(self.header.ids)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from cycle_sound.dataset.sounds import Sounds
 from cycle_sound.evaluation import analysis, judges, metrics
 from cycle_sound.evaluation.scores import DirectionModels, Generated, agreement, consistency, named
-from cycle_sound.media import sound_files
 from cycle_sound.training import fidelity
 
 SHARED = {  # figure: attribute
@@ -105,14 +105,6 @@ def words(labels: Sequence[str], generated: np.ndarray, real: np.ndarray, sample
     }
 
 
-def recordings(folder: Path, clips: Sequence[str], sample_rate: int, samples: int) -> np.ndarray:
-    """The sounds of clips themselves, which no log-mel has passed: (n, samples) at `sample_rate`."""
-    contents = ((folder / f"{clip}.mp3").read_bytes() for clip in clips)
-    decoded = (sound_files.decode(content, seconds=samples / sample_rate) for content in contents)
-    waves = (sound_files.resample(wave, rate, sample_rate) for wave, rate in decoded)
-    return np.stack([sound_files.fit_length(wave, samples) for wave in waves])
-
-
 def warbles(
     labels: Sequence[str],
     made: np.ndarray,
@@ -157,7 +149,7 @@ def figures(models: DirectionModels, generated: Generated, waveforms: int, recor
     tokenized = engine.waveforms(generated.tokenized[:waveforms])
     warble: dict[str, float] = {}
     if all("pitch" in one for one in some.attributes):  # in noise, as of real recordings, there is none to be followed
-        own = recordings(recorded, some.ids, rate, made.shape[1])
+        own = Sounds(recorded, some.ids, made.shape[1], rate).waveforms(range(len(some.ids))).numpy()
         warble = warbles(some.labels, made, own, tokenized, real, rate)
     return {
         **heard(models, generated, engine.log_mels(real)),
