@@ -19,7 +19,7 @@ from cycle_sound.app.cli import app, chosen
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import names
 from cycle_sound.media import sound_files
-from cycle_sound.params import DIRECTIONS
+from cycle_sound.params import DIRECTIONS, SamplingConfig, SamplingConfigs
 
 RATE = 16000
 
@@ -262,12 +262,15 @@ def test_impossible_options_are_named(run: Run, tmp_path: Path, words: tuple[str
 
 
 def test_what_is_given_of_the_draw_holds_both_ways_and_the_rest_is_each_ways_own(data: Path) -> None:
-    system = CycleSound.load(data, "cpu")
-    assert chosen(system, temperature=None, guidance=None) == system.sampling
+    own = SamplingConfigs(  # the two differ, whatever params.yaml says of them
+        audio_to_image=SamplingConfig(temperature=0.9, top_k=0, top_p=1, guidance=2),
+        image_to_audio=SamplingConfig(temperature=0.7, top_k=8, top_p=0.9, guidance=3),
+    )
+    system = CycleSound(CycleSound.load(data, "cpu").models, own)
+    assert chosen(system, temperature=None, guidance=None) == own
     changed = chosen(system, temperature=0.0, guidance=None)
     for direction in DIRECTIONS:
-        assert changed[direction] == system.sampling[direction].model_copy(update={"temperature": 0.0})
-    assert changed.audio_to_image != changed.image_to_audio
+        assert changed[direction] == own[direction].model_copy(update={"temperature": 0.0})
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
