@@ -233,9 +233,9 @@ class OtherDigest(BadCheckpoint):
 
 
 class MixedModels(UserError):
-    """A transformer beside a VAE, or a network of features, other than that which it was trained with."""
+    """A model beside a VAE, or a network of features, other than that which it was trained with."""
 
-    text = "{transformer}: trained with another {what} than {path}; rebuild or copy both"
+    text = "{model}: trained with another {what} than {path}; rebuild or copy both"
 
 
 class NoModels(UserError):

@@ -43,6 +43,7 @@ PictureShape = tuple[Literal[1, 3], Side, Side]  # (channels, rows, columns)
 Codebooks = Annotated[int, Field(ge=1, le=16)]
 CodebookSize = Annotated[int, Field(ge=2, le=1 << 16)]
 Rounds = Annotated[int, Field(gt=0, le=10_000)]  # of Griffin-Lim
+LEAST_JUDGED = 8  # pixels to a side of a picture, which a discriminator halves three times
 MAX_TOKENS = 4096  # of a picture; they are drawn one after another, each looking at all before it
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -320,6 +321,20 @@ class VaeConfigs(PerModality[VaeConfig]):
     """The VAE of each modality."""
 
 
+class DecoderConfig(Config):
+    """The fine-tuning of one modality's decoder, against a discriminator."""
+
+    adversarial: bool
+    discriminator_width: Width
+    adversarial_weight: NonNegative
+    feature_weight: NonNegative
+    optimizer: OptimizerConfig
+
+
+class DecoderConfigs(PerModality[DecoderConfig]):
+    """The fine-tuning of each modality's decoder."""
+
+
 class NetworkConfig(Config):
     """A network that others trained on photographs, of which features are wanted."""
 
@@ -442,6 +457,7 @@ class Params(Config):
     shard: ShardConfig
     augment: AugmentConfig
     vae: VaeConfigs
+    decoder: DecoderConfigs
     tokens: TokensConfig
     features: FeaturesConfig
     classifier: ClassifierConfig
@@ -459,14 +475,17 @@ class Params(Config):
         frames = self.audio.frames(self.data.clip_seconds)
         if abs(exact - frames) > 1e-6:
             raise ValueError(f"data.clip_seconds {self.data.clip_seconds} is {exact:.3f} hops, not a whole number")
-        sides = {
-            "image.size": (self.image.size, self.vae.image),
-            "audio.mels": (self.audio.mels, self.vae.audio),
-            "audio frames (data.clip_seconds × audio.sample_rate / audio.hop_length)": (frames, self.vae.audio),
+        sides: dict[str, tuple[int, Modality]] = {
+            "image.size": (self.image.size, "image"),
+            "audio.mels": (self.audio.mels, "audio"),
+            "audio frames (data.clip_seconds × audio.sample_rate / audio.hop_length)": (frames, "audio"),
         }
-        for name, (pixels, vae) in sides.items():
-            if pixels % vae.stride:
-                raise ValueError(f"{name} = {pixels} is not a multiple of the VAE's stride {vae.stride}")
+        for name, (pixels, modality) in sides.items():
+            stride = self.vae[modality].stride
+            if pixels % stride:
+                raise ValueError(f"{name} = {pixels} is not a multiple of the VAE's stride {stride}")
+            if self.decoder[modality].adversarial and pixels < LEAST_JUDGED:
+                raise ValueError(f"{name} = {pixels} is less than the {LEAST_JUDGED} that a discriminator needs")
         self.vae.image.check(self.image.size, self.image.size)
         self.vae.audio.check(self.audio.mels, frames)
         for direction in DIRECTIONS:

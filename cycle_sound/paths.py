@@ -22,8 +22,8 @@ FATES = PLOTS / "download.csv"
 
 def made() -> list[Path]:
     """The folders into which the stages write, and from which they remove."""
-    own = [vae("image"), tokens("image"), features("image"), classifier("image"), judge("image"), vocoder()]
-    own += [transformer("audio_to_image"), samples("audio_to_image")]
+    of_modalities = [one("image") for one in (vae, decoder, tokens, features, classifier, judge)]
+    own = [*of_modalities, vocoder(), transformer("audio_to_image"), samples("audio_to_image")]
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
     return [RAW, *parts, WORK, SHARDS, REPORT, PLOTS.parent, *(path.parent for path in own)]
 
@@ -31,6 +31,11 @@ def made() -> list[Path]:
 def vae(modality: Modality, folder: Path = DATA) -> Path:
     """The discrete VAE of a modality."""
     return folder / f"vae/{modality}.safetensors"
+
+
+def decoder(modality: Modality, folder: Path = DATA) -> Path:
+    """The folder of a modality's fine-tuned decoder; empty where none is wanted."""
+    return folder / f"decoder/{modality}"
 
 
 def tokens(modality: Modality) -> Path:

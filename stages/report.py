@@ -19,6 +19,7 @@ from cycle_sound.report.strips import ReportContext
 
 TRAININGS = {
     "train_vae": MODALITIES,
+    "finetune_decoder": MODALITIES,
     "train_vocoder": ("",),
     "train_classifier": MODALITIES,
     "train_judge": MODALITIES,

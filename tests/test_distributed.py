@@ -19,6 +19,7 @@ OPTIMIZER = {"steps": 6, "batch_size": 8, "valid_every": 2, "learning_rate": 2e-
 SMALL = {
     "classifier": {"dropout": 0.0, "optimizer": OPTIMIZER},  # dropout alone draws per process
     "vae": {"image": {"optimizer": OPTIMIZER}, "audio": {"optimizer": OPTIMIZER}},
+    "decoder": {"image": {"optimizer": OPTIMIZER}},
     "transformer": {"audio_to_image": {"optimizer": OPTIMIZER}},
 }
 PREPARE = """
@@ -43,7 +44,7 @@ from cycle_sound.models import gumbel, source_encoder
 from cycle_sound.nn import blocks, device, distributed
 from cycle_sound.params import load
 from cycle_sound.training.loop import Trainer
-from stages import train_classifier, train_transformer, train_vae
+from stages import finetune_decoder, train_classifier, train_transformer, train_vae
 
 
 def gradients_apart():
@@ -63,13 +64,14 @@ with distributed.process_group():
         device.dtype = lambda where: getattr(torch, folder.split("_")[-1])
         train_classifier.main("audio", load())
         train_transformer.main("audio_to_image", load())
+        finetune_decoder.main("image", load())  # of the VAE that one process trained
         train_vae.main("image", load())
         os.chdir("..")
 """
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 # Rounding alone made 0.000001 of difference where this was measured, the least of the faults 0.0003.
 ROUNDING = {"float32": 5e-5, "bfloat16": 2**-8}
-TRAINED = ("train_classifier_audio", "train_transformer_audio_to_image", "train_vae_image")
+TRAINED = ("train_classifier_audio", "train_transformer_audio_to_image", "train_vae_image", "finetune_decoder_image")
 
 Curves = dict[str, list[dict[str, float]]]  # training → rows
 

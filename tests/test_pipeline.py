@@ -148,7 +148,7 @@ def known() -> dict[Path, str]:
     """Every artifact that cycle_sound.paths names for the stages: path → the name there."""
     named = {paths.RAW: "RAW", paths.FATES: "FATES", paths.SHARDS: "SHARDS", paths.REPORT: "REPORT"}
     named[paths.vocoder()] = "vocoder"
-    for kind in ("vae", "tokens", "features", "classifier", "judge"):
+    for kind in ("vae", "decoder", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
     for kind in ("transformer", "samples", "contact_sheet"):
         named |= {getattr(paths, kind)(direction): kind for direction in DIRECTIONS}
@@ -156,7 +156,7 @@ def known() -> dict[Path, str]:
         stage: next(iter(STAGES[stage].get("matrix", {"": [""]}).values())) for stage in STAGES
     }.items():
         named |= {paths.metrics(stage, word): "metrics" for word in words}
-        named |= {paths.curve(stage, word): "curve" for word in words if stage.startswith("train_")}
+        named |= {paths.curve(stage, word): "curve" for word in words if stage.startswith(("train_", "finetune_"))}
     for stage in ("sweep_sampling", "evaluate"):
         named |= {paths.settings(stage, direction): "settings" for direction in DIRECTIONS}
     return named
@@ -227,7 +227,7 @@ def test_every_input_is_made_by_one_stage():
 def test_a_stage_is_run_by_its_own_name_with_its_own_word():
     for stage, spec in STAGES.items():
         assert spec["cmd"].split() == [
-            "${launcher}" if stage.startswith("train_") else "python",
+            "${launcher}" if stage.startswith(("train_", "finetune_")) else "python",
             "-m",
             f"stages.{stage}",
             *(f"${{item.{item}}}" for item in spec.get("matrix", {})),

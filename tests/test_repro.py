@@ -30,14 +30,14 @@ INTERVAL = ("", "_low", "_high")
 
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
-from stages import cache_features, cache_tokens, download, evaluate, report, shard
+from stages import cache_features, cache_tokens, download, evaluate, finetune_decoder, report, shard
 from stages import sweep_sampling, train_classifier, train_judge, train_transformer, train_vae, train_vocoder
 
 if __name__ == "__main__":
     params = load()
     download.main(params)
     shard.main(params)
-    for stage in (train_vae, cache_tokens, cache_features, train_classifier, train_judge):
+    for stage in (train_vae, finetune_decoder, cache_tokens, cache_features, train_classifier, train_judge):
         for modality in MODALITIES:
             stage.main(modality, params)
     train_vocoder.main(params)

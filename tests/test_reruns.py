@@ -16,13 +16,14 @@ ROOT = Path(__file__).resolve().parents[1]
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 TREE: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
 VAES = {"train_vae@image", "train_vae@audio"}
+DECODERS = {"finetune_decoder@image", "finetune_decoder@audio"}
 VOCODER = {"train_vocoder"}
 CLASSIFIERS = {"train_classifier@image", "train_classifier@audio"}
 JUDGES = {"train_judge@image", "train_judge@audio"}
 TRANSFORMERS = {"train_transformer@audio_to_image", "train_transformer@image_to_audio"}
 TOKENS = {"cache_tokens@image", "cache_tokens@audio"}
 FEATURES = {"cache_features@image", "cache_features@audio"}
-TRAININGS = VAES | VOCODER | CLASSIFIERS | JUDGES | TRANSFORMERS
+TRAININGS = VAES | DECODERS | VOCODER | CLASSIFIERS | JUDGES | TRANSFORMERS
 SWEEPS = {"sweep_sampling@audio_to_image", "sweep_sampling@image_to_audio"}
 EVALUATIONS = {"evaluate@audio_to_image", "evaluate@image_to_audio"}
 USERS = SWEEPS | EVALUATIONS  # of trained models
@@ -49,13 +50,15 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/media/mel.py": {"shard", *VOCODER, *USERS, "report"},
     "cycle_sound/dataset/writer.py": {"shard"},
     "cycle_sound/dataset/acceptance.py": {"shard"},
-    "cycle_sound/models/gumbel.py": VAES | TOKENS | TRANSFORMERS | USERS,
+    "cycle_sound/models/gumbel.py": VAES | DECODERS | TOKENS | TRANSFORMERS | USERS,
     "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | TRANSFORMERS | USERS | {"report"},
     "cycle_sound/dataset/headers.py": TOKENS | FEATURES | TRANSFORMERS,
     "cycle_sound/dataset/token_cache.py": TOKENS | TRANSFORMERS,
     "cycle_sound/dataset/feature_cache.py": FEATURES | TRANSFORMERS,
-    "cycle_sound/training/objectives/vae.py": VAES,
-    "cycle_sound/training/fidelity.py": VAES | EVALUATIONS,
+    "cycle_sound/models/discriminator.py": DECODERS,
+    "cycle_sound/training/objectives/vae.py": VAES | DECODERS,
+    "cycle_sound/training/objectives/decoder.py": DECODERS,
+    "cycle_sound/training/fidelity.py": VAES | DECODERS | EVALUATIONS,
     "cycle_sound/training/loop.py": TRAININGS,
     "cycle_sound/training/classification.py": CLASSIFIERS | JUDGES,
     "cycle_sound/training/objectives/transformer.py": TRANSFORMERS,
@@ -81,9 +84,11 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "shard.pairs_per_shard": {"shard"},
     "vae.audio.optimizer.learning_rate": {"train_vae@audio"},
     "vae.image.codebooks": {"train_vae@image"},
+    "decoder.image.feature_weight": {"finetune_decoder@image"},
     "augment.image.rows": {
         *(
             "train_vae@image",
+            "finetune_decoder@image",
             "cache_tokens@image",
             "cache_features@image",
             "train_classifier@image",

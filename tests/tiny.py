@@ -23,6 +23,10 @@ TINY: Mapping[str, Any] = {
     "vocoder": {"griffin_lim_rounds": 2, "learned": VOCODER},
     "shard": {"pairs_per_shard": 10},
     "vae": {"image": VAE, "audio": VAE},
+    "decoder": {
+        "image": {"discriminator_width": 8, "optimizer": OPTIMIZER},
+        "audio": {"discriminator_width": 8, "optimizer": OPTIMIZER},
+    },
     "tokens": {"views": 2},
     "classifier": {"width": 8, "optimizer": OPTIMIZER},
     "judge": {"width": 8, "optimizer": OPTIMIZER},

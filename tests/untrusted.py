@@ -27,7 +27,7 @@ import tiny
 import torch
 from PIL import ExifTags, Image
 
-from cycle_sound import params
+from cycle_sound import params, paths
 from cycle_sound.acquisition import fingerprints, journal, manifest, summary
 from cycle_sound.acquisition.claims import Claims
 from cycle_sound.acquisition.fingerprints import Fingerprint
@@ -61,7 +61,7 @@ from cycle_sound.evaluation import samples
 from cycle_sound.inference import bundle, card, export
 from cycle_sound.io import files, names
 from cycle_sound.media import images, sound_files
-from cycle_sound.models import classifier, features, learned_vocoder, loading, transformer
+from cycle_sound.models import classifier, dvae, features, learned_vocoder, loading, transformer
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import rng
 from cycle_sound.nn.rng import BatchRng
@@ -69,6 +69,7 @@ from cycle_sound.training.resume import Snapshot, State
 
 CASES = tiny.ROOT.parent / "shared/cases"
 SEED, RATE = 7, 16000
+DECODER = "project/data/decoder/image/decoder.safetensors"
 CODES = CodeShape(codebooks=2, rows=2, columns=4, codebook_size=64)
 NAMES = [f"-b_c__d-e_{letter}_0000{second}" for letter in "fgh" for second in (10, 30)]  # of excerpts
 
@@ -336,6 +337,8 @@ def _checkpoints(into: Path) -> None:
     project = into / "project"
     project.mkdir()
     tiny.untrained(project)
+    model, _ = dvae.load(paths.vae("image", project / "data"))
+    dvae.save_decoder(into / DECODER, model.decoder, paths.vae("image", project / "data"))
     random = np.random.default_rng(SEED)
     pictures = torch.from_numpy(random.random((2, 3, 8, 8), np.float32))
     mels = torch.from_numpy(random.random((2, 1, 8, 8), np.float32))
@@ -356,6 +359,10 @@ def _checkpoints(into: Path) -> None:
     features.save(into / "features/network.safetensors", network)
     seen = feature_cache.Header("a" * 64, "b" * 64, features.FeatureShape(8, 4, 4), header.ids)
     feature_cache.write(into / "features", "train", seen, 2, [random.random((5, 2, 8, 4, 4), np.float32)])
+
+
+def _decoder(path: Path) -> None:
+    dvae.load(path.parents[2] / "vae/image.safetensors", path)
 
 
 def _vocoder(path: Path) -> None:
@@ -521,6 +528,7 @@ KINDS: dict[str, Kind] = {
         _checkpoints,
         [
             Reader("project/data/vae/*", partial(loading.load_tokenizer, device=torch.device("cpu")), CHECKPOINT),
+            Reader(DECODER, _decoder, (*CHECKPOINT, MixedModels)),
             Reader("project/data/vocoder/*", _vocoder, CHECKPOINT),
             Reader("project/data/classifier/*", classifier.load, CHECKPOINT),
             Reader("project/data/transformer/*", transformer.load, CHECKPOINT),

@@ -8,7 +8,7 @@ import torch
 from cycle_sound import paths
 from cycle_sound.errors import MixedModels, OtherVersion
 from cycle_sound.io import files
-from cycle_sound.models import classifier, features, transformer, vocoder
+from cycle_sound.models import classifier, dvae, features, transformer, vocoder
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.models.features import FeatureNetwork
 from cycle_sound.models.loading import LoadedTokenizer, load_tokenizer
@@ -50,13 +50,18 @@ class Models(NamedTuple):
 
 
 def model_files(folder: Path, config: VocoderConfig) -> list[Path]:
-    """The files of a folder's models: all that must be there with such a vocoder, and the classifiers and networks that
-    are.
+    """The files of a folder's models: all that must be there with such a vocoder, and the decoders, classifiers and
+    networks that are.
     """
     needed = [paths.vae(one, folder) for one in MODALITIES] + [paths.transformer(one, folder) for one in DIRECTIONS]
     needed += [paths.vocoder(folder)] if config.kind == "learned" else []
-    others = [paths.classifier(one, folder) for one in MODALITIES] + [network_file(one, folder) for one in MODALITIES]
+    others = [of(one, folder) for of in (decoder_file, paths.classifier, network_file) for one in MODALITIES]
     return needed + [path for path in others if path.is_file()]
+
+
+def decoder_file(modality: Modality, folder: Path) -> Path:
+    """The decoder of a modality that was fine-tuned, where one was."""
+    return paths.decoder(modality, folder) / dvae.DECODER_NAME
 
 
 def network_file(modality: Modality, folder: Path) -> Path:
@@ -70,7 +75,7 @@ def load(folder: Path, config: VocoderConfig, device: torch.device) -> Models:
     Raises `MixedModels` where they do not belong together, `BadCheckpoint`, and `MissingPackage` where a network needs
     the code of one.
     """
-    tokenizers = {modality: load_tokenizer(paths.vae(modality, folder), device) for modality in MODALITIES}
+    tokenizers = {modality: _tokenizer(modality, folder, device) for modality in MODALITIES}
     audio = tokenizers["audio"].audio
     _check_pictures(folder, tokenizers, audio)
     transformers = {direction: _transformer(direction, folder, tokenizers).to(device) for direction in DIRECTIONS}
@@ -84,6 +89,11 @@ def load(folder: Path, config: VocoderConfig, device: torch.device) -> Models:
         audio,
         device,
     )
+
+
+def _tokenizer(modality: Modality, folder: Path, device: torch.device) -> LoadedTokenizer:
+    decoder = decoder_file(modality, folder)
+    return load_tokenizer(paths.vae(modality, folder), device, decoder if decoder.is_file() else None)
 
 
 def _check_pictures(folder: Path, tokenizers: dict[Modality, LoadedTokenizer], audio: AudioConfig) -> None:
@@ -102,10 +112,10 @@ def _transformer(direction: Direction, folder: Path, tokenizers: dict[Modality, 
     model, facts = transformer.load(path)
     for modality, tokenizer in tokenizers.items():
         if facts.tokenizers.get(modality) != tokenizer.digest:
-            raise MixedModels(transformer=path, what="VAE", path=paths.vae(modality, folder))
+            raise MixedModels(model=path, what="VAE", path=paths.vae(modality, folder))
     network = network_file(source_of(direction), folder)
     if facts.network_digest and network.is_file() and files.digest(network) != facts.network_digest:
-        raise MixedModels(transformer=path, what="network", path=network)
+        raise MixedModels(model=path, what="network", path=network)
     source, target = tokenizers[source_of(direction)], tokenizers[target_of(direction)]
     shapes = Shapes(source.codes, source.picture, target.codes, target.picture, facts.shapes.source_features)
     if facts.shapes != shapes:

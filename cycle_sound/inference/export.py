@@ -10,7 +10,7 @@ from cycle_sound.errors import BadTarget
 from cycle_sound.inference import bundle, card
 from cycle_sound.inference.card import Card, Figures
 from cycle_sound.io import figures, files, templates
-from cycle_sound.models import classifier, features, learned_vocoder, transformer
+from cycle_sound.models import classifier, dvae, features, learned_vocoder, transformer
 from cycle_sound.models.loading import LOADERS
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import DIRECTIONS, VocoderConfig
@@ -63,7 +63,7 @@ def _numbers(measured: Figures) -> dict[str, float]:
 
 def _described(source: Path, vocoder: VocoderConfig) -> dict[str, dict[str, Any]]:
     """Digest, kind and configuration of each file, by its path in the folder."""
-    kinds = (*LOADERS, transformer.KIND, learned_vocoder.KIND, classifier.KIND, features.KIND)
+    kinds = (*LOADERS, dvae.DECODER_KIND, transformer.KIND, learned_vocoder.KIND, classifier.KIND, features.KIND)
     return {
         path.relative_to(source).as_posix(): {"sha256": files.digest(path), **json.loads(checkpoint.text(path, *kinds))}
         for path in bundle.model_files(source, vocoder)

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from cycle_sound.errors import MixedModels
+from cycle_sound.io import files
 from cycle_sound.models.gumbel import Gumbel
 from cycle_sound.models.tokenizer import CodeShape, TokenizerFacts
 from cycle_sound.nn import checkpoint
@@ -19,6 +21,8 @@ from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import AudioConfig, VaeConfig
 
 KIND = "discrete VAE"
+DECODER_KIND = "decoder of a discrete VAE"
+DECODER_NAME = "decoder.safetensors"  # in its folder, which is empty where none was fine-tuned
 
 
 class Facts(TokenizerFacts):
@@ -30,6 +34,12 @@ class Facts(TokenizerFacts):
     def _fits(self) -> "Facts":
         self.config.check(*self.shape[1:])
         return self
+
+
+class DecoderFacts(checkpoint.Facts):
+    """What the file of a fine-tuned decoder says of it."""
+
+    vae: str  # digest of the file of the VAE whose codes it decodes
 
 
 class Encoder(nn.Sequential):
@@ -118,7 +128,25 @@ def save(path: Path, model: DiscreteVAE, shape: tuple[int, int, int], shards: st
     checkpoint.save(path, model, KIND, facts)
 
 
-def load(path: Path) -> tuple[DiscreteVAE, Facts]:
-    """Rebuild a VAE from its file alone. Raises `BadCheckpoint`."""
+def load(path: Path, decoder: Path | None = None) -> tuple[DiscreteVAE, Facts]:
+    """Rebuild a VAE from its file alone; with the file of a fine-tuned `decoder`, that one takes the place of its own.
+
+    Raises `BadCheckpoint`, and `MixedModels` for the decoder of another VAE.
+    """
     facts = checkpoint.facts(path, Facts, KIND)
-    return checkpoint.load(path, lambda: DiscreteVAE(facts.config, facts.shape[0])), facts
+    model = checkpoint.load(path, lambda: DiscreteVAE(facts.config, facts.shape[0]))
+    if decoder is not None:
+        model.decoder = _decoder(decoder, path, facts)
+    return model, facts
+
+
+def save_decoder(path: Path, model: Decoder, vae: Path) -> None:
+    """Write a decoder that was fine-tuned on the codes of the VAE in the file `vae`."""
+    checkpoint.save(path, model, DECODER_KIND, {"vae": files.digest(vae)})
+
+
+def _decoder(path: Path, vae: Path, facts: Facts) -> Decoder:
+    found = checkpoint.facts(path, DecoderFacts, DECODER_KIND)
+    if found.vae != files.digest(vae):
+        raise MixedModels(model=path, what="VAE", path=vae)
+    return checkpoint.load(path, lambda: Decoder(facts.config, facts.shape[0]))

@@ -30,8 +30,11 @@ class LoadedTokenizer(NamedTuple):
 LOADERS = {dvae.KIND: dvae.load}  # by the kind that a checkpoint says it holds
 
 
-def load_tokenizer(path: Path, device: torch.device) -> LoadedTokenizer:
-    """Rebuild a tokenizer from its file alone, on a device. Raises `BadCheckpoint`."""
+def load_tokenizer(path: Path, device: torch.device, decoder: Path | None = None) -> LoadedTokenizer:
+    """Rebuild a tokenizer from its file on a device, with a fine-tuned `decoder` in place of its own if one is given.
+
+    Raises `BadCheckpoint`, and `MixedModels` for the decoder of another tokenizer.
+    """
     kind = checkpoint.facts(path, checkpoint.Kind, *LOADERS).kind
-    model, facts = LOADERS[str(kind)](path)
+    model, facts = LOADERS[str(kind)](path, decoder)
     return LoadedTokenizer(model.to(device), facts.shape, files.digest(path), facts.shards, facts.audio)

@@ -82,10 +82,8 @@ class CodeEmbedding(nn.Embedding):
         super().__init__(codebooks * (codebook_size + 1), width)
         self.codebooks = codebooks
         self.bos = codebook_size  # stands for what lies before the first place
-        offsets = torch.arange(codebooks, device="cpu")[:, None] * (
-            codebook_size + 1
-        )  # also of a model without weights
-        self.register_buffer("offsets", offsets, persistent=False)
+        starts = torch.arange(codebooks, device="cpu") * (codebook_size + 1)  # numbers, also in a model without weights
+        self.register_buffer("offsets", starts[:, None], persistent=False)
 
     def each(self, codes: Tensor) -> Tensor:
         """The embedding of each code: (b, k, n) → (b, k, n, width)."""

@@ -7,6 +7,10 @@ from cycle_sound.report.charts import Chart, Line, categories, chart
 Rows = Sequence[Mapping[str, str]]  # of a CSV file
 LEARNING = {  # stage: the unit of its losses, and the columns that are shown with their names
     "train_vae": ("squared error", {"train_error": "train, relaxed", "valid_loss": "valid, hard"}),
+    "finetune_decoder": (
+        "loss",
+        {"train_feature_matching": "feature matching", "train_discriminator": "discriminator"},
+    ),
     "train_vocoder": ("loss", {"train_loss": "train", "valid_loss": "valid"}),
     "train_classifier": ("cross-entropy", {"train_loss": "train", "valid_loss": "valid"}),
     "train_judge": ("cross-entropy", {"train_loss": "train", "valid_loss": "valid"}),

@@ -58,10 +58,10 @@ class Curve:
         self.rows = list(rows)
         self._write()
 
-    def leave_empty(self) -> None:
-        """Write a file of no rows, for a model that there is nothing to train on."""
+    def leave_empty(self, *columns: str) -> None:
+        """Write a file of no rows, for a model that is not trained; the plots name the columns all the same."""
         if distributed.is_first():
-            files.write_bytes(self.path, b"step,train_loss,valid_loss\n")
+            files.write_bytes(self.path, (",".join(("step", "train_loss", "valid_loss", *columns)) + "\n").encode())
 
     def best(self) -> dict[str, float]:
         """The row of the lowest `valid_loss`, or the last one where nothing could be validated."""

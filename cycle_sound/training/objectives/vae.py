@@ -116,8 +116,13 @@ def examine(model: DiscreteVAE, modality: Modality, valid: Split, db_range: floa
     use = fidelity.codebook_use(hard.codes, config.codebook_size)
     if use.least_usage < config.min_usage:
         raise CodebookCollapse(modality=modality, usage=use.least_usage, min_usage=config.min_usage)
+    return {"usage": use.usage, "perplexity": use.perplexity, **likeness(hard, modality, db_range)}
+
+
+def likeness(hard: Hard, modality: Modality, db_range: float) -> dict[str, float]:
+    """How near reconstructions come to real pictures. `db_range`: the decibels between -1 and 1 of a log-mel."""
     pair = hard.reconstructed, hard.real
-    figures = {"hard_error": hard.error, "usage": use.usage, "perplexity": use.perplexity, **fidelity.sharpness(*pair)}
+    figures = {"hard_error": hard.error, **fidelity.sharpness(*pair)}
     if modality == "audio":
         return {**figures, "log_spectral_distance": fidelity.log_spectral_distance(*pair, db_range)}
     return {**figures, "psnr": fidelity.psnr(*pair), "ssim": fidelity.ssim(*pair)}

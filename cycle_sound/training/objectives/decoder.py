@@ -1,0 +1,104 @@
+"""What a decoder is fine-tuned for: pictures that a discriminator takes for real, of codes that no longer change.
+
+Trained by squared errors alone, a decoder draws the mean of all pictures that its codes leave open, which is soft.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from cycle_sound.dataset.augment import shifted
+from cycle_sound.dataset.reader import Split
+from cycle_sound.models.discriminator import Discriminator, Judgement
+from cycle_sound.models.dvae import Decoder, DiscreteVAE
+from cycle_sound.nn import distributed
+from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import DecoderConfig, Modality, ShiftConfig
+from cycle_sound.training import fidelity
+from cycle_sound.training.objectives.vae import Batch, gradient_error, reconstruct
+
+
+class Adversaries(nn.Module):
+    """A decoder and its discriminator: one model, since one step trains both."""
+
+    def __init__(self, decoder: Decoder, discriminator: Discriminator) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.discriminator = discriminator
+
+    def judge_made(self, pictures: Tensor) -> Judgement:
+        """Judge pictures so that the gradient reaches them, but not the discriminator, which must not give in."""
+        fixed = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
+        judgement: Judgement = functional_call(self.discriminator, fixed, pictures)
+        return judgement
+
+
+class DecoderObjective:
+    """The errors that a VAE is trained by, hinge losses (Lim and Ye 2017, arXiv:1705.02894), and feature matching."""
+
+    def __init__(
+        self,
+        model: Adversaries,
+        vae: DiscreteVAE,
+        modality: Modality,
+        splits: tuple[Split, Split],
+        shift: ShiftConfig,
+        config: DecoderConfig,
+    ) -> None:
+        self.model = model
+        self.vae = vae
+        self.modality = modality
+        self.train, self.valid = splits
+        self.shift = shift
+        self.config = config
+
+    @property
+    def pairs(self) -> int:
+        """Pairs to learn from."""
+        return len(self.train)
+
+    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+        """Training pictures, shifted."""
+        pictures = self.train.pictures(self.modality, rows.tolist())
+        return Batch(shifted(pictures, self.shift, rng))
+
+    def loss(self, batch: Batch, _step: int, _rng: BatchRng) -> Mapping[str, Tensor]:
+        """Terms of one step; the loss is the decoder's and the discriminator's, each of which sees its own alone."""
+        config, real = self.config, batch.pictures.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            vectors = self.vae.gumbel.look_up(self.vae.encode(real))
+        made = self.model.decoder(vectors)
+        error, edges = F.mse_loss(made, real), gradient_error(made, real)
+        judged: Judgement = self.model.discriminator(torch.cat([real, made.detach()]))
+        of_real, of_made = judged.logits.chunk(2)
+        discriminator = F.relu(1 - of_real).mean() + F.relu(1 + of_made).mean()
+        hoped = self.model.judge_made(made)
+        matching = feature_distance(hoped.features, [one.chunk(2)[0].detach() for one in judged.features])
+        decoder = error + self.vae.config.gradient_weight * edges
+        decoder = decoder - config.adversarial_weight * hoped.logits.mean() + config.feature_weight * matching
+        return {
+            "loss": decoder + discriminator,
+            "error": error,
+            "gradient_error": edges,
+            "feature_matching": matching,
+            "discriminator": discriminator,
+        }
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Error and sharpness on valid. No loss: an adversary's falls and rises, so the last decoder is kept."""
+        assert isinstance(model, Adversaries)
+        self.vae.decoder = model.decoder
+        hard = reconstruct(self.vae, self.modality, self.valid)
+        return {"error": hard.error, **fidelity.sharpness(hard.reconstructed, hard.real)}
+
+
+def feature_distance(made: list[Tensor], real: list[Tensor]) -> Tensor:
+    """Mean over layers of the L1 distance of features, as a share of the real ones' mean size, of all processes
+    (Défossez et al. 2022, arXiv:2210.13438, equation 6): lists of (b, c, h, w) → ().
+    """
+    sizes = distributed.mean(torch.stack([like.abs().mean() for like in real])).clamp_min(1e-6)
+    distances = torch.stack([F.l1_loss(one, like) for one, like in zip(made, real, strict=True)])
+    return (distances / sizes).mean()

@@ -1,0 +1,66 @@
+"""Fine-tune the decoder of one modality's VAE on its codes, against a discriminator.
+
+python -m stages.finetune_decoder image
+"""
+
+import shutil
+
+from cycle_sound import paths
+from cycle_sound.dataset.reader import Split, read_index
+from cycle_sound.io import code, files, stage
+from cycle_sound.models import dvae
+from cycle_sound.models.discriminator import Discriminator
+from cycle_sound.models.dvae import Decoder, DiscreteVAE
+from cycle_sound.nn import device, distributed
+from cycle_sound.params import MODALITIES, Modality, Params
+from cycle_sound.training.loop import Curve, fit
+from cycle_sound.training.objectives.decoder import Adversaries, DecoderObjective
+from cycle_sound.training.objectives.vae import likeness, reconstruct
+from cycle_sound.training.resume import Snapshot
+
+
+@distributed.process_group()
+def main(modality: Modality, params: Params) -> None:
+    """Write the decoder, and the figures of the VAE with it on valid.
+
+    Where none is wanted the folder stays empty, and the figures are those of the VAE's own.
+    """
+    device.prepare(params.seed)
+    folder, index, valid = paths.decoder(modality), read_index(paths.SHARDS), Split(paths.SHARDS, "valid")
+    vae = dvae.load(paths.vae(modality))[0].to(device.best())
+    curve, snapshot = Curve(paths.curve("finetune_decoder", modality)), _snapshot(modality, params, index.digest)
+    if params.decoder[modality].adversarial:
+        vae.decoder = finetuned(vae, modality, valid, params, curve, snapshot)
+    else:
+        curve.leave_empty("train_feature_matching", "train_discriminator")
+
+    figures = likeness(reconstruct(vae, modality, valid), modality, index.audio.max_db - index.audio.min_db)
+    if distributed.is_first():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        if params.decoder[modality].adversarial:
+            dvae.save_decoder(folder / dvae.DECODER_NAME, vae.decoder, paths.vae(modality))
+        files.write_json(paths.metrics("finetune_decoder", modality), figures)
+    snapshot.discard()
+
+
+def finetuned(
+    vae: DiscreteVAE, modality: Modality, valid: Split, params: Params, curve: Curve, snapshot: Snapshot
+) -> Decoder:
+    """A decoder that goes on from the VAE's own, which is not kept."""
+    config, train, where = params.decoder[modality], Split(paths.SHARDS, "train"), device.of(vae)
+    discriminator = Discriminator(train.shape(modality)[0], config.discriminator_width).to(where)
+    model = Adversaries(vae.decoder, discriminator)
+    objective = DecoderObjective(model, vae, modality, (train, valid), params.augment[modality], config)
+    fit(model, objective, config.optimizer, params.seed, curve, snapshot)
+    return model.decoder
+
+
+def _snapshot(modality: Modality, params: Params, shards: str) -> Snapshot:
+    config, shift, vae = params.decoder[modality], params.augment[modality], files.digest(paths.vae(modality))
+    known = config.model_dump(), shift.model_dump(), params.seed, shards, vae
+    return Snapshot(paths.snapshot("finetune_decoder", modality), code.identity("stages.finetune_decoder", *known))
+
+
+if __name__ == "__main__":
+    stage.run(main, MODALITIES)
