@@ -44,6 +44,7 @@ from cycle_sound.models import gumbel, source_encoder
 from cycle_sound.nn import blocks, device, distributed
 from cycle_sound.params import load
 from cycle_sound.training.loop import Trainer
+from cycle_sound.training.objectives import decoder
 from stages import finetune_decoder, train_classifier, train_transformer, train_vae
 
 
@@ -53,7 +54,7 @@ def gradients_apart():
 
 def batches_apart():
     alone = SimpleNamespace(mean=lambda values: values, all_gather=lambda values: values, world_size=lambda: 1)
-    blocks.distributed = gumbel.distributed = source_encoder.distributed = alone
+    blocks.distributed = gumbel.distributed = source_encoder.distributed = decoder.distributed = alone
 
 
 fault, *folders = sys.argv[1:]
@@ -107,7 +108,7 @@ def curves(folder: Path) -> Curves:
     rows = {}
     for name in TRAINED:
         with (folder / f"metrics/plots/{name}.csv").open(encoding="utf-8") as file:
-            rows[name] = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+            rows[name] = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
     return rows
 
 
