@@ -43,7 +43,7 @@ PictureShape = tuple[Literal[1, 3], Side, Side]  # (channels, rows, columns)
 Codebooks = Annotated[int, Field(ge=1, le=16)]
 CodebookSize = Annotated[int, Field(ge=2, le=1 << 16)]
 Rounds = Annotated[int, Field(gt=0, le=10_000)]  # of Griffin-Lim
-LEAST_JUDGED = 8  # pixels to a side of a picture, which a discriminator halves three times
+LEAST_SIDE = 8  # pixels to a side of a picture, which a discriminator halves three times
 MAX_TOKENS = 4096  # of a picture; they are drawn one after another, each looking at all before it
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -484,8 +484,8 @@ class Params(Config):
             stride = self.vae[modality].stride
             if pixels % stride:
                 raise ValueError(f"{name} = {pixels} is not a multiple of the VAE's stride {stride}")
-            if self.decoder[modality].adversarial and pixels < LEAST_JUDGED:
-                raise ValueError(f"{name} = {pixels} is less than the {LEAST_JUDGED} that a discriminator needs")
+            if self.decoder[modality].adversarial and pixels < LEAST_SIDE:
+                raise ValueError(f"{name} = {pixels} is less than the {LEAST_SIDE} that a discriminator needs")
         self.vae.image.check(self.image.size, self.image.size)
         self.vae.audio.check(self.audio.mels, frames)
         for direction in DIRECTIONS:

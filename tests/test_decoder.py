@@ -97,10 +97,10 @@ def test_the_distance_of_features_is_a_share_of_their_size() -> None:
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (64, 64), (8, 136), (24, 40)])
-def test_a_discriminator_judges_patches_of_pictures_of_any_size_that_is_allowed(rows: int, columns: int) -> None:
-    judged = Discriminator(1, 8)(torch.zeros(2, 1, rows, columns))
-    assert judged.logits.shape == (2, 1, rows // 8, columns // 8)
-    assert [one.shape[1] for one in judged.features] == [8, 16, 32]
+def test_a_discriminator_sees_patches_of_pictures_of_any_size_that_is_allowed(rows: int, columns: int) -> None:
+    seen = Discriminator(1, 8)(torch.zeros(2, 1, rows, columns))
+    assert seen.logits.shape == (2, 1, rows // 8, columns // 8)
+    assert [one.shape[1] for one in seen.features] == [8, 16, 32]
 
 
 def test_pictures_too_small_for_a_discriminator_are_refused_before_work_starts() -> None:

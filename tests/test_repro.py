@@ -278,6 +278,7 @@ def test_another_audio_codebook_touches_only_what_hears_through_it(built: Path, 
     assert changed == {"train_vae@audio": [{"changed deps": {"params.yaml": {"vae.audio": "modified"}}}]}
     assert after("train_vae@audio", steps(built)) == {
         "train_vae@audio",
+        "finetune_decoder@audio",
         "cache_tokens@audio",
         *(
             f"{stage}@{direction}"

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LAYERS = 3  # strided convolutions: a logit sees 22 pixels to a side, some four tokens' worth
+LAYERS = 3  # strided convolutions: a logit sees 38 pixels to a side
 SLOPE = 0.2  # of LeakyReLU below zero
 
 
-class Judgement(NamedTuple):
+class Discriminated(NamedTuple):
     """What a discriminator says of pictures, and what it saw in them."""
 
     logits: Tensor  # (b, 1, h / 8, w / 8); above 0: real
@@ -28,10 +28,10 @@ class Discriminator(nn.Module):
         )
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
-    def forward(self, pictures: Tensor) -> Judgement:
-        """Judge pictures (b, c, h, w) of at least 2^LAYERS pixels to a side."""
+    def forward(self, pictures: Tensor) -> Discriminated:
+        """Look at pictures (b, c, h, w) of at least 2^LAYERS pixels to a side."""
         features: list[Tensor] = []
         for layer in self.layers:
             pictures = F.leaky_relu(layer(pictures), SLOPE)
             features.append(pictures)
-        return Judgement(self.head(pictures), features)
+        return Discriminated(self.head(pictures), features)

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from cycle_sound.dataset.augment import shifted
 from cycle_sound.dataset.reader import Split
-from cycle_sound.models.discriminator import Discriminator, Judgement
+from cycle_sound.models.discriminator import Discriminated, Discriminator
 from cycle_sound.models.dvae import Decoder, DiscreteVAE
 from cycle_sound.nn import distributed
 from cycle_sound.nn.rng import BatchRng
@@ -29,11 +29,11 @@ class Adversaries(nn.Module):
         self.decoder = decoder
         self.discriminator = discriminator
 
-    def judge_made(self, pictures: Tensor) -> Judgement:
-        """Judge pictures so that the gradient reaches them, but not the discriminator, which must not give in."""
+    def look_at_made(self, pictures: Tensor) -> Discriminated:
+        """Look at pictures so that the gradient reaches them, but not the discriminator, which must not give in."""
         fixed = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
-        judgement: Judgement = functional_call(self.discriminator, fixed, pictures)
-        return judgement
+        seen: Discriminated = functional_call(self.discriminator, fixed, pictures)
+        return seen
 
 
 class DecoderObjective:
@@ -72,11 +72,11 @@ class DecoderObjective:
             vectors = self.vae.gumbel.look_up(self.vae.encode(real))
         made = self.model.decoder(vectors)
         error, edges = F.mse_loss(made, real), gradient_error(made, real)
-        judged: Judgement = self.model.discriminator(torch.cat([real, made.detach()]))
-        of_real, of_made = judged.logits.chunk(2)
+        seen: Discriminated = self.model.discriminator(torch.cat([real, made.detach()]))
+        of_real, of_made = seen.logits.chunk(2)
         discriminator = F.relu(1 - of_real).mean() + F.relu(1 + of_made).mean()
-        hoped = self.model.judge_made(made)
-        matching = feature_distance(hoped.features, [one.chunk(2)[0].detach() for one in judged.features])
+        hoped = self.model.look_at_made(made)
+        matching = feature_distance(hoped.features, [one.chunk(2)[0].detach() for one in seen.features])
         decoder = error + self.vae.config.gradient_weight * edges
         decoder = decoder - config.adversarial_weight * hoped.logits.mean() + config.feature_weight * matching
         return {
