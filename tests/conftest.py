@@ -65,3 +65,24 @@ def small_network() -> Iterator[None]:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data/ of a project with untrained models. Not to be changed."""
     return tiny_project.untrained(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[type, int, Callable[[], Any]], None]:
+    """`kill(objective, step, train)`: run a training that writes a snapshot after every step, and is killed in one."""
+
+    def killing(objective: Any, step: int, train: Callable[[], Any]) -> None:
+        loss = objective.loss
+
+        def killed(self: Any, batch: Any, at: int, rng: Any) -> Any:
+            if at == step:
+                raise KeyboardInterrupt
+            return loss(self, batch, at, rng)
+
+        monkeypatch.setattr("cycle_sound.training.resume.SECONDS", 0.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(objective, "loss", killed)
+            with pytest.raises(KeyboardInterrupt):
+                train()
+
+    return killing

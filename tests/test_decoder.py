@@ -20,7 +20,6 @@ from cycle_sound.models.discriminator import Discriminator
 from cycle_sound.models.loading import load_tokenizer
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import MODALITIES, Modality
-from cycle_sound.training import resume
 from cycle_sound.training.objectives.decoder import Adversaries, DecoderObjective, feature_distance
 from cycle_sound.training.objectives.vae import Batch, gradient_error
 from stages import download, finetune_decoder, shard, train_vae
@@ -206,22 +205,9 @@ def test_the_stage_leaves_the_vae_as_it_is_and_is_the_same_each_time(project: Pa
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])
-def test_a_killed_finetuning_ends_with_the_same_bytes(
-    project: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
+def test_a_killed_finetuning_ends_with_the_same_bytes(project: Path, kill: Callable[..., None], step: int) -> None:
     undisturbed = finetuned()
-    monkeypatch.setattr(resume, "SECONDS", 0.0)  # a snapshot after every step
-    loss = DecoderObjective.loss
-
-    def killed(self: DecoderObjective, batch: Batch, at: int, rng: BatchRng) -> object:
-        if at == step:
-            raise KeyboardInterrupt
-        return loss(self, batch, at, rng)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DecoderObjective, "loss", killed)
-        with pytest.raises(KeyboardInterrupt):
-            finetuned()
+    kill(DecoderObjective, step, finetuned)
     assert paths.snapshot("finetune_decoder", "image").exists() == (step > 0)
     assert finetuned() == undisturbed
     assert not paths.snapshot("finetune_decoder", "image").exists()

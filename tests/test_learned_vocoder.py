@@ -19,7 +19,6 @@ from cycle_sound.models import learned_vocoder, stft
 from cycle_sound.models.learned_vocoder import LearnedVocoder
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import Params
-from cycle_sound.training import resume
 from cycle_sound.training.objectives import vocoder as objectives
 from cycle_sound.training.objectives.vocoder import Batch, VocoderObjective
 from stages import download, shard, train_vocoder
@@ -132,20 +131,9 @@ def test_the_stage_needs_no_test_sound_and_is_the_same_each_time(project: Path):
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])
-def test_a_killed_training_ends_with_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch, step: int):
+def test_a_killed_training_ends_with_the_same_bytes(project: Path, kill: Callable[..., None], step: int) -> None:
     undisturbed = trained()
-    monkeypatch.setattr(resume, "SECONDS", 0.0)  # a snapshot after every step
-    loss = VocoderObjective.loss
-
-    def killed(self: VocoderObjective, batch: Batch, at: int, rng: BatchRng) -> object:
-        if at == step:
-            raise KeyboardInterrupt
-        return loss(self, batch, at, rng)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(VocoderObjective, "loss", killed)
-        with pytest.raises(KeyboardInterrupt):
-            trained()
+    kill(VocoderObjective, step, trained)
     assert paths.snapshot("train_vocoder").exists() == (step > 0)
     assert trained() == undisturbed
     assert not paths.snapshot("train_vocoder").exists()
