@@ -9,6 +9,7 @@ from scipy.stats import kstest
 from torch import Tensor
 
 from cycle_sound.nn import distributed, rng
+from cycle_sound.nn.blocks import dropped
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, load
 from cycle_sound.training.prefetch import Prefetcher
@@ -136,3 +137,22 @@ def test_a_process_draws_for_its_own_rows_alone(
     (one,) = Prefetcher(Drawing(), optimizer(batch_size, 1), 5, torch.device("cpu")).micro_batches(range(1))
     assert one.rng.uniform(4).untyped_storage().nbytes() == 32 * 4 * 4
     assert len(made) == 2 * 32  # to make the batch, and for the loss
+
+
+# --- dropout
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_dropout_leaves_the_mean_and_drops_in_each_row_what_it_drops_alone(share: float) -> None:
+    whole = dropped(torch.ones(20, 100, 50), share, BatchRng(3, places=range(20)))
+    assert abs(float((whole == 0).float().mean()) - share) < 0.01
+    assert abs(float(whole.mean()) - 1) < 0.02
+    for places in (range(7), range(7, 20)):
+        part = dropped(torch.ones(len(places), 100, 50), share, BatchRng(3, places=places))
+        assert torch.equal(part, whole[places.start : places.stop])
+
+
+def test_nothing_is_dropped_without_random_numbers_or_by_a_share_of_none() -> None:
+    x = torch.randn(4, 5, generator=rng.seeded(0))
+    assert torch.equal(dropped(x, 0.5, None), x)
+    assert torch.equal(dropped(x, 0.0, BatchRng(0, places=range(4))), x)

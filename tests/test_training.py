@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cycle_sound.dataset import augment
 from cycle_sound.errors import TrainingDiverged, UnevenBatch
 from cycle_sound.nn import device
+from cycle_sound.nn.blocks import dropped
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Params, ShiftConfig
 from cycle_sound.training import resume, schedules
@@ -35,11 +36,11 @@ class Batch(NamedTuple):
 
 
 class Line:
-    """A one-weight model is to become 3, with noise from the generator and from dropout."""
+    """A one-weight model is to become 3, with noise and dropout."""
 
-    def __init__(self, dropout: float = 0.1) -> None:
+    def __init__(self) -> None:
         torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(dropout))
+        self.model = nn.Linear(1, 1)
         self.valid: list[float] = []
 
     pairs = 10
@@ -49,7 +50,7 @@ class Line:
 
     def loss(self, batch: Batch, step: int, rng: BatchRng) -> dict[str, Tensor]:
         x = batch.x + 0.1 * rng.normal(1)
-        error = self.model(x) - 3 * x
+        error = dropped(self.model(x), 0.1, rng) - 3 * x
         return {"loss": (error**2).mean(), "distance": error.abs().mean()}  # not in the order of their names
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -85,7 +86,7 @@ def test_a_batch_in_micro_batches_trains_as_one_in_a_piece(
     config: OptimizerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "dtype", lambda where: torch.float32)
-    whole, parts = (Line(dropout=0.0), Line(dropout=0.0))
+    whole, parts = (Line(), Line())
     trained(config, tmp_path / "whole", whole)
     trained(config.model_copy(update={"accumulation": 4}), tmp_path / "parts", parts)
     for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
