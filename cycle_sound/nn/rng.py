@@ -8,7 +8,10 @@ from torch import Tensor
 
 
 def seeded(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator on a device, seeded by a tuple of non-negative integers; another tuple gives another stream."""
+    """A generator on a device, seeded by a tuple of non-negative integers; another tuple gives another stream.
+
+    On the CPU, where torch takes 32 bits of a seed, two of some ten thousand may by chance have the same one.
+    """
     state = 0
     for number in numbers:
         state = (state * 1_000_003 + number + 1) % (1 << 62)
