@@ -22,7 +22,7 @@ from benchmarks import hardware, peer, printing
 from cycle_sound import paths
 from cycle_sound.media import images, pixels
 from cycle_sound.models.dvae import DiscreteVAE
-from cycle_sound.nn import device, rng
+from cycle_sound.nn import device
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import Modality, Params, load
 from cycle_sound.training import order, schedules
@@ -93,8 +93,8 @@ def ours(train: Pictures, held_out: Pictures, params: Params, seconds: float) ->
         optimizers = Optimizers(model, optimizer_config)
 
         def step(number: int) -> None:
-            rows = order.rows(number, objective.pairs, BATCH, 0)
-            draws = BatchRng(rng.seeded(0, number), BATCH)
+            rows = order.rows(range(number * BATCH, (number + 1) * BATCH), objective.pairs, 0)
+            draws = BatchRng(0, number, places=range(BATCH))
             with device.autocast(device.of(model)):
                 loss = objective.loss(objective.batch(rows, draws), number, draws)["loss"]
             loss.backward()
@@ -116,7 +116,7 @@ def theirs(package: object, train: Pictures, held_out: Pictures, seconds: float)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
         def step(number: int) -> None:
-            rows = order.rows(number, len(train), BATCH, 0).tolist()
+            rows = order.rows(range(number * BATCH, (number + 1) * BATCH), len(train), 0).tolist()
             pictures = (train.pictures("image", rows) + 1) / 2
             heat = schedules.temperature(number, steps, 1.0, 0.5)
             optimizer.zero_grad()

@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # small steps: rounding may let the hard choice of a code fall the other way, and larger ones make much of that
 OPTIMIZER = {"steps": 6, "batch_size": 8, "valid_every": 2, "learning_rate": 2e-3, "warmup": 50}
 SMALL = {
-    "classifier": {"dropout": 0.0, "optimizer": OPTIMIZER},  # dropout alone draws per process
+    "classifier": {"dropout": 0.1, "optimizer": OPTIMIZER},
     "vae": {"image": {"optimizer": OPTIMIZER}, "audio": {"optimizer": OPTIMIZER}},
     "decoder": {"image": {"optimizer": OPTIMIZER}},
-    "transformer": {"audio_to_image": {"optimizer": OPTIMIZER}},
+    "transformer": {"audio_to_image": {"dropout": 0.1, "optimizer": OPTIMIZER}},
 }
 PREPARE = """
 from cycle_sound.params import MODALITIES, load

@@ -56,7 +56,7 @@ def test_overfits_four_pictures(config: VaeConfig) -> None:
     optimizers = Optimizers(model, config.optimizer)
     given = pictures(4)
     for step in range(150):
-        made = model(given, temperature=0.5, rng=BatchRng(rng.seeded(0, step), 4))
+        made = model(given, temperature=0.5, rng=BatchRng(0, step, places=range(4)))
         nn.functional.mse_loss(made.pictures, given).backward()
         optimizers.step(rate=5e-3)
     with torch.no_grad():
@@ -66,14 +66,14 @@ def test_overfits_four_pictures(config: VaeConfig) -> None:
 
 def test_relaxed_codes_carry_gradient_to_the_encoder(config: VaeConfig) -> None:
     model = DiscreteVAE(config, 3)
-    model(pictures(2), temperature=1.0, rng=BatchRng(rng.seeded(0), 2)).pictures.sum().backward()
+    model(pictures(2), temperature=1.0, rng=BatchRng(0, places=range(2))).pictures.sum().backward()
     assert all(parameter.grad is not None for parameter in model.encoder.parameters())
     assert model.encoder[1].weight.grad.abs().sum() > 0
 
 
 def test_forward_uses_one_code_per_place_and_codebook() -> None:
     gumbel = Gumbel(codebooks=2, codebook_size=16, code_width=4)
-    vectors = gumbel(torch.randn(2, 8, 3, 3), 1.0, 0.5, BatchRng(rng.seeded(0), 2)).vectors
+    vectors = gumbel(torch.randn(2, 8, 3, 3), 1.0, 0.5, BatchRng(0, places=range(2))).vectors
     groups = vectors.unflatten(1, (2, 4)).permute(1, 0, 3, 4, 2).flatten(1, 3)  # (k, n, code_width)
     nearest = torch.cdist(groups, gumbel.codes()).min(-1).values
     assert nearest.max() < 1e-3

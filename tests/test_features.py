@@ -143,7 +143,7 @@ def test_a_draw_is_of_one_view_of_each_clip(tmp_path: Path) -> None:
     array = arrays()
     feature_cache.write(tmp_path, "train", HEADER, 3, [array])
     read, rows = FeatureCache(tmp_path, "train", HEADER.network, HEADER.shards), torch.arange(5).repeat(20)
-    drawn = read.draw(rows, BatchRng(seeded(1), 100))
+    drawn = read.draw(rows, BatchRng(1, places=range(100)))
     whole = (drawn[:, None] == torch.from_numpy(array[rows]).float()).flatten(2).all(2)  # (100, views)
     assert whole.sum(1).eq(1).all()
     assert whole.any(0).all()
@@ -199,7 +199,7 @@ def test_every_clip_is_seen_as_it_is_and_train_in_other_views_too(
     assert header["ids"] == [f"train{number}" for number in range(5)]
     train, valid = (FeatureCache(folder, split, header["network"], header["shards"]) for split in ("train", "valid"))
     assert (train.views, valid.views) == (2, 1)
-    drawn = train.draw(torch.zeros(50, dtype=torch.long), BatchRng(seeded(0), 50))
+    drawn = train.draw(torch.zeros(50, dtype=torch.long), BatchRng(0, places=range(50)))
     assert len(drawn.unique(dim=0)) == 2
     cache_features.main("audio", params)
     assert list(paths.features("audio").iterdir()) == []

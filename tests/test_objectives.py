@@ -97,7 +97,7 @@ def test_the_gradient_error_sees_edges_and_no_brightness() -> None:
 def test_degradation_keeps_the_shape_and_comes_from_the_generator_alone() -> None:
     pictures = Pictures().pictures("image", range(10))
     config = DegradationConfig(blur=4, noise=0.2)
-    once, again, other = (augment.degrade(pictures, config, BatchRng(rng.seeded(seed), 10)) for seed in (0, 0, 1))
+    once, again, other = (augment.degrade(pictures, config, BatchRng(seed, places=range(10))) for seed in (0, 0, 1))
     assert once.shape == pictures.shape
     assert 0.01 < float((once - pictures).std()) < 0.25
     assert torch.equal(once, again)

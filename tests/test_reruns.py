@@ -60,6 +60,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/training/objectives/decoder.py": DECODERS,
     "cycle_sound/training/fidelity.py": VAES | DECODERS | EVALUATIONS,
     "cycle_sound/training/loop.py": TRAININGS,
+    "cycle_sound/training/order.py": TRAININGS,
     "cycle_sound/training/classification.py": CLASSIFIERS | JUDGES,
     "cycle_sound/training/objectives/transformer.py": TRANSFORMERS,
     "cycle_sound/training/objectives/vocoder.py": VOCODER,

@@ -12,7 +12,6 @@ from cycle_sound.dataset import token_cache
 from cycle_sound.dataset.token_cache import Header, TokenCache
 from cycle_sound.errors import BadTokens, StaleCache
 from cycle_sound.models.tokenizer import CodeShape
-from cycle_sound.nn import rng
 from cycle_sound.nn.rng import BatchRng
 
 COUNT, VIEWS, TOP = 5, 3, 2
@@ -119,7 +118,7 @@ def test_draws_follow_the_kept_probabilities(tmp_path: Path):
     codes = np.tile(np.array([7, 9]), (1, 1, 2, 8, 1))
     shares = np.tile(np.array([0.6, 0.2]), (1, 1, 2, 8, 1))  # 3 : 1, and not 1 in all
     token_cache.write(tmp_path, "train", HEADER._replace(ids=["one"]), codes, shares)
-    drawn = cache(tmp_path).draw(torch.zeros(1000, dtype=torch.long), BatchRng(rng.seeded(1), 1000))
+    drawn = cache(tmp_path).draw(torch.zeros(1000, dtype=torch.long), BatchRng(1, places=range(1000)))
     assert drawn.shape == (1000, 2, 8)
     assert set(drawn.unique().tolist()) == {7, 9}
     assert abs((drawn == 7).float().mean() - 0.75) < 0.02
@@ -129,8 +128,8 @@ def test_a_draw_is_of_one_view_and_follows_from_the_generator_alone(tmp_path: Pa
     codes, shares = arrays()
     token_cache.write(tmp_path, "train", HEADER, codes, shares)
     read, rows = cache(tmp_path), torch.arange(COUNT).repeat(20)
-    drawn = read.draw(rows, BatchRng(rng.seeded(1), len(rows)))
-    assert torch.equal(drawn, read.draw(rows, BatchRng(rng.seeded(1), len(rows))))
+    drawn = read.draw(rows, BatchRng(1, places=range(len(rows))))
+    assert torch.equal(drawn, read.draw(rows, BatchRng(1, places=range(len(rows)))))
     kept = torch.from_numpy(codes[rows])  # (100, views, 2, 8, top)
     whole = (drawn[:, None, ..., None] == kept).any(-1).all((-1, -2))  # (100, views)
     assert whole.any(1).all()
@@ -140,13 +139,13 @@ def test_a_draw_is_of_one_view_and_follows_from_the_generator_alone(tmp_path: Pa
 def test_how_a_batch_is_divided_changes_no_draw(tmp_path: Path):
     token_cache.write(tmp_path, "train", HEADER, *arrays())
     read, rows = cache(tmp_path), torch.arange(COUNT).repeat(2)
-    whole = read.draw(rows, BatchRng(rng.seeded(1), 10))
+    whole = read.draw(rows, BatchRng(1, places=range(10)))
     for part in (slice(0, 4), slice(4, 10)):
-        assert torch.equal(read.draw(rows[part], BatchRng(rng.seeded(1), 10, part)), whole[part])
+        assert torch.equal(read.draw(rows[part], BatchRng(1, places=range(10)[part])), whole[part])
 
 
 def test_one_code_kept_is_the_code_drawn(tmp_path: Path):
     codes, shares = arrays(top=1)
     token_cache.write(tmp_path, "train", HEADER, codes[:, :1], shares[:, :1])
-    drawn = cache(tmp_path).draw(torch.arange(COUNT), BatchRng(rng.seeded(0), COUNT))
+    drawn = cache(tmp_path).draw(torch.arange(COUNT), BatchRng(0, places=range(COUNT)))
     assert torch.equal(drawn, torch.from_numpy(codes[:, 0, ..., 0]))

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from cycle_sound.dataset import augment
 from cycle_sound.errors import TrainingDiverged, UnevenBatch
-from cycle_sound.nn import device, rng
+from cycle_sound.nn import device
+from cycle_sound.nn.blocks import dropped
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Params, ShiftConfig
-from cycle_sound.training import order, resume, schedules
+from cycle_sound.training import resume, schedules
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.prefetch import Prefetcher
 from cycle_sound.training.resume import STOPPED, Snapshot, flat, tree
@@ -35,11 +36,11 @@ class Batch(NamedTuple):
 
 
 class Line:
-    """A one-weight model is to become 3, with noise from the generator and from dropout."""
+    """A one-weight model is to become 3, with noise and dropout."""
 
-    def __init__(self, dropout: float = 0.1) -> None:
+    def __init__(self) -> None:
         torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(dropout))
+        self.model = nn.Linear(1, 1)
         self.valid: list[float] = []
 
     pairs = 10
@@ -49,7 +50,7 @@ class Line:
 
     def loss(self, batch: Batch, step: int, rng: BatchRng) -> dict[str, Tensor]:
         x = batch.x + 0.1 * rng.normal(1)
-        error = self.model(x) - 3 * x
+        error = dropped(self.model(x), 0.1, rng) - 3 * x
         return {"loss": (error**2).mean(), "distance": error.abs().mean()}  # not in the order of their names
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -85,7 +86,7 @@ def test_a_batch_in_micro_batches_trains_as_one_in_a_piece(
     config: OptimizerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "dtype", lambda where: torch.float32)
-    whole, parts = (Line(dropout=0.0), Line(dropout=0.0))
+    whole, parts = (Line(), Line())
     trained(config, tmp_path / "whole", whole)
     trained(config.model_copy(update={"accumulation": 4}), tmp_path / "parts", parts)
     for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
@@ -290,21 +291,10 @@ def test_temperature_is_a_pure_function_that_reaches_its_end() -> None:
     assert schedules.temperature(50, 100, 1.0, 0.125) == heats[50]
 
 
-def test_every_row_is_drawn_once_an_epoch() -> None:
-    drawn = torch.cat([order.rows(step, 10, 4, seed=3) for step in range(5)])
-    assert sorted(drawn[:10].tolist()) == list(range(10))
-    assert sorted(drawn[10:].tolist()) == list(range(10))
-    assert drawn[:10].tolist() != drawn[10:].tolist()
-
-
-def test_a_batch_larger_than_the_data_is_filled_from_further_epochs() -> None:
-    assert sorted(order.rows(0, 3, 9, seed=0).tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-
-
 def test_shifts_move_within_their_bounds_and_along_their_axis() -> None:
     pictures = torch.zeros(50, 1, 9, 9)
     pictures[:, :, 4, 4] = 1
-    moved = augment.shifted(pictures, ShiftConfig(rows=0, columns=2), BatchRng(rng.seeded(0), 50))
+    moved = augment.shifted(pictures, ShiftConfig(rows=0, columns=2), BatchRng(0, places=range(50)))
     rows, columns = moved[:, 0].nonzero()[:, 1], moved[:, 0].nonzero()[:, 2]
     assert set(rows.tolist()) == {4}
     assert set(columns.tolist()) == {2, 3, 4, 5, 6}

@@ -171,7 +171,7 @@ def test_probabilities_of_all_continuations_add_up_to_one(model: Transformer) ->
 def test_dropping_every_condition_leaves_no_gradient_in_the_source_encoder(model: Transformer) -> None:
     model.config = model.config.model_copy(update={"condition_dropout": 1.0})
     given, pictures = sources(model, 3), torch.rand(3, *PICTURES["target_picture"])
-    model.losses(given, targets(model, 3), pictures, BatchRng(seeded(0), 3)).cross_entropy.backward()
+    model.losses(given, targets(model, 3), pictures, BatchRng(0, places=range(3))).cross_entropy.backward()
     gradients = [parameter.grad for parameter in model.source_encoder.parameters()]
     assert all(gradient is None or gradient.abs().sum() == 0 for gradient in gradients)
     assert model.null.grad.abs().sum() > 0
@@ -181,7 +181,7 @@ def test_of_the_codes_before_a_share_is_random_in_training(model: Transformer) -
     codes = targets(model, 400)
     for share in (0.0, 0.1, 0.4):
         model.config = model.config.model_copy(update={"corruption": share})
-        seen = model.corrupted(codes, BatchRng(seeded(0), 400))
+        seen = model.corrupted(codes, BatchRng(0, places=range(400)))
         assert set(seen.unique().tolist()) <= set(range(SIZE))
         changed = (seen != codes).float().mean()
         assert abs(float(changed) - share * (1 - 1 / SIZE)) < 0.02

@@ -63,7 +63,6 @@ from cycle_sound.io import files, names
 from cycle_sound.media import images, sound_files
 from cycle_sound.models import classifier, dvae, features, learned_vocoder, loading, transformer
 from cycle_sound.models.tokenizer import CodeShape
-from cycle_sound.nn import rng
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.training.resume import Snapshot, State
 
@@ -377,7 +376,7 @@ def _tokens(path: Path) -> None:
     cache = TokenCache(path.parent, "train", "a" * 64, "b" * 64)
     rows = torch.arange(len(cache))
     cache.most_likely(rows)
-    cache.draw(rows, BatchRng(rng.seeded(SEED), len(rows)))
+    cache.draw(rows, BatchRng(SEED, places=range(len(rows))))
 
 
 def _network(path: Path) -> None:
@@ -389,7 +388,7 @@ def _features(path: Path) -> None:
     cache = FeatureCache(path.parent, "train", "a" * 64, "b" * 64)
     rows = torch.arange(len(cache))
     cache.plain(rows)
-    cache.draw(rows, BatchRng(rng.seeded(SEED), len(rows)))
+    cache.draw(rows, BatchRng(SEED, places=range(len(rows))))
 
 
 # --- folders of models, and their cards

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cycle_sound.dataset.augment import degrade, shifted
 from cycle_sound.dataset.reader import Split
 from cycle_sound.models.tokenizer import Tokenizer
-from cycle_sound.nn.rng import BatchRng, seeded
+from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DegradationConfig, Modality, ShiftConfig
 
 BATCH = 100  # pictures at a time
@@ -20,8 +20,8 @@ Augmentation = Callable[[Tensor, BatchRng], Tensor]
 def seen(modality: Modality, pairs: Split, views: int, augmented: Augmentation, seed: int) -> Iterator[list[Tensor]]:
     """The pictures of a split, BATCH at a time, in so many views: (b, c, h, w) each, the first as they are."""
     for start in range(0, len(pairs), BATCH):
-        pictures = pairs.pictures(modality, range(start, min(start + BATCH, len(pairs))))
-        rng = BatchRng(seeded(seed, start), len(pictures))
+        rows = range(start, min(start + BATCH, len(pairs)))
+        pictures, rng = pairs.pictures(modality, rows), BatchRng(seed, places=rows)
         yield [pictures, *(augmented(pictures, rng) for _ in range(views - 1))]
 
 

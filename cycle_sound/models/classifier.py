@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from cycle_sound.models.features import FeatureNetwork, NetworkName
 from cycle_sound.nn import checkpoint
-from cycle_sound.nn.blocks import ResidualBlock, feature_extractor
+from cycle_sound.nn.blocks import ResidualBlock, dropped, feature_extractor
+from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import ClassifierConfig
 
 KIND = "classifier"
@@ -58,7 +59,6 @@ class Classifier(nn.Module):
             self.body, wider = build(channels, config.width)
         else:
             self.body, wider = network, network.shape.channels
-        self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * wider, len(labels))
 
     def features(self, pictures: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ class Classifier(nn.Module):
         places = self.body(pictures)
         return torch.cat([places.mean((2, 3)), places.amax((2, 3))], dim=1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Logits of the labels: (b, c, h, w) → (b, labels)."""
-        return self.head(self.dropout(self.features(pictures)))
+    def forward(self, pictures: Tensor, rng: BatchRng | None = None) -> Tensor:
+        """Logits of the labels: (b, c, h, w) → (b, labels). `rng`: of dropout, in a training."""
+        return self.head(dropped(self.features(pictures), self.config.dropout, rng))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy with a little label smoothing, in nats: logits (b, labels), places of labels (b,) → ()."""

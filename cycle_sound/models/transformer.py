@@ -30,6 +30,7 @@ from cycle_sound.models.source_encoder import (
 )
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import checkpoint, device
+from cycle_sound.nn.blocks import dropped
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import MAX_TOKENS, Modality, PictureShape, TransformerConfig
 
@@ -107,12 +108,12 @@ class Block(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(config.width, 4 * config.width), nn.GELU(), nn.Linear(4 * config.width, config.width)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = config.dropout
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(b, n, width) → (b, n, width)."""
-        x = x + self.dropout(self.attention(self.norm1(x), mask))
-        return x + self.dropout(self.feed_forward(self.norm2(x)))
+    def forward(self, x: Tensor, mask: Tensor, rng: BatchRng | None = None) -> Tensor:
+        """(b, n, width) → (b, n, width). `rng`: of dropout, in a training."""
+        x = x + dropped(self.attention(self.norm1(x), mask), self.dropout, rng)
+        return x + dropped(self.feed_forward(self.norm2(x)), self.dropout, rng)
 
 
 class AxialPositions(nn.Module):
@@ -256,11 +257,13 @@ class Transformer(nn.Module):
         """The prefix that stands for no source: (b, 1 + s, width)."""
         return self.null.expand(batch, -1, -1)
 
-    def forward(self, prefix: Tensor, codes: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(
+        self, prefix: Tensor, codes: Tensor, context: Tensor | None = None, rng: BatchRng | None = None
+    ) -> Tensor:
         """Logits of every target code given those before it: (b, 1 + s, width), (b, k, t) → (b, k, t, v).
 
         `context` (b, k, t), by default `codes`: what the neighbours of a place are read from; those before a code at
-        its own place are always true.
+        its own place are always true. `rng`: of dropout, in a training.
         """
         columns = self.shapes.target_codes.columns
         known = F.pad(codes if context is None else context, (columns, 0), value=self.bos)  # (b, k, columns + t)
@@ -269,7 +272,7 @@ class Transformer(nn.Module):
         x = torch.cat([prefix, target], dim=1)
         mask = prefix_mask(prefix.shape[1], target.shape[1], x.device)
         for block in self.blocks:
-            x = block(x, mask)
+            x = block(x, mask, rng)
         return self.head(x[:, prefix.shape[1] :], codes)
 
     def log_likelihood(self, prefix: Tensor, codes: Tensor) -> Tensor:
@@ -298,7 +301,7 @@ class Transformer(nn.Module):
         source = self.source_encoder(source_input)
         drop = rng.uniform() < self.config.condition_dropout
         prefix = torch.where(drop[:, None, None], self.null, self.prefix(source))
-        logits = self(prefix, codes, self.corrupted(codes, rng))
+        logits = self(prefix, codes, self.corrupted(codes, rng), rng)
         aligned = alignment(source.summary, self.target_encoder(pictures), self.scale.exp().clamp(max=50.0))
         return Losses(F.cross_entropy(logits.flatten(0, 2).float(), codes.flatten()), aligned, logits)
 

@@ -1,12 +1,20 @@
-"""Convolutional blocks that the models share."""
+"""Layers that the models share."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound.nn import distributed
+from cycle_sound.nn.rng import BatchRng
 
 GROUPS = 8  # of GroupNorm: every width is a multiple of it
+
+
+def dropped(x: Tensor, share: float, rng: BatchRng | None) -> Tensor:
+    """Dropout, which a training gives random numbers for: (b, …) → (b, …). Without them nothing is dropped."""
+    if rng is None or not share:
+        return x
+    return x * (rng.uniform(*x.shape[1:]) >= share) / (1 - share)
 
 
 class ResidualBlock(nn.Module):

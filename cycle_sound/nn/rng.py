@@ -1,40 +1,49 @@
 """Random numbers from explicit generators: each is a function of a seed and of the purpose it is drawn for."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 
 def seeded(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator on a device, seeded by a tuple of non-negative integers; another tuple gives another stream."""
+    """A generator on a device, seeded by a tuple of non-negative integers; another tuple gives another stream.
+
+    On the CPU, where torch takes 32 bits of a seed, two of some ten thousand may by chance have the same one.
+    """
     state = 0
     for number in numbers:
         state = (state * 1_000_003 + number + 1) % (1 << 62)
     return torch.Generator(device).manual_seed(state)
 
 
-class BatchRng(NamedTuple):
-    """Random numbers for one part (a micro-batch, a process's share) of a batch.
+class BatchRng:
+    """Random numbers for rows of a batch, each row's from a generator of its own.
 
-    They are drawn for the whole batch, of which the part takes its rows: how a batch is divided changes none of them.
+    They follow from a tuple of non-negative integers, such as a seed and a step, and from a row's place in the whole
+    batch: which rows are drawn for together changes none of them.
     """
 
-    generator: torch.Generator
-    whole: int  # rows of the whole batch
-    rows: slice = slice(None)  # of this part
+    def __init__(self, *numbers: int, places: range, device: torch.device | str = "cpu") -> None:
+        """`places`: in the whole batch, of the rows of this part; `device`: what it draws on."""
+        self._device = torch.device(device)
+        self._generators = [seeded(*numbers, place, device=device) for place in places]
 
     def uniform(self, *shape: int) -> Tensor:
-        """Uniform in [0, 1), on the generator's device: float32 (b, *shape), b the rows of this part."""
-        drawn = torch.rand(self.whole, *shape, generator=self.generator, device=self.generator.device)
-        return drawn[self.rows]
+        """Uniform in [0, 1), on the device: float32 (b, *shape), b the rows of this part."""
+        return self._drawn(Tensor.uniform_, shape, torch.float32)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal, on the generator's device: float32 (b, *shape), b the rows of this part."""
-        drawn = torch.randn(self.whole, *shape, generator=self.generator, device=self.generator.device)
-        return drawn[self.rows]
+        """Standard normal, on the device: float32 (b, *shape), b the rows of this part."""
+        return self._drawn(Tensor.normal_, shape, torch.float32)
 
     def integers(self, end: int) -> Tensor:
-        """Uniform in 0 … end - 1, on the generator's device: int64 (b,), b the rows of this part."""
-        drawn = torch.randint(end, (self.whole,), generator=self.generator, device=self.generator.device)
-        return drawn[self.rows]
+        """Uniform in 0 … end - 1, on the device: int64 (b,), b the rows of this part."""
+        return self._drawn(partial(Tensor.random_, to=end), (), torch.int64)
+
+    def _drawn(self, fill: Callable[..., object], shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        drawn = torch.empty(len(self._generators), *shape, dtype=dtype, device=self._device)
+        for row, generator in zip(drawn.unbind(), self._generators, strict=True):
+            fill(row, generator=generator)
+        return drawn

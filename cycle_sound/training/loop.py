@@ -112,7 +112,6 @@ class Trainer:
 
     def step(self, micro_batches: Iterator[MicroBatch], step: int) -> None:
         """One step of the optimizers, after `accumulation` backward passes."""
-        torch.manual_seed((self.seed * 1_000_003 + step) * 1_003 + distributed.rank())  # dropout takes no generator
         self.model.train()
         for number in range(self.config.accumulation):
             with self._synchronised(last=number + 1 == self.config.accumulation):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cycle_sound.errors import UnevenBatch
 from cycle_sound.nn import distributed
-from cycle_sound.nn.rng import BatchRng, seeded
+from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig
 from cycle_sound.training import order
 
@@ -34,8 +34,8 @@ class MicroBatch(NamedTuple):
     rng: BatchRng
 
 
-def micro_batch_rows(config: OptimizerConfig) -> list[slice]:
-    """Which rows of each batch are this process's, for one backward pass after another.
+def micro_batch_places(config: OptimizerConfig) -> list[range]:
+    """Which places in each batch are this process's, for one backward pass after another.
 
     Raises `UnevenBatch` where a batch does not divide into as many equal micro-batches as processes × passes.
     """
@@ -44,7 +44,7 @@ def micro_batch_rows(config: OptimizerConfig) -> list[slice]:
     if rest or not size:
         raise UnevenBatch(batch_size=total, processes=processes, accumulation=config.accumulation)
     first = [(number * processes + distributed.rank()) * size for number in range(config.accumulation)]
-    return [slice(start, start + size) for start in first]
+    return [range(start, start + size) for start in first]
 
 
 def compute_alone() -> None:
@@ -62,11 +62,11 @@ class Prefetcher:
     def __init__(self, source: Source, config: OptimizerConfig, seed: int, device: torch.device) -> None:
         self.waited = 0.0  # seconds
         self._source, self._config, self._seed, self._device = source, config, seed, device
-        self._rows = micro_batch_rows(config)
+        self._places = micro_batch_places(config)
 
     def micro_batches(self, steps: Iterable[int]) -> Iterator[MicroBatch]:
         """Those of one step after those of another."""
-        todo = ((step, rows) for step in steps for rows in self._rows)
+        todo = ((step, places) for step in steps for places in self._places)
         with ThreadPoolExecutor(1, initializer=compute_alone) as thread:
             ahead = [thread.submit(self._made, *first) for first in [next(todo, None)] if first]
             while ahead:
@@ -76,13 +76,13 @@ class Prefetcher:
                 ahead = [thread.submit(self._made, *after) for after in [next(todo, None)] if after]
                 yield micro_batch
 
-    def _made(self, step: int, rows: slice) -> MicroBatch:
-        """What a step sees depends on the seed and the step's number alone."""
-        size = self._config.batch_size
-        drawn = order.rows(step, self._source.pairs, size, self._seed)[rows]
-        batch = self._source.batch(drawn, BatchRng(seeded(self._seed, step), size, rows))
+    def _made(self, step: int, places: range) -> MicroBatch:
+        """What a step sees depends on the seed and the step's number alone, and each of its rows on its place."""
+        first = step * self._config.batch_size
+        rows = order.rows(range(first + places.start, first + places.stop), self._source.pairs, self._seed)
+        batch = self._source.batch(rows, BatchRng(self._seed, step, 0, places=places))
         placed = type(batch)(*(self._placed(tensor) for tensor in batch))
-        return MicroBatch(placed, BatchRng(seeded(self._seed, step, 1, device=self._device), size, rows))
+        return MicroBatch(placed, BatchRng(self._seed, step, 1, places=places, device=self._device))
 
     def _placed(self, tensor: Tensor) -> Tensor:
         if self._device.type == "cpu":

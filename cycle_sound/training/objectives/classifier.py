@@ -50,9 +50,9 @@ class ClassifierObjective:
         shifted = augment.shifted(pictures, self.shift, rng)
         return Batch(augment.degrade(shifted, self.degradation, rng), targets)
 
-    def loss(self, batch: Batch, _step: int, _rng: BatchRng) -> Mapping[str, Tensor]:
+    def loss(self, batch: Batch, _step: int, rng: BatchRng) -> Mapping[str, Tensor]:
         """Cross-entropy of one step, in nats."""
-        return {"loss": self.model.loss(self.model(batch.pictures), batch.targets)}
+        return {"loss": self.model.loss(self.model(batch.pictures, rng), batch.targets)}
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:
