@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from cycle_sound.acquisition import acquire
+from cycle_sound.acquisition.journal import Journal
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip
 from cycle_sound.params import DataConfig
@@ -176,7 +177,9 @@ def counted_film(path: Path, seconds: float = 3.0, rate: int = 10, gop: int = 12
         container.mux(sound.encode())
 
 
-def acquired(clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int = 1) -> list[Row]:
+def acquired(
+    clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int = 1, journal: Journal | None = None
+) -> list[Row]:
     """`acquire.acquire`, where one film under many names stands for many films: none is a duplicate."""
     with patch.object(acquire.duplicates, "reject", lambda rows, prints, data: list(rows)):
-        return acquire.acquire(clips, data, into, jobs)
+        return acquire.acquire(clips, data, into, jobs, journal)

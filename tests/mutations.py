@@ -4,11 +4,14 @@ Most changes know nothing of formats. Others keep lengths and checksums right: r
 """
 
 import ast
+import bz2
 import gzip
 import json
+import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -222,11 +225,16 @@ def changed_tar(content: bytes, rng: Random) -> bytes:
     return mended_tar(content)
 
 
-def changed_gzip(content: bytes, rng: Random) -> bytes:
-    """A compressed tar with a changed content, or the same one many times, packed anew."""
-    tar = gzip.decompress(content)
+def changed_packed(module: Any, content: bytes, rng: Random) -> bytes:
+    """A compressed tar with a changed content, or the same one many times, packed anew by gzip, bz2 or lzma."""
+    tar = module.decompress(content)
     changed = changed_tar(tar, rng) if rng.random() < 0.7 else mended_tar(scrambled(tar, rng))
-    return gzip.compress(changed, 1, mtime=0) * rng.choice((1, 1, 2))
+    return packed(module, changed) * rng.choice((1, 1, 2))
+
+
+def packed(module: Any, content: bytes) -> bytes:
+    """What gzip, bz2 or lzma makes of a content, the same each time."""
+    return bytes(module.compress(content, **{"gzip": {"mtime": 0}}.get(module.__name__, {})))
 
 
 STRUCTURED: dict[str, Callable[[bytes, Random], bytes]] = {
@@ -234,7 +242,9 @@ STRUCTURED: dict[str, Callable[[bytes, Random], bytes]] = {
     ".json": changed_json,
     ".safetensors": changed_safetensors,
     ".npy": changed_npy,
-    ".tar.gz": changed_gzip,
+    ".tar.gz": partial(changed_packed, gzip),
+    ".tar.bz2": partial(changed_packed, bz2),
+    ".tar.xz": partial(changed_packed, lzma),
     ".tar": changed_tar,
 }
 

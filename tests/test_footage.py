@@ -14,6 +14,7 @@ from PIL import Image
 
 from cycle_sound.acquisition.sources import footage, videos
 from cycle_sound.acquisition.sources.clip import Pair, Rejected
+from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.moments import Frame
 from cycle_sound.media import containers, images, sound_files
 
@@ -23,8 +24,16 @@ CLIP = 0.6  # s of sound
 SHARES = (0.0, 0.2, 0.5, 0.8, 1.0)
 
 
+KINDS = [  # suffix, codec, ticks a second
+    *((suffix, "libx264", 1000) for suffix in (".mp4", ".mkv", ".ts", ".flv")),
+    *((suffix, "mpeg2video", 25) for suffix in (".mpg", ".ts", ".mkv")),
+    (".avi", "mpeg4", 25),
+    (".webm", "libvpx", 1000),
+]
+
+
 def fetch(path: Path, moment: Any, clip: float = CLIP) -> Pair:
-    return videos.fetch(path, moment, clip, 0.1, 0.0)
+    return videos.cut(Film(path), moment, clip, 0.1, 0.0)
 
 
 def last(times: list[float], moment: float) -> float:
@@ -75,7 +84,7 @@ def test_streams_that_never_meet_have_no_moment(suffix: str, tmp_path: Path):
 def test_of_slides_the_last_one_shown_is_taken_and_not_the_nearest(suffix: str, tmp_path: Path):
     times = [0.0, 1.0, 5.0, 9.5]
     path = telling_film(tmp_path / f"slides{suffix}", times, (0, 10))
-    with path.open("rb") as file, footage.opened(file) as film:
+    with Film(path).opened() as film:
         for moment in (0.0, 0.9, 1.0, 3.11, 4.99, 5.0, 9.4, 9.5):
             level = images.to_array(film.picture(moment), 8).mean()
             assert (level - 20) / 20 == pytest.approx(last(times, moment), abs=0.1)
@@ -83,15 +92,7 @@ def test_of_slides_the_last_one_shown_is_taken_and_not_the_nearest(suffix: str, 
         assert time_seen(fetch(path, Frame(number))) == pytest.approx(time, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    ("suffix", "codec", "ticks"),
-    [
-        *((suffix, "libx264", 1000) for suffix in (".mp4", ".mkv", ".ts", ".flv")),
-        *((suffix, "mpeg2video", 25) for suffix in (".mpg", ".ts", ".mkv")),
-        (".avi", "mpeg4", 25),
-        (".webm", "libvpx", 1000),
-    ],
-)
+@pytest.mark.parametrize(("suffix", "codec", "ticks"), KINDS)
 @pytest.mark.parametrize("gop", [1, 12, 300])
 def test_every_moment_has_its_frame_however_far_apart_the_key_frames_are(
     suffix: str, codec: str, ticks: int, gop: int, tmp_path: Path
@@ -102,6 +103,31 @@ def test_every_moment_has_its_frame_however_far_apart_the_key_frames_are(
         pair = fetch(path, share)
         assert time_seen(pair) == pytest.approx(6 * share, abs=0.15)
         assert time_heard(pair) == pytest.approx(min(max(6 * share, 0.3), 5.7), abs=0.15)
+
+
+@pytest.mark.parametrize(("suffix", "codec", "ticks"), KINDS)
+@pytest.mark.parametrize("kept", [1.0, 0.6])
+def test_moments_of_one_film_are_those_of_each_alone_and_it_is_looked_through_once(
+    suffix: str, codec: str, ticks: int, kept: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = telling_film(tmp_path / f"film{suffix}", evenly(0, 4, 25), (0, 4), codec, ticks=ticks)
+    path.write_bytes(path.read_bytes()[: round(kept * path.stat().st_size)])
+    moments = (0.1, Frame(30), 0.9, Frame(1000), 0.4, 0.1)
+    alone = [outcome(Film(path), moment) for moment in moments]
+    looks = []
+    monkeypatch.setattr(footage, "_index", lambda *words, index=footage._index: looks.append(1) or index(*words))
+    for film in (Film(path), Film(path.read_bytes())):
+        assert [outcome(film, moment) for moment in moments] == alone
+    is_film = any(isinstance(one, Pair) for one in alone)
+    assert is_film or suffix == ".mp4"  # of which the end tells where everything is
+    assert not is_film or len(looks) == 2
+
+
+def outcome(film: Film, moment: Any) -> Pair | str:
+    try:
+        return videos.cut(film, moment, CLIP, 0.1, 0.0)
+    except (Rejected, av.FFmpegError) as error:
+        return getattr(error, "strerror", None) or str(error)
 
 
 def test_a_film_that_is_cut_off_gives_the_moments_that_are_left(tmp_path: Path):
@@ -273,7 +299,7 @@ def test_late_sound_pairs_with_its_own_pictures_or_none():
 
 @given
 def test_the_slide_of_one_second_is_still_on_show_at_three():
-    with (CASES / "slides_vfr.mkv").open("rb") as file, footage.opened(file) as film:
+    with Film(CASES / "slides_vfr.mkv").opened() as film:
         assert (images.to_array(film.picture(3.11), 8).mean() - 20) / 20 == pytest.approx(1, abs=0.2)
     assert time_seen(fetch(CASES / "slides_vfr.mkv", 0.311)) == pytest.approx(1, abs=0.2)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import psutil
 import pytest
@@ -72,6 +73,28 @@ def once(marker: Path, end: Callable[[], Any]) -> str:
 def test_a_job_that_is_lost_once_is_done_when_it_is_alone(end: Callable[[], Any], tmp_path: Path):
     jobs = {"twice": Job(partial(once, tmp_path / "marker", end), 5.0), **SQUARES}
     assert dict(pool.here(jobs, 2))["twice"] == "done"
+
+
+class Loaded:
+    """Something large."""
+
+
+def test_what_jobs_are_given_is_loaded_here_in_their_order_and_not_all_at_once():
+    order: list[int] = []
+    held: WeakSet[Loaded] = WeakSet()
+    most = []
+
+    def load(number: int) -> Loaded:
+        order.append(number)
+        held.add(loaded := Loaded())
+        most.append(len(held))
+        return loaded
+
+    jobs = {number: Job(type, LONG, partial(load, number)) for number in range(40)}
+    assert dict(pool.here(jobs, 2)) == dict.fromkeys(jobs, Loaded)
+    assert order == list(jobs)
+    assert max(most) < 10
+    assert dict(pool.here(jobs, 1)) == dict.fromkeys(jobs, Loaded)
 
 
 def refuse():

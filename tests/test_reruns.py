@@ -45,6 +45,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/io/names.py": {"download", "report"},  # which names are the same, and how they are shown
     "cycle_sound/acquisition/sources/footage.py": {"download"},
     "cycle_sound/io/pool.py": {"download", "shard"},
+    "cycle_sound/io/xz.py": {"download"},
     "cycle_sound/media/images.py": {"download", "shard"},  # EXIF
     "cycle_sound/media/picture_blocks.py": {"download", "shard"},
     "cycle_sound/media/mel.py": {"shard", *VOCODER, *USERS, "report"},

@@ -1,10 +1,12 @@
 """Every reader of files that are not trusted: small files for it, and what it may say of one that it refuses."""
 
+import bz2
 import contextlib
 import fnmatch
 import gzip
 import io
 import json
+import lzma
 import os
 import resource
 import shutil
@@ -36,6 +38,7 @@ from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import archives, failures, folder, lists, moments, videos
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.failures import Failure
+from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.moments import Frame
 from cycle_sound.dataset import feature_cache, tars, token_cache
 from cycle_sound.dataset.feature_cache import FeatureCache
@@ -270,11 +273,11 @@ def _films(into: Path) -> None:
 def _film(path: Path) -> None:
     with contextlib.suppress(Rejected):
         videos.check(path)
-    videos.fetch(path, 0.5, clip_seconds=0.3, min_seconds=0.05, still_difference=0.0)
+    videos.cut(Film(path), 0.5, clip_seconds=0.3, min_seconds=0.05, still_difference=0.0)
 
 
 def _frame(path: Path) -> None:
-    videos.fetch(path, Frame(2), clip_seconds=0.3, min_seconds=0.05, still_difference=0.0)
+    videos.cut(Film(path), Frame(2), clip_seconds=0.3, min_seconds=0.05, still_difference=0.0)
 
 
 # --- archives
@@ -282,8 +285,14 @@ def _frame(path: Path) -> None:
 
 def _archives(into: Path) -> None:
     _shards(into / "shards")
-    for form, ending in ((tarfile.USTAR_FORMAT, ".tar"), (tarfile.GNU_FORMAT, ".tar"), (tarfile.PAX_FORMAT, ".tar.gz")):
-        place = into / f"store {form}"
+    for form, ending, packing in (
+        (tarfile.USTAR_FORMAT, ".tar", None),
+        (tarfile.GNU_FORMAT, ".tar", None),
+        (tarfile.PAX_FORMAT, ".tar.gz", gzip),
+        (tarfile.PAX_FORMAT, ".tar.bz2", bz2),
+        (tarfile.PAX_FORMAT, ".tar.xz", lzma),
+    ):
+        place = into / f"store {form}{ending}"
         place.mkdir()
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
@@ -297,7 +306,7 @@ def _archives(into: Path) -> None:
             link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
             tar.addfile(link)
         content = buffer.getvalue()
-        (place / f"clips{ending}").write_bytes(content if ending == ".tar" else gzip.compress(content, mtime=0))
+        (place / f"clips{ending}").write_bytes(mutations.packed(packing, content) if packing else content)
 
 
 def _shards(into: Path) -> None:
@@ -318,8 +327,8 @@ def _shards(into: Path) -> None:
 def _archive(path: Path) -> None:
     archives._kept.cache_clear()  # its file is another one now
     for video in archives.find(path.parent).values():
-        with video.open(1 << 20) as file:
-            file.read()
+        if isinstance(content := video.load().content, Rejected):
+            raise content
 
 
 def _shard(path: Path) -> None:

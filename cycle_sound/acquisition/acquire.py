@@ -1,10 +1,12 @@
 """Fetch every clip of a source, check it, keep the good pairs once each, and keep account of all."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from cycle_sound import paths
 from cycle_sound.acquisition import claims, duplicates, fingerprints, inputs, manifest, quality
@@ -22,7 +24,7 @@ from cycle_sound.params import DataConfig
 MAX_ID_BYTES = 200  # file systems allow 255, of which the extension and a temporary name need some
 MAX_REASON = 300  # characters: a manifest is read by people
 SECONDS = 60.0  # that any clip may take: the slowest good ones need a few, on a busy machine ten times as many
-BYTES_PER_SECOND = 1_000_000  # that a longer clip may take more: a slow disk, or a folder across a network
+BYTES_PER_SECOND = 1_000_000  # that longer ones may take more: a slow disk, or a folder across a network
 
 
 def acquire(
@@ -73,32 +75,50 @@ def check(pair: Pair, data: DataConfig) -> Fingerprint:
 
 def _fates(clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int, journal: Journal | None) -> list[Finished]:
     """What becomes of each clip, in the order of the clips; on record as soon as it is known."""
-    past = journal.finished if journal else {}
-    again = _repeated(clips)
-    todo = {
-        index: Job(partial(_acquire, clip, data, into, index in again, past.get(index)), _seconds(clip))
-        for index, clip in enumerate(clips)
-    }
-    fates = {}
-    for index, result in progress.track(pool.here(todo, jobs), len(clips), "download"):
-        finished = _lost(clips[index], result) if isinstance(result, Lost) else result
-        if finished and journal:
+    fates = _refused(clips) | (_standing(journal.finished, into, jobs) if journal else {})
+    todo = {index: clip for index, clip in enumerate(clips) if index not in fates}
+    for index, finished in progress.track(_finished(todo, data, into, jobs), len(todo), "download"):
+        if journal:
             journal.add(index, finished)
-        fates[index] = finished or past[index]
+        fates[index] = finished
     return [fates[index] for index in range(len(clips))]
 
 
-def _acquire(clip: Clip, data: DataConfig, into: Path, again: bool, past: Finished | None) -> Finished | None:
-    """One clip's fate, with its files written if it is ok; none where that of an earlier run stands."""
-    if past and _stands(past.row, into):
-        return None
+def _refused(clips: Sequence[Clip]) -> dict[int, Finished]:
+    """The fates of clips that are not asked for: their ids are no names of files, or those of other clips."""
+    again = "another clip has this id, in the test split or before this one"
+    reasons: dict[int, tuple[Status, str]] = {index: ("duplicate", again) for index in _repeated(clips)}
+    reasons |= {index: ("corrupt", f"the id {fault}") for index, clip in enumerate(clips) if (fault := _fault(clip.id))}
+    return {index: _fate(_row(clips[index]), *reason) for index, reason in reasons.items()}
+
+
+def _standing(past: Mapping[int, Finished], into: Path, jobs: int) -> dict[int, Finished]:
+    """Of the fates of an earlier run those that need not be asked for again."""
+    looks = {index: Job(partial(_stands, finished.row, into), SECONDS) for index, finished in past.items()}
+    return {index: past[index] for index, stands in pool.here(looks, jobs) if stands is True}
+
+
+def _finished(clips: Mapping[int, Clip], data: DataConfig, into: Path, jobs: int) -> Iterator[tuple[int, Finished]]:
+    """What becomes of each clip, as soon as it is known; those of one film, which follow one another, are one job."""
+    films = [dict(film) for _, film in groupby(clips.items(), lambda item: item[1].load or item[0])]
+    todo = {
+        number: Job(partial(_acquire, film, data, into), _seconds(film.values()), next(iter(film.values())).load)
+        for number, film in enumerate(films)
+    }
+    for number, result in pool.here(todo, jobs):
+        yield from (_lost(films[number], result) if isinstance(result, Lost) else result).items()
+
+
+def _acquire(clips: Mapping[int, Clip], data: DataConfig, into: Path, *film: Any) -> dict[int, Finished]:
+    """The fates of clips, fetched one after another, of one film where they have one."""
+    return {index: _acquire_one(clip, data, into, *film) for index, clip in clips.items()}
+
+
+def _acquire_one(clip: Clip, data: DataConfig, into: Path, *film: Any) -> Finished:
+    """One clip's fate, with its files written if it is ok."""
     row = _row(clip)
     try:
-        if fault := _fault(clip.id):
-            raise Rejected("corrupt", f"the id {fault}")
-        if again:
-            raise Rejected("duplicate", "another clip has this id, in the test split or before this one")
-        pair = clip.fetch()
+        pair = clip.fetch(*film)
         fingerprint = check(pair, data)
     except Rejected as rejected:
         return _fate(row, rejected.status, rejected.reason)
@@ -114,15 +134,16 @@ def _acquire(clip: Clip, data: DataConfig, into: Path, again: bool, past: Finish
     return Finished(ok, fingerprint)
 
 
-def _seconds(clip: Clip) -> float:
-    """How long work on a clip may take before it counts as hanging."""
-    return SECONDS + clip.size / BYTES_PER_SECOND
+def _seconds(clips: Collection[Clip]) -> float:
+    """How long work on clips, made of the same files, may take before it counts as hanging."""
+    return SECONDS * len(clips) + max(clip.size for clip in clips) / BYTES_PER_SECOND
 
 
-def _lost(clip: Clip, lost: Lost) -> Finished:
-    """The fate of a clip over which its process died or hung, twice."""
-    late = f"reading it takes more than {_seconds(clip):.0f} s"
-    return _fate(_row(clip), "corrupt", late if lost.late else "reading it ends the process: a decoder's fault")
+def _lost(clips: Mapping[int, Clip], lost: Lost) -> dict[int, Finished]:
+    """The fates of clips over which their process died or hung, twice."""
+    late = f"reading it takes more than {_seconds(clips.values()):.0f} s"
+    reason = late if lost.late else "reading it ends the process: a decoder's fault"
+    return {index: _fate(_row(clip), "corrupt", reason) for index, clip in clips.items()}
 
 
 def _row(clip: Clip) -> Row:

@@ -35,8 +35,13 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 class Job(NamedTuple):
     """Work for another process."""
 
-    work: Callable[[], Any]  # can be pickled
+    work: Callable[..., Any]  # can be pickled
     seconds: float  # of work after which it counts as hanging; a cluster does not watch it
+    load: Callable[[], Any] | None = None  # called here when the job's turn comes; what it returns, `work` is given
+
+    def given(self) -> tuple[Any, ...]:
+        """What `work` is called with."""
+        return () if self.load is None else (self.load(),)
 
 
 class Lost(NamedTuple):
@@ -61,20 +66,21 @@ def run(jobs: Mapping[Name, Job], workers: int = -1) -> Iterator[tuple[Name, Any
 def here(jobs: Mapping[Name, Job], workers: int = -1) -> Iterator[tuple[Name, Any]]:
     """Yield (name, result) of each job as it ends, from `workers` processes (-1: one per core).
 
-    A job that is lost is run again when all others have ended, alone, since memory or time may have been short; its
-    result is `Lost` if it is lost again. One worker (1) is this process itself, where nothing stands between a job and
-    the others. Raises whatever a job raises, and `WorkerLost` where processes die before they have begun.
+    Jobs begin in their order, and no more is loaded of them than is being worked on. A job that is lost is run again
+    when all others have ended, alone, since memory or time may have been short; its result is `Lost` if it is lost
+    again. One worker (1) is this process itself, where nothing stands between a job and the others. Raises whatever a
+    job raises, and `WorkerLost` where processes die before they have begun.
     """
     if workers == 1:
-        yield from ((name, job.work()) for name, job in jobs.items())
+        yield from ((name, job.work(*job.given())) for name, job in jobs.items())
         return
-    suspects = {}
+    lost = set()
     for name, result in _beside_one_another(jobs, joblib.effective_n_jobs(workers)):
         if isinstance(result, Lost):
-            suspects[name] = jobs[name]
+            lost.add(name)
         else:
             yield name, result
-    yield from _beside_one_another(suspects, 1)
+    yield from _beside_one_another({name: job for name, job in jobs.items() if name in lost}, 1)
 
 
 class Worker:
@@ -97,11 +103,12 @@ class Worker:
 
     def begin(self, job: Job) -> None:
         """Hand over a job. Raises `WorkerLost` where processes die before they have begun."""
+        given = job.given()
         for _ in range(STARTS):
             self.start()
             with suppress(TerminatedWorkerError):
                 self._ready.result()
-                self.future = self._executor.submit(job.work)
+                self.future = self._executor.submit(job.work, *given)
                 self.due = time.monotonic() + job.seconds
                 return
             self.end()
@@ -176,7 +183,7 @@ def _on_cluster(jobs: Mapping[Name, Job], address: str) -> Iterator[tuple[Name, 
     with _client(address) as client:
         from distributed import KilledWorker, as_completed
 
-        names = {client.submit(job.work, pure=False): name for name, job in jobs.items()}
+        names = {client.submit(job.work, *job.given(), pure=False): name for name, job in jobs.items()}
         for future in as_completed(names):
             try:
                 result = future.result()

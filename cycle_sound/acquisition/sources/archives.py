@@ -1,24 +1,34 @@
-"""Local videos: files below a folder, and members of the tar and tar.gz archives there, which are never unpacked.
+"""Local videos: files below a folder, and members of the tar archives there, compressed or not, never unpacked.
 
-Archives are not trusted: their names are only compared, members are read up to a bound, and links are ignored.
+Archives are not trusted: their names are only compared, members have a size that was found in listing them, and links
+are ignored.
 """
 
+import bz2
 import gzip
-import io
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
+from lzma import LZMAError
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, Any, NamedTuple
 
 from cycle_sound.acquisition.sources import lists
 from cycle_sound.acquisition.sources.clip import Rejected
+from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.lists import Excerpt
 from cycle_sound.errors import BadSource, BadTar
 from cycle_sound.io import names, tar_members
+from cycle_sound.io.xz import XzFile
 
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")
-TARS, GZIPPED = (".tar",), (".tar.gz", ".tgz")
+TAR = ".tar"
+COMPRESSED: dict[str, Any] = {  # tars, and what opens them
+    **dict.fromkeys((".tar.gz", ".tgz"), gzip.open),
+    **dict.fromkeys((".tar.bz2", ".tbz2", ".tbz"), bz2.open),
+    **dict.fromkeys((".tar.xz", ".txz"), XzFile),
+}
+BROKEN = (OSError, EOFError, zlib.error, LZMAError)  # what reading them raises
 MAX_EXPANSION = 20  # × its size, that an archive is unpacked to in reading it: videos do not get smaller by half
 SPARE = 1 << 26  # bytes more: of few videos, what a tar pads them with
 
@@ -31,22 +41,18 @@ class Video(NamedTuple):
     size: int | None = None  # bytes; None: the whole file
 
     @property
-    def reach(self) -> int:
-        """Bytes that are read to have it, at most: a compressed archive is read from its start on."""
-        if self.size is None:
-            return self.path.stat().st_size
-        return self.size + (self.offset if _is_gzipped(self.path) else 0)
+    def length(self) -> int:
+        """Its size in bytes."""
+        return self.path.stat().st_size if self.size is None else self.size
 
-    def open(self, max_bytes: int) -> IO[bytes]:
-        """The content as a seekable file. Raises `Rejected` for a member, which is read into memory, above `max_bytes`.
-
-        A compressed archive is read from its start on, so members are best opened in their order.
-        """
+    def load(self) -> Film:
+        """The video, in memory where it is a member; of members loaded in their order the archive is read once."""
         if self.size is None:
-            return self.path.open("rb")
-        if self.size > max_bytes:
-            raise Rejected("corrupt", f"{self.size} bytes in the archive; more than {max_bytes}")
-        return io.BytesIO(_part(self.path, self.offset, self.size))
+            return Film(self.path)
+        try:
+            return Film(_part(self.path, self.offset, self.size))
+        except Rejected as rejected:
+            return Film(rejected)
 
 
 def is_video(name: str) -> bool:
@@ -66,7 +72,7 @@ def find(root: Path) -> dict[Excerpt, Video]:
     for path in files:
         _add(found, path.name, Video(path))
     for path in files:
-        if path.name.lower().endswith(TARS + GZIPPED):
+        if path.name.lower().endswith((TAR, *COMPRESSED)):
             for name, video in _members(path):
                 _add(found, name, video)
     return found
@@ -81,25 +87,28 @@ def _add(found: dict[Excerpt, Video], name: str, video: Video) -> None:
 def _members(path: Path) -> Iterator[tuple[str, Video]]:
     """The regular files in an archive, by name."""
     packed = path.stat().st_size
-    length = MAX_EXPANSION * packed + SPARE if _is_gzipped(path) else packed
+    length = packed if path.name.lower().endswith(TAR) else MAX_EXPANSION * packed + SPARE
     try:
         with _opened(path) as file:
             for member in tar_members.listed(file, length):
                 yield member.name, Video(path, member.offset, member.size)
-    except (BadTar, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (BadTar, *BROKEN) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's word, not the archive's
+            raise
         raise BadSource(f"{path}: a broken archive, to be fetched again or moved away: {error}") from None
-
-
-def _is_gzipped(path: Path) -> bool:
-    return path.name.lower().endswith(GZIPPED)
 
 
 def _opened(path: Path) -> IO[bytes]:
     """The uncompressed content of an archive."""
-    return cast(IO[bytes], gzip.open(path)) if _is_gzipped(path) else path.open("rb")
+    unpack = next((COMPRESSED[ending] for ending in COMPRESSED if path.name.lower().endswith(ending)), None)
+    file: IO[bytes] = unpack(path) if unpack else path.open("rb")
+    return file
 
 
-_kept = lru_cache(maxsize=1)(_opened)  # the place in it, too: members come in their order, and gzip cannot jump
+@lru_cache(maxsize=1)
+def _kept(path: Path) -> IO[bytes]:
+    """An archive, where it was read last: members come in their order, and what is compressed knows no jumps."""
+    return _opened(path)
 
 
 def _part(path: Path, offset: int, size: int) -> bytes:
@@ -107,9 +116,10 @@ def _part(path: Path, offset: int, size: int) -> bytes:
         file = _kept(path)
         file.seek(offset)
         content = file.read(size)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except BROKEN as error:
         _kept.cache_clear()
-        raise Rejected("corrupt", f"the archive is broken here: {error}") from None
+        what = getattr(error, "strerror", None) or error  # of an error with a file, the words without the file's place
+        raise Rejected("corrupt", f"the archive is broken here: {what}") from None
     if len(content) < size:
         raise Rejected("corrupt", "the archive ends before the video does")
     return content

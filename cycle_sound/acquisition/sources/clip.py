@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Status = Literal[
     "ok",
@@ -37,13 +37,18 @@ class Rejected(Exception):
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip asked for. `fetch` makes the pair, and raises `Rejected` if it can't; it runs in another process."""
+    """A clip asked for. `fetch` makes the pair, and raises `Rejected` if it can't; it runs in another process.
+
+    Where there is a `load`, `fetch` is given what it returns. It runs in the process that asks for the clips, in their
+    order, once for all that follow one another with the same `load` (they are cut of one film), and raises nothing.
+    """
 
     id: str  # file name of the pair, without extension: unique within the corpus
     split: Literal["train", "test"]
     label: str  # "" where the source has none
     group: str  # clips of one group (one recording, one video) never stand on two sides of a split
-    fetch: Callable[[], Pair]
+    fetch: Callable[..., Pair]
     attributes: Mapping[str, float] = field(default_factory=dict)  # shared by sound and picture, where known
     files: Sequence[Path] = ()  # that it is made of
     size: int = 0  # bytes that are read for it, at most
+    load: Callable[[], Any] | None = None

@@ -8,7 +8,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from io import BytesIO
 from itertools import chain, dropwhile, takewhile
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import av
@@ -68,16 +70,28 @@ class Seen(NamedTuple):
     is_shown: bool
 
 
+class Index(NamedTuple):
+    """What the packets of a video file tell."""
+
+    pictures: Track
+    sounds: Track
+    is_whole: bool  # whether all do: of the first that counts time anew, a jump knows nothing
+
+
 class Footage:
     """An open video file. From `start` to `end`, in seconds, it has both pictures and sound."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        """Look through a seekable file. Raises `Rejected`, and av.FFmpegError for no video file."""
+    def __init__(self, file: IO[bytes], index: Index | None = None) -> None:
+        """Open a seekable file, and look through it where its index is not given.
+
+        Raises `Rejected`, and av.FFmpegError for no video file.
+        """
         self._file = file
         self._container = containers.opened(file, containers.VIDEOS)
         video, sound = _streams(self._container)
         self._aspect = _aspect(video)
-        (self._pictures, self._sounds), self._jumps = _tracks(self._container, video, sound)
+        self.index = index or _index(self._container, video, sound)
+        self._pictures, self._sounds, self._jumps = self.index
         self._decoded = 0  # pixels
         self.start = max(track.stamps[0] * track.base for track in (self._pictures, self._sounds))
         self.end = min(self._pictures.end, self._sounds.end)
@@ -175,14 +189,29 @@ class Footage:
         return frame
 
 
-@contextmanager
-def opened(file: IO[bytes]) -> Iterator[Footage]:
-    """The footage in a seekable file. Raises what `Footage` raises."""
-    footage = Footage(file)
-    try:
-        yield footage
-    finally:
-        footage.close()
+class Film:
+    """A video at hand: a file, or its content, or why there is none.
+
+    However often it is opened, it is looked through once; but each time its decoders are new, since some, like that of
+    AAC, go on from what they have decoded even after a jump.
+    """
+
+    def __init__(self, content: Path | bytes | Rejected) -> None:
+        self.content = content
+        self._index: Index | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[Footage]:
+        """Its footage. Raises what `Footage` raises, and the `Rejected` that stands for a content."""
+        if isinstance(self.content, Rejected):
+            raise self.content
+        with BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb") as file:
+            footage = Footage(file, self._index)
+            self._index = footage.index
+            try:
+                yield footage
+            finally:
+                footage.close()
 
 
 # --- streams and their times
@@ -205,12 +234,9 @@ def _check_size(width: int, height: int) -> None:
         raise Rejected("corrupt", f"frames of {width} x {height} pixels")
 
 
-def _tracks(container: Any, *streams: Any) -> tuple[list[Track], bool]:
-    """What the packets of streams tell, and whether all do: of the first that counts time anew, a jump knows nothing.
-
-    Raises `Rejected`.
-    """
-    is_whole = True
+def _index(container: Any, video: Any, sound: Any) -> Index:
+    """What the packets tell. Raises `Rejected`."""
+    is_whole, streams = True, (video, sound)
     seen: dict[int, list[Seen]] = {stream.index: [] for stream in streams}
     bases = {stream.index: float(stream.time_base) for stream in streams}
     latest = dict.fromkeys(seen, -np.inf)  # s
@@ -228,7 +254,7 @@ def _tracks(container: Any, *streams: Any) -> tuple[list[Track], bool]:
         place = stamp if packet.dts is None else packet.dts
         one = Seen(stamp, place, packet.duration or 0, packet.is_keyframe, not packet.is_discard)
         seen[index].append(one)
-    return [_track(stream, seen[stream.index]) for stream in streams], is_whole
+    return Index(_track(video, seen[video.index]), _track(sound, seen[sound.index]), is_whole)
 
 
 def _track(stream: Any, seen: Sequence[Seen]) -> Track:

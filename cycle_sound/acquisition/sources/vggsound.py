@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from cycle_sound.acquisition import splits
 from cycle_sound.acquisition.sources import archives, downloading, fetching, lists, moments, store, videos
 from cycle_sound.acquisition.sources.archives import Video
-from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, Status
+from cycle_sound.acquisition.sources.clip import Clip, Rejected, Status
 from cycle_sound.acquisition.sources.failures import Failure
+from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.lists import Excerpt, Listed, Split
 from cycle_sound.acquisition.sources.moments import Moment
 from cycle_sound.errors import BadSource
@@ -43,16 +44,9 @@ class Absent(NamedTuple):
     status: Status
     reason: str
 
-
-def fetch(video: Video, moment: Moment, data: DataConfig) -> Pair:
-    """The pair at a moment of a local video. Raises `Rejected`, or what PyAV raises for a broken file."""
-    with video.open(data.vggsound.max_megabytes * downloading.MEGABYTE) as file:
-        return videos.cut(file, moment, data.clip_seconds, data.min_seconds, data.still_difference)
-
-
-def refuse(absent: Absent) -> NoReturn:
-    """Raise the `Rejected` of an excerpt of which no pairs are cut."""
-    raise Rejected(*absent)
+    def load(self) -> Film:
+        """What stands for its video."""
+        return Film(Rejected(self.status, self.reason))
 
 
 def clips(data: DataConfig) -> list[Clip]:
@@ -142,7 +136,7 @@ def _found(needed: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt,
         raise BadSource(f"data.vggsound.path: no such folder: {root}, and data.vggsound.url is empty")
     find = partial(store.readable, needed=needed) if settings.url else archives.find
     here = find(root) if root.is_dir() else {}
-    found: dict[Excerpt, Video | Absent] = {excerpt: here[excerpt] for excerpt in needed if excerpt in here}
+    found = {excerpt: _bounded(here[excerpt], settings) for excerpt in needed if excerpt in here}
     missing = [excerpt for excerpt in needed if excerpt not in here]
     if settings.url:
         return found | {excerpt: _outcome(got) for excerpt, got in fetching.fetch(missing, settings).items()}
@@ -154,6 +148,14 @@ def _found(needed: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt,
     return found
 
 
+def _bounded(video: Video, settings: VggSoundConfig) -> Video | Absent:
+    """A video at hand, unless it is a member of an archive too large for memory."""
+    most = settings.max_megabytes * downloading.MEGABYTE
+    if video.size is not None and video.size > most:
+        return Absent("corrupt", f"{video.size} bytes in the archive; more than {most}")
+    return video
+
+
 def _outcome(got: Path | Failure) -> Video | Absent:
     if isinstance(got, Path):
         return Video(got)
@@ -161,7 +163,7 @@ def _outcome(got: Path | Failure) -> Video | Absent:
 
 
 def _place(found: Video | Absent) -> tuple[str, int]:
-    """Where a video lies: a compressed archive is read from its start on, so its clips are best cut in its order."""
+    """Where a video lies: an archive is read from its start on, so its clips are cut in its order."""
     return (str(found.path), found.offset) if isinstance(found, Video) else ("", 0)
 
 
@@ -173,9 +175,10 @@ def _clips(row: Row, found: Video | Absent, wanted: Sequence[Moment], data: Data
             split=row.split,
             label=row.label,
             group=row.excerpt.video,
-            fetch=partial(refuse, found) if isinstance(found, Absent) else partial(fetch, found, moment, data),
-            files=() if isinstance(found, Absent) else [found.path],
-            size=0 if isinstance(found, Absent) else found.reach,
+            fetch=videos.cutting(moment, data),
+            files=[found.path] if isinstance(found, Video) else (),
+            size=found.length if isinstance(found, Video) else 0,
+            load=found.load,
         )
         for i, moment in enumerate(wanted)
     ]

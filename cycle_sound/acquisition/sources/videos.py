@@ -6,13 +6,15 @@ usually holds a part. Files and list are matched by name without extension: a co
 """
 
 import csv
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 from cycle_sound.acquisition import quality, splits
-from cycle_sound.acquisition.sources import archives, footage, lists, moments
+from cycle_sound.acquisition.sources import archives, lists, moments
+from cycle_sound.acquisition.sources.archives import Video
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
+from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.moments import Moment
 from cycle_sound.errors import BadSource
 from cycle_sound.io import names
@@ -20,26 +22,26 @@ from cycle_sound.media import containers, picture_files, sound_files
 from cycle_sound.params import DataConfig
 
 
-def fetch(path: Path, moment: Moment, clip_seconds: float, min_seconds: float, still_difference: float) -> Pair:
-    """The pair at a moment of a video file, as `cut` makes it."""
-    with path.open("rb") as file:
-        return cut(file, moment, clip_seconds, min_seconds, still_difference)
+def cutting(moment: Moment, data: DataConfig) -> Callable[[Film], Pair]:
+    """`cut` at a moment, as the parameters have it."""
+    seconds, least, difference = data.clip_seconds, data.min_seconds, data.still_difference
+    return partial(cut, moment=moment, clip_seconds=seconds, min_seconds=least, still_difference=difference)
 
 
-def cut(file: IO[bytes], moment: Moment, clip_seconds: float, min_seconds: float, still_difference: float) -> Pair:
-    """The frame at a moment of a video (a seekable file) and `clip_seconds` of sound centred on it.
+def cut(film: Film, moment: Moment, clip_seconds: float, min_seconds: float, still_difference: float) -> Pair:
+    """The frame at a moment of a film and `clip_seconds` of sound centred on it.
 
     Near an end of what has both picture and sound, the sound is shifted to stay inside; of less than that it is all
     there is. The picture is a JPEG of the frame as players show it; the sound a mono MP3 at the file's rate, or the
     nearest one that MP3 has.
     Raises `Rejected`, `BadSound`, or what PyAV raises for a broken file.
     """
-    with footage.opened(file) as film:
-        time, seconds = film.time(moment), min(clip_seconds, film.end - film.start)
-        start = min(max(time - seconds / 2, film.start), film.end - seconds)
-        picture = film.picture(time)
-        ends = [film.picture(end) for end in (start, start + seconds)]
-        wave, rate = film.sound(start, seconds, min_seconds)
+    with film.opened() as footage:
+        time, seconds = footage.time(moment), min(clip_seconds, footage.end - footage.start)
+        start = min(max(time - seconds / 2, footage.start), footage.end - seconds)
+        picture = footage.picture(time)
+        ends = [footage.picture(end) for end in (start, start + seconds)]
+        wave, rate = footage.sound(start, seconds, min_seconds)
     motion = quality.motion([picture, *ends])
     if motion < still_difference:
         raise Rejected("still", f"frames differ by {motion:.2f} levels; data.still_difference is {still_difference}")
@@ -76,15 +78,16 @@ def clips(data: DataConfig) -> list[Clip]:
     wanted = moments.of_all(data.pairs, data.videos.pairs_per_clip)
     return [
         Clip(
-            id=name(names.stem(path), i, len(wanted)),
-            split="test" if _group(path) in test else "train",
-            label=labels.get(names.stem(path), ""),
-            group=_group(path),
-            fetch=partial(fetch, path, moment, data.clip_seconds, data.min_seconds, data.still_difference),
-            files=[path],
-            size=path.stat().st_size,
+            id=name(names.stem(video.path), i, len(wanted)),
+            split="test" if _group(video.path) in test else "train",
+            label=labels.get(names.stem(video.path), ""),
+            group=_group(video.path),
+            fetch=cutting(moment, data),
+            files=[video.path],
+            size=video.length,
+            load=video.load,
         )
-        for path in found
+        for video in map(Video, found)
         for i, moment in enumerate(wanted)
     ]
 
