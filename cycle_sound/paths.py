@@ -93,6 +93,11 @@ def contact_sheet(direction: Direction) -> Path:
     return PLOTS / f"{direction}.png"
 
 
+def unfinished(stage: str, instance: str) -> Path:
+    """The folder in which a stage keeps what it has finished while it runs."""
+    return WORK / _named(stage, instance)
+
+
 def snapshot(stage: str, instance: str = "") -> Path:
     """Where a training keeps its state while it runs."""
     return WORK / f"{_named(stage, instance)}.safetensors"

@@ -1,37 +1,51 @@
 """Let a frozen network see every clip of one modality, once; without a network there is nothing to do.
 
 python -m stages.cache_features image
+
+Processes that a launcher starts share the shards. Those finished by an earlier run that was killed are kept.
 """
 
 import shutil
+from functools import partial
 
 from cycle_sound import paths
-from cycle_sound.dataset import encoding, feature_cache
+from cycle_sound.dataset import caching, encoding, feature_cache
+from cycle_sound.dataset.caching import CachedSplit
 from cycle_sound.dataset.reader import Split, read_index
-from cycle_sound.io import files, stage
+from cycle_sound.io import code, files, stage
 from cycle_sound.models import features
-from cycle_sound.nn import device
+from cycle_sound.nn import device, distributed
 from cycle_sound.params import MODALITIES, Modality, Params, SplitName
 
 
+@distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
     """Write the network and the features of train, in several views, and of valid; without one an empty folder."""
     folder, config = paths.features(modality), params.features.source[modality]
     shift, degradation, where = params.augment[modality], params.augment.degradation, device.best()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    if distributed.is_first():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
     if not config.network:
         return
     device.prepare(params.seed)
     network = features.pretrained(config).to(where)
-    features.save(folder / features.NAME, network)
-    digest, shards = files.digest(folder / features.NAME), read_index(paths.SHARDS).digest
-    splits: dict[SplitName, int] = {"train": params.tokens.views, "valid": 1}
-    for split, views in splits.items():
+    if distributed.is_first():
+        features.save(folder / features.NAME, network)
+    distributed.barrier()
+    digest, index = files.digest(folder / features.NAME), read_index(paths.SHARDS)
+
+    def cached(split: SplitName, views: int) -> CachedSplit:
         pairs = Split(paths.SHARDS, split)
-        seen = encoding.features(network, modality, pairs, views, shift, degradation, params.seed, where)
-        header = feature_cache.Header(digest, shards, network.shape, pairs.ids)
-        feature_cache.write(folder, split, header, views, seen)
+        header = feature_cache.Header(digest, index.digest, network.shape, len(pairs))
+        settings = views, shift, degradation, params.seed, where
+        encode = partial(encoding.features, network, modality, pairs, *settings)
+        return CachedSplit(split, header, feature_cache.arrays(header, views), pairs.shards(), encode)
+
+    splits = [cached("train", params.tokens.views), cached("valid", 1)]
+    parts = params.tokens.views, shift.model_dump(), degradation.model_dump(), params.seed, digest
+    identity = code.identity("stages.cache_features", *parts)
+    caching.make(folder, paths.unfinished("cache_features", modality), splits, identity, index.shards)
 
 
 if __name__ == "__main__":

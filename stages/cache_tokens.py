@@ -1,29 +1,43 @@
 """Turn every clip of one modality into tokens, once.
 
 python -m stages.cache_tokens image
+
+Processes that a launcher starts share the shards. Those finished by an earlier run that was killed are kept.
 """
 
+import shutil
+from functools import partial
+
 from cycle_sound import paths
-from cycle_sound.dataset import encoding, token_cache
+from cycle_sound.dataset import caching, encoding, token_cache
+from cycle_sound.dataset.caching import CachedSplit
 from cycle_sound.dataset.reader import Split, read_index
-from cycle_sound.io import stage
+from cycle_sound.io import code, stage
 from cycle_sound.models.loading import load_tokenizer
-from cycle_sound.nn import device
-from cycle_sound.params import MODALITIES, SPLITS, Modality, Params
+from cycle_sound.nn import device, distributed
+from cycle_sound.params import MODALITIES, SPLITS, Modality, Params, SplitName
 
 
+@distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
     """Write the tokens of all splits, with views of the training clips."""
     device.prepare(params.seed)
-    config, shift, where = params.tokens, params.augment[modality], device.best()
-    tokenizer = load_tokenizer(paths.vae(modality), where)
-    shards = read_index(paths.SHARDS).digest
-    for split in SPLITS:
-        pairs = Split(paths.SHARDS, split)
-        views = config.views if split == "train" else 1
-        arrays = encoding.encode(tokenizer.model, modality, pairs, views, config.top, shift, params.seed, where)
-        header = token_cache.Header(tokenizer.digest, shards, tokenizer.codes, pairs.ids)
-        token_cache.write(paths.tokens(modality), split, header, *arrays)
+    folder, config, shift, where = paths.tokens(modality), params.tokens, params.augment[modality], device.best()
+    tokenizer, index = load_tokenizer(paths.vae(modality), where), read_index(paths.SHARDS)
+
+    def cached(split: SplitName) -> CachedSplit:
+        pairs, views = Split(paths.SHARDS, split), config.views if split == "train" else 1
+        header = token_cache.Header(tokenizer.digest, index.digest, tokenizer.codes, len(pairs))
+        settings = views, config.top, shift, params.seed, where
+        encode = partial(encoding.codes, tokenizer.model, modality, pairs, *settings)
+        return CachedSplit(split, header, token_cache.arrays(header, views, config.top), pairs.shards(), encode)
+
+    parts = config.model_dump(), shift.model_dump(), params.seed, tokenizer.digest
+    identity = code.identity("stages.cache_tokens", *parts)
+    if distributed.is_first():
+        shutil.rmtree(folder, ignore_errors=True)
+    work = paths.unfinished("cache_tokens", modality)
+    caching.make(folder, work, [cached(split) for split in SPLITS], identity, index.shards)
 
 
 if __name__ == "__main__":

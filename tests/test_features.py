@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import committed, write_cache
 from tiny import small_network as small
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from cycle_sound.dataset import feature_cache
 from cycle_sound.dataset.feature_cache import FeatureCache, Header
 from cycle_sound.dataset.tars import Sample, write_index, write_shard
 from cycle_sound.errors import BadFeatures, MissingNetwork, MissingPackage, ParamsError, StaleCache, UnknownNetwork
+from cycle_sound.io import files
 from cycle_sound.models import classifier, features
 from cycle_sound.models.features import FeatureNetwork, FeatureShape
 from cycle_sound.nn.rng import BatchRng, seeded
@@ -123,16 +125,20 @@ def test_the_network_of_the_wheel_tells_pictures_apart_after_saving_too(tmp_path
 # --- the cache
 
 SHAPE = FeatureShape(8, 4, 4)
-HEADER = Header("a" * 64, "b" * 64, SHAPE, [f"clip {row}" for row in range(5)])
+HEADER = Header("a" * 64, "b" * 64, SHAPE, 5)
 
 
 def arrays() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(5, 3, *SHAPE)).astype(np.float16)
 
 
-def test_what_is_written_in_parts_is_read(tmp_path: Path) -> None:
+def write(folder: Path, array: np.ndarray) -> None:
+    write_cache(folder, "train", HEADER, feature_cache.arrays(HEADER, array.shape[1]), features=array)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
     array = arrays()
-    feature_cache.write(tmp_path, "train", HEADER, 3, [array[:2], array[2:]])
+    write(tmp_path, array)
     read = FeatureCache(tmp_path, "train", HEADER.network, HEADER.shards)
     assert (read.header, len(read), read.views) == (HEADER, 5, 3)
     rows = torch.tensor([4, 0, 4])
@@ -141,7 +147,7 @@ def test_what_is_written_in_parts_is_read(tmp_path: Path) -> None:
 
 def test_a_draw_is_of_one_view_of_each_clip(tmp_path: Path) -> None:
     array = arrays()
-    feature_cache.write(tmp_path, "train", HEADER, 3, [array])
+    write(tmp_path, array)
     read, rows = FeatureCache(tmp_path, "train", HEADER.network, HEADER.shards), torch.arange(5).repeat(20)
     drawn = read.draw(rows, BatchRng(1, places=range(100)))
     whole = (drawn[:, None] == torch.from_numpy(array[rows]).float()).flatten(2).all(2)  # (100, views)
@@ -151,17 +157,17 @@ def test_a_draw_is_of_one_view_of_each_clip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["network", "shards"])
 def test_features_of_another_network_or_of_other_shards_are_refused(tmp_path: Path, what: str) -> None:
-    feature_cache.write(tmp_path, "train", HEADER, 3, [arrays()])
+    write(tmp_path, arrays())
     given = {"network": HEADER.network, "shards": HEADER.shards} | {what: "c" * 64}
     with pytest.raises(StaleCache, match=f"train: made with other {what}"):
         FeatureCache(tmp_path, "train", **given)
 
 
 @pytest.mark.parametrize(
-    "changed", [{"shape": [8, 4, 5]}, {"shape": []}, {"ids": ["one"]}, {"ids": 5}, {"network": 3}, {"more": 1}]
+    "changed", [{"shape": [8, 4, 5]}, {"shape": []}, {"pairs": 6}, {"pairs": "5"}, {"network": 3}, {"more": 1}]
 )
 def test_a_header_of_something_else_is_one_clear_error(tmp_path: Path, changed: dict[str, object]) -> None:
-    feature_cache.write(tmp_path, "train", HEADER, 3, [arrays()])
+    write(tmp_path, arrays())
     (tmp_path / "train.json").write_text(json.dumps(HEADER._asdict() | changed), encoding="utf-8")
     with pytest.raises(BadFeatures, match=r"train.json: not features of this version"):
         FeatureCache(tmp_path, "train", HEADER.network, HEADER.shards)
@@ -184,6 +190,8 @@ def shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             for number in range(count)
         ]
         write_shard(paths.SHARDS / f"{split}-00000.tar", pairs)
+    digests = {path.name: files.digest(path) for path in paths.SHARDS.iterdir()}
+    write_index(paths.SHARDS, digests, parameters.parse(committed()).audio.model_dump())
 
 
 def test_every_clip_is_seen_as_it_is_and_train_in_other_views_too(
@@ -192,11 +200,10 @@ def test_every_clip_is_seen_as_it_is_and_train_in_other_views_too(
     config = weights(tmp_path / "w.pth")
     write_tiny(tmp_path, features={"source": {"image": config.model_dump()}})
     params = parameters.load()
-    write_index(paths.SHARDS, {}, params.audio.model_dump())
     cache_features.main("image", params)
     folder = paths.features("image")
     header = json.loads((folder / "train.json").read_text(encoding="utf-8"))
-    assert header["ids"] == [f"train{number}" for number in range(5)]
+    assert header["pairs"] == 5
     train, valid = (FeatureCache(folder, split, header["network"], header["shards"]) for split in ("train", "valid"))
     assert (train.views, valid.views) == (2, 1)
     drawn = train.draw(torch.zeros(50, dtype=torch.long), BatchRng(0, places=range(50)))
@@ -211,7 +218,6 @@ def test_a_judge_by_features_learns_its_last_layer_and_is_rebuilt_from_its_file_
     config = weights(tmp_path / "w.pth")
     write_tiny(tmp_path, features={"judge": {"image": config.model_dump()}})
     params = parameters.load()
-    write_index(paths.SHARDS, {}, params.audio.model_dump())
     train_judge.main("image", params)
     network = features.pretrained(config)
     (tmp_path / "w.pth").unlink()

@@ -38,7 +38,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/app/web.py": set(),
     "cycle_sound/inference/export.py": set(),
     "tests/test_reruns.py": set(),
-    "launcher": set(),  # part of the trainings' commands, which DVC compares by themselves
+    "launcher": set(),  # part of commands, which DVC compares by themselves
     # code
     "cycle_sound/acquisition/sources/vggsound.py": {"download"},
     "cycle_sound/acquisition/quality.py": {"download"},
@@ -54,6 +54,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/models/gumbel.py": VAES | DECODERS | TOKENS | TRANSFORMERS | USERS,
     "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | TRANSFORMERS | USERS | {"report"},
     "cycle_sound/dataset/headers.py": TOKENS | FEATURES | TRANSFORMERS,
+    "cycle_sound/dataset/caching.py": TOKENS | FEATURES,
     "cycle_sound/dataset/token_cache.py": TOKENS | TRANSFORMERS,
     "cycle_sound/dataset/feature_cache.py": FEATURES | TRANSFORMERS,
     "cycle_sound/models/discriminator.py": DECODERS,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import write_cache
 
 from cycle_sound.dataset import token_cache
 from cycle_sound.dataset.token_cache import Header, TokenCache
@@ -16,7 +17,7 @@ from cycle_sound.nn.rng import BatchRng
 
 COUNT, VIEWS, TOP = 5, 3, 2
 SHAPE = CodeShape(codebooks=2, rows=2, columns=4, codebook_size=65536)
-HEADER = Header("a" * 64, "b" * 64, SHAPE, [f"clip {row}" for row in range(COUNT)])
+HEADER = Header("a" * 64, "b" * 64, SHAPE, COUNT)
 
 
 def arrays(top: int = TOP) -> tuple[np.ndarray, np.ndarray]:
@@ -26,13 +27,19 @@ def arrays(top: int = TOP) -> tuple[np.ndarray, np.ndarray]:
     return codes, shares
 
 
+def write(folder: Path, codes: np.ndarray, probabilities: np.ndarray, header: Header = HEADER) -> None:
+    layouts = token_cache.arrays(header, codes.shape[1], codes.shape[-1])
+    kept = {"probabilities": probabilities} if codes.shape[-1] > 1 else {}
+    write_cache(folder, "train", header, layouts, codes=codes, **kept)
+
+
 def cache(folder: Path, tokenizer: str = HEADER.tokenizer, shards: str = HEADER.shards) -> TokenCache:
     return TokenCache(folder, "train", tokenizer, shards)
 
 
 def test_what_is_written_is_read(tmp_path: Path):
     codes, shares = arrays()
-    token_cache.write(tmp_path, "train", HEADER, codes, shares)
+    write(tmp_path, codes, shares)
     read = cache(tmp_path)
     assert read.header == HEADER
     assert (len(read), read.views) == (COUNT, VIEWS)
@@ -41,31 +48,31 @@ def test_what_is_written_is_read(tmp_path: Path):
 
 
 def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path):
-    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    write(tmp_path, *arrays())
     with pytest.raises(StaleCache, match=r"train: made with other tokenizer \(aaaaaaaaaaaa, not cccccccccccc\)"):
         cache(tmp_path, tokenizer="c" * 64)
 
 
 def test_tokens_of_other_shards_are_refused(tmp_path: Path):
-    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    write(tmp_path, *arrays())
     with pytest.raises(StaleCache, match=r"train: made with other shards \(bbbbbbbbbbbb, not cccccccccccc\)"):
         cache(tmp_path, shards="c" * 64)
 
 
 @pytest.mark.parametrize(
     "header",
-    ["", "{", "[]", "3", "{}", "[" * 9999, '{"tokenizer": 1, "shards": 2, "shape": [1, 2, 3, 4], "ids": []}']
+    ["", "{", "[]", "3", "{}", "[" * 9999, '{"tokenizer": 1, "shards": 2, "shape": [1, 2, 3, 4], "pairs": 0}']
     + [
         json.dumps(HEADER._asdict() | changed)
         for changed in (
             *({"shape": shape} for shape in ([], [2, 2, 4], [2, 2, 4, -1], [2, 2, 5, 9], [1, 2, 4, 9], "x", 8)),
-            *({"ids": ids} for ids in ([], ["one more"] * 6, 5, [1, 2, 3, 4, 5])),
+            *({"pairs": pairs} for pairs in (0, -1, 6, 5.0, "5", [1, 2, 3, 4, 5])),
             {"more": 1},
         )
     ],
 )
 def test_a_header_of_something_else_is_one_clear_error(tmp_path: Path, header: str):
-    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    write(tmp_path, *arrays())
     (tmp_path / "train.json").write_text(header, encoding="utf-8")
     with pytest.raises(BadTokens, match=r"train.json: not tokens of this version"):
         cache(tmp_path)
@@ -88,7 +95,7 @@ HEADERS = {  # of arrays, over which numpy's own reader fails with errors of all
 @pytest.mark.parametrize("name", ["codes", "probabilities"])
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
 def test_arrays_with_an_odd_header_are_one_clear_error(tmp_path: Path, name: str, header: str):
-    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    write(tmp_path, *arrays())
     length = (len(header) + 1).to_bytes(2, "little")
     (tmp_path / f"train.{name}.npy").write_bytes(b"\x93NUMPY\x01\x00" + length + header.encode() + b"\n")
     with pytest.raises(BadTokens, match=r"train.json: not tokens of this version"):
@@ -98,7 +105,7 @@ def test_arrays_with_an_odd_header_are_one_clear_error(tmp_path: Path, name: str
 @pytest.mark.parametrize("name", ["codes", "probabilities"])
 @pytest.mark.parametrize("content", [b"", b"x" * 100, lambda good: good[:-1], lambda good: good.replace(b"<", b">")])
 def test_arrays_of_something_else_are_one_clear_error(tmp_path: Path, name: str, content: Any):
-    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    write(tmp_path, *arrays())
     path = tmp_path / f"train.{name}.npy"
     path.write_bytes(content(path.read_bytes()) if callable(content) else content)
     with pytest.raises(BadTokens, match=r"train.json: not tokens of this version"):
@@ -107,7 +114,7 @@ def test_arrays_of_something_else_are_one_clear_error(tmp_path: Path, name: str,
 
 def test_arrays_are_written_as_numpy_writes_them(tmp_path: Path):
     codes, shares = arrays()
-    token_cache.write(tmp_path, "train", HEADER, codes, shares)
+    write(tmp_path, codes, shares)
     np.save(tmp_path / "codes.npy", codes.astype(np.uint16))
     np.save(tmp_path / "shares.npy", shares.astype(np.float16))
     assert (tmp_path / "train.codes.npy").read_bytes() == (tmp_path / "codes.npy").read_bytes()
@@ -117,7 +124,7 @@ def test_arrays_are_written_as_numpy_writes_them(tmp_path: Path):
 def test_draws_follow_the_kept_probabilities(tmp_path: Path):
     codes = np.tile(np.array([7, 9]), (1, 1, 2, 8, 1))
     shares = np.tile(np.array([0.6, 0.2]), (1, 1, 2, 8, 1))  # 3 : 1, and not 1 in all
-    token_cache.write(tmp_path, "train", HEADER._replace(ids=["one"]), codes, shares)
+    write(tmp_path, codes, shares, HEADER._replace(pairs=1))
     drawn = cache(tmp_path).draw(torch.zeros(1000, dtype=torch.long), BatchRng(1, places=range(1000)))
     assert drawn.shape == (1000, 2, 8)
     assert set(drawn.unique().tolist()) == {7, 9}
@@ -126,7 +133,7 @@ def test_draws_follow_the_kept_probabilities(tmp_path: Path):
 
 def test_a_draw_is_of_one_view_and_follows_from_the_generator_alone(tmp_path: Path):
     codes, shares = arrays()
-    token_cache.write(tmp_path, "train", HEADER, codes, shares)
+    write(tmp_path, codes, shares)
     read, rows = cache(tmp_path), torch.arange(COUNT).repeat(20)
     drawn = read.draw(rows, BatchRng(1, places=range(len(rows))))
     assert torch.equal(drawn, read.draw(rows, BatchRng(1, places=range(len(rows)))))
@@ -137,7 +144,7 @@ def test_a_draw_is_of_one_view_and_follows_from_the_generator_alone(tmp_path: Pa
 
 
 def test_how_a_batch_is_divided_changes_no_draw(tmp_path: Path):
-    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    write(tmp_path, *arrays())
     read, rows = cache(tmp_path), torch.arange(COUNT).repeat(2)
     whole = read.draw(rows, BatchRng(1, places=range(10)))
     for part in (slice(0, 4), slice(4, 10)):
@@ -146,6 +153,7 @@ def test_how_a_batch_is_divided_changes_no_draw(tmp_path: Path):
 
 def test_one_code_kept_is_the_code_drawn(tmp_path: Path):
     codes, shares = arrays(top=1)
-    token_cache.write(tmp_path, "train", HEADER, codes[:, :1], shares[:, :1])
+    write(tmp_path, codes[:, :1], shares[:, :1])
+    assert not (tmp_path / "train.probabilities.npy").exists()
     drawn = cache(tmp_path).draw(torch.arange(COUNT), BatchRng(0, places=range(COUNT)))
     assert torch.equal(drawn, torch.from_numpy(codes[:, 0, ..., 0]))

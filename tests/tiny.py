@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
@@ -59,6 +60,37 @@ def merged(tree: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def write(folder: Path, **over: Any) -> None:
     """Write the tiny tree as folder/params.yaml."""
     YAML().dump(tree(**over), folder / "params.yaml")
+
+
+def write_cache(folder: Path, split: str, header: Any, layouts: Mapping[str, Any], **arrays: np.ndarray) -> None:
+    """Make a split of a cache of whole arrays, as if all lay in one shard."""
+    from cycle_sound.dataset import caching
+
+    shards = {"one": range(header.pairs)}
+    whole = caching.CachedSplit(split, header, layouts, shards, lambda rows: [arrays])
+    caching.make(folder, folder / "work", [whole], "", {"one": ""})
+
+
+def write_shards(folder: Path, pairs: Mapping[str, int], size: int = 4, side: int = 64) -> None:
+    """Write shards of random pairs into a project's data/, so many for each split, `size` in a shard."""
+    from cycle_sound import paths
+    from cycle_sound.dataset import tars
+    from cycle_sound.io import files
+
+    rng, shards = np.random.default_rng(0), folder / paths.SHARDS
+    for split, count in pairs.items():
+        for number, start in enumerate(range(0, count, size)):
+            samples = (
+                tars.Sample(
+                    rng.integers(0, 256, (3, side, side), np.uint8),
+                    rng.uniform(-1, 1, (1, side, side)).astype(np.float16),
+                    {"id": f"{split}{row}", "label": ("bell", "bird")[row % 2], "group": "", "attributes": {}},
+                )
+                for row in range(start, min(start + size, count))
+            )
+            tars.write_shard(shards / f"{split}-{number:06d}.tar", samples)
+    digests = {path.name: files.digest(path) for path in shards.glob("*.tar")}
+    tars.write_index(shards, digests, parameters.parse(committed()).audio.model_dump())
 
 
 def small_network(name: str) -> Any:

@@ -360,13 +360,16 @@ def _checkpoints(into: Path) -> None:
     tensors = {"model": {"weight": torch.ones(3, 4)}, "optimizer": {"step": torch.tensor(3)}}
     Snapshot(into / "snapshot/state.safetensors", "identity").save(State(3, [{"step": 3, "loss": 0.5}], tensors))
     codes = random.integers(64, size=(5, 3, CODES.codebooks, CODES.places, 2))
-    header = Header("a" * 64, "b" * 64, CODES, [f"clip {row}" for row in range(5)])
-    token_cache.write(into / "tokens", "train", header, codes, np.full(codes.shape, 0.4))
+    header = Header("a" * 64, "b" * 64, CODES, 5)
+    layouts = token_cache.arrays(header, 3, 2)
+    tiny.write_cache(into / "tokens", "train", header, layouts, codes=codes, probabilities=np.full(codes.shape, 0.4))
     with tiny.small_networks():
         network = features.FeatureNetwork("resnet18")
     features.save(into / "features/network.safetensors", network)
-    seen = feature_cache.Header("a" * 64, "b" * 64, features.FeatureShape(8, 4, 4), header.ids)
-    feature_cache.write(into / "features", "train", seen, 2, [random.random((5, 2, 8, 4, 4), np.float32)])
+    seen = feature_cache.Header("a" * 64, "b" * 64, features.FeatureShape(8, 4, 4), 5)
+    layouts = feature_cache.arrays(seen, 2)
+    values = random.random((5, 2, 8, 4, 4), np.float32)
+    tiny.write_cache(into / "features", "train", seen, layouts, features=values)
 
 
 def _decoder(path: Path) -> None:
@@ -467,7 +470,8 @@ def _headers(into: Path) -> None:
     (into / "moments.json").write_text(json.dumps(frames))
     tars.write_index(into / "shards", {"train-000000.tar": "a" * 64}, tiny.committed()["audio"])
     codes = np.zeros((2, 1, CODES.codebooks, CODES.places, 1))
-    token_cache.write(into / "tokens", "train", Header("a" * 64, "b" * 64, CODES, ["one", "two"]), codes, codes)
+    header = Header("a" * 64, "b" * 64, CODES, 2)
+    tiny.write_cache(into / "tokens", "train", header, token_cache.arrays(header, 1, 1), codes=codes)
 
 
 def _manifest(path: Path) -> None:

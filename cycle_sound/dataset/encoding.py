@@ -1,6 +1,9 @@
-"""From pictures to cached codes or features: every clip, in as many augmented views as asked for."""
+"""From pictures to cached codes or features: clips in as many augmented views as asked for, few in memory at a time.
 
-from collections.abc import Callable, Iterator
+What becomes of a clip follows from its place in the split, and from the shard that it lies in.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -15,24 +18,32 @@ from cycle_sound.params import DegradationConfig, Modality, ShiftConfig
 BATCH = 100  # pictures at a time
 
 Augmentation = Callable[[Tensor, BatchRng], Tensor]
+Encoded = Mapping[str, np.ndarray]  # by what the arrays hold, each of a row per clip
 
 
-def seen(modality: Modality, pairs: Split, views: int, augmented: Augmentation, seed: int) -> Iterator[list[Tensor]]:
-    """The pictures of a split, BATCH at a time, in so many views: (b, c, h, w) each, the first as they are."""
-    for start in range(0, len(pairs), BATCH):
-        rows = range(start, min(start + BATCH, len(pairs)))
-        pictures, rng = pairs.pictures(modality, rows), BatchRng(seed, places=rows)
+def seen(
+    modality: Modality, pairs: Split, rows: range, views: int, augmented: Augmentation, seed: int
+) -> Iterator[list[Tensor]]:
+    """The pictures of rows of a split, BATCH at a time, in so many views: (b, c, h, w) each, the first as they are."""
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        pictures, rng = pairs.pictures(modality, some), BatchRng(seed, places=some)
         yield [pictures, *(augmented(pictures, rng) for _ in range(views - 1))]
 
 
 @torch.inference_mode()
-def top_codes(model: Tokenizer, pictures: Tensor, top: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `top` most likely codes and their probabilities: (b, c, h, w) → (b, k, t, top) twice."""
+def top_codes(model: Tokenizer, pictures: Tensor, top: int) -> dict[str, np.ndarray]:
+    """The `top` most likely codes of pictures (b, c, h, w), and their probabilities where they are several.
+
+    Both (b, k, t, top).
+    """
+    if top == 1:
+        return {"codes": model.encode(pictures).flatten(2)[..., None].cpu().numpy()}
     likeliest = torch.softmax(model.logits(pictures).flatten(2, 3), dim=-1).topk(top, dim=-1)
-    return likeliest.indices.cpu().numpy(), likeliest.values.cpu().numpy()
+    return {"codes": likeliest.indices.cpu().numpy(), "probabilities": likeliest.values.cpu().numpy()}
 
 
-def encode(
+def codes(
     model: Tokenizer,
     modality: Modality,
     pairs: Split,
@@ -41,14 +52,15 @@ def encode(
     shift: ShiftConfig,
     seed: int,
     device: torch.device,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and probabilities of a whole split: (n, views, k, t, top) twice. View 0 is not shifted."""
-    codes, probabilities = [], []
-    for pictures in seen(modality, pairs, views, lambda given, rng: shifted(given, shift, rng), seed):
-        both = [top_codes(model, view.to(device), top) for view in pictures]
-        codes.append(np.stack([code for code, _ in both], axis=1).astype(np.uint16))
-        probabilities.append(np.stack([probability for _, probability in both], axis=1).astype(np.float16))
-    return np.concatenate(codes), np.concatenate(probabilities)
+    rows: range,
+) -> Iterator[Encoded]:
+    """Codes, and probabilities where `top` are several, BATCH clips at a time: (b, views, k, t, top) each.
+
+    View 0 is not shifted.
+    """
+    for pictures in seen(modality, pairs, rows, views, lambda given, rng: shifted(given, shift, rng), seed):
+        each = [top_codes(model, view.to(device), top) for view in pictures]
+        yield {name: np.stack([view[name] for view in each], axis=1) for name in each[0]}
 
 
 @torch.inference_mode()
@@ -61,11 +73,12 @@ def features(
     degradation: DegradationConfig,
     seed: int,
     device: torch.device,
-) -> Iterator[np.ndarray]:
-    """Features of a split, BATCH clips at a time: (b, views, c, rows, columns). View 0 is of pictures as they are."""
+    rows: range,
+) -> Iterator[Encoded]:
+    """Features, BATCH clips at a time: (b, views, c, rows, columns). View 0 is of pictures as they are."""
 
     def augmented(pictures: Tensor, rng: BatchRng) -> Tensor:
         return degrade(shifted(pictures, shift, rng), degradation, rng)
 
-    for pictures in seen(modality, pairs, views, augmented, seed):
-        yield torch.stack([network(view.to(device)) for view in pictures], dim=1).cpu().numpy()
+    for pictures in seen(modality, pairs, rows, views, augmented, seed):
+        yield {"features": torch.stack([network(view.to(device)) for view in pictures], dim=1).cpu().numpy()}

@@ -1,6 +1,5 @@
 """The feature cache: what a frozen network makes of every clip, memory-mapped, tied to the network and the shards."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,6 @@ from torch import Tensor
 
 from cycle_sound.dataset import headers, npy
 from cycle_sound.errors import BadFeatures
-from cycle_sound.io import files
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import SplitName, fault
@@ -22,7 +20,7 @@ class Header(NamedTuple):
     network: str  # SHA-256 of the network's file
     shards: str  # digest of the shards' index
     shape: FeatureShape
-    ids: list[str]  # of the clips, in the order of the shards
+    pairs: int  # clips, in the order of the shards
 
 
 class FeatureCache:
@@ -39,7 +37,7 @@ class FeatureCache:
         headers.check(folder, split, self.header, network=network, shards=shards)
 
     def __len__(self) -> int:
-        return len(self.header.ids)
+        return self.header.pairs
 
     @property
     def views(self) -> int:
@@ -56,15 +54,13 @@ class FeatureCache:
         return torch.from_numpy(self._features[rows.numpy(), views.numpy()].astype(np.float32))
 
 
-def write(folder: Path, split: SplitName, header: Header, views: int, parts: Iterable[np.ndarray]) -> None:
-    """Write a split: features (n, views, c, rows, columns), whose clips come in parts; the header last."""
-    shape = (len(header.ids), views, *header.shape)
-    npy.write(folder / f"{split}.features.npy", np.float16, shape, parts)
-    files.write_json(folder / f"{split}.json", header._asdict())
+def arrays(header: Header, views: int) -> dict[str, npy.Layout]:
+    """The array of a split: features (n, views, c, rows, columns)."""
+    return {"features": npy.Layout(np.float16, (header.pairs, views, *header.shape))}
 
 
 def _check(header: Header, features: np.ndarray) -> None:
     """Raise ValueError where the array is not the one that a header tells of."""
-    fits = features.ndim == 5 and (len(features), *features.shape[2:]) == (len(header.ids), *header.shape)
+    fits = features.ndim == 5 and (len(features), *features.shape[2:]) == (header.pairs, *header.shape)
     if not fits or not features.shape[1] or features.dtype != np.float16:
         raise ValueError(f"{features.dtype} {features.shape}")

@@ -5,8 +5,8 @@ numpy's own reader lets a header be any literal of Python, in two dialects, and 
 
 import math
 import re
-from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,13 @@ MAGIC = b"\x93NUMPY\x01\x00"
 HEADER = re.compile(
     rb"\{'descr': '(\|u1|<u2|<f2)', 'fortran_order': False, 'shape': \(((?:\d{1,9}, ?)+\d{0,9})\), \} *\n"
 )
+
+
+class Layout(NamedTuple):
+    """Of an array that is to be written."""
+
+    kind: type[np.generic]
+    shape: tuple[int, ...]
 
 
 def viewed(content: np.ndarray) -> np.ndarray:
@@ -33,11 +40,23 @@ def mapped(path: Path) -> np.ndarray:
     return viewed(np.memmap(path, dtype=np.uint8, mode="r"))
 
 
-def write(path: Path, kind: type[np.generic], shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> None:
-    """Write an array of a shape, whose parts follow one another along its first axis, atomically."""
-    with files.replacing(path, math.prod(shape) * kind(0).nbytes) as part, part.open("wb") as file:
-        # Not np.save: it says of a full disk that fewer numbers were written, and not why.
-        layout = {"descr": np.dtype(kind).str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, layout)
-        for rows in parts:
-            file.write(np.ascontiguousarray(rows, dtype=kind).data)
+def allocate(path: Path, array: Layout) -> None:
+    """Make a file one that holds an array: rows that it had stay, the others are 0. Raises `DiskFull`."""
+    size = math.prod(array.shape) * array.kind(0).nbytes
+    with files.naming(path, size=size):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        with path.open("r+b") as file:
+            header = {"descr": np.dtype(array.kind).str, "fortran_order": False, "shape": array.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.truncate(file.tell() + size)
+
+
+def fill(path: Path, first: int, rows: np.ndarray) -> None:
+    """Write rows of an array whose file is there, from the row `first` on. Raises `DiskFull`."""
+    # Not through the mapping: a disk that is full would end the process, without a word.
+    array = mapped(path)
+    start = path.stat().st_size - array.nbytes + first * array[0].nbytes
+    with files.naming(path, size=rows.size * array.itemsize), path.open("r+b") as file:
+        file.seek(start)
+        file.write(np.ascontiguousarray(rows, dtype=array.dtype).data)

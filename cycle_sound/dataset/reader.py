@@ -60,10 +60,12 @@ class Split:
         self.labels: list[str] = []
         self.attributes: list[dict[str, float]] = []
         self._arrays: dict[Modality, list[np.ndarray]] = {modality: [] for modality in MODALITIES}
+        self._shards: dict[str, range] = {}
         for path in sorted(folder.glob(f"{split}-*.tar")):
             self._open(path)
 
     def _open(self, path: Path) -> None:
+        first = len(self)
         found: dict[str, dict[str, np.ndarray]] = {}  # the members of each pair, by what follows its key
         try:
             content = np.memmap(path, dtype=np.uint8, mode="r")
@@ -75,6 +77,7 @@ class Split:
                 self._add(members)
         except (BadTar, ValueError) as error:
             raise BadShard(path=path, reason=fault(error)) from None
+        self._shards[path.name] = range(first, len(self))
 
     def _add(self, members: Mapping[str, np.ndarray]) -> None:
         if members.keys() != {"image.npy", "audio.npy", "json"} or len(members["json"]) > MAX_FACTS:
@@ -88,6 +91,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def shards(self) -> dict[str, range]:
+        """Which rows lie in which shard, by the name of its file, in the order of the rows."""
+        return self._shards
 
     def shape(self, modality: Modality) -> tuple[int, int, int]:
         """(channels, rows, columns) of a modality's pictures."""

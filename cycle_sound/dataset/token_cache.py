@@ -9,7 +9,6 @@ from torch import Tensor
 
 from cycle_sound.dataset import headers, npy
 from cycle_sound.errors import BadTokens
-from cycle_sound.io import files
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import SplitName, fault
@@ -21,7 +20,7 @@ class Header(NamedTuple):
     tokenizer: str  # SHA-256 of the tokenizer's file
     shards: str  # digest of the shards' index
     shape: CodeShape
-    ids: list[str]  # of the clips, in the order of the shards
+    pairs: int  # clips, in the order of the shards
 
 
 class TokenCache:
@@ -32,14 +31,16 @@ class TokenCache:
         try:
             self.header = headers.read(folder, split, Header)
             self._codes = npy.mapped(folder / f"{split}.codes.npy")  # (n, views, k, t, top) uint16
-            self._probabilities = npy.mapped(folder / f"{split}.probabilities.npy")  # of the codes, float16
-            _check(self.header, self._codes, self._probabilities)
+            _check(self.header, self._codes)
+            if self._codes.shape[-1] > 1:
+                self._probabilities = npy.mapped(folder / f"{split}.probabilities.npy")  # of the codes, float16
+                _check_probabilities(self._codes, self._probabilities)
         except ValueError as error:
             raise BadTokens(path=folder / f"{split}.json", reason=fault(error)) from None
         headers.check(folder, split, self.header, tokenizer=tokenizer, shards=shards)
 
     def __len__(self) -> int:
-        return len(self.header.ids)
+        return self.header.pairs
 
     @property
     def views(self) -> int:
@@ -61,17 +62,25 @@ class TokenCache:
         return codes.gather(-1, passed.sum(-1, keepdim=True).clamp(max=codes.shape[-1] - 1))[..., 0]
 
 
-def write(folder: Path, split: SplitName, header: Header, codes: np.ndarray, probabilities: np.ndarray) -> None:
-    """Write a split: codes (n, views, k, t, top) with their probabilities, the most likely first; the header last."""
-    npy.write(folder / f"{split}.codes.npy", np.uint16, codes.shape, [codes])
-    npy.write(folder / f"{split}.probabilities.npy", np.float16, codes.shape, [probabilities])
-    files.write_json(folder / f"{split}.json", header._asdict())
+def arrays(header: Header, views: int, top: int) -> dict[str, npy.Layout]:
+    """The arrays of a split: codes (n, views, k, t, top), the most likely first, with probabilities if several."""
+    shape = (header.pairs, views, header.shape.codebooks, header.shape.places, top)
+    probabilities = {"probabilities": npy.Layout(np.float16, shape)} if top > 1 else {}
+    return {"codes": npy.Layout(np.uint16, shape), **probabilities}
 
 
-def _check(header: Header, codes: np.ndarray, probabilities: np.ndarray) -> None:
-    """Raise ValueError where the arrays are not those that a header tells of."""
-    count, shape = len(header.ids), header.shape
-    fits = codes.ndim == 5 and (len(codes), *codes.shape[2:4]) == (count, shape.codebooks, shape.places)
-    fits &= 0 not in codes.shape[1:]
-    if not fits or codes.shape != probabilities.shape or codes.dtype != np.uint16 or probabilities.dtype != np.float16:
-        raise ValueError(f"{codes.dtype} {codes.shape} and {probabilities.dtype} {probabilities.shape}")
+def _check(header: Header, codes: np.ndarray) -> None:
+    """Raise ValueError where the codes are not those that a header tells of."""
+    fits = codes.ndim == 5 and (len(codes), *codes.shape[2:4]) == (
+        header.pairs,
+        header.shape.codebooks,
+        header.shape.places,
+    )
+    if not fits or 0 in codes.shape or codes.dtype != np.uint16:
+        raise ValueError(f"{codes.dtype} {codes.shape}")
+
+
+def _check_probabilities(codes: np.ndarray, probabilities: np.ndarray) -> None:
+    """Raise ValueError where they are not of these codes."""
+    if codes.shape != probabilities.shape or probabilities.dtype != np.float16:
+        raise ValueError(f"{probabilities.dtype} {probabilities.shape} of {codes.shape}")

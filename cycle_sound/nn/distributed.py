@@ -1,4 +1,4 @@
-"""Several processes that train one model, each on its part of every batch.
+"""Several processes that train one model, each on its part of every batch, or share other work.
 
 torchrun and accelerate launch start them and set environment variables that say which process is which; without those
 there is one process, and every function here does nothing. Gradients are averaged by DistributedDataParallel. What a
@@ -7,13 +7,15 @@ processes, by the functions below, so that results depend on the number of proce
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -79,6 +81,28 @@ def anywhere(flag: bool) -> bool:
     found = torch.tensor(float(flag))
     dist.all_reduce(found)
     return bool(found)
+
+
+def own(things: Sequence[T]) -> Sequence[T]:
+    """Those of the things that are this process's to work on: each process takes every `world_size()`-th."""
+    return things[rank() :: world_size()]
+
+
+def in_order(results: Sequence[T]) -> list[T]:
+    """What all processes have made of their `own` things, in the order of the things, in every process."""
+    if world_size() == 1:
+        return list(results)
+    every: list[Any] = [None] * world_size()
+    dist.all_gather_object(every, results)
+    return [every[number % world_size()][number // world_size()] for number in range(sum(map(len, every)))]
+
+
+def total(values: Tensor) -> Tensor:
+    """Sum over all processes of a tensor on the CPU that has one shape in all; without a gradient."""
+    if world_size() > 1:
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
 
 
 def barrier() -> None:
