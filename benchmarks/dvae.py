@@ -88,7 +88,7 @@ def ours(train: Pictures, held_out: Pictures, params: Params, seconds: float) ->
         torch.manual_seed(0)
         optimizer_config = config.optimizer.model_copy(update={"steps": steps, "batch_size": BATCH})
         model = DiscreteVAE(config.model_copy(update={"optimizer": optimizer_config}), 3)
-        objective = VaeObjective(model, "image", (train, held_out), params.augment.image)  # type: ignore[arg-type]
+        objective = VaeObjective(model, "image", (train, held_out), params.augment.image, len(held_out))  # type: ignore[arg-type]
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(optimizer_config.ema_decay))
         optimizers = Optimizers(model, optimizer_config)
 

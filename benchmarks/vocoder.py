@@ -76,7 +76,7 @@ def quality(heard: Tensor, real: Tensor, audio: AudioConfig, speech: bool) -> di
     """How near waveforms (n, samples) come to real ones."""
     pair = log_mels(heard, audio), log_mels(real, audio)
     figures = distances(heard, real, audio)
-    figures["log_mel_distance"] = fidelity.log_spectral_distance(*pair, audio.max_db - audio.min_db)
+    figures["log_mel_distance"] = float(fidelity.log_spectral_distance(*pair, audio.max_db - audio.min_db).mean())
     if speech and importlib.util.find_spec("pystoi") is not None:
         figures["stoi"] = intelligibility(heard.numpy(), real.numpy(), audio.sample_rate)
     return figures

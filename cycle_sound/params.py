@@ -359,6 +359,12 @@ class FeaturesConfig(Config):
     judge: NetworkConfigs  # for the classifier that only judges
 
 
+class ValidationConfig(Config):
+    """What a training looks at of valid."""
+
+    pairs: Positive
+
+
 class TokensConfig(Config):
     """The token cache."""
 
@@ -456,6 +462,7 @@ class Params(Config):
     vocoder: VocoderConfig
     shard: ShardConfig
     augment: AugmentConfig
+    validation: ValidationConfig
     vae: VaeConfigs
     decoder: DecoderConfigs
     tokens: TokensConfig

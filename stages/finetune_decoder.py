@@ -15,7 +15,7 @@ from cycle_sound.nn import device, distributed
 from cycle_sound.params import MODALITIES, Modality, Params
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.decoder import Adversaries, DecoderObjective
-from cycle_sound.training.objectives.vae import likeness, reconstruct
+from cycle_sound.training.objectives.vae import figures, likeness, reconstruct
 from cycle_sound.training.resume import Snapshot
 
 
@@ -34,13 +34,14 @@ def main(modality: Modality, params: Params) -> None:
     else:
         curve.leave_empty("train_feature_matching", "train_discriminator")
 
-    figures = likeness(reconstruct(vae, modality, valid), modality, index.audio.max_db - index.audio.min_db)
+    measure = likeness(modality, index.audio.max_db - index.audio.min_db)
+    hard = reconstruct(vae, modality, valid, params.validation.pairs, measure)
     if distributed.is_first():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         if params.decoder[modality].adversarial:
             dvae.save_decoder(folder / dvae.DECODER_NAME, vae.decoder, paths.vae(modality))
-        files.write_json(paths.metrics("finetune_decoder", modality), figures)
+        files.write_json(paths.metrics("finetune_decoder", modality), figures(hard))
     snapshot.discard()
 
 
@@ -48,17 +49,18 @@ def finetuned(
     vae: DiscreteVAE, modality: Modality, valid: Split, params: Params, curve: Curve, snapshot: Snapshot
 ) -> Decoder:
     """A decoder that goes on from the VAE's own, which is not kept."""
-    config, train, where = params.decoder[modality], Split(paths.SHARDS, "train"), device.of(vae)
+    config, shift, pairs = params.decoder[modality], params.augment[modality], params.validation.pairs
+    train, where = Split(paths.SHARDS, "train"), device.of(vae)
     discriminator = Discriminator(train.shape(modality)[0], config.discriminator_width).to(where)
     model = Adversaries(vae.decoder, discriminator)
-    objective = DecoderObjective(model, vae, modality, (train, valid), params.augment[modality], config)
+    objective = DecoderObjective(model, vae, modality, (train, valid), shift, config, pairs)
     fit(model, objective, config.optimizer, params.seed, curve, snapshot)
     return model.decoder
 
 
 def _snapshot(modality: Modality, params: Params, shards: str) -> Snapshot:
-    config, shift, vae = params.decoder[modality], params.augment[modality], files.digest(paths.vae(modality))
-    known = config.model_dump(), shift.model_dump(), params.seed, shards, vae
+    settings = params.decoder[modality], params.augment[modality], params.validation
+    known = [part.model_dump() for part in settings], params.seed, shards, files.digest(paths.vae(modality))
     return Snapshot(paths.snapshot("finetune_decoder", modality), code.identity("stages.finetune_decoder", *known))
 
 

@@ -14,7 +14,9 @@ from cycle_sound.training import classification
 def main(modality: Modality, params: Params) -> None:
     """Write the classifier."""
     path = paths.classifier(modality)
-    classification.train("train_classifier", modality, path, params.classifier, params.augment, params.seed)
+    classification.train(
+        "train_classifier", modality, path, params.classifier, params.augment, params.validation, params.seed
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from cycle_sound.training.resume import Snapshot
 def main(direction: Direction, params: Params) -> None:
     """Write the transformer and its figures on valid."""
     device.prepare(params.seed)
-    config, augment = params.transformer[direction], params.augment
+    config, augment, validation = params.transformer[direction], params.augment, params.validation
     source, target = source_of(direction), target_of(direction)
     tokenizers = {modality: load_tokenizer(paths.vae(modality), device.best()) for modality in (source, target)}
     digests = {modality: tokenizer.digest for modality, tokenizer in tokenizers.items()}
@@ -44,10 +44,10 @@ def main(direction: Direction, params: Params) -> None:
     device.prepare(params.seed)  # building the tokenizers took random numbers
     model = transformer.Transformer(config, shapes).to(device.best())
     decode = tokenizers[target].model.decode_relaxed if config.reconstruction_weight else None
-    objective = TransformerObjective(model, direction, (train, valid), augment, decode)
+    objective = TransformerObjective(model, direction, (train, valid), augment, validation.pairs, decode)
     curve = Curve(paths.curve("train_transformer", direction))
-    parts = (config.model_dump(), augment.model_dump(), params.seed, shards, digests, network)
-    identity = code.identity("stages.train_transformer", *parts)
+    settings = [part.model_dump() for part in (config, augment, validation)]
+    identity = code.identity("stages.train_transformer", settings, params.seed, shards, digests, network)
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
     figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot)
 

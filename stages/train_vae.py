@@ -18,18 +18,19 @@ from cycle_sound.training.resume import Snapshot
 def main(modality: Modality, params: Params) -> None:
     """Write the VAE and its figures on valid. Raises `CodebookCollapse` where too few codes are in use."""
     device.prepare(params.seed)
-    config, shift = params.vae[modality], params.augment[modality]
+    config, shift, validation = params.vae[modality], params.augment[modality], params.validation
     index = read_index(paths.SHARDS)
     train, valid = Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid")
 
     model = dvae.DiscreteVAE(config, train.shape(modality)[0]).to(device.best())
-    objective = VaeObjective(model, modality, (train, valid), shift)
+    objective = VaeObjective(model, modality, (train, valid), shift, validation.pairs)
     curve = Curve(paths.curve("train_vae", modality))
-    identity = code.identity("stages.train_vae", config.model_dump(), shift.model_dump(), params.seed, index.digest)
+    settings = [part.model_dump() for part in (config, shift, validation)]
+    identity = code.identity("stages.train_vae", settings, params.seed, index.digest)
     snapshot = Snapshot(paths.snapshot("train_vae", modality), identity)
     fit(model, objective, config.optimizer, params.seed, curve, snapshot)
 
-    figures = examine(model, modality, valid, index.audio.max_db - index.audio.min_db)
+    figures = examine(model, modality, valid, validation.pairs, index.audio.max_db - index.audio.min_db)
     if distributed.is_first():
         dvae.save(paths.vae(modality), model, train.shape(modality), index.digest, index.audio)
         files.write_json(paths.metrics("train_vae", modality), figures)

@@ -48,7 +48,7 @@ def objective(data: Path) -> DecoderObjective:
     tree = parameters.load(data.parent / "params.yaml")
     model = Adversaries(vae.decoder, Discriminator(facts.shape[0], 8))
     config = tree.decoder.image.model_copy(update={"adversarial_weight": 0.5, "feature_weight": 0.5})
-    return DecoderObjective(model, vae, "image", (None, None), tree.augment.image, config)  # type: ignore[arg-type]
+    return DecoderObjective(model, vae, "image", (None, None), tree.augment.image, config, 10)  # type: ignore[arg-type]
 
 
 def test_one_loss_trains_each_adversary_by_its_own_alone(objective: DecoderObjective) -> None:

@@ -44,6 +44,7 @@ from cycle_sound.models import gumbel, source_encoder
 from cycle_sound.nn import blocks, device, distributed
 from cycle_sound.params import load
 from cycle_sound.training.loop import Trainer
+from cycle_sound.training import validation
 from cycle_sound.training.objectives import decoder
 from stages import finetune_decoder, train_classifier, train_transformer, train_vae
 
@@ -57,6 +58,7 @@ def batches_apart():
     blocks.distributed = gumbel.distributed = source_encoder.distributed = decoder.distributed = alone
 
 
+validation.BATCH = 2  # so that there is something to validate for each
 fault, *folders = sys.argv[1:]
 {"none": lambda: None, "gradients_apart": gradients_apart, "batches_apart": batches_apart}[fault]()
 with distributed.process_group():
@@ -79,7 +81,7 @@ Curves = dict[str, list[dict[str, float]]]  # training → rows
 
 def run(folder: Path, script: str, launcher: tuple[str, ...] = (), words: tuple[str, ...] = ()) -> None:
     (folder / "script.py").write_text(script, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *launcher, "script.py", *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -71,7 +71,7 @@ def heard(models: DirectionModels, generated: Generated, real: Tensor) -> dict[s
     """
     audio, count = models.engine.models.audio, len(real)
     some = models.first(count)
-    distance = fidelity.log_spectral_distance(real, some.target.pictures, audio.max_db - audio.min_db)
+    distance = float(fidelity.log_spectral_distance(real, some.target.pictures, audio.max_db - audio.min_db).mean())
     classifier = models.classifiers["audio"]
     ceiling = consistency("vocoder_consistency", some, classifier, real).get("vocoder_consistency")
     return {

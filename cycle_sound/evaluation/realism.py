@@ -39,9 +39,9 @@ def kernel_distances(models: DirectionModels, generated: Tensor, tokenized: Tens
 def figures(models: DirectionModels, generated: Generated, count: int) -> dict[str, float]:
     """Sharpness of all that was generated, and kernel distances of the first `count`, each with its ceiling."""
     made, tokenized = generated.first, generated.tokenized
-    ceilings = fidelity.sharpness(tokenized, models.target.pictures)
+    ceilings = fidelity.sharpness_ratios(fidelity.sharpness(tokenized, models.target.pictures))
     return {
-        **fidelity.sharpness(made, models.target.pictures),
+        **fidelity.sharpness_ratios(fidelity.sharpness(made, models.target.pictures)),
         **{f"{name}_ceiling": ratio for name, ratio in ceilings.items()},
         **kernel_distances(models, made[:count], tokenized[:count]),
     }

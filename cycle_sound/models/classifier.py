@@ -71,8 +71,8 @@ class Classifier(nn.Module):
         return self.head(dropped(self.features(pictures), self.config.dropout, rng))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy with a little label smoothing, in nats: logits (b, labels), places of labels (b,) → ()."""
-        return F.cross_entropy(logits, targets, label_smoothing=0.05)
+        """Cross-entropy with a little label smoothing, in nats: logits (b, labels), places of labels (b,) → (b,)."""
+        return F.cross_entropy(logits, targets, label_smoothing=0.05, reduction="none")
 
 
 def save(path: Path, model: Classifier) -> None:

@@ -7,7 +7,7 @@ from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.io import code, files
 from cycle_sound.models import classifier, features
 from cycle_sound.nn import device, distributed
-from cycle_sound.params import AugmentConfig, ClassifierConfig, Modality, NetworkConfig
+from cycle_sound.params import AugmentConfig, ClassifierConfig, Modality, NetworkConfig, ValidationConfig
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.classifier import ClassifierObjective
 from cycle_sound.training.resume import Snapshot
@@ -19,6 +19,7 @@ def train(
     path: Path,
     config: ClassifierConfig,
     augment: AugmentConfig,
+    validation: ValidationConfig,
     seed: int,
     reads: NetworkConfig | None = None,
 ) -> None:
@@ -31,7 +32,7 @@ def train(
     train, valid = Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid")
     labels = sorted(set(train.labels) - {""})
     shift, degradation = augment[modality], augment.degradation
-    settings = [part.model_dump() for part in (config, shift, degradation, *([reads] if reads else []))]
+    settings = [part.model_dump() for part in (config, shift, degradation, validation, *([reads] if reads else []))]
     identity = code.identity(f"stages.{stage}", settings, seed, read_index(paths.SHARDS).digest)
     snapshot = Snapshot(paths.snapshot(stage, modality), identity)
     curve = Curve(paths.curve(stage, modality))
@@ -40,7 +41,7 @@ def train(
     model = classifier.Classifier(config, train.shape(modality)[0], labels, network).to(device.best())
     figures: dict[str, float] = {"labels": len(labels)}
     if len(labels) >= classifier.MIN_LABELS:
-        objective = ClassifierObjective(model, modality, (train, valid), shift, degradation)
+        objective = ClassifierObjective(model, modality, (train, valid), shift, degradation, validation.pairs)
         figures |= fit(model, objective, config.optimizer, seed, curve, snapshot)
     else:
         print(f"{len(labels)} labels: nothing to tell apart, so the evaluation will skip the class figures")

@@ -1,5 +1,9 @@
-"""How true pictures are to real ones, made by a tokenizer or drawn: pure functions of codes and of pictures."""
+"""How true pictures are to real ones, made by a tokenizer or drawn: pure functions of codes and of pictures.
 
+Pictures are measured one by one, so that any number of them can be, a few at a time.
+"""
+
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -25,57 +29,62 @@ def codebook_use(codes: Tensor, codebook_size: int) -> CodebookUse:
     return CodebookUse(float(used.mean()), float(used.min()), float(perplexities.mean()))
 
 
-def psnr(reconstructed: Tensor, real: Tensor) -> float:
-    """Mean peak signal-to-noise ratio of pictures (b, c, h, w) in [-1, 1], in dB; at most 106."""
-    errors = ((reconstructed - real) ** 2).mean((1, 2, 3)).clamp_min(1e-10)
-    return float((10 * torch.log10(4 / errors)).mean())
+def squared_error(made: Tensor, real: Tensor) -> Tensor:
+    """Mean squared error per pixel of each picture: (b, c, h, w) twice → (b,)."""
+    return (made - real).square().mean((1, 2, 3))
 
 
-def ssim(reconstructed: Tensor, real: Tensor) -> float:
-    """Mean structural similarity (Wang et al. 2004) of pictures (b, c, h, w) in [-1, 1]: at most 1."""
-    pairs = zip(reconstructed.cpu().numpy(), real.cpu().numpy(), strict=True)
-    return float(np.mean([structural_similarity(a, b, channel_axis=0, data_range=2.0) for a, b in pairs]))
+def psnr(made: Tensor, real: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each picture in [-1, 1], in dB, at most 106: (b, c, h, w) twice → (b,)."""
+    return 10 * torch.log10(4 / squared_error(made, real).clamp_min(1e-10))
 
 
-def log_spectral_distance(reconstructed: Tensor, real: Tensor, db_range: float) -> float:
-    """Root mean square difference over the mels, mean over frames, in dB: log-mels (b, 1, mels, frames) in [-1, 1].
+def ssim(made: Tensor, real: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004) of each picture in [-1, 1], at most 1: (b, c, h, w) twice → (b,)."""
+    pairs = zip(made.cpu().numpy(), real.cpu().numpy(), strict=True)
+    return torch.tensor([float(structural_similarity(a, b, channel_axis=0, data_range=2.0)) for a, b in pairs])
 
-    `db_range`: the decibels between -1 and 1.
+
+def log_spectral_distance(made: Tensor, real: Tensor, db_range: float) -> Tensor:
+    """Root mean square difference over the mels, mean over frames, of each log-mel in [-1, 1], in dB.
+
+    (b, 1, mels, frames) twice → (b,). `db_range`: the decibels between -1 and 1.
     """
-    difference = (reconstructed - real) * db_range / 2
-    return float((difference**2).mean(2).sqrt().mean())
+    difference = (made - real) * db_range / 2
+    return (difference**2).mean(2).sqrt().mean((1, 2))
 
 
-def gradient_ratio(made: Tensor, real: Tensor) -> float:
-    """Mean magnitude of the gradient of pictures (b, c, h, w), over that of real ones: below 1 edges are soft.
+def gradient(pictures: Tensor) -> Tensor:
+    """Mean magnitude of the gradient of each picture: (b, c, h, w) → float64 (b,).
 
-    By differences to the next pixel below and to the right. Zero where neither has any.
+    By differences to the next pixel below and to the right.
     """
-    return _gradient(made) / max(_gradient(real), 1e-10)
-
-
-def high_frequency_ratio(made: Tensor, real: Tensor) -> float:
-    """Mean square of what a mean over 3 × 3 pixels takes from pictures (b, c, h, w), over that of real ones.
-
-    Below 1 textures and edges are blurred, above 1 there is noise. Zero where neither has any.
-    """
-    return _high_frequency(made) / max(_high_frequency(real), 1e-10)
-
-
-def sharpness(made: Tensor, real: Tensor) -> dict[str, float]:
-    """Both ratios as figures."""
-    return {
-        "gradient_ratio": gradient_ratio(made, real),
-        "high_frequency_ratio": high_frequency_ratio(made, real),
-    }
-
-
-def _gradient(pictures: Tensor) -> float:
     here = pictures[..., :-1, :-1]
     steps = torch.hypot(pictures[..., 1:, :-1] - here, pictures[..., :-1, 1:] - here)
-    return float(steps.mean(dtype=torch.float64))
+    return steps.mean((1, 2, 3), dtype=torch.float64)
 
 
-def _high_frequency(pictures: Tensor) -> float:
+def high_frequency(pictures: Tensor) -> Tensor:
+    """Mean square of what a mean over 3 × 3 pixels takes from each picture: (b, c, h, w) → float64 (b,)."""
     rest = pictures[..., 1:-1, 1:-1] - F.avg_pool2d(pictures, 3, stride=1)
-    return float(rest.square().mean(dtype=torch.float64))
+    return rest.square().mean((1, 2, 3), dtype=torch.float64)
+
+
+SHARPNESS = {"gradient": gradient, "high_frequency": high_frequency}
+
+
+def sharpness(made: Tensor, real: Tensor) -> dict[str, np.ndarray]:
+    """What the ratios of `sharpness_ratios` are made of: of each picture (b, c, h, w), and of each real one, (b,)."""
+    shown = {"": made, "real_": real}
+    return {f"{which}{name}": of(one).numpy() for name, of in SHARPNESS.items() for which, one in shown.items()}
+
+
+def sharpness_ratios(measured: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The gradient of pictures, in the mean, over that of real ones, and so their high frequencies.
+
+    Below 1 edges are soft and textures blurred, above 1 there is noise. Zero where neither has any.
+    """
+    return {
+        f"{name}_ratio": float(measured[name].mean() / max(measured[f"real_{name}"].mean(), 1e-10))
+        for name in SHARPNESS
+    }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from cycle_sound.models.classifier import Classifier
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DegradationConfig, Modality, ShiftConfig
+from cycle_sound.training import validation
 
 
 class Batch(NamedTuple):
@@ -31,12 +33,14 @@ class ClassifierObjective:
         splits: tuple[Split, Split],
         shift: ShiftConfig,
         degradation: DegradationConfig,
+        validation_pairs: int,
     ) -> None:
         self.model = model
         self.modality = modality
         self.train, self.valid = splits
         self.shift = shift
         self.degradation = degradation
+        self.validation_pairs = validation_pairs
         self._train_rows, self._valid_rows = (torch.tensor(labelled(split, model.labels)) for split in splits)
 
     @property
@@ -52,7 +56,7 @@ class ClassifierObjective:
 
     def loss(self, batch: Batch, _step: int, rng: BatchRng) -> Mapping[str, Tensor]:
         """Cross-entropy of one step, in nats."""
-        return {"loss": self.model.loss(self.model(batch.pictures, rng), batch.targets)}
+        return {"loss": self.model.loss(self.model(batch.pictures, rng), batch.targets).mean()}
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -60,10 +64,16 @@ class ClassifierObjective:
         assert isinstance(model, Classifier)
         if not len(self._valid_rows):
             return {}
-        pictures, targets = (one.to(device.of(model)) for one in self._examples(self.valid, self._valid_rows))
-        logits = model(pictures)
-        right = (logits.argmax(1) == targets).float().mean()
-        return {"loss": float(model.loss(logits, targets)), "accuracy": float(right)}
+
+        def measure(places: range) -> Mapping[str, np.ndarray]:
+            examples = self._examples(self.valid, self._valid_rows[places.start : places.stop])
+            pictures, targets = (one.to(device.of(model)) for one in examples)
+            logits = model(pictures)
+            each = {"loss": model.loss(logits, targets), "accuracy": logits.argmax(1) == targets}
+            return {name: values.double().cpu().numpy() for name, values in each.items()}
+
+        found = validation.measured(len(self._valid_rows), self.validation_pairs, measure)
+        return {name: float(values.mean()) for name, values in found.items()}
 
     def _examples(self, split: Split, rows: Tensor) -> Batch:
         chosen = rows.tolist()

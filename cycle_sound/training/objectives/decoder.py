@@ -47,6 +47,7 @@ class DecoderObjective:
         splits: tuple[Split, Split],
         shift: ShiftConfig,
         config: DecoderConfig,
+        validation_pairs: int,
     ) -> None:
         self.model = model
         self.vae = vae
@@ -54,6 +55,7 @@ class DecoderObjective:
         self.train, self.valid = splits
         self.shift = shift
         self.config = config
+        self.validation_pairs = validation_pairs
 
     @property
     def pairs(self) -> int:
@@ -91,8 +93,8 @@ class DecoderObjective:
         """Error and sharpness on valid. No loss: an adversary's falls and rises, so the last decoder is kept."""
         assert isinstance(model, Adversaries)
         self.vae.decoder = model.decoder
-        hard = reconstruct(self.vae, self.modality, self.valid)
-        return {"error": hard.error, **fidelity.sharpness(hard.reconstructed, hard.real)}
+        hard = reconstruct(self.vae, self.modality, self.valid, self.validation_pairs)
+        return {"error": float(hard["error"].mean()), **fidelity.sharpness_ratios(hard)}
 
 
 def feature_distance(made: list[Tensor], real: list[Tensor]) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from cycle_sound.models.transformer import Transformer
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import AugmentConfig, Direction, Modality, source_of, target_of
+from cycle_sound.training import validation
 
 
 class SplitInputs(NamedTuple):
@@ -47,12 +49,14 @@ class TransformerObjective:
         direction: Direction,
         splits: tuple[SplitInputs, SplitInputs],
         augments: AugmentConfig,
+        validation_pairs: int,
         decode: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.model = model
         self.source, self.target = source_of(direction), target_of(direction)
         self.train, self.valid = splits
         self.augments = augments
+        self.validation_pairs = validation_pairs
         self.decode = decode
 
     @property
@@ -85,14 +89,17 @@ class TransformerObjective:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Cross-entropy on valid, in nats per code, with the right sources and with shifted ones (the floor)."""
         assert isinstance(model, Transformer)
-        right: list[Tensor] = []
-        wrong: list[Tensor] = []
-        for rows in torch.arange(len(self.valid.target)).split(64):
+
+        def measure(batch: range) -> Mapping[str, np.ndarray]:
+            rows = torch.tensor(batch)
             codes = self.valid.target.most_likely(rows).to(device.of(model))
             prefix = model.encode_source(self._source_inputs(rows).to(device.of(model)))
-            for prefixes, losses in ((prefix, right), (prefix.roll(1, dims=0), wrong)):
-                losses.append(-model.log_likelihood(prefixes, codes) / codes[0].numel())
-        return {"loss": float(torch.cat(right).mean()), "shuffled": float(torch.cat(wrong).mean())}
+            given = {"loss": prefix, "shuffled": prefix.roll(1, dims=0)}
+            losses = {name: -model.log_likelihood(one, codes) / codes[0].numel() for name, one in given.items()}
+            return {name: values.double().cpu().numpy() for name, values in losses.items()}
+
+        found = validation.measured(len(self.valid.target), self.validation_pairs, measure)
+        return {name: float(values.mean()) for name, values in found.items()}
 
     def _source_inputs(self, rows: Tensor) -> Tensor:
         """What the model reads of the sources of valid, as they are."""

@@ -1,8 +1,9 @@
 """What a discrete VAE is trained for: reconstruction through relaxed codes, validated by hard ones."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,13 +14,14 @@ from cycle_sound.errors import CodebookCollapse
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.gumbel import divergences
 from cycle_sound.nn import device
+from cycle_sound.nn.columns import Columns
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import Modality, ShiftConfig
-from cycle_sound.training import fidelity, schedules
+from cycle_sound.training import fidelity, schedules, validation
+from cycle_sound.training.fidelity import CodebookUse
 from cycle_sound.training.objectives.perceptual import Perceptual
 
-BATCH = 100  # pictures at a time
-MOST = 2000  # pictures of valid that a validation looks at
+Measure = Callable[[Tensor, Tensor], Mapping[str, np.ndarray]]  # of made and real pictures (b, c, h, w): (b,) each
 
 
 class Batch(NamedTuple):
@@ -31,11 +33,19 @@ class Batch(NamedTuple):
 class VaeObjective:
     """Squared errors of pixels and of gradients, the two halves of the KL, and optionally a perceptual distance."""
 
-    def __init__(self, model: DiscreteVAE, modality: Modality, splits: tuple[Split, Split], shift: ShiftConfig) -> None:
+    def __init__(
+        self,
+        model: DiscreteVAE,
+        modality: Modality,
+        splits: tuple[Split, Split],
+        shift: ShiftConfig,
+        validation_pairs: int,
+    ) -> None:
         self.model = model
         self.modality = modality
         self.train, self.valid = splits
         self.shift = shift
+        self.validation_pairs = validation_pairs
         config = model.config
         self.perceptual = Perceptual(config.perceptual_weights) if config.perceptual_weight else None
 
@@ -71,9 +81,9 @@ class VaeObjective:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Hard reconstruction error and codebook use, on valid."""
         assert isinstance(model, DiscreteVAE)
-        hard = reconstruct(model, self.modality, self.valid)
-        use = fidelity.codebook_use(hard.codes, model.config.codebook_size)
-        return {"loss": hard.error, "usage": use.usage, "perplexity": use.perplexity}
+        hard = reconstruct(model, self.modality, self.valid, self.validation_pairs)
+        use = codebook_use(model, hard)
+        return {"loss": float(hard["error"].mean()), "usage": use.usage, "perplexity": use.perplexity}
 
 
 def gradient_error(reconstructed: Tensor, real: Tensor) -> Tensor:
@@ -86,43 +96,61 @@ def gradient_error(reconstructed: Tensor, real: Tensor) -> Tensor:
     return missing.diff(dim=-1).square().mean() + missing.diff(dim=-2).square().mean()
 
 
-class Hard(NamedTuple):
-    """Pictures of a split, and their reconstructions through argmax codes."""
-
-    real: Tensor  # (n, c, h, w)
-    reconstructed: Tensor  # (n, c, h, w)
-    codes: Tensor  # (n, k, rows, columns)
-
-    @property
-    def error(self) -> float:
-        """Mean squared error per pixel."""
-        return float(F.mse_loss(self.reconstructed, self.real))
-
-
 @torch.inference_mode()
-def reconstruct(model: DiscreteVAE, modality: Modality, split: Split) -> Hard:
-    """Reconstruct up to `MOST` pictures of a split as they will be used: by their most likely codes."""
-    pictures = split.pictures(modality, range(min(len(split), MOST)))
-    codes = [model.encode(part.to(device.of(model))) for part in pictures.split(BATCH)]
-    return Hard(pictures, torch.cat([model.decode(part).cpu() for part in codes]), torch.cat(codes).cpu())
+def reconstruct(
+    model: DiscreteVAE, modality: Modality, valid: Split, pairs: int, measure: Measure = fidelity.sharpness
+) -> Columns:
+    """Reconstruct the first `pairs` pictures of valid as they will be used: by their most likely codes.
 
-
-def examine(model: DiscreteVAE, modality: Modality, valid: Split, db_range: float) -> dict[str, float]:
-    """The figures of a trained VAE on valid. `db_range`: the decibels between -1 and 1 of a log-mel.
-
-    Raises `CodebookCollapse`, with advice, where less than `min_usage` of any codebook occurs.
+    Returns the `codes` (n, k, rows, columns), the `error` per pixel (n,), and what else is measured.
     """
-    config, hard = model.config, reconstruct(model, modality, valid)
-    use = fidelity.codebook_use(hard.codes, config.codebook_size)
-    if use.least_usage < config.min_usage:
-        raise CodebookCollapse(modality=modality, usage=use.least_usage, min_usage=config.min_usage)
-    return {"usage": use.usage, "perplexity": use.perplexity, **likeness(hard, modality, db_range)}
+
+    def measured(rows: range) -> Mapping[str, np.ndarray]:
+        real = valid.pictures(modality, rows)
+        codes = model.encode(real.to(device.of(model)))
+        made = model.decode(codes).cpu()
+        error = fidelity.squared_error(made, real)
+        return {"codes": codes.cpu().numpy(), "error": error.double().numpy(), **measure(made, real)}
+
+    return validation.measured(len(valid), pairs, measured)
 
 
-def likeness(hard: Hard, modality: Modality, db_range: float) -> dict[str, float]:
+def codebook_use(model: DiscreteVAE, hard: Columns) -> CodebookUse:
+    """How much of a model's codebooks is in use in what `reconstruct` has returned."""
+    return fidelity.codebook_use(torch.from_numpy(hard["codes"]), model.config.codebook_size)
+
+
+def examine(model: DiscreteVAE, modality: Modality, valid: Split, pairs: int, db_range: float) -> dict[str, float]:
+    """The figures of a trained VAE on the first `pairs` of valid.
+
+    `db_range`: the decibels between -1 and 1 of a log-mel. Raises `CodebookCollapse`, with advice, where less than
+    `min_usage` of any codebook occurs.
+    """
+    hard = reconstruct(model, modality, valid, pairs, likeness(modality, db_range))
+    use, least = codebook_use(model, hard), model.config.min_usage
+    if use.least_usage < least:
+        raise CodebookCollapse(modality=modality, usage=use.least_usage, min_usage=least)
+    return {"usage": use.usage, "perplexity": use.perplexity, **figures(hard)}
+
+
+def likeness(modality: Modality, db_range: float) -> Measure:
     """How near reconstructions come to real pictures. `db_range`: the decibels between -1 and 1 of a log-mel."""
-    pair = hard.reconstructed, hard.real
-    figures = {"hard_error": hard.error, **fidelity.sharpness(*pair)}
-    if modality == "audio":
-        return {**figures, "log_spectral_distance": fidelity.log_spectral_distance(*pair, db_range)}
-    return {**figures, "psnr": fidelity.psnr(*pair), "ssim": fidelity.ssim(*pair)}
+
+    def measure(made: Tensor, real: Tensor) -> dict[str, np.ndarray]:
+        if modality == "audio":
+            means = {"log_spectral_distance": fidelity.log_spectral_distance(made, real, db_range)}
+        else:
+            means = {"psnr": fidelity.psnr(made, real), "ssim": fidelity.ssim(made, real)}
+        return fidelity.sharpness(made, real) | {name: values.double().numpy() for name, values in means.items()}
+
+    return measure
+
+
+def figures(hard: Columns) -> dict[str, float]:
+    """The means of what `likeness` has measured."""
+    means = [name for name in ("log_spectral_distance", "psnr", "ssim") if name in hard]
+    return {
+        "hard_error": float(hard["error"].mean()),
+        **fidelity.sharpness_ratios(hard),
+        **{name: float(hard[name].mean()) for name in means},
+    }

@@ -1,0 +1,15 @@
+"""Validations look at no more pairs than they are given, a few at a time, and all processes share them."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from cycle_sound.nn import columns
+from cycle_sound.nn.columns import Columns
+
+BATCH = 64  # pairs at a time
+
+
+def measured(count: int, pairs: int, measure: Callable[[range], Mapping[str, np.ndarray]]) -> Columns:
+    """What `measure` makes of the first `pairs` of `count` rows, at least one: the same columns in every process."""
+    return columns.measured(range(min(count, pairs)), BATCH, measure)
