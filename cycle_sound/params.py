@@ -455,7 +455,9 @@ class Params(Config):
     """The whole of params.yaml."""
 
     seed: Count
-    launcher: Annotated[str, Field(min_length=1)]  # of the trainings; dvc.yaml puts it before `-m stages.NAME`
+    launcher: Annotated[
+        str, Field(min_length=1)
+    ]  # of what computes on a device; dvc.yaml puts it before `-m stages.NAME`
     data: DataConfig
     image: ImageConfig
     audio: AudioConfig

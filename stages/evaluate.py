@@ -1,58 +1,62 @@
 """Measure one direction on the test split, and show what it makes.
 
 python -m stages.evaluate audio_to_image
+
+Pairs come batch by batch, and processes that a launcher starts share the batches; the first of them writes.
 """
 
 from cycle_sound import paths
-from cycle_sound.evaluation import attributes, examples, judges, realism, samples, scores, sweep
-from cycle_sound.evaluation.samples import Samples
-from cycle_sound.evaluation.scores import DirectionModels, Generated
+from cycle_sound.evaluation import attributes, examples, generation, judges, realism, samples, scores, sweep
 from cycle_sound.io import files, stage
-from cycle_sound.nn import device
+from cycle_sound.nn import columns, device, distributed
+from cycle_sound.nn.columns import Columns
 from cycle_sound.params import DIRECTIONS, Direction, Params
 
 
+@distributed.process_group()
 def main(direction: Direction, params: Params) -> None:
     """Write the figures, the table of re-ranking, the contact sheet and the samples."""
     device.prepare(params.seed)
-    config = params.evaluate
-    models = scores.load(direction, "test", params.sampling, params.vocoder)
+    config, seed = params.evaluate, params.seed
+    models = generation.load(direction, "test", params.sampling, params.vocoder)
+    labels, moments = models.split.labels, scores.FeatureMoments()
+    shown = scores.one_of_each(labels, config.shown)
+    wanted = {*shown, *range(max(config.waveforms, config.kernel_pairs, config.kept))}
 
-    generated = scores.generate(models, max(config.rerank_candidates), params.seed)
-    figures = scores.figures(models, generated, config)
-    figures |= realism.figures(models, generated, config.kernel_pairs)
-    figures |= attributes.figures(models, generated, config.waveforms, paths.RAW / "test_data")
-    if models.engine.models.classifiers[models.target.modality] is None:
+    def measure(rows: range) -> Columns:
+        pairs = models.pairs(rows)
+        generated = generation.generate(models, pairs, max(config.rerank_candidates), seed)
+        return {
+            **scores.measure(models, rows, pairs, generated, moments),
+            **realism.measure(pairs, generated),
+            **attributes.measure(models, generated),
+            **sweep.by_candidates(models, generated, config.rerank_candidates, seed),
+            **examples.hold(rows, wanted, pairs, generated),
+        }
+
+    measured = columns.measured(range(len(labels)), models.batch, measure)
+    ranks, whole = scores.ranks(models, config), moments.whole()
+    if not distributed.is_first():
+        return
+    some = examples.examples(models, wanted, measured)
+    figures = scores.figures(models, measured, whole, ranks, config)
+    figures |= realism.figures(measured, some.samples.first(config.kernel_pairs), models.engine.models.device)
+    figures |= attributes.figures(models, measured, some.first(config.waveforms), paths.RAW / "test_data")
+    if models.classifiers[models.target] is None:
         print("the data has no labels: the class figures are skipped, likelihood and retrieval remain")
     if missing := judges.missing():
         print(f"without {', '.join(missing)} the figures of independent judges are skipped: pip install -e '.[judges]'")
 
-    shown = scores.one_of_each(models.labels, config.shown)
-    examples.contact_sheet(paths.contact_sheet(direction), models, generated, shown)
-    for row in shown:
-        folder = paths.samples(direction) / models.ids[row]
-        examples.sample(folder, models, generated, row)
-        examples.originals(folder, paths.RAW / "test_data", models.ids[row], models.source.modality)
-    samples.save(paths.samples(direction) / samples.NAME, kept(models, generated, config.kept))
-    rows = sweep.by_candidates(models, generated, config.rerank_candidates, params.seed)
-    files.write_csv(paths.settings("evaluate", direction), rows)
+    places = [some.rows.index(row) for row in shown]
+    examples.contact_sheet(paths.contact_sheet(direction), some.samples, places)
+    for place in places:
+        clip = some.samples.ids[place]
+        examples.sample(paths.samples(direction) / clip, some, place, models.engine.models.audio)
+        examples.originals(paths.samples(direction) / clip, paths.RAW / "test_data", clip, models.source)
+    samples.save(paths.samples(direction) / samples.NAME, some.samples.first(config.kept))
+    settings = [sweep.best_of(count) for count in config.rerank_candidates]
+    files.write_csv(paths.settings("evaluate", direction), sweep.table(models, settings, measured))
     files.write_json(paths.metrics("evaluate", direction), figures)
-
-
-def kept(models: DirectionModels, generated: Generated, count: int) -> Samples:
-    """Of the first `count` pairs, which stand in shuffled order, what the report shows."""
-    some = models.first(count)
-    return Samples(
-        some.direction,
-        source=some.source.pictures,
-        generated=generated.first[:count],
-        returned=generated.returned[:count],
-        real=some.target.pictures,
-        tokenized=generated.tokenized[:count],
-        pointwise_mutual_information=generated.pointwise_mutual_information[:count, 0],
-        ids=some.ids,
-        labels=some.labels,
-    )
 
 
 if __name__ == "__main__":

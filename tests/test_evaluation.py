@@ -1,7 +1,8 @@
 """Floors are floors: what makes each one of them can be seen to be there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from cycle_sound.evaluation import examples, scores
-from cycle_sound.evaluation.scores import DirectionModels, Generated, ModalityData
+from cycle_sound.evaluation import examples, metrics, scores
+from cycle_sound.evaluation.generation import DirectionModels, Generated
+from cycle_sound.evaluation.samples import Samples
 from cycle_sound.media import spectrogram
 from cycle_sound.params import Params
 
@@ -23,6 +25,10 @@ class KnownEngine:
 
     def __init__(self, common: Tensor, match: float = 2.0) -> None:
         self.common, self.match = common, match  # log p(target | null), (n,); what its own source adds
+        self.models = SimpleNamespace(classifiers={"image": None, "audio": None})
+
+    def encode(self, _modality: str, pictures: Tensor) -> Tensor:
+        return pictures
 
     def prefixes(self, _direction: str, sources: Tensor) -> Tensor:
         return sources.view(-1, 1, 1)
@@ -49,73 +55,124 @@ class Names(nn.Linear):
         return F.one_hot(features[:, 0].long(), len(self.labels)).float()
 
 
+class Numbered:
+    """Stands for a split: a picture is the number of its row, and which rows were read is noted."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = list(labels)
+        self.read: set[int] = set()
+
+    def pictures(self, _modality: str, rows: Iterable[int]) -> Tensor:
+        chosen = list(rows)
+        self.read |= set(chosen)
+        return torch.tensor([float(row) for row in chosen]).view(-1, 1, 1, 1)
+
+
 def direction(engine: object, labels: Sequence[str] = ("a",) * COUNT) -> DirectionModels:
-    rows = torch.arange(float(len(labels)))
-    data = ModalityData("image", rows.view(-1, 1, 1, 1), rows.view(-1, 1, 1, 1))
-    plain = None
-    return DirectionModels(engine, "audio_to_image", plain, plain, data, data, list(labels), [], [], {})  # type: ignore[arg-type]
+    return DirectionModels(engine, "audio_to_image", None, None, Numbered(labels), {})  # type: ignore[arg-type]
+
+
+def recall(models: DirectionModels, params: Params, **sizes: int) -> dict[str, float]:
+    config = params.evaluate.model_copy(update={f"retrieval_{name}": size for name, size in sizes.items()})
+    return scores.retrieval(scores.ranks(models, config), sizes["pool"])
 
 
 def test_a_target_that_is_likely_under_any_source_wins_no_retrieval(params: Params) -> None:
     """Without log p(target | null) the likely one would come first for every source."""
     common = torch.zeros(COUNT)
     common[3] = 10.0
-    config = params.evaluate.model_copy(update={"retrieval_pool": COUNT, "retrieval_queries": COUNT})
-    found = scores.retrieval(direction(KnownEngine(common)), config)
+    found = recall(direction(KnownEngine(common)), params, pool=COUNT, queries=COUNT)
     assert found["recall_at_1"] == 1.0
     assert found["recall_at_1_floor"] == pytest.approx(1 / COUNT)
 
 
-def test_a_model_that_does_not_hear_its_source_retrieves_by_chance_and_gains_nothing(params: Params) -> None:
+def test_retrieval_looks_at_no_more_pairs_than_it_ranks(params: Params) -> None:
+    models = direction(KnownEngine(torch.zeros(COUNT)))
+    recall(models, params, pool=3, queries=5)
+    assert models.split.read == set(range(5 + 3 - 1))  # type: ignore[attr-defined]
+
+
+def cross_entropies(models: DirectionModels, size: int) -> dict[str, list[float]]:
+    """Of all pairs, so many at a time."""
+    batches = [range(start, min(start + size, COUNT)) for start in range(0, COUNT, size)]
+    parts = [scores.likelihood(models, rows, models.codes(rows)) for rows in batches]
+    return {name: [value for part in parts for value in part[name].tolist()] for name in parts[0]}
+
+
+def test_a_model_that_does_not_hear_its_source_retrieves_by_chance_and_gains_nothing() -> None:
     common = torch.randn(COUNT, generator=torch.Generator().manual_seed(0))
-    deaf = direction(KnownEngine(common, match=0.0))
-    likelihood = scores.likelihood(deaf)
-    assert likelihood["cross_entropy"] == likelihood["cross_entropy_shuffled"]
-    hearing = scores.likelihood(direction(KnownEngine(common)))
-    assert hearing["cross_entropy"] == pytest.approx(hearing["cross_entropy_shuffled"] - 2.0)
+    deaf = cross_entropies(direction(KnownEngine(common, match=0.0)), COUNT)
+    assert deaf["cross_entropy"] == deaf["cross_entropy_shuffled"]
+    hearing = cross_entropies(direction(KnownEngine(common)), COUNT)
+    assert hearing["cross_entropy"] == pytest.approx([value - 2.0 for value in hearing["cross_entropy_shuffled"]])
+    assert cross_entropies(direction(KnownEngine(common)), 5) == hearing
 
 
 @pytest.mark.parametrize("labels", [["a", "b", "c", "d"] * 5, sorted(["a", "b", "c", "d"] * 5)])
 def test_the_floor_of_a_consistency_is_what_chance_gives_in_whatever_order(labels: list[str]) -> None:
-    models, names = direction(None, labels), Names(["a", "b", "c", "d"])
-    right = torch.tensor([float("abcd".index(label)) for label in labels]).view(-1, 1, 1, 1)
-    found = scores.consistency("x", models, names, right)
+    names = Names(["a", "b", "c", "d"])
+    found = scores.consistency("x", labels, names, {"x": np.array(labels)})
     assert found["x"] == 1.0
     assert found["x_floor"] == 0.25
-    one_for_all = scores.consistency("x", models, names, torch.zeros_like(right))
+    one_for_all = scores.consistency("x", labels, names, {"x": np.array(["a"] * 20)})
     assert one_for_all["x"] == one_for_all["x_floor"] == 0.25  # a sample that fits anything is no better than its floor
 
 
 @pytest.mark.parametrize("labels", [["", "", ""], ["unknown", "", "other"]])
 def test_pairs_without_a_label_that_the_classifier_knows_have_no_consistency(labels: list[str]) -> None:
-    assert scores.consistency("x", direction(None, labels), Names(["a", "b"]), torch.zeros(3, 1, 1, 1)) == {}
+    assert scores.consistency("x", labels, Names(["a", "b"]), {"x": np.array(["a"] * 3)}) == {}
+    assert scores.consistency("x", labels, None, {}) == {}
 
 
 def test_of_partly_labelled_pairs_the_labelled_ones_count() -> None:
-    labels = ["a", "", "b", "unknown"]
-    found = scores.consistency("x", direction(None, labels), Names(["a", "b"]), torch.zeros(4, 1, 1, 1))
-    assert found["x"] == 0.5
+    names = Names(["a", "b"])
+    found = scores.called("x", names, torch.zeros(4, 1, 1, 1))
+    assert scores.consistency("x", ["a", "", "b", "unknown"], names, found)["x"] == 0.5
 
 
 def test_the_judge_says_what_it_sees_whatever_the_classifier_says() -> None:
-    models = direction(None, ["a", "b", "c", "d"])._replace(judges={"image": Names(["a", "b", "c", "e"])})
-    made = torch.tensor([0.0, 1.0, 0.0, 3.0]).view(-1, 1, 1, 1)
-    generated = Generated(made[:, None], torch.zeros(4, 1), np.empty((0, 0)), made, made, models.target.codes)
-    found = scores.judged(models, generated)
+    labels, judge = ["a", "b", "c", "d"], Names(["a", "b", "c", "e"])
+    models = direction(KnownEngine(torch.zeros(4)), labels)._replace(judges={"image": judge})
+    made, pairs = torch.tensor([0.0, 1.0, 0.0, 3.0]).view(-1, 1, 1, 1), models.pairs(range(4))
+    generated = Generated(made[:, None], torch.zeros(4, 1), np.empty((4, 0)), made, made, pairs.target)
+    found = scores.judge_figures(labels, judge, scores.judged(models, pairs, generated))
     assert found["class_consistency_judge"] == pytest.approx(2 / 3)  # of those whose label it knows
     assert found["class_consistency_judge_ceiling"] == found["judge_accuracy"] == 1.0
-    assert scores.judged(models._replace(judges={"image": None}), generated) == {}
+    without = models._replace(judges={"image": None})
+    assert scores.judge_figures(labels, None, scores.judged(without, pairs, generated)) == {}
+
+
+def test_pairs_held_are_the_wanted_ones_of_whatever_batch() -> None:
+    models, wanted = direction(KnownEngine(torch.zeros(COUNT))), {1, 2, 9, 30}
+    parts = []
+    for rows in (range(8), range(8, COUNT)):
+        pairs = models.pairs(rows)
+        generated = Generated(
+            *(pairs.target[:, None], torch.zeros(len(rows), 1), np.zeros((len(rows), 2)), *[pairs.target] * 3)
+        )
+        parts.append(examples.hold(rows, wanted, pairs, generated))
+    assert [part["real"].flatten().tolist() for part in parts] == [[1, 2], [9]]
+    assert [len(part["waveform"]) for part in parts] == [2, 1]
+
+
+def test_moments_of_parts_make_the_frechet_distance_of_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(3, 1, (70, 4)).astype(np.float32), rng.normal(2, 2, (50, 4)).astype(np.float32)
+    moments = scores.FeatureMoments()
+    for part in (a[:0], a[:1], a[1:40], a[40:]):
+        moments.add("a", part)
+    whole = metrics.frechet_distance(metrics.moments(a), metrics.moments(b))
+    assert metrics.frechet_distance(moments.whole()["a"], metrics.moments(b)) == pytest.approx(whole, rel=1e-9)
+    mean, covariance = metrics._gaussian(moments.whole()["a"])
+    assert np.allclose(mean, a.mean(0))
+    assert np.allclose(covariance, np.cov(a, rowvar=False))
 
 
 @pytest.mark.parametrize("label", ["Ba$$in", "$", "a $5 bell, a $9 drum", "$\\frac{$", "$x^{$ & _{", "\\$x$"])
 def test_a_label_is_drawn_letter_by_letter_and_never_as_mathematics(label: str, tmp_path: Path) -> None:
-    models = direction(None, [label, "plain"])
-    pictures = torch.zeros(2, 3, 8, 8)
-    models = models._replace(
-        source=models.source._replace(pictures=pictures), target=models.target._replace(pictures=pictures)
-    )
-    generated = Generated(pictures[:, None], torch.zeros(2, 1), np.empty((0, 0)), *[pictures] * 3)
-    examples.contact_sheet(tmp_path / "sheet.png", models, generated, [0, 1])
+    pictures, information = torch.zeros(2, 3, 8, 8), torch.zeros(2)
+    samples = Samples("audio_to_image", *[pictures] * 5, information, ["1", "2"], [label, "plain"])
+    examples.contact_sheet(tmp_path / "sheet.png", samples, [0, 1])
     figure = Figure()
     axes = figure.subplots()
     axes.plot([0, 1], label=label)

@@ -62,13 +62,13 @@ sys.addaudithook(lambda event, words: os.path.exists(written) and count(event, w
 
 @pytest.fixture
 def project(built: Path, write_tiny: Callable[..., None], tmp_path: Path) -> Path:
-    """A copy of a build, as if its trainings had been launched so that they keep their state after each step."""
+    """A copy of a build, as if it had been launched so that trainings keep their state after each step."""
     folder = shutil.copytree(built, tmp_path / "project")
     write_tiny(folder, launcher="python launcher.py")
     (folder / "launcher.py").write_text(LAUNCHER, encoding="utf-8")
     lock = (folder / "dvc.lock").read_text(encoding="utf-8")
     (folder / "dvc.lock").write_text(
-        lock.replace("python -m stages.train", "python launcher.py -m stages.train"), encoding="utf-8"
+        re.sub(r"python -m stages\.(?!download|shard|report)", "python launcher.py -m stages.", lock), encoding="utf-8"
     )
     return folder
 

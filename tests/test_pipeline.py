@@ -118,8 +118,8 @@ def keys_read(module: str, name: str, place: int | str, key: str, declared: list
 def artifacts(module: str) -> set[str]:
     """The names of cycle_sound.paths that a stage uses, itself or through what trains or loads the models for it."""
     modules = {module, *edges(module) & {"cycle_sound.training.classification"}}
-    if "cycle_sound.evaluation.scores" in edges(module):
-        modules |= {"cycle_sound.evaluation.scores", "cycle_sound.inference.bundle"}
+    if "cycle_sound.evaluation.generation" in edges(module):
+        modules |= {"cycle_sound.evaluation.generation", "cycle_sound.inference.bundle"}
     uses = {node for name in modules for node in ast.walk(parsed(name)) if isinstance(node, ast.Attribute)}
     return {use.attr for use in uses if isinstance(use.value, ast.Name) and use.value.id == "paths"}
 
@@ -227,7 +227,7 @@ def test_every_input_is_made_by_one_stage():
 def test_a_stage_is_run_by_its_own_name_with_its_own_word():
     for stage, spec in STAGES.items():
         assert spec["cmd"].split() == [
-            "python" if stage in ("download", "shard", "sweep_sampling", "evaluate", "report") else "${launcher}",
+            "python" if stage in ("download", "shard", "report") else "${launcher}",
             "-m",
             f"stages.{stage}",
             *(f"${{item.{item}}}" for item in spec.get("matrix", {})),

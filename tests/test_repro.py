@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
 from cycle_sound.acquisition import manifest
-from cycle_sound.evaluation import attributes, metrics, scores
+from cycle_sound.evaluation import attributes, generation, metrics
 from cycle_sound.params import DIRECTIONS, MODALITIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -224,13 +224,14 @@ def test_the_ceiling_of_the_shared_attributes_is_what_the_tokenizer_leaves_of_re
 ):
     monkeypatch.chdir(built)
     params = parameters.load()
-    models = scores.load("audio_to_image", "test", params.sampling, params.vocoder)
-    real = attributes.of_pictures(models.target.pictures)
-    tokenized = attributes.of_pictures(models.engine.decode("image", models.target.codes))
+    models = generation.load("audio_to_image", "test", params.sampling, params.vocoder)
+    pairs = models.pairs(range(len(models.split.labels)))
+    real = attributes.of_pictures(pairs.target)
+    tokenized = attributes.of_pictures(models.engine.decode("image", pairs.codes))
     found = figures(built, "evaluate_audio_to_image")
     assert len(real) == 3
     for figure, measured in real.items():
-        wanted = [one[attributes.SHARED[figure]] for one in models.attributes]
+        wanted = [one[attributes.SHARED[figure]] for one in models.split.attributes]
         assert metrics.rank_correlation(measured, wanted) > 0.8  # what is measured is there
         ceiling = metrics.rank_correlation(tokenized[figure], wanted)  # none where all look alike
         assert found.get(f"{figure}_ceiling") == (ceiling and pytest.approx(ceiling, rel=1e-5))

@@ -72,6 +72,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/models/learned_vocoder.py": VOCODER | USERS | {"report"},
     "cycle_sound/inference/sampling.py": USERS,
     "cycle_sound/evaluation/metrics.py": USERS,  # an interval
+    "cycle_sound/evaluation/generation.py": USERS,
     "cycle_sound/evaluation/analysis.py": EVALUATIONS,
     "cycle_sound/evaluation/judges.py": EVALUATIONS,
     "cycle_sound/report/report.css": {"report"},

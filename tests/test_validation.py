@@ -25,7 +25,6 @@ from cycle_sound.training.objectives.vae import VaeObjective
 COUNT, CAP = 11, 7
 SHARE = """
 import json
-from itertools import chain
 from pathlib import Path
 from test_validation import BATCH, Rows, vae
 from cycle_sound import params

@@ -11,7 +11,11 @@ from torch import Tensor
 
 from cycle_sound.dataset.sounds import Sounds
 from cycle_sound.evaluation import analysis, judges, metrics
-from cycle_sound.evaluation.scores import DirectionModels, Generated, agreement, consistency, named
+from cycle_sound.evaluation.examples import Examples
+from cycle_sound.evaluation.generation import DirectionModels, Generated
+from cycle_sound.evaluation.samples import Samples
+from cycle_sound.evaluation.scores import agreement, called, consistency, fraction, named
+from cycle_sound.nn.columns import Columns
 from cycle_sound.training import fidelity
 
 SHARED = {  # figure: attribute
@@ -20,10 +24,19 @@ SHARED = {  # figure: attribute
     "loudness_size_correlation": "loudness",
     "strokes_things_correlation": "strokes",
 }
+ENDS = ("", "_ceiling")  # of what was generated, and of real targets through the tokenizer
 SPEECH = 0.5  # share of real sounds whose label is heard in them; where the labels name what sounds, it is chance
 WARBLING = 100.0  # cents: a label whose real sounds waver less, in the median, does not warble
 
-Measured = dict[str, list[float]]  # figure: one value per sample
+Measured = Mapping[str, Sequence[float]]  # figure: one value per sample
+
+
+def measure(models: DirectionModels, generated: Generated) -> Columns:
+    """Of some pairs what every one is measured by: of pictures the attributes, of sounds the class that is heard."""
+    if models.target == "audio":
+        return called("class_consistency_heard", models.classifiers["audio"], generated.perceived)
+    shown = zip(ENDS, (generated.first, generated.tokenized), strict=True)
+    return {f"{figure}{end}": np.array(of) for end, pictures in shown for figure, of in of_pictures(pictures).items()}
 
 
 def of_pictures(pictures: Tensor) -> Measured:
@@ -64,20 +77,18 @@ def correlations(generated: Measured, tokenized: Measured, given: Sequence[Mappi
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def heard(models: DirectionModels, generated: Generated, real: Tensor) -> dict[str, float]:
+def heard(models: DirectionModels, measured: Columns, samples: Samples, vocoded: Tensor) -> dict[str, float]:
     """The vocoder's ceiling, and the classes of what was generated as it is heard.
 
-    `real`: the first targets' log-mels through a waveform and back, (m, 1, mels, frames).
+    `vocoded`: the samples' real log-mels through a waveform and back, (n, 1, mels, frames).
     """
-    audio, count = models.engine.models.audio, len(real)
-    some = models.first(count)
-    distance = float(fidelity.log_spectral_distance(real, some.target.pictures, audio.max_db - audio.min_db).mean())
-    classifier = models.classifiers["audio"]
-    ceiling = consistency("vocoder_consistency", some, classifier, real).get("vocoder_consistency")
+    audio, classifier = models.engine.models.audio, models.classifiers["audio"]
+    distance = fidelity.log_spectral_distance(vocoded, samples.real, audio.max_db - audio.min_db).mean()
+    ceiling = called("vocoder_consistency", classifier, vocoded)
     return {
-        "vocoder_log_spectral_distance": distance,
-        **({} if ceiling is None else {"vocoder_consistency": ceiling}),
-        **consistency("class_consistency_heard", models, classifier, generated.perceived),
+        "vocoder_log_spectral_distance": float(distance),
+        **fraction("vocoder_consistency", samples.labels, classifier, ceiling),
+        **consistency("class_consistency_heard", models.split.labels, classifier, measured),
     }
 
 
@@ -136,24 +147,32 @@ def warbles(
     }
 
 
-def figures(models: DirectionModels, generated: Generated, waveforms: int, recorded: Path) -> dict[str, float]:
+def figures(models: DirectionModels, measured: Columns, some: Examples, recorded: Path) -> dict[str, float]:
     """The figures of shared attributes, and for sounds the vocoder's ceiling, the words that are heard and the warble.
 
-    Of sounds only the first `waveforms` are measured. `recorded`: the folder of the clips' own sounds.
+    Of pictures all are measured, of sounds some. `recorded`: the folder of the clips' own sounds.
     """
-    engine = models.engine
-    if models.target.modality == "image":
-        return correlations(of_pictures(generated.first), of_pictures(generated.tokenized), models.attributes)
-    some, rate = models.first(waveforms), engine.models.audio.sample_rate
-    made, real = generated.waveforms[:waveforms], engine.waveforms(some.target.pictures)
-    tokenized = engine.waveforms(generated.tokenized[:waveforms])
+    if models.target == "image":
+        made, tokenized = (
+            {figure: measured[f"{figure}{end}"].tolist() for figure in SHARED if f"{figure}{end}" in measured}
+            for end in ENDS
+        )
+        return correlations(made, tokenized, models.split.attributes)
+    return sound_figures(models, measured, some, recorded)
+
+
+def sound_figures(models: DirectionModels, measured: Columns, some: Examples, recorded: Path) -> dict[str, float]:
+    """The figures of sounds."""
+    engine, samples, rate = models.engine, some.samples, models.engine.models.audio.sample_rate
+    made, real, tokenized = some.waveforms, engine.waveforms(samples.real), engine.waveforms(samples.tokenized)
+    given, labels = [models.split.attributes[row] for row in some.rows], samples.labels
     warble: dict[str, float] = {}
-    if all("pitch" in one for one in some.attributes):  # in noise, as of real recordings, there is none to be followed
-        own = Sounds(recorded, some.ids, made.shape[1], rate).waveforms(range(len(some.ids))).numpy()
-        warble = warbles(some.labels, made, own, tokenized, real, rate)
+    if all("pitch" in one for one in given):  # in noise, as of real recordings, there is none to be followed
+        own = Sounds(recorded, samples.ids, made.shape[1], rate).waveforms(range(len(labels))).numpy()
+        warble = warbles(labels, made, own, tokenized, real, rate)
     return {
-        **heard(models, generated, engine.log_mels(real)),
-        **correlations(of_waveforms(made, rate), of_waveforms(tokenized, rate), some.attributes),
-        **words(some.labels, made, real, rate),
+        **heard(models, measured, samples, engine.log_mels(real)),
+        **correlations(of_waveforms(made, rate), of_waveforms(tokenized, rate), given),
+        **words(labels, made, real, rate),
         **warble,
     }

@@ -38,12 +38,31 @@ def wilson(hits: int, count: int) -> Interval:
     return Interval(share, min(low, share), max(high, share))  # rounding must not leave the share outside
 
 
+def moments(features: np.ndarray) -> np.ndarray:
+    """The sum over features (n, d) of the outer product of (1, x) with itself: float64 (d + 1, d + 1).
+
+    It holds their number, their sum and that of their products; the moments of more features are the sum of theirs.
+    """
+    ones = np.insert(features.astype(np.float64), 0, 1.0, axis=1)
+    return ones.T @ ones
+
+
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Fréchet distance of features (n, d) and (m, d) as Gaussians (Heusel et al. 2017, arXiv:1706.08500)."""
-    ridge = 1e-6 * np.eye(a.shape[1])  # fewer samples than dimensions leave the covariances singular
-    cov_a, cov_b = np.cov(a, rowvar=False) + ridge, np.cov(b, rowvar=False) + ridge
-    mean = ((a.mean(0) - b.mean(0)) ** 2).sum()
+    """Fréchet distance of features as Gaussians (Heusel et al. 2017, arXiv:1706.08500), of each given the `moments`.
+
+    Of two features or more each.
+    """
+    (mean_a, cov_a), (mean_b, cov_b) = _gaussian(a), _gaussian(b)
+    ridge = 1e-6 * np.eye(len(mean_a))  # fewer samples than dimensions leave the covariances singular
+    cov_a, cov_b = cov_a + ridge, cov_b + ridge
+    mean = ((mean_a - mean_b) ** 2).sum()
     return float(max(mean + np.trace(cov_a + cov_b - 2 * np.real(sqrtm(cov_a @ cov_b))), 0.0))
+
+
+def _gaussian(moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and covariance (d, d)."""
+    count, mean = moments[0, 0], moments[0, 1:] / moments[0, 0]
+    return mean, (moments[1:, 1:] - count * np.outer(mean, mean)) / (count - 1)
 
 
 def kernel_distance(made: np.ndarray, real: np.ndarray) -> Interval:

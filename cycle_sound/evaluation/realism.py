@@ -8,20 +8,33 @@ import torch
 from torch import Tensor
 
 from cycle_sound.evaluation import judges, metrics
-from cycle_sound.evaluation.scores import DirectionModels, Generated, named
+from cycle_sound.evaluation.generation import Generated, Pairs
+from cycle_sound.evaluation.samples import Samples
+from cycle_sound.evaluation.scores import named
+from cycle_sound.nn import columns
+from cycle_sound.nn.columns import Columns
 from cycle_sound.training import fidelity
 
 BATCH = 20  # pictures at a time, which a judge sees large
+TOKENIZED = "tokenized: "  # of real targets through the tokenizer alone
 
 
-def kernel_distances(models: DirectionModels, generated: Tensor, tokenized: Tensor) -> dict[str, float]:
-    """The kernel distances of pictures (n, c, h, w) from the first n real targets; the ceiling's is of `tokenized`.
+def measure(pairs: Pairs, generated: Generated) -> Columns:
+    """Sharpness of what was generated of some pairs, of real targets, and of these through the tokenizer."""
+    ceiling = fidelity.sharpness(generated.tokenized, pairs.target)
+    return {
+        **fidelity.sharpness(generated.first, pairs.target),
+        **{f"{TOKENIZED}{name}": values for name, values in ceiling.items()},
+    }
+
+
+def kernel_distances(samples: Samples, device: torch.device) -> dict[str, float]:
+    """The kernel distances of generated targets from the real ones; the ceiling's is of those through the tokenizer.
 
     Empty where the judge is not installed, and for fewer than three pairs.
     """
-    if judges.missing(judges.IMAGENET) or len(generated) < 3:
+    if judges.missing(judges.IMAGENET) or len(samples.ids) < 3:
         return {}
-    device = models.engine.models.device
     network = judges.ImageNetFeatures().to(device)
 
     @torch.inference_mode()
@@ -29,19 +42,18 @@ def kernel_distances(models: DirectionModels, generated: Tensor, tokenized: Tens
         parts = [network(part.to(device)).cpu() for part in pictures.split(BATCH)]
         return torch.cat(parts).double().numpy()
 
-    real = features(models.target.pictures[: len(generated)])
+    real = features(samples.real)
     return {
-        **named("kernel_distance", metrics.kernel_distance(features(generated), real)),
-        "kernel_distance_ceiling": metrics.kernel_distance(features(tokenized), real).value,
+        **named("kernel_distance", metrics.kernel_distance(features(samples.generated), real)),
+        "kernel_distance_ceiling": metrics.kernel_distance(features(samples.tokenized), real).value,
     }
 
 
-def figures(models: DirectionModels, generated: Generated, count: int) -> dict[str, float]:
-    """Sharpness of all that was generated, and kernel distances of the first `count`, each with its ceiling."""
-    made, tokenized = generated.first, generated.tokenized
-    ceilings = fidelity.sharpness_ratios(fidelity.sharpness(tokenized, models.target.pictures))
+def figures(measured: Columns, samples: Samples, device: torch.device) -> dict[str, float]:
+    """Sharpness of all that was measured, and kernel distances of some samples, each with its ceiling."""
+    ceilings = fidelity.sharpness_ratios(columns.under(TOKENIZED, measured))
     return {
-        **fidelity.sharpness_ratios(fidelity.sharpness(made, models.target.pictures)),
+        **fidelity.sharpness_ratios(measured),
         **{f"{name}_ceiling": ratio for name, ratio in ceilings.items()},
-        **kernel_distances(models, made[:count], tokenized[:count]),
+        **kernel_distances(samples, device),
     }

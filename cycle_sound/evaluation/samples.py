@@ -32,6 +32,11 @@ class Samples(NamedTuple):
     ids: Sequence[str]
     labels: Sequence[str]  # "": none
 
+    def first(self, count: int) -> "Samples":
+        """At most `count` of them."""
+        each = (*SHOWS, "pointwise_mutual_information", "ids", "labels")
+        return self._replace(**{name: getattr(self, name)[:count] for name in each})
+
     def modality(self, show: str) -> Modality:
         """What kind of picture one of SHOWS is."""
         return source_of(self.direction) if show in ("source", "returned") else target_of(self.direction)

@@ -1,53 +1,87 @@
 """How class and cycle consistency depend on guidance, to choose `sampling` from, and on re-ranking: tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 from torch import Tensor
 
-from cycle_sound.evaluation.scores import DirectionModels, Generated, consistency, draw
+from cycle_sound.evaluation.generation import DirectionModels, Generated, draw
+from cycle_sound.evaluation.scores import called, consistency
 from cycle_sound.inference.engine import best
+from cycle_sound.nn import columns
+from cycle_sound.nn.columns import Columns
 from cycle_sound.params import SweepConfig
 
 Row = dict[str, float | str]
 
 
-def row(models: DirectionModels, setting: str, pictures: Tensor, information: Tensor, returned: Tensor) -> Row:
-    """The figures of a target picture (n, c, h, w) per source, whose nats are (n,), and of what was made of it."""
-    source, target = models.source.modality, models.target.modality
+def by_guidance(models: DirectionModels, config: SweepConfig, seed: int) -> list[Row]:
+    """A row per guidance, with one candidate for each of the first `config.pairs` sources; no others are read."""
+    settings = {f"guidance {guidance:g}": guidance for guidance in config.guidances}
+
+    def guided(sources: Tensor, setting: str) -> Columns:
+        sampling = models.forward_sampling.model_copy(update={"guidance": settings[setting]})
+        candidates, information = draw(models, sources, sampling, 1, seed)
+        pictures = candidates[:, 0]
+        return _measured(models, setting, pictures, information[:, 0], _returned(models, pictures, seed))
+
+    def measure(rows: range) -> Columns:
+        sources = models.sources(rows)
+        return {name: values for setting in settings for name, values in guided(sources, setting).items()}
+
+    some = range(min(config.pairs, len(models.split.labels)))
+    return table(models, settings, columns.measured(some, models.batch, measure))
+
+
+def by_candidates(models: DirectionModels, generated: Generated, counts: Sequence[int], seed: int) -> Columns:
+    """What `table` needs of some pairs for a row per `best_of`: of so many candidates the one that explains its source
+    best is kept.
+    """
+    found: Columns = {}
+    for count in counts:
+        information = generated.pointwise_mutual_information[:, :count]
+        pictures = best(generated.samples[:, :count], information)
+        back = generated.returned if count == 1 else _returned(models, pictures, seed)
+        found |= _measured(models, best_of(count), pictures, information.amax(1), back)
+    return found
+
+
+def best_of(count: int) -> str:
+    """The name of a setting, by its number of candidates."""
+    return f"best of {count}"
+
+
+def table(models: DirectionModels, settings: Iterable[str], measured: Columns) -> list[Row]:
+    """A row per setting, of what was measured of the first pairs."""
+    return [_row(models, setting, measured) for setting in settings]
+
+
+def _row(models: DirectionModels, setting: str, measured: Columns) -> Row:
+    found = columns.under(f"{setting}: ", measured)
+    information = found["pointwise_mutual_information"]
+    labels = models.split.labels[: len(information)]
     return {
         "setting": setting,
-        "pointwise_mutual_information": float(information.mean()),
-        **consistency("class_consistency", models, models.classifiers[target], pictures),
-        **consistency("class_consistency_judge", models, models.judges[target], pictures),
-        **consistency("cycle_consistency", models, models.classifiers[source], returned),
+        "pointwise_mutual_information": float(information.mean(dtype=np.float64)),
+        **consistency("class_consistency", labels, models.classifiers[models.target], found),
+        **consistency("class_consistency_judge", labels, models.judges[models.target], found),
+        **consistency("cycle_consistency", labels, models.classifiers[models.source], found),
     }
 
 
-def returned(models: DirectionModels, pictures: Tensor, seed: int) -> Tensor:
-    """Source pictures that the direction back makes of target pictures (n, c, h, w) as they are perceived."""
-    return models.go_back(models.engine.as_perceived(models.target.modality, pictures), seed)
+def _measured(
+    models: DirectionModels, setting: str, pictures: Tensor, information: Tensor, returned: Tensor
+) -> Columns:
+    """Columns of a target picture (b, c, h, w) per source, whose nats are (b,), and of what was made of it."""
+    found = {
+        "pointwise_mutual_information": information.numpy(),
+        **called("class_consistency", models.classifiers[models.target], pictures),
+        **called("class_consistency_judge", models.judges[models.target], pictures),
+        **called("cycle_consistency", models.classifiers[models.source], returned),
+    }
+    return {f"{setting}: {what}": values for what, values in found.items()}
 
 
-def by_guidance(models: DirectionModels, config: SweepConfig, seed: int) -> list[Row]:
-    """A row per guidance, with one candidate for each of the first `config.pairs` sources."""
-    some = models.first(config.pairs)
-
-    def guided(guidance: float) -> Row:
-        sampling = some.forward_sampling.model_copy(update={"guidance": guidance})
-        candidates, information = draw(some, sampling, 1, seed)
-        pictures = candidates[:, 0]
-        return row(some, f"guidance {guidance:g}", pictures, information[:, 0], returned(some, pictures, seed))
-
-    return [guided(guidance) for guidance in config.guidances]
-
-
-def by_candidates(models: DirectionModels, generated: Generated, counts: Sequence[int], seed: int) -> list[Row]:
-    """A row per number of candidates of each source, of which the one that explains it best is kept."""
-
-    def reranked(count: int) -> Row:
-        information = generated.pointwise_mutual_information[:, :count]
-        pictures = best(generated.samples[:, :count], information)
-        back = generated.returned if count == 1 else returned(models, pictures, seed)
-        return row(models, f"best of {count}", pictures, information.amax(1), back)
-
-    return [reranked(count) for count in counts]
+def _returned(models: DirectionModels, pictures: Tensor, seed: int) -> Tensor:
+    """Source pictures that the direction back makes of target pictures (b, c, h, w) as they are perceived."""
+    return models.go_back(models.engine.as_perceived(models.target, pictures), seed)

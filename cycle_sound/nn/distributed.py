@@ -97,14 +97,6 @@ def in_order(results: Sequence[T]) -> list[T]:
     return [every[number % world_size()][number // world_size()] for number in range(sum(map(len, every)))]
 
 
-def total(values: Tensor) -> Tensor:
-    """Sum over all processes of a tensor on the CPU that has one shape in all; without a gradient."""
-    if world_size() > 1:
-        values = values.clone()
-        dist.all_reduce(values)
-    return values
-
-
 def barrier() -> None:
     """Wait until every process has come this far."""
     if world_size() > 1:

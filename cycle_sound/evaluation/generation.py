@@ -1,0 +1,143 @@
+"""One direction on a split: its models, some of its pairs, and what it generates of them.
+
+Nothing holds a whole split. What becomes of a pair depends neither on the others that are taken with it nor on the
+process that takes it: the engine sees to that.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from cycle_sound import paths
+from cycle_sound.dataset.reader import Split
+from cycle_sound.inference import bundle
+from cycle_sound.inference.engine import Engine
+from cycle_sound.inference.fixed_batches import size_for
+from cycle_sound.models import classifier
+from cycle_sound.models.classifier import Classifier
+from cycle_sound.nn import device
+from cycle_sound.params import (
+    MODALITIES,
+    Direction,
+    Modality,
+    SamplingConfig,
+    SamplingConfigs,
+    SplitName,
+    VocoderConfig,
+    opposite_of,
+    source_of,
+    target_of,
+)
+
+
+class Pairs(NamedTuple):
+    """Some pairs of a split."""
+
+    source: Tensor  # (b, c, h, w): real pictures
+    target: Tensor  # (b, c, h, w): real pictures
+    codes: Tensor  # (b, k, rows, columns), of the targets
+
+
+class DirectionModels(NamedTuple):
+    """One direction on a split: the engine, how both directions draw, and where the pairs are."""
+
+    engine: Engine
+    direction: Direction
+    forward_sampling: SamplingConfig
+    backward_sampling: SamplingConfig
+    split: Split
+    judges: dict[Modality, Classifier | None]  # by which nothing is chosen; None: the data had no labels
+
+    @property
+    def source(self) -> Modality:
+        """What the direction starts from."""
+        return source_of(self.direction)
+
+    @property
+    def target(self) -> Modality:
+        """What the direction generates."""
+        return target_of(self.direction)
+
+    @property
+    def classifiers(self) -> dict[Modality, Classifier | None]:
+        """The engine's own, by which settings are chosen."""
+        return self.engine.models.classifiers
+
+    @property
+    def batch(self) -> int:
+        """Pairs that are best taken at a time."""
+        return size_for(self.engine.models.device)
+
+    def sources(self, rows: Iterable[int]) -> Tensor:
+        """The source pictures of pairs: (b, c, h, w)."""
+        return self.split.pictures(self.source, rows)
+
+    def codes(self, rows: Iterable[int]) -> Tensor:
+        """The codes of the targets of pairs: (b, k, rows, columns)."""
+        return self.engine.encode(self.target, self.split.pictures(self.target, rows))
+
+    def pairs(self, rows: Iterable[int]) -> Pairs:
+        """Some pairs, at least one."""
+        chosen = list(rows)
+        target = self.split.pictures(self.target, chosen)
+        return Pairs(self.sources(chosen), target, self.engine.encode(self.target, target))
+
+    def go_back(self, pictures: Tensor, seed: int) -> Tensor:
+        """Source pictures that the direction back makes of targets as they are perceived, themselves as perceived."""
+        back = opposite_of(self.direction)
+        returned = self.engine.generate(back, pictures, seed, 1, self.backward_sampling)
+        return self.engine.as_perceived(self.source, returned)
+
+
+def load(direction: Direction, split: SplitName, sampling: SamplingConfigs, vocoder: VocoderConfig) -> DirectionModels:
+    """A direction on a split with its models. Raises `MixedModels` where they do not belong together."""
+    engine = Engine(bundle.load(paths.DATA, vocoder, device.best()))
+    judges = {modality: classifier.load(paths.judge(modality)) for modality in MODALITIES}
+    return DirectionModels(
+        engine,
+        direction,
+        sampling[direction],
+        sampling[opposite_of(direction)],
+        Split(paths.SHARDS, split),
+        {modality: judge and judge.to(device.best()) for modality, judge in judges.items()},
+    )
+
+
+class Generated(NamedTuple):
+    """What a direction made of pairs' sources, what the other direction made of that, and what the tokenizer leaves."""
+
+    samples: Tensor  # (b, m, c, h, w): target pictures, m candidates per source
+    pointwise_mutual_information: Tensor  # (b, m), nats: by how much a candidate makes its source likelier
+    waveforms: np.ndarray  # (b, samples) of the first candidates; of pictures (b, 0)
+    perceived: Tensor  # (b, c, h, w), of the first candidates
+    returned: Tensor  # source pictures (b, c, h, w) as perceived, from the first candidates as perceived
+    tokenized: Tensor  # (b, c, h, w): real targets through the tokenizer alone
+
+    @property
+    def first(self) -> Tensor:
+        """The first candidate of every source, which is what is drawn alone: (b, c, h, w)."""
+        return self.samples[:, 0]
+
+
+def generate(models: DirectionModels, pairs: Pairs, candidates: int, seed: int) -> Generated:
+    """Generate so many targets for every source, and go back from the first."""
+    engine, target = models.engine, models.target
+    samples, information = draw(models, pairs.source, models.forward_sampling, candidates, seed)
+    heard = target == "audio"
+    waveforms = engine.waveforms(samples[:, 0]) if heard else np.empty((len(samples), 0), np.float32)
+    perceived = engine.log_mels(waveforms) if heard else engine.as_perceived("image", samples[:, 0])
+    tokenized = engine.decode(target, pairs.codes)
+    return Generated(samples, information, waveforms, perceived, models.go_back(perceived, seed), tokenized)
+
+
+def draw(
+    models: DirectionModels, sources: Tensor, sampling: SamplingConfig, candidates: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Target pictures of source pictures and their pointwise mutual information: (b, m, c, h, w), (b, m) nats."""
+    engine, direction = models.engine, models.direction
+    codes = engine.draw(direction, sources, seed, candidates, sampling)
+    pictures = engine.decode(models.target, codes.flatten(0, 1))
+    information = engine.pointwise_mutual_information(direction, sources, pictures)
+    return pictures.unflatten(0, (-1, candidates)), information.unflatten(0, (-1, candidates))

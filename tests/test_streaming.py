@@ -1,0 +1,110 @@
+"""Evaluation holds few pairs at a time and reads no more than it needs; two processes measure what one does."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from pipelines import digests
+from test_distributed import TWO, run
+
+from cycle_sound import params as parameters
+from cycle_sound import paths
+from cycle_sound.dataset.reader import Split
+from cycle_sound.inference import fixed_batches
+from cycle_sound.params import DIRECTIONS
+from stages import evaluate, sweep_sampling
+
+BATCH = 8  # pairs, in place of a CPU's 32
+TEST, VALID = 20, 12
+BOTH = f"""
+from cycle_sound.inference import fixed_batches
+from cycle_sound.nn import distributed
+from cycle_sound.params import DIRECTIONS, load
+from stages import evaluate, sweep_sampling
+
+fixed_batches.FIXED_BATCH["cpu"] = {BATCH}
+with distributed.process_group():
+    for direction in DIRECTIONS:
+        sweep_sampling.main(direction, load())
+        evaluate.main(direction, load())
+"""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of random pairs, and of models that nobody trained."""
+    folder = tmp_path_factory.mktemp("streaming") / "project"
+    tiny.write_shards(folder, {"valid": VALID, "test": TEST})
+    data = tiny.untrained(folder, codebooks=2)
+    shutil.copytree(data / "classifier", data / "judge")
+    for row in range(TEST):
+        for extension in ("jpg", "mp3"):
+            path = folder / paths.RAW / f"test_data/test{row}.{extension}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"as it was obtained")
+    return folder
+
+
+@pytest.fixture
+def project(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = shutil.copytree(models, tmp_path / "project")
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(fixed_batches.FIXED_BATCH, "cpu", BATCH)
+    return folder
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
+    """What is read of any split, in the order in which it is: a modality, and rows at a time."""
+    reads: list[tuple[str, list[int]]] = []
+    pictures = Split.pictures
+
+    def noted(self: Split, modality: Any, rows: Any) -> Any:
+        reads.append((modality, list(rows)))
+        return pictures(self, modality, reads[-1][1])
+
+    monkeypatch.setattr(Split, "pictures", noted)
+    return reads
+
+
+def test_a_sweep_reads_the_sources_that_it_tries_once_and_nothing_else(
+    project: Path, read: list[tuple[str, list[int]]]
+) -> None:
+    params = parameters.load()
+    assert len(params.sweep.guidances) > 1
+    sweep_sampling.main("audio_to_image", params)
+    assert read == [("audio", list(range(params.sweep.pairs)))]
+
+
+def test_an_evaluation_reads_every_pair_and_few_at_a_time(project: Path, read: list[tuple[str, list[int]]]) -> None:
+    params = parameters.load()
+    pool = params.evaluate.retrieval_pool + params.evaluate.retrieval_queries - 1
+    evaluate.main("audio_to_image", params)
+    assert {row for modality, rows in read for row in rows if modality == "image"} == set(range(TEST))
+    *batches, targets, queries = (rows for _, rows in read)
+    assert max(map(len, batches)) == BATCH
+    assert (len(targets), len(queries)) == (pool, params.evaluate.retrieval_queries)
+
+
+def test_two_processes_measure_and_make_what_one_does(project: Path, models: Path, tmp_path: Path) -> None:
+    together = shutil.copytree(models, tmp_path / "together")
+    params = parameters.load()
+    for direction in DIRECTIONS:
+        sweep_sampling.main(direction, params)
+        evaluate.main(direction, params)
+    run(together, BOTH, TWO)
+    for direction in DIRECTIONS:
+        alone, both = (
+            json.loads((one / paths.metrics("evaluate", direction)).read_text()) for one in (project, together)
+        )
+        assert both == pytest.approx(alone, rel=1e-6)
+        assert alone.keys() >= {"frechet_distance", "diversity", "recall_at_1", "cycle_consistency", "gradient_ratio"}
+        for stage in ("sweep_sampling", "evaluate"):
+            tables = [list(csv.reader((one / paths.settings(stage, direction)).open())) for one in (project, together)]
+            assert tables[0] == tables[1]
+    made = {name: sha for name, sha in digests(project).items() if name.startswith("data/samples")}
+    assert made == {name: sha for name, sha in digests(together).items() if name.startswith("data/samples")}
