@@ -446,6 +446,7 @@ class ReportConfig(Config):
 
     shown: Positive
     neighbours: Positive
+    neighbours_among: Positive
 
 
 Preset = dict[str, bool | int | float | str]  # values by dotted key, in place of those of the tree

@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,7 +182,7 @@ def test_a_copy_of_a_training_target_is_its_own_neighbour(train: Split, params: 
     classifier = context_of(train, params, labelled).classifiers["image"]
     queries = train.pictures("image", [4, 2])
     queries = torch.cat([queries, torch.rand(1, 3, 16, 16) * 2 - 1])
-    found = neighbours.nearest(classifier, train, "image", queries)
+    found = neighbours.nearest(classifier, train, "image", queries, len(train))
     assert found.rows[:2].tolist() == [4, 2]
     assert found.distances[:2] == pytest.approx(0, abs=1e-5)
     assert found.distances[2] > 1e-3
@@ -192,9 +193,30 @@ def test_the_nearest_is_the_nearest_whatever_the_batches(train: Split, params: P
     known = train.pictures("audio", range(len(train))).flatten(1)
     wanted = torch.cdist(queries.flatten(1), known)
     monkeypatch.setattr(neighbours, "BATCH", 4)
-    found = neighbours.nearest(None, train, "audio", queries)
+    found = neighbours.nearest(None, train, "audio", queries, len(train))
     assert found.rows.tolist() == wanted.argmin(1).tolist()
     assert torch.allclose(found.distances, wanted.min(1).values, rtol=1e-4)
+
+
+def test_no_more_training_targets_are_looked_through_than_wanted_and_the_page_says_how_many(
+    train: Split, params: Params, monkeypatch: pytest.MonkeyPatch
+):
+    read: set[int] = set()
+    pictures = Split.pictures
+
+    def noted(self: Split, modality: Any, rows: Any) -> Any:
+        read.update(rows)
+        return pictures(self, modality, rows)
+
+    monkeypatch.setattr(Split, "pictures", noted)
+    monkeypatch.setattr(neighbours, "BATCH", 2)
+    found = neighbours.nearest(None, train, "audio", torch.zeros(2, 1, 16, 16), 5)
+    assert read == set(range(5))
+    assert (found.rows < 5).all()
+    context = context_of(train, params, labelled=False)
+    few = context._replace(config=params.report.model_copy(update={"neighbours_among": 5}))
+    assert f"of {len(train)} training targets.</p>" in whole(context, 5, labelled=False)
+    assert f"of 5 training targets, of {len(train)} that there are.</p>" in whole(few, 5, labelled=False)
 
 
 def test_the_ratio_is_one_for_equal_distances_and_small_for_copies():

@@ -118,6 +118,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "vocoder.griffin_lim_rounds": USERS | {"report"},
     "vocoder.learned.width": VOCODER,
     "report.neighbours": {"report"},
+    "report.neighbours_among": {"report"},
 }
 
 

@@ -39,12 +39,13 @@ def embeddings(classifier: Classifier | None, pictures: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def nearest(classifier: Classifier | None, train: Split, modality: Modality, queries: Tensor) -> Nearest:
-    """The training target nearest to each query (n, c, h, w); of equally near ones the first."""
+def nearest(classifier: Classifier | None, train: Split, modality: Modality, queries: Tensor, among: int) -> Nearest:
+    """The nearest to each query (n, c, h, w) of the first `among` training targets; of equally near ones the first."""
     wanted = embeddings(classifier, queries)
     best = Nearest(torch.zeros(len(queries), dtype=torch.long), torch.full((len(queries),), torch.inf))
-    for first in range(0, len(train), BATCH):
-        rows = range(first, min(first + BATCH, len(train)))
+    count = min(len(train), among)
+    for first in range(0, count, BATCH):
+        rows = range(first, min(first + BATCH, count))
         known = embeddings(classifier, train.pictures(modality, rows))
         squares = wanted.square().sum(1, keepdim=True) + known.square().sum(1) - 2 * wanted @ known.T
         found = squares.argmin(1)

@@ -86,9 +86,9 @@ def examples(samples: Samples, context: ReportContext) -> Section:
 def memorisation(both: Sequence[Samples], context: ReportContext) -> Section:
     """Nearest training targets of what was generated."""
     directions = {ARROWS[samples.direction]: _neighbours(samples, context) for samples in both}
-    return _section(
-        "neighbours", "Is it memorising?", "memorisation", directions=directions, targets=len(context.train)
-    )
+    among, targets = context.config.neighbours_among, len(context.train)
+    sizes = {"among": min(among, targets), "targets": targets}
+    return _section("neighbours", "Is it memorising?", "memorisation", directions=directions, **sizes)
 
 
 def _section(name: str, title: str, template: str, **values: Any) -> Section:
@@ -100,7 +100,7 @@ def _neighbours(samples: Samples, context: ReportContext) -> dict[str, Any]:
     classifier = context.classifiers[modality]
     shows = {"generated": samples.generated, "real, through the tokenizer": samples.tokenized, "real": samples.real}
     every = torch.cat(list(shows.values()))  # train is passed once
-    near = neighbours.nearest(classifier, context.train, modality, every)
+    near = neighbours.nearest(classifier, context.train, modality, every, context.config.neighbours_among)
     generated, *others = near.distances.chunk(len(shows))
     closest = generated.argsort(stable=True)[: context.config.neighbours].tolist()
     found = Nearest(near.rows[: len(generated)], generated)
