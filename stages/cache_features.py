@@ -30,7 +30,7 @@ def main(modality: Modality, params: Params) -> None:
     for split, views in splits.items():
         pairs = Split(paths.SHARDS, split)
         seen = encoding.features(network, modality, pairs, views, shift, degradation, params.seed, where)
-        header = feature_cache.Header(digest, shards, network.shape, pairs.ids)
+        header = feature_cache.Header(digest, shards, network.shape, list(pairs.ids))
         feature_cache.write(folder, split, header, views, seen)
 
 

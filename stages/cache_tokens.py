@@ -22,7 +22,7 @@ def main(modality: Modality, params: Params) -> None:
         pairs = Split(paths.SHARDS, split)
         views = config.views if split == "train" else 1
         arrays = encoding.encode(tokenizer.model, modality, pairs, views, config.top, shift, params.seed, where)
-        header = token_cache.Header(tokenizer.digest, shards, tokenizer.codes, pairs.ids)
+        header = token_cache.Header(tokenizer.digest, shards, tokenizer.codes, list(pairs.ids))
         token_cache.write(paths.tokens(modality), split, header, *arrays)
 
 

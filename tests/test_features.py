@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import sharded
 from tiny import small_network as small
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.dataset import feature_cache
 from cycle_sound.dataset.feature_cache import FeatureCache, Header
-from cycle_sound.dataset.tars import Sample, write_index, write_shard
+from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import BadFeatures, MissingNetwork, MissingPackage, ParamsError, StaleCache, UnknownNetwork
 from cycle_sound.models import classifier, features
 from cycle_sound.models.features import FeatureNetwork, FeatureShape
@@ -174,8 +175,8 @@ def test_a_header_of_something_else_is_one_clear_error(tmp_path: Path, changed: 
 def shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    for split, count in (("train", 5), ("valid", 2)):
-        pairs = [
+    pairs = {
+        split: [
             Sample(
                 rng.integers(0, 256, (3, 32, 32), np.uint8),
                 np.zeros((1, 32, 32), np.float16),
@@ -183,7 +184,9 @@ def shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             )
             for number in range(count)
         ]
-        write_shard(paths.SHARDS / f"{split}-00000.tar", pairs)
+        for split, count in (("train", 5), ("valid", 2))
+    }
+    sharded(paths.SHARDS, train=[pairs["train"]], valid=[pairs["valid"]])
 
 
 def test_every_clip_is_seen_as_it_is_and_train_in_other_views_too(
@@ -192,7 +195,6 @@ def test_every_clip_is_seen_as_it_is_and_train_in_other_views_too(
     config = weights(tmp_path / "w.pth")
     write_tiny(tmp_path, features={"source": {"image": config.model_dump()}})
     params = parameters.load()
-    write_index(paths.SHARDS, {}, params.audio.model_dump())
     cache_features.main("image", params)
     folder = paths.features("image")
     header = json.loads((folder / "train.json").read_text(encoding="utf-8"))
@@ -211,7 +213,6 @@ def test_a_judge_by_features_learns_its_last_layer_and_is_rebuilt_from_its_file_
     config = weights(tmp_path / "w.pth")
     write_tiny(tmp_path, features={"judge": {"image": config.model_dump()}})
     params = parameters.load()
-    write_index(paths.SHARDS, {}, params.audio.model_dump())
     train_judge.main("image", params)
     network = features.pretrained(config)
     (tmp_path / "w.pth").unlink()

@@ -1,7 +1,7 @@
 """The committed parameters made tiny, with which the whole pipeline runs in seconds, and models that nobody trained."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
+from cycle_sound.io import files
 from cycle_sound.params import DIRECTIONS, MODALITIES, source_of, target_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,6 +62,26 @@ def write(folder: Path, **over: Any) -> None:
     YAML().dump(tree(**over), folder / "params.yaml")
 
 
+def sharded(folder: Path, **splits: Sequence[Sequence[Any]]) -> None:
+    """Write shards of samples (`tars.Sample`), for each split so many tars, with their columns and index."""
+    from cycle_sound.acquisition.manifest import Row
+    from cycle_sound.dataset import indexing, tars
+
+    contents = {}
+    for split, shards in splits.items():
+        paths = [folder / f"{split}-{number:06d}.tar" for number in range(len(shards))]
+        for path, samples in zip(paths, shards, strict=True):
+            tars.write_shard(path, samples)
+        facts = [sample.facts for samples in shards for sample in samples]
+        rows = [
+            Row(one["id"], "train", one["label"], one["group"], "ok", "", one["attributes"], "0" * 64, "0" * 64)
+            for one in facts
+        ]
+        contents[split] = indexing.Contents(rows, [tars.members(path) for path in paths])
+    digests = {path.name: files.digest(path) for path in folder.glob("*.tar")}
+    indexing.write(folder, contents, digests, committed()["audio"])
+
+
 def small_network(name: str) -> Any:
     """Stands for a classifier of torchvision up to its pooling."""
     from torch import nn
@@ -87,7 +108,6 @@ def untrained(
     import torch
 
     from cycle_sound import paths
-    from cycle_sound.io import files
     from cycle_sound.models import classifier, dvae, features, learned_vocoder, transformer
     from cycle_sound.models.tokenizer import CodeShape
 

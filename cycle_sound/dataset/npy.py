@@ -14,7 +14,8 @@ from cycle_sound.io import files
 
 MAGIC = b"\x93NUMPY\x01\x00"
 HEADER = re.compile(
-    rb"\{'descr': '(\|u1|<u2|<f2)', 'fortran_order': False, 'shape': \(((?:\d{1,9}, ?)+\d{0,9})\), \} *\n"
+    rb"\{'descr': '(\|u1|<u2|<u4|<i8|<f2|<f8)', 'fortran_order': False, "
+    rb"'shape': \(((?:\d{1,12}, ?)+\d{0,12})\), \} *\n"
 )
 
 

@@ -104,9 +104,9 @@ def load(direction: Direction, split: SplitName, sampling: SamplingConfigs, voco
         backward,
         source,
         target,
-        pairs.labels,
-        pairs.ids,
-        pairs.attributes,
+        list(pairs.labels),
+        list(pairs.ids),
+        list(pairs.attributes),
         {modality: judge and judge.to(device.best()) for modality, judge in judges.items()},
     )
 
