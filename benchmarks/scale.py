@@ -10,6 +10,7 @@ import io
 import multiprocessing
 import os
 import re
+import resource
 import statistics
 import tarfile
 import tempfile
@@ -29,14 +30,19 @@ from torch import Tensor
 from benchmarks import hardware, printing
 from cycle_sound import params as parameters
 from cycle_sound.acquisition import acquire
+from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import vggsound
-from cycle_sound.dataset import augment
+from cycle_sound.dataset import augment, indexing, reader, tars
+from cycle_sound.dataset.tars import Sample
+from cycle_sound.io import files
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DataConfig
 from cycle_sound.training import order
 from cycle_sound.training.prefetch import Prefetcher
 
 PAIRS = 10_000_000
+TARS, PAIRS_PER_TAR = 1200, 500
+FILES = 256  # that a process may have open
 LOCAL, GLOBAL = 32, 1024  # pairs of a process, and of all together
 SIDE = 256  # pixels
 NOISE = (256, 8192)  # places and codes, of Gumbel noise
@@ -53,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
-    printing.show(steps() | archive(), options.json)
+    printing.show(steps() | archive() | opening(), options.json)
 
 
 def exponent(seconds: Mapping[int, float]) -> float:
@@ -132,6 +138,46 @@ def memory(field: str) -> float:
     found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     assert found
     return 1024 * float(found[1])
+
+
+# --- shards of a whole corpus
+
+
+def opening() -> dict[str, float]:
+    """What a process takes to open 600,000 pairs, and to read one of each tar, while it may have few files open."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sharded(folder)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            cost = process.submit(measured_opening, folder).result()
+    return {"open_cpu_seconds_600k": cost.seconds, "open_anonymous_mb_600k": cost.bytes / 1e6}
+
+
+def sharded(folder: Path) -> None:
+    """Shards of one small pair again and again: one tar under many names, and the columns of all of them."""
+    paths = [folder / f"train-{number:06d}.tar" for number in range(TARS)]
+    ids = [f"clip {number:06d}" for number in range(TARS * PAIRS_PER_TAR)]
+    pair = np.zeros((3, 64, 64), np.uint8), np.zeros((1, 64, 64), np.float16)
+    facts = {"label": "", "group": "", "attributes": {"pitch": 440.0}}
+    tars.write_shard(paths[0], (Sample(*pair, {"id": one, **facts}) for one in ids[:PAIRS_PER_TAR]))
+    for path in paths[1:]:
+        os.link(paths[0], path)
+    rows = [Row(one, "train", one[-2:], "", "ok", "", facts["attributes"], "0" * 64, "0" * 64) for one in ids]
+    contents = indexing.Contents(rows, [tars.members(paths[0])] * TARS)
+    digests = dict.fromkeys((path.name for path in paths), files.digest(paths[0]))
+    indexing.write(folder, {"train": contents}, digests, parameters.load().audio.model_dump())
+
+
+def measured_opening(folder: Path) -> Cost:
+    """What the same takes of this process, which has imported all that it needs."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+    held, begin = memory("RssAnon"), time.process_time()
+    split = reader.Split(folder, "train")
+    rows = range(0, len(split), PAIRS_PER_TAR)
+    pictures = split.pictures("image", rows)
+    assert (len(split), len(pictures), split.ids[-1]) == (TARS * PAIRS_PER_TAR, TARS, "clip 599999")
+    del pictures
+    return Cost(time.process_time() - begin, memory("RssAnon") - held)
 
 
 # --- clips in a compressed archive

@@ -111,6 +111,12 @@ class BadShard(UserError):
     text = "{path}: not a shard of this version: {reason}; remove it and run the shard stage again"
 
 
+class MissingModality(UserError):
+    """A picture or a sound asked for of a clip that has the other alone."""
+
+    text = "{clip}: the clip has no {modality}, and one is needed here"
+
+
 class NoCluster(UserError):
     """The Dask scheduler that the environment names cannot be used."""
 

@@ -45,7 +45,7 @@ def main(modality: Modality, params: Params) -> None:
     splits = [cached("train", params.tokens.views), cached("valid", 1)]
     parts = params.tokens.views, shift.model_dump(), degradation.model_dump(), params.seed, digest
     identity = code.identity("stages.cache_features", *parts)
-    caching.make(folder, paths.unfinished("cache_features", modality), splits, identity, index.shards)
+    caching.make(folder, paths.unfinished("cache_features", modality), splits, identity, index.files)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def main(modality: Modality, params: Params) -> None:
     if distributed.is_first():
         shutil.rmtree(folder, ignore_errors=True)
     work = paths.unfinished("cache_tokens", modality)
-    caching.make(folder, work, [cached(split) for split in SPLITS], identity, index.shards)
+    caching.make(folder, work, [cached(split) for split in SPLITS], identity, index.files)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import sharded
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
-from cycle_sound.dataset.tars import Sample, write_index, write_shard
+from cycle_sound.dataset.tars import Sample
 from cycle_sound.inference import bundle
 from cycle_sound.models import classifier
 from cycle_sound.params import ClassifierConfig, Params
@@ -45,10 +46,9 @@ def train(tmp_path: Path, write_tiny: Callable[..., None], monkeypatch: pytest.M
         folder.mkdir()
         monkeypatch.chdir(folder)
         write_tiny(folder)
-        write_shard(paths.SHARDS / "train-00000.tar", samples("train", labels))
-        write_shard(paths.SHARDS / "valid-00000.tar", samples("valid", valid_labels))
+        made = {"train": samples("train", labels), "valid": samples("valid", valid_labels)}
+        sharded(paths.SHARDS, **{split: [some] for split, some in made.items()})
         params = parameters.load()
-        write_index(paths.SHARDS, {}, params.audio.model_dump())
         train_classifier.main("image", params)
         train_judge.main("image", params)
         return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import committed, write_cache
+from tiny import sharded, write_cache
 from tiny import small_network as small
 from torch import Tensor
 
@@ -17,9 +17,8 @@ from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.dataset import feature_cache
 from cycle_sound.dataset.feature_cache import FeatureCache, Header
-from cycle_sound.dataset.tars import Sample, write_index, write_shard
+from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import BadFeatures, MissingNetwork, MissingPackage, ParamsError, StaleCache, UnknownNetwork
-from cycle_sound.io import files
 from cycle_sound.models import classifier, features
 from cycle_sound.models.features import FeatureNetwork, FeatureShape
 from cycle_sound.nn.rng import BatchRng, seeded
@@ -180,8 +179,8 @@ def test_a_header_of_something_else_is_one_clear_error(tmp_path: Path, changed: 
 def shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    for split, count in (("train", 5), ("valid", 2)):
-        pairs = [
+    pairs = {
+        split: [
             Sample(
                 rng.integers(0, 256, (3, 32, 32), np.uint8),
                 np.zeros((1, 32, 32), np.float16),
@@ -189,9 +188,9 @@ def shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             )
             for number in range(count)
         ]
-        write_shard(paths.SHARDS / f"{split}-00000.tar", pairs)
-    digests = {path.name: files.digest(path) for path in paths.SHARDS.iterdir()}
-    write_index(paths.SHARDS, digests, parameters.parse(committed()).audio.model_dump())
+        for split, count in (("train", 5), ("valid", 2))
+    }
+    sharded(paths.SHARDS, train=[pairs["train"]], valid=[pairs["valid"]])
 
 
 def test_every_clip_is_seen_as_it_is_and_train_in_other_views_too(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import sharded
 
 from cycle_sound.dataset.reader import Split
-from cycle_sound.dataset.tars import Sample, write_shard
+from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import BadSamples
 from cycle_sound.evaluation import samples as stored
 from cycle_sound.evaluation.samples import Samples
@@ -75,7 +76,7 @@ def train(tmp_path: Path) -> Split:
         )
         for number in range(6)
     ]
-    write_shard(tmp_path / "train-000000.tar", pairs)
+    sharded(tmp_path, train=[pairs])
     return Split(tmp_path, "train")
 
 

@@ -27,6 +27,7 @@ TRAININGS = VAES | DECODERS | VOCODER | CLASSIFIERS | JUDGES | TRANSFORMERS
 SWEEPS = {"sweep_sampling@audio_to_image", "sweep_sampling@image_to_audio"}
 EVALUATIONS = {"evaluate@audio_to_image", "evaluate@image_to_audio"}
 USERS = SWEEPS | EVALUATIONS  # of trained models
+READERS = TRAININGS | TOKENS | FEATURES | USERS | {"report"}  # of shards
 
 EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     # what cannot change a result
@@ -49,7 +50,11 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/media/images.py": {"download", "shard"},  # EXIF
     "cycle_sound/media/picture_blocks.py": {"download", "shard"},
     "cycle_sound/media/mel.py": {"shard", *VOCODER, *USERS, "report"},
+    "cycle_sound/io/tar_members.py": {"download", "shard"},
     "cycle_sound/dataset/writer.py": {"shard"},
+    "cycle_sound/dataset/indexing.py": {"shard"},
+    "cycle_sound/dataset/reader.py": READERS,
+    "cycle_sound/dataset/columns.py": READERS | {"shard"},
     "cycle_sound/dataset/acceptance.py": {"shard"},
     "cycle_sound/models/gumbel.py": VAES | DECODERS | TOKENS | TRANSFORMERS | USERS,
     "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | TRANSFORMERS | USERS | {"report"},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -18,13 +19,15 @@ import psutil
 import pytest
 import torch
 import webdataset
+from tiny import sharded
 
 from cycle_sound import paths
 from cycle_sound.acquisition import acquire, manifest, sources
 from cycle_sound.acquisition.manifest import Row
-from cycle_sound.dataset import tars, writer
+from cycle_sound.dataset import columns, reader, tars, writer
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.tars import Sample
+from cycle_sound.errors import MissingModality
 from cycle_sound.io import files, pool
 from cycle_sound.media import images
 from cycle_sound.params import SPLITS, Params
@@ -105,8 +108,9 @@ def test_plain_webdataset_reads_what_random_access_reads(folder: Path):
         pairs = Split(folder, split)
         urls = [str(path) for path in sorted(folder.glob(f"{split}-*.tar"))]
         plain = list(webdataset.WebDataset(urls, shardshuffle=False, empty_check=False).decode())
-        assert [one["json"]["id"] for one in plain] == pairs.ids
-        assert [one["json"]["label"] for one in plain] == pairs.labels
+        assert [one["json"]["id"] for one in plain] == list(pairs.ids)
+        assert [one["json"]["label"] for one in plain] == list(pairs.labels)
+        assert [one["json"]["attributes"] for one in plain] == list(pairs.attributes)
         images_there = torch.from_numpy(np.stack([one["image.npy"] for one in plain])).float() / 127.5 - 1
         sounds_there = torch.from_numpy(np.stack([one["audio.npy"] for one in plain])).float()
         assert torch.equal(pairs.pictures("image", range(len(pairs))), images_there)
@@ -132,30 +136,65 @@ def test_pictures_are_what_the_files_show(raw: Path, small: Params, folder: Path
 
 def test_any_row_in_any_order_is_what_was_written(tmp_path: Path):
     samples = [made_up(clip, seed) for seed, clip in enumerate(DOTTED)]
-    tars.write_shard(tmp_path / "train-000000.tar", samples[:2])
-    tars.write_shard(tmp_path / "train-000001.tar", samples[2:])
+    sharded(tmp_path, train=[samples[:2], samples[2:]])
     pairs = Split(tmp_path, "train")
     order = [3, 0, 2, 0]
     wanted = torch.from_numpy(np.stack([samples[row].audio for row in order])).float()
     assert torch.equal(pairs.pictures("audio", order), wanted)
     wanted = torch.from_numpy(np.stack([samples[row].image for row in order])).float() / 127.5 - 1
     assert torch.equal(pairs.pictures("image", order), wanted)
-    assert pairs.attributes == [{"pitch": 440.0}] * 4
+    assert list(pairs.attributes) == [{"pitch": 440.0}] * 4
 
 
 def test_ids_with_dots_survive_and_stay_apart_for_every_reader(tmp_path: Path):
-    path = tmp_path / "train-000000.tar"
-    tars.write_shard(path, [made_up(clip) for clip in DOTTED])
-    assert Split(tmp_path, "train").ids == list(DOTTED)
-    plain = list(webdataset.WebDataset([str(path)], shardshuffle=False, empty_check=False))
+    sharded(tmp_path, train=[[made_up(clip) for clip in DOTTED]])
+    assert list(Split(tmp_path, "train").ids) == list(DOTTED)
+    plain = list(webdataset.WebDataset([str(tmp_path / "train-000000.tar")], shardshuffle=False, empty_check=False))
     assert [json.loads(one["json"])["id"] for one in plain] == list(DOTTED)
     assert len({one["__key__"] for one in plain}) == len(DOTTED)
 
 
 def test_the_longest_id_that_the_sources_let_through_fits_a_member(tmp_path: Path):
     for clip in ("a" * acquire.MAX_ID_BYTES, "." * acquire.MAX_ID_BYTES, "é" * (acquire.MAX_ID_BYTES // 2)):
-        tars.write_shard(tmp_path / "train-000000.tar", [made_up(clip)])
-        assert Split(tmp_path, "train").ids == [clip]
+        sharded(tmp_path, train=[[made_up(clip)]])
+        assert list(Split(tmp_path, "train").ids) == [clip]
+
+
+def test_columns_are_mapped_and_of_many_tars_few_are_open(tmp_path: Path):
+    samples = [made_up(f"{number}", number) for number in range(3 * reader.OPEN)]
+    sharded(tmp_path, train=[[one] for one in samples])
+    opened = tmp_path.resolve().as_posix()
+    pairs = Split(tmp_path, "train")
+
+    def open_files() -> list[str]:
+        links = (os.path.realpath(link) for link in Path("/proc/self/fd").iterdir())
+        return [link for link in links if link.startswith(opened)]
+
+    assert not any(link.endswith(".tar") for link in open_files())
+    order = random.Random(0).sample(range(len(samples)), len(samples))
+    wanted = torch.from_numpy(np.stack([samples[row].audio for row in order])).float()
+    assert torch.equal(pairs.pictures("audio", order), wanted)
+    assert sum(link.endswith(".tar") for link in open_files()) <= reader.OPEN
+
+
+def test_another_process_opens_the_files_itself(folder: Path):
+    pairs = Split(folder, "train")
+    content = pickle.dumps(pairs)
+    assert len(content) < 1000
+    assert torch.equal(pickle.loads(content).pictures("image", [1]), pairs.pictures("image", [1]))
+
+
+@pytest.mark.parametrize(("missing", "other"), [("image", "audio"), ("audio", "image")])
+def test_a_lone_picture_or_sound_is_read_and_the_other_is_clearly_missing(missing: str, other: str, tmp_path: Path):
+    sharded(tmp_path, train=[[made_up("a"), made_up("b")]])
+    found = columns.mapped(tmp_path, "train", 1)
+    members = getattr(found, missing).copy()
+    members[1] = 0
+    columns.write(tmp_path, "train", found._replace(**{missing: members}))
+    pairs = Split(tmp_path, "train")
+    assert len(pairs.pictures(other, [0, 1])) == 2
+    with pytest.raises(MissingModality, match=f"b: the clip has no {missing}"):
+        pairs.pictures(missing, [0, 1])
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.99])
@@ -255,7 +294,7 @@ def test_links_into_a_cache_are_replaced_and_never_written_through(raw: Path, sm
     louder = small.model_copy(update={"audio": small.audio.model_copy(update={"max_db": 40.0})})
     shard(raw, place, louder)
     assert contents(cached) == before
-    assert not contents(place / "shards").items() & before.items()
+    assert not {path.name: files.digest(path) for path in (place / "shards").glob("*.tar")}.items() & before.items()
 
 
 def test_other_code_in_a_worker_is_refused(raw: Path, small: Params, tmp_path: Path):
@@ -321,7 +360,7 @@ def test_a_stage_killed_at_any_point_goes_on_to_the_same_shards(
         thread.join(timeout=60)
         return process.returncode
 
-    for clip in random.Random(0).sample(Split(folder, "train").ids, 2):
+    for clip in random.Random(0).sample(list(Split(folder, "train").ids), 2):
         assert killed_midway(clip) == -signal.SIGKILL
         assert not (place / paths.INDEX).exists()
     finished = {path.name for path in (place / paths.RECEIPTS).iterdir() if not path.name.startswith(".")}

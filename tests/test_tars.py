@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 import shutil
 import subprocess
 import tarfile
@@ -14,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 
+from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import archives
-from cycle_sound.dataset import tars
+from cycle_sound.dataset import indexing, tars
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import BadShard, BadSource, BadTar, UserError
 from cycle_sound.io import tar_members
+from cycle_sound.params import MODALITIES
 
 NAME = "abcdefghijk_000007.mp4"
 END = bytes(1024)
@@ -80,7 +82,6 @@ HOSTILE = {
 READERS: dict[str, tuple[Callable[[Path], Any], type[UserError]]] = {
     "listing": (lambda path: list(tar_members.listed(path.open("rb"), path.stat().st_size)), BadTar),
     "archives": (lambda path: archives.find(path.parent), BadSource),
-    "shards": (lambda path: Split(path.parent, "train"), BadShard),
 }
 
 
@@ -179,7 +180,7 @@ IMAGE, AUDIO = np.zeros((3, 8, 8), np.uint8), np.zeros((1, 8, 4), np.float16)
 
 
 def with_member(folder: Path, name: str, content: bytes) -> None:
-    """A shard of one pair, of which one member is replaced or added."""
+    """A shard of one pair, of which one member is replaced."""
     tars.write_shard(folder / "good.tar", [sample("a", IMAGE, AUDIO)])
     with tarfile.open(folder / "good.tar") as good, tarfile.open(folder / "train-000000.tar", "w") as bad:
         found = {info.name: good.extractfile(info).read() for info in good} | {name: content}  # type: ignore[union-attr]
@@ -187,6 +188,9 @@ def with_member(folder: Path, name: str, content: bytes) -> None:
             info = TarInfo(key)
             info.size = len(value)
             bad.addfile(info, io.BytesIO(value))
+    row = Row("a", "train", "", "a", "ok", "", {}, "0" * 64, "0" * 64)
+    contents = indexing.Contents([row], [tars.members(folder / "train-000000.tar")])
+    indexing.write(folder, {"train": contents}, {"train-000000.tar": "0" * 64}, tiny.committed()["audio"])
 
 
 def npy(shape: tuple[int, ...], dtype: str, content: bytes = b"") -> bytes:
@@ -196,22 +200,9 @@ def npy(shape: tuple[int, ...], dtype: str, content: bytes = b"") -> bytes:
     return file.getvalue() + content
 
 
-FACTS = {"id": "a", "label": "", "group": "a", "attributes": {}}
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.json", b""),
-        ("a.json", b"[" * 30_000),
-        ("a.json", b"[]"),
-        ("a.json", b'{"id": "a"}'),
-        ("a.json", json.dumps(FACTS | {"label": 3}).encode()),
-        ("a.json", json.dumps(FACTS | {"attributes": {"pitch": "high"}}).encode()),
-        ("a.json", json.dumps(FACTS | {"label": "x" * (1 << 20)}).encode()),
-        ("a.text", b"more"),
-        ("b.json", json.dumps(FACTS).encode()),
-        ("a.image.npy", b""),
         ("a.image.npy", b"PK\3\4" + bytes(100)),
         ("a.image.npy", npy((1 << 20, 1 << 20, 1 << 20), "|u1")),
         ("a.image.npy", npy((3, 8, 8), "|u1", b"short")),
@@ -228,8 +219,64 @@ def test_a_shard_of_something_else_is_one_clear_error(name: str, content: bytes,
         Split(tmp_path, "train").pictures("audio" if "audio" in name else "image", [0])
 
 
+COLUMNS: dict[str, dict[str, Any]] = {  # columns of two pairs, of which one is spoiled
+    "a tar that is not there": {"shard": np.array([0, 1 << 31], np.uint32)},
+    "a member beyond its tar": {"image": np.array([[512, 999], [1 << 40, 999]])},
+    "a member before its tar": {"image": np.array([[512, 999], [-512, 999]])},
+    "a member of fewer than no bytes": {"audio": np.array([[512, -1], [512, -(1 << 62)]])},
+    "a member larger than its tar": {"audio": np.array([[512, 1 << 62], [(1 << 63) - 1, (1 << 63) - 1]])},
+    "a member that is no array": {"image": np.array([[0, 512], [100, 300]])},
+    "the other modality's member": {"image": np.array([[2560, 192], [2560, 192]])},
+    "ids beyond their end": {"id_ends": np.array([1, 1 << 40])},
+    "ids that go back": {"id_ends": np.array([2, 1])},
+    "ids before their beginning": {"id_ends": np.array([-1, 2])},
+    "ids that are no text": {"ids": np.array([0xFF, 0xFE], np.uint8)},
+    "no ids": {"ids": np.zeros(0, np.uint8)},
+    "a label that has no name": {"label": np.array([0, 7], np.uint32)},
+    "attributes that have no name": {"attributes": np.zeros((2, 3))},
+    "more rows of one column": {"label": np.zeros(3, np.uint32)},
+    "fewer rows of one column": {"id_ends": np.array([1])},
+    "digests of another length": {"audio_sha256": np.zeros((2, 20), np.uint8)},
+    "numbers of another kind": {"image": np.zeros((2, 2), np.uint16)},
+    "another form": {"label": np.zeros((2, 1), np.uint32)},
+}
+
+
+@pytest.mark.parametrize("what", COLUMNS)
+def test_columns_of_something_else_are_one_clear_error(what: str, tmp_path: Path) -> None:
+    tiny.sharded(tmp_path, train=[[sample("a", IMAGE, AUDIO), sample("b", IMAGE, AUDIO)]])
+    for name, column in COLUMNS[what].items():
+        np.save(tmp_path / f"train.{name}.npy", column)
+    with pytest.raises(BadShard, match=r"not a shard of this version"):
+        read_all(tmp_path)
+
+
+def read_all(folder: Path) -> None:
+    """Read all that a split tells, with little memory."""
+    tracemalloc.start()
+    try:
+        split = Split(folder, "train")
+        list(split.ids), list(split.labels), list(split.attributes), split.known_labels(), split.labelled({""})
+        for modality in MODALITIES:
+            split.pictures(modality, range(len(split)))
+    finally:
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("cut", [0, 9, 64, 128, 700])
+def test_a_column_or_a_tar_that_is_cut_off_is_one_clear_error(cut: int, tmp_path: Path) -> None:
+    tiny.sharded(tmp_path / "whole", train=[[sample("a", IMAGE, AUDIO), sample("b", IMAGE, AUDIO)]])
+    for path in (tmp_path / "whole").iterdir():
+        if path.stat().st_size > cut:
+            shutil.copytree(tmp_path / "whole", tmp_path / path.name)
+            (tmp_path / path.name / path.name).write_bytes(path.read_bytes()[:cut])
+            with pytest.raises(BadShard, match=r"not a shard of this version"):
+                read_all(tmp_path / path.name)
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b"\xff", b'{"digest": 1, "audio": {}, "shards": {}}', b"[" * 9999]
+    "content", [b"", b"[]", b"{}", b"\xff", b'{"digest": 1, "audio": {}, "files": {}}', b"[" * 9999]
 )
 def test_an_index_of_something_else_is_one_clear_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "index.json").write_bytes(content)

@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_distributed import TWO, run
@@ -50,6 +51,9 @@ class Rows:
 
     def __len__(self) -> int:
         return COUNT
+
+    def labelled(self, labels: Any) -> np.ndarray:
+        return np.array([row for row, label in enumerate(self.labels) if label in labels])
 
     def pictures(self, _modality: str, rows: Any) -> Tensor:
         self.read.append([int(row) for row in rows])

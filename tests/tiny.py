@@ -1,7 +1,7 @@
 """The committed parameters made tiny, with which the whole pipeline runs in seconds, and models that nobody trained."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
+from cycle_sound.io import files
 from cycle_sound.params import DIRECTIONS, MODALITIES, source_of, target_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,23 +75,42 @@ def write_cache(folder: Path, split: str, header: Any, layouts: Mapping[str, Any
 def write_shards(folder: Path, pairs: Mapping[str, int], size: int = 4, side: int = 64) -> None:
     """Write shards of random pairs into a project's data/, so many for each split, `size` in a shard."""
     from cycle_sound import paths
-    from cycle_sound.dataset import tars
-    from cycle_sound.io import files
+    from cycle_sound.dataset.tars import Sample
 
-    rng, shards = np.random.default_rng(0), folder / paths.SHARDS
-    for split, count in pairs.items():
-        for number, start in enumerate(range(0, count, size)):
-            samples = (
-                tars.Sample(
-                    rng.integers(0, 256, (3, side, side), np.uint8),
-                    rng.uniform(-1, 1, (1, side, side)).astype(np.float16),
-                    {"id": f"{split}{row}", "label": ("bell", "bird")[row % 2], "group": "", "attributes": {}},
-                )
-                for row in range(start, min(start + size, count))
-            )
-            tars.write_shard(shards / f"{split}-{number:06d}.tar", samples)
-    digests = {path.name: files.digest(path) for path in shards.glob("*.tar")}
-    tars.write_index(shards, digests, parameters.parse(committed()).audio.model_dump())
+    rng = np.random.default_rng(0)
+
+    def sample(split: str, row: int) -> Sample:
+        return Sample(
+            rng.integers(0, 256, (3, side, side), np.uint8),
+            rng.uniform(-1, 1, (1, side, side)).astype(np.float16),
+            {"id": f"{split}{row}", "label": ("bell", "bird")[row % 2], "group": "", "attributes": {}},
+        )
+
+    def shards(split: str, count: int) -> list[list[Sample]]:
+        every = [sample(split, row) for row in range(count)]
+        return [every[start : start + size] for start in range(0, count, size)]
+
+    sharded(folder / paths.SHARDS, **{split: shards(split, count) for split, count in pairs.items()})
+
+
+def sharded(folder: Path, **splits: Sequence[Sequence[Any]]) -> None:
+    """Write shards of samples (`tars.Sample`), for each split so many tars, with their columns and index."""
+    from cycle_sound.acquisition.manifest import Row
+    from cycle_sound.dataset import indexing, tars
+
+    contents = {}
+    for split, shards in splits.items():
+        paths = [folder / f"{split}-{number:06d}.tar" for number in range(len(shards))]
+        for path, samples in zip(paths, shards, strict=True):
+            tars.write_shard(path, samples)
+        facts = [sample.facts for samples in shards for sample in samples]
+        rows = [
+            Row(one["id"], "train", one["label"], one["group"], "ok", "", one["attributes"], "0" * 64, "0" * 64)
+            for one in facts
+        ]
+        contents[split] = indexing.Contents(rows, [tars.members(path) for path in paths])
+    digests = {path.name: files.digest(path) for path in folder.glob("*.tar")}
+    indexing.write(folder, contents, digests, committed()["audio"])
 
 
 def small_network(name: str) -> Any:
@@ -119,7 +139,6 @@ def untrained(
     import torch
 
     from cycle_sound import paths
-    from cycle_sound.io import files
     from cycle_sound.models import classifier, dvae, features, learned_vocoder, transformer
     from cycle_sound.models.tokenizer import CodeShape
 

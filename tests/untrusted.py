@@ -40,9 +40,9 @@ from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.failures import Failure
 from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.moments import Frame
-from cycle_sound.dataset import feature_cache, tars, token_cache
+from cycle_sound.dataset import feature_cache, token_cache
 from cycle_sound.dataset.feature_cache import FeatureCache
-from cycle_sound.dataset.reader import Split, read_index
+from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.dataset.token_cache import Header, TokenCache
 from cycle_sound.errors import (
@@ -55,6 +55,7 @@ from cycle_sound.errors import (
     BadSound,
     BadSource,
     BadTokens,
+    MissingModality,
     MixedModels,
     NoModels,
     ParamsError,
@@ -310,7 +311,6 @@ def _archives(into: Path) -> None:
 
 
 def _shards(into: Path) -> None:
-    into.mkdir()
     pairs = [
         Sample(
             np.full((3, 8, 8), number, np.uint8),
@@ -319,9 +319,7 @@ def _shards(into: Path) -> None:
         )
         for number in range(3)
     ]
-    tars.write_shard(into / "train-000000.tar", pairs)
-    audio = tiny.committed()["audio"]
-    tars.write_index(into, {"train-000000.tar": "a" * 64}, audio)
+    tiny.sharded(into, train=[pairs[:2], pairs[2:]])
 
 
 def _archive(path: Path) -> None:
@@ -333,6 +331,8 @@ def _archive(path: Path) -> None:
 
 def _shard(path: Path) -> None:
     split = Split(path.parent, "train")
+    list(split.ids), list(split.labels), list(split.attributes)
+    split.known_labels(), split.labelled({"bell"})
     if len(split):
         split.shape("image")
         split.pictures("audio", range(len(split)))
@@ -442,7 +442,7 @@ def _models(folder: Path) -> dict[str, Any]:
 
 
 def _headers(into: Path) -> None:
-    for name in ("raw", "folder/train_data", "videos", "store", "shards"):
+    for name in ("raw", "folder/train_data", "videos", "store"):
         (into / name).mkdir(parents=True)
     tiny.write(into)
     bits = Fingerprint(bytes(18), bytes(32))
@@ -468,7 +468,7 @@ def _headers(into: Path) -> None:
     (into / "videos/list.csv").write_text('one.mp4,bell\ntwo.mp4,"a, b"\n')
     frames = [{"-b_c__d-e_f_30000_40000": [0, 5, 9]}, {"-b_c__d-e_g_0_10000": [1]}]
     (into / "moments.json").write_text(json.dumps(frames))
-    tars.write_index(into / "shards", {"train-000000.tar": "a" * 64}, tiny.committed()["audio"])
+    _shards(into / "shards")
     codes = np.zeros((2, 1, CODES.codebooks, CODES.places, 1))
     header = Header("a" * 64, "b" * 64, CODES, 2)
     tiny.write_cache(into / "tokens", "train", header, token_cache.arrays(header, 1, 1), codes=codes)
@@ -523,6 +523,7 @@ def _settings() -> params.DataConfig:
     return params.parse(tiny.tree()).data
 
 
+SHARD = (BadShard, MissingModality)
 FILM = (Rejected, BadSound, av.FFmpegError)
 CHECKPOINT = (BadCheckpoint,)
 MODELS = (NoModels, ParamsError, BadCheckpoint, MixedModels)
@@ -534,7 +535,7 @@ KINDS: dict[str, Kind] = {
     "films": Kind(_films, [Reader("*", _film, FILM), Reader("*", _frame, FILM)]),
     "archives": Kind(
         _archives,
-        [Reader("store*", _archive, (BadSource, Rejected)), Reader("*.tar", _shard, (BadShard,))],
+        [Reader("store*", _archive, (BadSource, Rejected)), Reader("shards/*", _shard, SHARD)],
     ),
     "checkpoints": Kind(
         _checkpoints,
@@ -572,7 +573,7 @@ KINDS: dict[str, Kind] = {
             Reader("folder/labels.csv", partial(_labelled, source="folder"), (BadSource,)),
             Reader("videos/list.csv", partial(_labelled, source="videos"), (BadSource,)),
             Reader("moments.json", moments.listed, (BadSource,)),
-            Reader("shards/index.json", lambda path: read_index(path.parent), (BadShard,)),
+            *[Reader("shards/*", _shard, SHARD)] * 3,
             Reader("tokens/train.json", _tokens, TOKENS),
         ],
     ),

@@ -14,7 +14,8 @@ from cycle_sound.io import files
 
 MAGIC = b"\x93NUMPY\x01\x00"
 HEADER = re.compile(
-    rb"\{'descr': '(\|u1|<u2|<f2)', 'fortran_order': False, 'shape': \(((?:\d{1,9}, ?)+\d{0,9})\), \} *\n"
+    rb"\{'descr': '(\|u1|<u2|<u4|<i8|<f2|<f8)', 'fortran_order': False, "
+    rb"'shape': \(((?:\d{1,12}, ?)+\d{0,12})\), \} *\n"
 )
 
 
@@ -60,3 +61,10 @@ def fill(path: Path, first: int, rows: np.ndarray) -> None:
     with files.naming(path, size=rows.size * array.itemsize), path.open("r+b") as file:
         file.seek(start)
         file.write(np.ascontiguousarray(rows, dtype=array.dtype).data)
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    """Write a whole array, of at least one row, atomically. Raises `DiskFull`."""
+    with files.replacing(path, array.nbytes) as part:
+        allocate(part, Layout(array.dtype.type, array.shape))
+        fill(part, 0, array)

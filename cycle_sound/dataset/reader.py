@@ -1,35 +1,29 @@
 """WebDataset shards of aligned pairs, read: readable by plain `webdataset`, and here at random by row.
 
 A pair is three members: KEY.image.npy (uint8, (3, h, w)), KEY.audio.npy (float16 log-mel, (1, mels, frames)) and
-KEY.json (id, label, group, attributes). Tars are not compressed, so a member is a slice of the file: `Split` maps the
-tars into memory and reads any pair, in any order, without unpacking.
+KEY.json (id, label, group, attributes). Tars are not compressed, so a member is a slice of the file: columns beside the
+tars say where it lies, and `Split` reads any of them, in any order, without unpacking or listing a tar.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cycle_sound import paths
-from cycle_sound.dataset import npy
-from cycle_sound.errors import BadShard, BadTar
-from cycle_sound.io import tar_members
+from cycle_sound.dataset import columns, npy
+from cycle_sound.dataset.columns import Columns, Lazy
+from cycle_sound.errors import BadShard, MissingModality, UserError
 from cycle_sound.media import pixels
-from cycle_sound.params import MODALITIES, AudioConfig, Config, Modality, SplitName, fault
+from cycle_sound.params import AudioConfig, Config, Modality, SplitName, fault
 
 DTYPES = {"image": np.uint8, "audio": np.float16}
-MAX_FACTS = 1 << 16  # bytes of a pair's JSON, which is read into memory
-
-
-class Facts(Config):
-    """What a shard says of a pair."""
-
-    id: str
-    label: str  # "": none
-    group: str
-    attributes: dict[str, int | float]
+OPEN = 32  # tars of a split that are open at a time: a corpus has thousands, a process 256 to 1,024 files
 
 
 class Index(Config):
@@ -37,7 +31,9 @@ class Index(Config):
 
     digest: str
     audio: AudioConfig  # how sounds became log-mels
-    shards: dict[str, str]  # file name → SHA-256
+    labels: list[str]  # "": none
+    attributes: list[str]
+    files: dict[str, str]  # tars and columns: file name → SHA-256
 
 
 def read_index(folder: Path) -> Index:
@@ -51,63 +47,118 @@ def read_index(folder: Path) -> Index:
 
 
 class Split:
-    """The pairs of one split, at random by row number. Nothing is read into memory but their facts."""
+    """The clips of one split, at random by row number. Nothing is in memory but what is asked for."""
 
     def __init__(self, folder: Path, split: SplitName) -> None:
-        """Open the shards of a split. Raises `BadShard` for a file that is none."""
-        self._folder = folder
-        self.ids: list[str] = []
-        self.labels: list[str] = []
-        self.attributes: list[dict[str, float]] = []
-        self._arrays: dict[Modality, list[np.ndarray]] = {modality: [] for modality in MODALITIES}
-        self._shards: dict[str, range] = {}
-        for path in sorted(folder.glob(f"{split}-*.tar")):
-            self._open(path)
+        """Open the columns of a split. Raises `BadShard` for files that are none, FileNotFoundError.
 
-    def _open(self, path: Path) -> None:
-        first = len(self)
-        found: dict[str, dict[str, np.ndarray]] = {}  # the members of each pair, by what follows its key
+        `ids`, `labels` ("": none) and `attributes` (by name, where a clip has them) are read when they are asked for,
+        and raise `BadShard` then.
+        """
+        self._folder, self._split, self._index = folder, split, read_index(folder)
         try:
-            content = np.memmap(path, dtype=np.uint8, mode="r")
-            with path.open("rb") as file:
-                for name, start, size in tar_members.listed(file, len(content)):
-                    key, _, extension = name.partition(".")
-                    found.setdefault(key, {})[extension] = content[start : start + size]
-            for members in found.values():
-                self._add(members)
-        except (BadTar, ValueError) as error:
-            raise BadShard(path=path, reason=fault(error)) from None
-        self._shards[path.name] = range(first, len(self))
+            self._columns = columns.mapped(folder, split, len(self._index.attributes))
+        except ValueError as error:
+            raise BadShard(path=folder, reason=fault(error)) from None
+        count = len(self._columns.shard)
+        self.ids: Sequence[str] = Lazy(count, partial(_id, folder, self._columns))
+        self.labels: Sequence[str] = Lazy(count, partial(_label, folder, self._columns, self._index))
+        self.attributes: Sequence[dict[str, float]] = Lazy(count, partial(_attributes, self._columns, self._index))
+        self._tar = lru_cache(OPEN)(partial(_content, folder, split, self._index))
 
-    def _add(self, members: Mapping[str, np.ndarray]) -> None:
-        if members.keys() != {"image.npy", "audio.npy", "json"} or len(members["json"]) > MAX_FACTS:
-            raise ValueError(f"a pair of {', '.join(sorted(members))}")
-        facts = Facts.model_validate_json(members["json"].tobytes())
-        self.ids.append(facts.id)
-        self.labels.append(facts.label)
-        self.attributes.append(facts.attributes)
-        for modality in MODALITIES:
-            self._arrays[modality].append(members[f"{modality}.npy"])
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the files itself: pickled, the columns would be copies."""
+        return Split, (self._folder, self._split)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def shards(self) -> dict[str, range]:
-        """Which rows lie in which shard, by the name of its file, in the order of the rows."""
-        return self._shards
+        """Which rows lie in which tar, by its name, in the order of the rows. Raises `BadShard`."""
+        numbers = self._columns.shard.astype(np.int64)
+        steps = np.diff(numbers, prepend=-1)
+        if (steps < 0).any():
+            raise BadShard(path=self._folder, reason="tars that do not follow one another")
+        starts = np.flatnonzero(steps).tolist()
+        return {
+            _name(self._split, numbers[start]): range(start, end)
+            for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True)
+        }
+
+    def known_labels(self) -> set[str]:
+        """The labels of all clips, "" among them where one has none. Raises `BadShard`."""
+        return {_named(self._folder, self._index, number) for number in np.unique(self._columns.label)}
+
+    def labelled(self, labels: Collection[str]) -> np.ndarray:
+        """The rows whose label is one of these, in their order: int64 (n,)."""
+        wanted = [number for number, label in enumerate(self._index.labels) if label in labels]
+        return np.flatnonzero(np.isin(self._columns.label, wanted))
 
     def shape(self, modality: Modality) -> tuple[int, int, int]:
-        """(channels, rows, columns) of a modality's pictures."""
+        """(channels, rows, columns) of a modality's pictures. Raises what `pictures` raises."""
         channels, rows, columns = self.pictures(modality, [0]).shape[1:]
         return channels, rows, columns
 
     def pictures(self, modality: Modality, rows: Iterable[int]) -> Tensor:
-        """Pictures of the given rows, at least one: float32 (b, c, h, w) in [-1, 1]. Raises `BadShard`."""
+        """Pictures of the given rows, at least one: float32 (b, c, h, w) in [-1, 1].
+
+        Raises `BadShard`, and `MissingModality` where a clip has none.
+        """
         try:
-            batch = np.stack([npy.viewed(self._arrays[modality][row]) for row in rows])
-            if batch.dtype != DTYPES[modality] or batch.ndim != 4:
-                raise ValueError(f"arrays of {batch.dtype} {batch.shape[1:]}")
+            batch = np.stack([self._picture(modality, row) for row in rows])
         except ValueError as error:
+            if isinstance(error, UserError):
+                raise
             raise BadShard(path=self._folder, reason=fault(error)) from None
         pictures = torch.from_numpy(batch)
         return pixels.to_float(pictures) if modality == "image" else pictures.float()
+
+    def _picture(self, modality: Modality, row: int) -> np.ndarray:
+        """A copy of a member's array, so that its tar may be closed. Raises ValueError, `MissingModality`."""
+        start, size = getattr(self._columns, modality)[row].tolist()
+        if size == 0:
+            raise MissingModality(clip=self.ids[row], modality=modality)
+        content = self._tar(int(self._columns.shard[row]))
+        if not 0 <= start <= start + size <= len(content):
+            raise ValueError(f"a member of {size} bytes from {start} on in {len(content)}")
+        picture = npy.viewed(content[start : start + size])
+        if picture.dtype != DTYPES[modality] or picture.ndim != 3:
+            raise ValueError(f"arrays of {picture.dtype} {picture.shape}")
+        return picture.copy()
+
+
+def _name(split: SplitName, number: int) -> str:
+    return f"{split}-{number:06d}.tar"
+
+
+def _content(folder: Path, split: SplitName, index: Index, number: int) -> np.ndarray:
+    """The bytes of a tar, mapped: uint8 (n,). Raises ValueError for one that the index does not know."""
+    name = _name(split, number)
+    if name not in index.files:
+        raise ValueError(f"{name} is not in the index")
+    return np.asarray(np.memmap(folder / name, dtype=np.uint8, mode="r"))
+
+
+def _id(folder: Path, known: Columns, row: int) -> str:
+    start, end = int(known.id_ends[row - 1]) if row else 0, int(known.id_ends[row])
+    try:
+        if not 0 <= start <= end <= len(known.ids):
+            raise ValueError(f"an id from {start} to {end} of {len(known.ids)}")
+        return known.ids[start:end].tobytes().decode()
+    except ValueError as error:
+        raise BadShard(path=folder, reason=error) from None
+
+
+def _label(folder: Path, known: Columns, index: Index, row: int) -> str:
+    return _named(folder, index, known.label[row])
+
+
+def _named(folder: Path, index: Index, label: int) -> str:
+    if label >= len(index.labels):
+        raise BadShard(path=folder, reason=f"label {label} of {len(index.labels)}")
+    return index.labels[label]
+
+
+def _attributes(known: Columns, index: Index, row: int) -> dict[str, float]:
+    values = zip(index.attributes, known.attributes[row].tolist(), strict=True)
+    return {name: value for name, value in values if not math.isnan(value)}

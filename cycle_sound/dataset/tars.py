@@ -1,10 +1,9 @@
-"""WebDataset shards of aligned pairs, written: deterministic tars, and an index of them.
+"""WebDataset shards of aligned pairs, written: deterministic tars.
 
 A pair is three members: KEY.image.npy (uint8, (3, h, w)), KEY.audio.npy (float16 log-mel, (1, mels, frames)) and
 KEY.json (id, label, group, attributes). Tars are not compressed, so a member is a slice of the file.
 """
 
-import hashlib
 import io
 import json
 import tarfile
@@ -14,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cycle_sound import paths
-from cycle_sound.io import files
+from cycle_sound.io import files, tar_members
+from cycle_sound.params import MODALITIES
 
 
 class Sample(NamedTuple):
@@ -36,11 +35,18 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> None:
             _add(tar, f"{key}.json", json.dumps(sample.facts, sort_keys=True).encode())
 
 
-def write_index(folder: Path, digests: Mapping[str, str], audio: Mapping[str, Any]) -> None:
-    """Write index.json: the shards' `digests` by name, that of all, and how sounds became log-mels (the parameters)."""
-    digests = dict(sorted(digests.items()))
-    whole = hashlib.sha256(json.dumps([digests, audio], sort_keys=True).encode()).hexdigest()
-    files.write_json(folder / paths.INDEX.name, {"digest": whole, "audio": audio, "shards": digests})
+def members(path: Path) -> np.ndarray:
+    """Where the pictures and the log-mels of a tar lie: int64 (pairs, 2, 2), start and size of each; 0: there is none.
+
+    Raises `BadTar`.
+    """
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    with path.open("rb") as file:
+        for name, start, size in tar_members.listed(file, path.stat().st_size):
+            key, _, extension = name.partition(".")
+            found.setdefault(key, {})[extension] = start, size
+    places = [[one.get(f"{modality}.npy", (0, 0)) for modality in MODALITIES] for one in found.values()]
+    return np.array(places, np.int64).reshape(-1, len(MODALITIES), 2)
 
 
 def _key(clip: str) -> str:

@@ -17,7 +17,8 @@ import numpy as np
 from cycle_sound import paths
 from cycle_sound.acquisition import splits
 from cycle_sound.acquisition.manifest import Row
-from cycle_sound.dataset import tars
+from cycle_sound.dataset import indexing, tars
+from cycle_sound.dataset.indexing import Contents
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import EmptySplit, StaleWorker
 from cycle_sound.io import code, files, pool, progress
@@ -36,6 +37,13 @@ class Part(NamedTuple):
     receipt: Path
     key: str
     rows: Sequence[Row]
+
+
+class Written(NamedTuple):
+    """A shard that is there."""
+
+    digest: str
+    members: np.ndarray  # int64 (pairs, 2, 2), of `tars.members`
 
 
 def split(rows: Sequence[Row], valid_share: float) -> dict[SplitName, list[Row]]:
@@ -66,20 +74,20 @@ def key(rows: Sequence[Row], params: Params) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def write(part: Part, raw: Path, params: Params) -> str:
-    """Write one shard, with one pair in memory at a time, unless its receipt says that it is there; return its digest.
+def write(part: Part, raw: Path, params: Params) -> Written:
+    """Write one shard, with one pair in memory at a time, unless its receipt says that it is there.
 
     Raises `StaleWorker` in a worker that would not write what the stage wants: it has loaded other code.
     """
     if part.key != key(part.rows, params):
         raise StaleWorker()
-    if known := _finished(part):
-        return known
-    _keep_memory()
-    tars.write_shard(part.path, (sample(row, raw, params) for row in part.rows))
-    digest = files.digest(part.path)
-    files.write_bytes(part.receipt, f"{part.key} {digest}".encode())
-    return digest
+    digest = _finished(part)
+    if digest is None:
+        _keep_memory()
+        tars.write_shard(part.path, (sample(row, raw, params) for row in part.rows))
+        digest = files.digest(part.path)
+        files.write_bytes(part.receipt, f"{part.key} {digest}".encode())
+    return Written(digest, tars.members(part.path))
 
 
 def batched(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
@@ -90,7 +98,7 @@ def batched(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
 def shard(
     rows: Sequence[Row], raw: Path, into: Path, receipts: Path, params: Params, workers: int = -1
 ) -> dict[str, int]:
-    """Write every accepted pair into the shards of its split, then the index.
+    """Write every accepted pair into the shards of its split, then the splits' columns and the index.
 
     The bytes depend neither on the number of `workers` (-1: one per core) nor on what an earlier run has left in `into`
     and `receipts`. Returns the number of pairs per split. Raises `EmptySplit`, and what `pool.run` raises.
@@ -100,19 +108,26 @@ def shard(
         if not members[name]:
             raise EmptySplit(split=name)
     into, receipts = into.absolute(), receipts.absolute()  # a cluster's workers may stand in another folder
-    parts = [
-        Part(into / f"{name}-{number:06d}.tar", receipts / f"{name}-{number:06d}", key(some, params), some)
+    parts = {
+        name: [
+            Part(into / f"{name}-{number:06d}.tar", receipts / f"{name}-{number:06d}", key(some, params), some)
+            for number, some in enumerate(batched(members[name], params.shard.pairs_per_shard))
+        ]
         for name in SPLITS
-        for number, some in enumerate(batched(members[name], params.shard.pairs_per_shard))
-    ]
+    }
     (into / paths.INDEX.name).unlink(missing_ok=True)  # it tells of whole shards only
+    every = [part for name in SPLITS for part in parts[name]]
     jobs = {
         part.path.name: Job(partial(write, part, raw.absolute(), params), PAIR_SECONDS * len(part.rows))
-        for part in parts
+        for part in every
     }
-    digests = dict(progress.track(pool.run(jobs, workers), len(jobs), "shard"))
-    _clear(into, receipts, keep=parts)
-    tars.write_index(into, digests, params.audio.model_dump())
+    written: dict[str, Written] = dict(progress.track(pool.run(jobs, workers), len(jobs), "shard"))
+    _clear(into, receipts, keep=every)
+    contents = {
+        name: Contents(members[name], [written[part.path.name].members for part in parts[name]]) for name in SPLITS
+    }
+    digests = {name: one.digest for name, one in written.items()}
+    indexing.write(into, contents, digests, params.audio.model_dump())
     return {f"{name}_pairs": len(members[name]) for name in SPLITS}
 
 

@@ -30,7 +30,7 @@ def train(
     """
     device.prepare(seed)
     train, valid = Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid")
-    labels = sorted(set(train.labels) - {""})
+    labels = sorted(train.known_labels() - {""})
     shift, degradation = augment[modality], augment.degradation
     settings = [part.model_dump() for part in (config, shift, degradation, validation, *([reads] if reads else []))]
     identity = code.identity(f"stages.{stage}", settings, seed, read_index(paths.SHARDS).digest)

@@ -41,7 +41,7 @@ class ClassifierObjective:
         self.shift = shift
         self.degradation = degradation
         self.validation_pairs = validation_pairs
-        self._train_rows, self._valid_rows = (torch.tensor(labelled(split, model.labels)) for split in splits)
+        self._train_rows, self._valid_rows = (torch.from_numpy(split.labelled(model.labels)) for split in splits)
 
     @property
     def pairs(self) -> int:
@@ -79,8 +79,3 @@ class ClassifierObjective:
         chosen = rows.tolist()
         targets = [self.model.labels.index(split.labels[row]) for row in chosen]
         return Batch(split.pictures(self.modality, chosen), torch.tensor(targets))
-
-
-def labelled(split: Split, labels: list[str]) -> list[int]:
-    """The rows of a split whose label is one of `labels`."""
-    return [row for row, label in enumerate(split.labels) if label in labels]
