@@ -4,6 +4,9 @@ python -m stages.evaluate audio_to_image
 """
 
 from cycle_sound import paths
+from cycle_sound.acquisition import restoring
+from cycle_sound.dataset import sounds
+from cycle_sound.dataset.reader import Split
 from cycle_sound.evaluation import attributes, examples, judges, realism, samples, scores, sweep
 from cycle_sound.evaluation.samples import Samples
 from cycle_sound.evaluation.scores import DirectionModels, Generated
@@ -17,22 +20,26 @@ def main(direction: Direction, params: Params) -> None:
     device.prepare(params.seed)
     config = params.evaluate
     models = scores.load(direction, "test", params.sampling, params.vocoder)
+    pairs, shown = Split(paths.SHARDS, "test"), scores.one_of_each(models.labels, config.shown)
+    own = sounds.of(pairs, paths.RAW, models.engine.models.audio)
+    heard = range(config.waveforms) if models.target.modality == "audio" else range(0)
+    restoring.restore([pairs.originals[row] for row in {*shown, *heard} if row < len(pairs)], paths.RAW, params)
 
     generated = scores.generate(models, max(config.rerank_candidates), params.seed)
     figures = scores.figures(models, generated, config)
     figures |= realism.figures(models, generated, config.kernel_pairs)
-    figures |= attributes.figures(models, generated, config.waveforms, paths.RAW / "test_data")
+    figures |= attributes.figures(models, generated, config.waveforms, own)
     if models.engine.models.classifiers[models.target.modality] is None:
         print("the data has no labels: the class figures are skipped, likelihood and retrieval remain")
     if missing := judges.missing():
         print(f"without {', '.join(missing)} the figures of independent judges are skipped: pip install -e '.[judges]'")
 
-    shown = scores.one_of_each(models.labels, config.shown)
     examples.contact_sheet(paths.contact_sheet(direction), models, generated, shown)
     for row in shown:
         folder = paths.samples(direction) / models.ids[row]
         examples.sample(folder, models, generated, row)
-        examples.originals(folder, paths.RAW / "test_data", models.ids[row], models.source.modality)
+        clip = pairs.originals[row]
+        examples.originals(folder, clip.picture(paths.RAW), clip.sound(paths.RAW), models.source.modality)
     samples.save(paths.samples(direction) / samples.NAME, kept(models, generated, config.kept))
     rows = sweep.by_candidates(models, generated, config.rerank_candidates, params.seed)
     files.write_csv(paths.settings("evaluate", direction), rows)

@@ -4,7 +4,6 @@ And what a sound says to ears that nobody here has trained: its pitch and, where
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -136,10 +135,10 @@ def warbles(
     }
 
 
-def figures(models: DirectionModels, generated: Generated, waveforms: int, recorded: Path) -> dict[str, float]:
+def figures(models: DirectionModels, generated: Generated, waveforms: int, recorded: Sounds) -> dict[str, float]:
     """The figures of shared attributes, and for sounds the vocoder's ceiling, the words that are heard and the warble.
 
-    Of sounds only the first `waveforms` are measured. `recorded`: the folder of the clips' own sounds.
+    Of sounds only the first `waveforms` are measured. `recorded`: the clips' own sounds.
     """
     engine = models.engine
     if models.target.modality == "image":
@@ -149,7 +148,7 @@ def figures(models: DirectionModels, generated: Generated, waveforms: int, recor
     tokenized = engine.waveforms(generated.tokenized[:waveforms])
     warble: dict[str, float] = {}
     if all("pitch" in one for one in some.attributes):  # in noise, as of real recordings, there is none to be followed
-        own = Sounds(recorded, some.ids, made.shape[1], rate).waveforms(range(len(some.ids))).numpy()
+        own = recorded.waveforms(range(len(some.ids))).numpy()
         warble = warbles(some.labels, made, own, tokenized, real, rate)
     return {
         **heard(models, generated, engine.log_mels(real)),
