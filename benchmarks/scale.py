@@ -11,7 +11,10 @@ import multiprocessing
 import os
 import re
 import resource
+import shutil
 import statistics
+import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -29,12 +32,13 @@ from torch import Tensor
 
 from benchmarks import hardware, printing
 from cycle_sound import params as parameters
-from cycle_sound.acquisition import acquire
+from cycle_sound import paths
+from cycle_sound.acquisition import acquire, manifest
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import vggsound
 from cycle_sound.dataset import augment, indexing, reader, tars
 from cycle_sound.dataset.tars import Sample
-from cycle_sound.io import files
+from cycle_sound.io import code, files
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DataConfig
 from cycle_sound.training import order
@@ -42,6 +46,7 @@ from cycle_sound.training.prefetch import Prefetcher
 
 PAIRS = 10_000_000
 TARS, PAIRS_PER_TAR = 1200, 500
+WATCHED = 100_000  # pairs
 FILES = 256  # that a process may have open
 LOCAL, GLOBAL = 32, 1024  # pairs of a process, and of all together
 SIDE = 256  # pixels
@@ -59,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
-    printing.show(steps() | archive() | opening(), options.json)
+    printing.show(steps() | archive() | opening() | watching(), options.json)
 
 
 def exponent(seconds: Mapping[int, float]) -> float:
@@ -155,16 +160,17 @@ def opening() -> dict[str, float]:
 
 def sharded(folder: Path) -> None:
     """Shards of one small pair again and again: one tar under many names, and the columns of all of them."""
-    paths = [folder / f"train-{number:06d}.tar" for number in range(TARS)]
+    shards = [folder / f"train-{number:06d}.tar" for number in range(TARS)]
     ids = [f"clip {number:06d}" for number in range(TARS * PAIRS_PER_TAR)]
     pair = np.zeros((3, 64, 64), np.uint8), np.zeros((1, 64, 64), np.float16)
-    facts = {"label": "", "group": "", "attributes": {"pitch": 440.0}}
-    tars.write_shard(paths[0], (Sample(*pair, {"id": one, **facts}) for one in ids[:PAIRS_PER_TAR]))
-    for path in paths[1:]:
-        os.link(paths[0], path)
-    rows = [Row(one, "train", one[-2:], "", "ok", "", facts["attributes"], "0" * 64, "0" * 64) for one in ids]
-    contents = indexing.Contents(rows, [tars.members(paths[0])] * TARS)
-    digests = dict.fromkeys((path.name for path in paths), files.digest(paths[0]))
+    shared = {"pitch": 440.0}
+    facts = {"label": "", "group": "", "attributes": shared}
+    tars.write_shard(shards[0], (Sample(*pair, {"id": one, **facts}) for one in ids[:PAIRS_PER_TAR]))
+    for path in shards[1:]:
+        os.link(shards[0], path)
+    rows = [Row(one, "train", one[-2:], "", "ok", "", shared, "0" * 64, "0" * 64) for one in ids]
+    contents = indexing.Contents(rows, [tars.members(shards[0])] * TARS)
+    digests = dict.fromkeys((path.name for path in shards), files.digest(shards[0]))
     indexing.write(folder, {"train": contents}, digests, parameters.load().audio.model_dump())
 
 
@@ -178,6 +184,49 @@ def measured_opening(folder: Path) -> Cost:
     assert (len(split), len(pictures), split.ids[-1]) == (TARS * PAIRS_PER_TAR, TARS, "clip 599999")
     del pictures
     return Cost(time.process_time() - begin, memory("RssAnon") - held)
+
+
+# --- what DVC watches
+
+
+def watching() -> dict[str, float]:
+    """What DVC takes to take note of the pairs of a download, and to find that nothing has changed."""
+    with tempfile.TemporaryDirectory() as name:
+        project = Path(name) / "project"
+        downloaded(project)
+        commit, status = (dvc(project, *words) for words in (("commit", "--force", "download"), ("status", "download")))
+    return {
+        "dvc_commit_cpu_seconds_100k": commit.seconds,
+        "dvc_status_cpu_seconds_100k": status.seconds,
+        "dvc_peak_mb_100k": max(commit.bytes, status.bytes) / 1e6,
+    }
+
+
+def downloaded(project: Path) -> None:
+    """A copy of the project with many pairs of no content, and what else a download leaves."""
+    kept = [*code.PACKAGES, "dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore", "data"]
+    listed = subprocess.run(["git", "ls-files", *kept], cwd=code.ROOT, capture_output=True, check=True, text=True)
+    for name in listed.stdout.splitlines():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(code.ROOT / name, project / name)
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    rows = [Row(f"{number:07d}", "train", "", "", "ok", "", {}, "0" * 64, "0" * 64) for number in range(WATCHED)]
+    manifest.write(project / paths.MANIFEST, rows)
+    (project / paths.RAW / "train_data").mkdir()
+    for row in rows:
+        for path in row.original.places(project / paths.RAW):
+            path.touch()
+    for path in (paths.metrics("download"), paths.FATES):
+        files.write_bytes(project / path, b"{}")
+
+
+def dvc(project: Path, *words: str) -> Cost:
+    """What a command of DVC costs."""
+    around = os.environ | {"DVC_SITE_CACHE_DIR": str(project.parent / "site"), "DVC_NO_ANALYTICS": "1"}
+    process = subprocess.Popen([sys.executable, "-m", "dvc", *words], cwd=project, env=around)
+    _, status, used = os.wait4(process.pid, 0)
+    assert status == 0
+    return Cost(used.ru_utime + used.ru_stime, 1024 * used.ru_maxrss)
 
 
 # --- clips in a compressed archive

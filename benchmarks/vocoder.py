@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +24,9 @@ from torch import Tensor
 from benchmarks import hardware, printing
 from cycle_sound import paths
 from cycle_sound.acquisition import splits
+from cycle_sound.acquisition.originals import Original
 from cycle_sound.dataset.sounds import Sounds
+from cycle_sound.io import files
 from cycle_sound.models import griffin_lim
 from cycle_sound.models.griffin_lim import GriffinLim
 from cycle_sound.models.learned_vocoder import LearnedVocoder
@@ -41,18 +44,21 @@ VALID = 64  # of the training sounds, by which the best weights are chosen
 JOINED = 16  # sounds of speech in an utterance: STOI wants seconds
 
 
-def sounds(folder: Path, params: Params, first: int, last: int | None) -> Sounds:
-    """Sounds of a folder, in an order that mixes the labels."""
-    names = sorted((path.stem for path in folder.glob("*.mp3")), key=splits.order)[first:last]
-    return Sounds(folder, names, round(params.data.clip_seconds * params.audio.sample_rate), params.audio.sample_rate)
+def sounds(folder: Path, split: Literal["train", "test"], params: Params, first: int, last: int | None) -> Sounds:
+    """Sounds of a folder of pairs, in an order that mixes the labels."""
+    found = sorted((folder / f"{split}_data").glob("*.mp3"), key=lambda path: splits.order(path.stem))[first:last]
+    originals = [Original(split, path.stem, "", files.digest(path)) for path in found]
+    rate = params.audio.sample_rate
+    return Sounds(folder, originals, round(params.data.clip_seconds * rate), rate)
 
 
 def trained(folder: Path, params: Params) -> LearnedVocoder:
     """The learned vocoder of a folder's training sounds, as the stage makes it."""
     device.prepare(params.seed)
-    config, train = params.vocoder.learned, folder / "train_data"
+    config = params.vocoder.learned
     model = LearnedVocoder(config, params.audio).to(device.best())
-    objective = VocoderObjective(model, (sounds(train, params, VALID, None), sounds(train, params, 0, VALID)))
+    train, valid = sounds(folder, "train", params, VALID, None), sounds(folder, "train", params, 0, VALID)
+    objective = VocoderObjective(model, (train, valid))
     with tempfile.TemporaryDirectory() as work:
         snapshot = Snapshot(Path(work) / "snapshot.safetensors", "benchmark")
         fit(model, objective, config.optimizer, params.seed, Curve(Path(work) / "vocoder.csv"), snapshot)
@@ -85,7 +91,7 @@ def quality(heard: Tensor, real: Tensor, audio: AudioConfig, speech: bool) -> di
 def measured(folder: Path, params: Params, speech: bool) -> dict[str, float]:
     """Every figure of each vocoder on a folder's test sounds; times are seconds per second of sound."""
     audio, where, rounds = params.audio, device.best(), params.vocoder.griffin_lim_rounds
-    real = (test := sounds(folder / "test_data", params, 0, LISTENED)).waveforms(range(len(test)))
+    real = (test := sounds(folder, "test", params, 0, LISTENED)).waveforms(range(len(test)))
     pictures, seconds = log_mels(real, audio), real.shape[1] / audio.sample_rate
 
     def by_librosa(given: Tensor) -> Tensor:

@@ -67,6 +67,21 @@ class BadManifest(UserError):
     text = "{path}: not a manifest of this version; run the download stage again"
 
 
+class ChangedOriginal(UserError):
+    """A file of a pair that is not the one which the manifest names."""
+
+    text = "{path}: not the file that the manifest names; remove it, and the stage that reads it obtains it again"
+
+
+class LostOriginals(UserError):
+    """Pairs of the manifest that the source does not give any more."""
+
+    text = (
+        "{count} pairs of data/raw/manifest.csv are not here, and the source does not give them any more "
+        "({name}: {reason}): `dvc repro --force download` takes what it gives now"
+    )
+
+
 class NetworkGone(UserError):
     """So many downloads in a row had no answer that the rest is left for a later run."""
 

@@ -6,6 +6,8 @@ Pairs come batch by batch, and processes that a launcher starts share the batche
 """
 
 from cycle_sound import paths
+from cycle_sound.acquisition import restoring
+from cycle_sound.dataset import sounds
 from cycle_sound.evaluation import attributes, examples, generation, judges, realism, samples, scores, sweep
 from cycle_sound.io import files, stage
 from cycle_sound.nn import columns, device, distributed
@@ -19,19 +21,22 @@ def main(direction: Direction, params: Params) -> None:
     device.prepare(params.seed)
     config, seed = params.evaluate, params.seed
     models = generation.load(direction, "test", params.sampling, params.vocoder)
-    labels, moments = models.split.labels, scores.FeatureMoments()
+    pairs, labels, moments = models.split, models.split.labels, scores.FeatureMoments()
     shown = scores.one_of_each(labels, config.shown)
     wanted = {*shown, *range(max(config.waveforms, config.kernel_pairs, config.kept))}
+    heard = range(config.waveforms) if models.target == "audio" else range(0)
+    if distributed.is_first():
+        restoring.restore([pairs.originals[row] for row in {*shown, *heard} if row < len(pairs)], paths.RAW, params)
 
     def measure(rows: range) -> Columns:
-        pairs = models.pairs(rows)
-        generated = generation.generate(models, pairs, max(config.rerank_candidates), seed)
+        batch = models.pairs(rows)
+        generated = generation.generate(models, batch, max(config.rerank_candidates), seed)
         return {
-            **scores.measure(models, rows, pairs, generated, moments),
-            **realism.measure(pairs, generated),
+            **scores.measure(models, rows, batch, generated, moments),
+            **realism.measure(batch, generated),
             **attributes.measure(models, generated),
             **sweep.by_candidates(models, generated, config.rerank_candidates, seed),
-            **examples.hold(rows, wanted, pairs, generated),
+            **examples.hold(rows, wanted, batch, generated),
         }
 
     measured = columns.measured(range(len(labels)), models.batch, measure)
@@ -39,9 +44,10 @@ def main(direction: Direction, params: Params) -> None:
     if not distributed.is_first():
         return
     some = examples.examples(models, wanted, measured)
+    own = sounds.of(pairs, paths.RAW, models.engine.models.audio)
     figures = scores.figures(models, measured, whole, ranks, config)
     figures |= realism.figures(measured, some.samples.first(config.kernel_pairs), models.engine.models.device)
-    figures |= attributes.figures(models, measured, some.first(config.waveforms), paths.RAW / "test_data")
+    figures |= attributes.figures(models, measured, some.first(config.waveforms), own)
     if models.classifiers[models.target] is None:
         print("the data has no labels: the class figures are skipped, likelihood and retrieval remain")
     if missing := judges.missing():
@@ -49,10 +55,10 @@ def main(direction: Direction, params: Params) -> None:
 
     places = [some.rows.index(row) for row in shown]
     examples.contact_sheet(paths.contact_sheet(direction), some.samples, places)
-    for place in places:
-        clip = some.samples.ids[place]
-        examples.sample(paths.samples(direction) / clip, some, place, models.engine.models.audio)
-        examples.originals(paths.samples(direction) / clip, paths.RAW / "test_data", clip, models.source)
+    for row, place in zip(shown, places, strict=True):
+        folder, clip = paths.samples(direction) / pairs.ids[row], pairs.originals[row]
+        examples.sample(folder, some, place, models.engine.models.audio)
+        examples.originals(folder, clip.picture(paths.RAW), clip.sound(paths.RAW), models.source)
     samples.save(paths.samples(direction) / samples.NAME, some.samples.first(config.kept))
     settings = [sweep.best_of(count) for count in config.rerank_candidates]
     files.write_csv(paths.settings("evaluate", direction), sweep.table(models, settings, measured))

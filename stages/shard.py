@@ -7,7 +7,7 @@ Dask cluster, whose workers share this file system. The shards are the same. Tho
 """
 
 from cycle_sound import paths
-from cycle_sound.acquisition import manifest
+from cycle_sound.acquisition import manifest, restoring
 from cycle_sound.dataset import acceptance, writer
 from cycle_sound.io import files, stage
 from cycle_sound.params import Params
@@ -17,6 +17,7 @@ def main(params: Params) -> None:
     """Shard the accepted pairs into train, valid and test; raises `TooManyRejected` or `NoPairs` before any work."""
     rows = manifest.read(paths.MANIFEST)
     acceptance.check(rows, params.data.max_rejected)
+    restoring.restore((row.original for row in rows if row.status == "ok"), paths.RAW, params)
     counts = writer.shard(rows, paths.RAW, paths.SHARDS, paths.RECEIPTS, params)
     files.write_json(paths.metrics("shard"), counts)
 

@@ -3,13 +3,16 @@
 python -m stages.train_vocoder
 """
 
+from itertools import chain
+
 from cycle_sound import paths
+from cycle_sound.acquisition import restoring
+from cycle_sound.dataset import sounds
 from cycle_sound.dataset.reader import Split, read_index
-from cycle_sound.dataset.sounds import Sounds
 from cycle_sound.io import code, files, stage
 from cycle_sound.models import learned_vocoder
 from cycle_sound.nn import device, distributed
-from cycle_sound.params import Params, SplitName
+from cycle_sound.params import Params
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.vocoder import VocoderObjective
 from cycle_sound.training.resume import Snapshot
@@ -21,12 +24,16 @@ def main(params: Params) -> None:
     device.prepare(params.seed)
     config, index = params.vocoder.learned, read_index(paths.SHARDS)
 
-    def sounds(split: SplitName) -> Sounds:
-        pairs, folder = Split(paths.SHARDS, split), paths.RAW / "train_data"
-        return Sounds(folder, pairs.ids, pairs.shape("audio")[2] * index.audio.hop_length, index.audio.sample_rate)
+    train, valid = (
+        sounds.of(split, paths.RAW, index.audio)
+        for split in (Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid"))
+    )
+    if distributed.is_first():
+        restoring.restore(chain(train.originals, valid.originals), paths.RAW, params)
+    distributed.barrier()
 
     model = learned_vocoder.LearnedVocoder(config, index.audio).to(device.best())
-    objective = VocoderObjective(model, (sounds("train"), sounds("valid")))
+    objective = VocoderObjective(model, (train, valid))
     curve = Curve(paths.curve("train_vocoder"))
     identity = code.identity("stages.train_vocoder", config.model_dump(), params.seed, index.digest)
     snapshot = Snapshot(paths.snapshot("train_vocoder"), identity)

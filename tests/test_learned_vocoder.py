@@ -10,6 +10,7 @@ import torch
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
+from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.sounds import Sounds
 from cycle_sound.errors import BadCheckpoint
 from cycle_sound.inference import export
@@ -141,8 +142,8 @@ def test_a_killed_training_ends_with_the_same_bytes(project: Path, kill: Callabl
 
 def test_a_batch_is_of_stretches_with_their_own_log_mels(project: Path):
     params = parameters.load()
-    names = [path.stem for path in sorted((project / paths.RAW / "train_data").glob("*.mp3"))][:4]
-    sounds = Sounds(project / paths.RAW / "train_data", names, SAMPLES, params.audio.sample_rate)
+    originals = Split(project / paths.SHARDS, "train").originals[:4]
+    sounds = Sounds(project / paths.RAW, originals, SAMPLES, params.audio.sample_rate)
     objective = VocoderObjective(LearnedVocoder(params.vocoder.learned, params.audio), (sounds, sounds))
     batch = objective.batch(torch.arange(4), BatchRng(0, places=range(4)))
     frames = params.vocoder.learned.frames

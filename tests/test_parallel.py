@@ -148,6 +148,20 @@ def test_the_same_happens_on_a_cluster(monkeypatch: pytest.MonkeyPatch):
     ):
         monkeypatch.setenv(pool.SCHEDULER, cluster.scheduler_address)
         assert sorted(pool.run(SQUARES)) == sorted((f"{number}", number**2) for number in range(20))
+        loaded: list[int] = []
+        done: list[tuple[int, int]] = []
+        ahead = []
+
+        def load(number: int) -> int:
+            loaded.append(number)
+            ahead.append(len(loaded) - len(done))
+            return number
+
+        for entry in pool.run({number: Job(abs, LONG, partial(load, number)) for number in range(20)}):
+            done.append(entry)
+        assert sorted(done) == [(number, number) for number in range(20)]
+        assert loaded == list(range(20))
+        assert max(ahead) <= pool.UNDER_WAY + 1
         with pytest.raises(ZeroDivisionError):
             list(pool.run({"x": Job(partial(divmod, 1, 0), LONG)}))
         with pytest.raises(WorkerLost, match=r"over deadly\.tar"):

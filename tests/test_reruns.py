@@ -35,6 +35,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/io/progress.py": set(),  # the wording of a progress bar
     "cycle_sound/io/stage.py": set(),  # how a stage starts and ends
     "cycle_sound/paths.py": set(),
+    "cycle_sound/acquisition/restoring.py": set(),  # how files of known digests come back
     "cycle_sound/app/cli.py": set(),
     "cycle_sound/app/web.py": set(),
     "cycle_sound/inference/export.py": set(),
@@ -43,6 +44,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     # code
     "cycle_sound/acquisition/sources/vggsound.py": {"download"},
     "cycle_sound/acquisition/quality.py": {"download"},
+    "cycle_sound/acquisition/film_jobs.py": {"download"},
+    "cycle_sound/acquisition/originals.py": READERS | {"download", "shard"},
     "cycle_sound/io/names.py": {"download", "report"},  # which names are the same, and how they are shown
     "cycle_sound/acquisition/sources/footage.py": {"download"},
     "cycle_sound/io/pool.py": {"download", "shard"},

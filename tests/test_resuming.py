@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cycle_sound import paths
-from cycle_sound.acquisition import acquire, journal, manifest
+from cycle_sound.acquisition import acquire, claims, journal, manifest
 from cycle_sound.acquisition.fingerprints import Fingerprint
 from cycle_sound.acquisition.journal import Finished
 from cycle_sound.acquisition.manifest import Row
@@ -121,8 +121,9 @@ def test_leftovers_of_other_settings_go_and_links_are_not_followed(tmp_path: Pat
         for i in range(n)
         for kind in ("jpg", "mp3")
     ]
-    assert {str(path.relative_to(raw)) for path in raw.rglob("*") if not path.is_dir()} == {"manifest.csv", *names}
-    assert {path.name for path in raw.iterdir()} == {"manifest.csv", "train_data", "test_data"}
+    own = {"manifest.csv", claims.ACCOUNT}
+    assert {str(path.relative_to(raw)) for path in raw.rglob("*") if not path.is_dir()} == {*own, *names}
+    assert {path.name for path in raw.iterdir()} == {*own, "train_data", "test_data"}
     assert outside.read_bytes() == b"keep me"
     assert not (tmp_path / paths.JOURNAL).exists()
 

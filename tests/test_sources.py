@@ -18,7 +18,7 @@ import soundfile
 from PIL import Image
 
 from cycle_sound import params as parameters
-from cycle_sound.acquisition import acquire, manifest, sources
+from cycle_sound.acquisition import acquire, film_jobs, manifest, sources
 from cycle_sound.acquisition.sources import folder, videos
 from cycle_sound.acquisition.sources.clip import Clip, Pair
 from cycle_sound.acquisition.sources.footage import Film
@@ -161,7 +161,12 @@ def test_a_folder_with_all_kinds_of_trouble_is_accounted_for(troubled: Path, tmp
     assert all((row.status == "ok") == (row.reason == "") for row in rows)
     written = {str(path.relative_to(tmp_path / "raw")) for path in (tmp_path / "raw").rglob("*") if path.is_file()}
     pairs = [f"{row.split}_data/{row.id}" for row in rows if row.status == "ok"]
-    assert written == {"manifest.csv", *(f"{pair}.jpg" for pair in pairs), *(f"{pair}.mp3" for pair in pairs)}
+    assert written == {
+        "manifest.csv",
+        ".claimed",
+        *(f"{pair}.jpg" for pair in pairs),
+        *(f"{pair}.mp3" for pair in pairs),
+    }
     assert (tmp_path / "raw/train_data/good.mp3").read_bytes() == MP3  # byte for byte
     assert (tmp_path / "raw/train_data/good.jpg").read_bytes() == JPEG
     good = next(row for row in rows if row.id == "good")
@@ -223,7 +228,7 @@ def test_an_id_that_is_no_file_name_writes_nothing_anywhere(name: str, tmp_path:
     into = tmp_path / "deep" / "raw"
     rows = acquire.acquire([made(name), made("a"), made("-b", split="test")], data("folder", tmp_path), into, 1)
     assert [row.status for row in rows if row.id not in ("a", "-b")] == ["corrupt"]
-    assert sum(path.is_file() for path in tmp_path.rglob("*")) == 5
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) == 6  # two pairs, the manifest and the account
     assert len(manifest.read(into / "manifest.csv")) == 3
 
 
@@ -317,25 +322,49 @@ def load(film: str) -> str:
     return film
 
 
-def cut(pair: Pair, film: str) -> Pair:
-    if film in "be":
+def cut(moment: str, pair: Pair, film: str) -> Pair:
+    assert moment.startswith(film)
+    if moment == "b1":
         end_with(signal.SIGKILL)
     return pair
 
 
-def test_a_film_that_ends_its_process_costs_its_own_moments_and_films_are_loaded_in_their_order(tmp_path: Path):
+def test_a_moment_that_ends_its_process_costs_no_other_of_its_film_and_films_are_loaded_in_their_order(tmp_path: Path):
     LOADED.clear()
-    loads = {film: partial(load, film) for film in "abcdef"}
+    loads = {film: partial(load, film) for film in "abc"}
     pairs = {f"{film}{i}": Pair(some_jpeg(f"{film}{i}"), some_mp3(f"{film}{i}")) for film in loads for i in range(3)}
-    clips = [replace(made(name), fetch=partial(cut, pair), load=loads[name[0]]) for name, pair in pairs.items()]
+    clips = [replace(made(name), fetch=partial(cut, name, pair), load=loads[name[0]]) for name, pair in pairs.items()]
     rows = acquire.acquire(clips, data("folder", tmp_path), tmp_path, 2)
-    assert [*loads, "b", "e"] == LOADED  # what was lost is tried again in the end
-    assert {row.id[0] for row in rows if row.status != "ok"} == {"b", "e"}
-    assert len([row for row in rows if row.reason == "reading it ends the process: a decoder's fault"]) == 6
+    assert [*loads, *"b", *"bbb", *"b"] == LOADED  # in the end: the film alone, each of its moments, the one alone
+    lost = {row.id: row.reason for row in rows if row.status != "ok"}
+    assert lost == {"b1": "reading it ends the process: a decoder's fault"}
+
+
+def cut_slowly(moment: str, pair: Pair, film: str) -> Pair:
+    if moment == "b1":
+        hang()
+    return pair
+
+
+def test_a_moment_that_hangs_costs_no_other_of_its_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(film_jobs, "SECONDS", 0.3)
+    loads = {film: partial(load, film) for film in "ab"}
+    sizes = {"a0": 10**9, "a1": 10**9, "b0": 2_000_000, "b1": 0}  # bytes, and so time for what does not hang
+    clips = [
+        replace(
+            made(name),
+            fetch=partial(cut_slowly, name, Pair(some_jpeg(name), some_mp3(name))),
+            load=loads[name[0]],
+            size=size,
+        )
+        for name, size in sizes.items()
+    ]
+    rows = acquire.acquire(clips, data("folder", tmp_path), tmp_path, 2)
+    assert {row.id: row.status for row in rows if row.status != "ok"} == {"b1": "corrupt"}
 
 
 def test_a_clip_that_hangs_is_named_and_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(acquire, "SECONDS", 1.0)
+    monkeypatch.setattr(film_jobs, "SECONDS", 1.0)
     good = [replace(clip, size=10**9) for clip in (made("a"), made("b"), made("t", split="test"))]
     rows = acquire.acquire([made("evil", hang), *good, made("worse", hang)], data("folder", tmp_path), tmp_path, 2)
     assert {row.id: row.reason for row in rows} == {
@@ -348,9 +377,9 @@ def test_a_clip_may_take_longer_the_longer_it_is(tmp_path: Path):
     fill(tmp_path, **{"train_data/a.jpg": JPEG, "train_data/a.mp3": MP3, "train_data/b.jpg": JPEG})
     fill(tmp_path, **{"train_data/b.mp3": bytes(50_000_000)})
     short, long = folder.clips(data("folder", tmp_path))
-    assert acquire._seconds([long]) - acquire._seconds([short]) == pytest.approx(50, abs=1)
-    assert acquire._seconds([short]) > 30
-    assert acquire._seconds([long] * 3) == acquire._seconds([long]) + 2 * acquire.SECONDS  # each moment is work
+    assert film_jobs.seconds([long]) - film_jobs.seconds([short]) == pytest.approx(50, abs=1)
+    assert film_jobs.seconds([short]) > 30
+    assert film_jobs.seconds([long] * 3) == film_jobs.seconds([long]) + 2 * film_jobs.SECONDS  # each moment is work
 
 
 def test_more_rejected_than_is_allowed_is_one_line_with_the_reasons(tmp_path: Path):

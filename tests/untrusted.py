@@ -35,6 +35,7 @@ from cycle_sound.acquisition.claims import Claims
 from cycle_sound.acquisition.fingerprints import Fingerprint
 from cycle_sound.acquisition.journal import Finished
 from cycle_sound.acquisition.manifest import Row
+from cycle_sound.acquisition.originals import Original
 from cycle_sound.acquisition.sources import archives, failures, folder, lists, moments, videos
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.failures import Failure
@@ -456,7 +457,7 @@ def _headers(into: Path) -> None:
     ]
     (into / "download.jsonl").write_bytes(b"".join(lines))
     manifest.write(into / "raw/manifest.csv", rows)
-    (into / "raw/.claimed").write_text("train_data/one\ntest_data/three\n")
+    (into / "raw/.claimed").write_text(f"train_data/one\t{'a' * 64} {'b' * 64}\ntest_data/three\t\n")
     for number, reason in enumerate(("Private video", "This video is unavailable")):
         failures.note(into / "store", f"https://example.org/{number}", Failure("gone", "unavailable", reason), "here")
     failures.note(into / "store", "https://example.org/9", Failure("unfit", "unavailable", "no format"), "here")
@@ -496,7 +497,9 @@ def _claims(path: Path) -> None:
     own = path.with_name(".claimed")
     before = own.read_bytes()
     try:
-        Claims(path.parent).begin({"train_data/new"}, anew=False)
+        claimed = Claims(path.parent)
+        claimed.unknown([Original("train", "one", "a" * 64, "b" * 64)])
+        claimed.begin({"train_data/new"}, anew=False)
     finally:
         own.write_bytes(before)
 

@@ -1,19 +1,20 @@
 """Fetch every clip of a source, check it, keep the good pairs once each, and keep account of all."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from cycle_sound import paths
-from cycle_sound.acquisition import claims, duplicates, fingerprints, inputs, manifest, quality
+from cycle_sound.acquisition import claims, duplicates, film_jobs, fingerprints, inputs, manifest, quality
 from cycle_sound.acquisition.claims import Claims
+from cycle_sound.acquisition.film_jobs import Task
 from cycle_sound.acquisition.fingerprints import Fingerprint
 from cycle_sound.acquisition.journal import Finished, Journal
 from cycle_sound.acquisition.manifest import Row
+from cycle_sound.acquisition.originals import Original
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, Status
 from cycle_sound.errors import BadPicture, BadSound, BadSource
 from cycle_sound.io import files, names, pool, progress
@@ -23,8 +24,6 @@ from cycle_sound.params import DataConfig
 
 MAX_ID_BYTES = 200  # file systems allow 255, of which the extension and a temporary name need some
 MAX_REASON = 300  # characters: a manifest is read by people
-SECONDS = 60.0  # that any clip may take: the slowest good ones need a few, on a busy machine ten times as many
-BYTES_PER_SECOND = 1_000_000  # that longer ones may take more: a slow disk, or a folder across a network
 
 
 def acquire(
@@ -51,7 +50,7 @@ def acquire(
     fates.sort(key=lambda fate: (fate.row.split != "test", fate.row.id))
     rows = duplicates.reject([fate.row for fate in fates], [fate.fingerprint for fate in fates], data)
     manifest.write(into / paths.MANIFEST.name, rows)
-    claimed.end(keep=claims.accepted(rows))
+    claimed.end(row.original for row in rows if row.status == "ok")
     return rows
 
 
@@ -94,56 +93,47 @@ def _refused(clips: Sequence[Clip]) -> dict[int, Finished]:
 
 def _standing(past: Mapping[int, Finished], into: Path, jobs: int) -> dict[int, Finished]:
     """Of the fates of an earlier run those that need not be asked for again."""
-    looks = {index: Job(partial(_stands, finished.row, into), SECONDS) for index, finished in past.items()}
+    looks = {index: Job(partial(_stands, finished.row, into), film_jobs.SECONDS) for index, finished in past.items()}
     return {index: past[index] for index, stands in pool.here(looks, jobs) if stands is True}
 
 
 def _finished(clips: Mapping[int, Clip], data: DataConfig, into: Path, jobs: int) -> Iterator[tuple[int, Finished]]:
-    """What becomes of each clip, as soon as it is known; those of one film, which follow one another, are one job."""
-    films = [dict(film) for _, film in groupby(clips.items(), lambda item: item[1].load or item[0])]
-    todo = {
-        number: Job(partial(_acquire, film, data, into), _seconds(film.values()), next(iter(film.values())).load)
-        for number, film in enumerate(films)
-    }
-    for number, result in pool.here(todo, jobs):
-        yield from (_lost(films[number], result) if isinstance(result, Lost) else result).items()
+    """What becomes of each clip, as soon as it is known."""
+    tasks = {index: Task(clip, partial(_acquire, clip, data, into)) for index, clip in clips.items()}
+    for index, result in film_jobs.done(tasks, jobs):
+        lost = isinstance(result, Lost)
+        yield index, _fate(_row(clips[index]), "corrupt", film_jobs.why(clips[index], result)) if lost else result
 
 
-def _acquire(clips: Mapping[int, Clip], data: DataConfig, into: Path, *film: Any) -> dict[int, Finished]:
-    """The fates of clips, fetched one after another, of one film where they have one."""
-    return {index: _acquire_one(clip, data, into, *film) for index, clip in clips.items()}
-
-
-def _acquire_one(clip: Clip, data: DataConfig, into: Path, *film: Any) -> Finished:
+def _acquire(clip: Clip, data: DataConfig, into: Path, *film: Any) -> Finished:
     """One clip's fate, with its files written if it is ok."""
+    finished, pair = obtained(clip, data, *film)
+    if pair:
+        write(finished.row.original, pair, into)
+    return finished
+
+
+def obtained(clip: Clip, data: DataConfig, *film: Any) -> tuple[Finished, Pair | None]:
+    """One clip's fate, and the pair if it is ok; of one film where it has one."""
     row = _row(clip)
     try:
         pair = clip.fetch(*film)
         fingerprint = check(pair, data)
     except Rejected as rejected:
-        return _fate(row, rejected.status, rejected.reason)
+        return _fate(row, rejected.status, rejected.reason), None
     except (BadPicture, BadSound) as error:
-        return _fate(row, "corrupt", str(error))
+        return _fate(row, "corrupt", str(error)), None
     except Exception as error:  # one clip's content must not end the work on all others
         what = getattr(error, "strerror", None) or error  # of an error with a file, the words without the file's place
-        return _fate(row, "corrupt", f"{type(error).__name__}: {what}")
-    picture, sound = _places(row, into)  # outside the `try`: a full disk is nobody's bad clip
-    files.write_bytes(picture, pair.picture)
-    files.write_bytes(sound, pair.sound)
+        return _fate(row, "corrupt", f"{type(error).__name__}: {what}"), None
     ok = replace(row, picture_sha256=_sha256(pair.picture), sound_sha256=_sha256(pair.sound))
-    return Finished(ok, fingerprint)
+    return Finished(ok, fingerprint), pair
 
 
-def _seconds(clips: Collection[Clip]) -> float:
-    """How long work on clips, made of the same files, may take before it counts as hanging."""
-    return SECONDS * len(clips) + max(clip.size for clip in clips) / BYTES_PER_SECOND
-
-
-def _lost(clips: Mapping[int, Clip], lost: Lost) -> dict[int, Finished]:
-    """The fates of clips over which their process died or hung, twice."""
-    late = f"reading it takes more than {_seconds(clips.values()):.0f} s"
-    reason = late if lost.late else "reading it ends the process: a decoder's fault"
-    return {index: _fate(_row(clip), "corrupt", reason) for index, clip in clips.items()}
+def write(original: Original, pair: Pair, into: Path) -> None:
+    """Write the files of a clip."""
+    for path, content in zip(original.places(into), pair, strict=True):
+        files.write_bytes(path, content)
 
 
 def _row(clip: Clip) -> Row:
@@ -158,16 +148,7 @@ def _fate(row: Row, status: Status, reason: str) -> Finished:
 
 def _stands(row: Row, into: Path) -> bool:
     """Whether a fate need not be asked for again: what a network refused it may give now, and files may be gone."""
-    if row.status != "ok":
-        return row.status != "unavailable"
-    places = zip(_places(row, into), (row.picture_sha256, row.sound_sha256), strict=True)
-    return all(path.is_file() and files.digest(path) == sha256 for path, sha256 in places)
-
-
-def _places(row: Row, into: Path) -> tuple[Path, Path]:
-    """Where the picture and the sound of an accepted row lie."""
-    place = into / f"{row.split}_data"
-    return place / f"{row.id}.jpg", place / f"{row.id}.mp3"
+    return row.original.is_whole(into) if row.status == "ok" else row.status != "unavailable"
 
 
 def _fault(name: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter
 
+from cycle_sound.acquisition.originals import Original
 from cycle_sound.errors import BadManifest
 from cycle_sound.io import files
 
@@ -31,6 +32,11 @@ class Row:
     attributes: Mapping[str, int | float] = field(default_factory=dict)
     picture_sha256: str = ""  # of the files written; "" unless ok
     sound_sha256: str = ""
+
+    @property
+    def original(self) -> Original:
+        """The files of an accepted clip."""
+        return Original(self.split, self.id, self.picture_sha256, self.sound_sha256)
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:

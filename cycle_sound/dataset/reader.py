@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from cycle_sound import paths
+from cycle_sound.acquisition.originals import Original
 from cycle_sound.dataset import columns, npy
 from cycle_sound.dataset.columns import Columns, Lazy
 from cycle_sound.errors import BadShard, MissingModality, UserError
@@ -52,8 +53,8 @@ class Split:
     def __init__(self, folder: Path, split: SplitName) -> None:
         """Open the columns of a split. Raises `BadShard` for files that are none, FileNotFoundError.
 
-        `ids`, `labels` ("": none) and `attributes` (by name, where a clip has them) are read when they are asked for,
-        and raise `BadShard` then.
+        `ids`, `labels` ("": none), `attributes` (by name, where a clip has them) and `originals` (the files that clips
+        were made of) are read when they are asked for, and raise `BadShard` then.
         """
         self._folder, self._split, self._index = folder, split, read_index(folder)
         try:
@@ -64,6 +65,7 @@ class Split:
         self.ids: Sequence[str] = Lazy(count, partial(_id, folder, self._columns))
         self.labels: Sequence[str] = Lazy(count, partial(_label, folder, self._columns, self._index))
         self.attributes: Sequence[dict[str, float]] = Lazy(count, partial(_attributes, self._columns, self._index))
+        self.originals: Sequence[Original] = Lazy(count, partial(_original, folder, split, self._columns))
         self._tar = lru_cache(OPEN)(partial(_content, folder, split, self._index))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -147,6 +149,11 @@ def _id(folder: Path, known: Columns, row: int) -> str:
         return known.ids[start:end].tobytes().decode()
     except ValueError as error:
         raise BadShard(path=folder, reason=error) from None
+
+
+def _original(folder: Path, split: SplitName, known: Columns, row: int) -> Original:
+    picture, sound = (digests[row].tobytes().hex() for digests in (known.image_sha256, known.audio_sha256))
+    return Original("test" if split == "test" else "train", _id(folder, known, row), picture, sound)
 
 
 def _label(folder: Path, known: Columns, index: Index, row: int) -> str:

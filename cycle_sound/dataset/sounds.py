@@ -10,27 +10,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cycle_sound.acquisition.originals import Original
+from cycle_sound.dataset.reader import Split
 from cycle_sound.media import mel, sound_files
+from cycle_sound.params import AudioConfig
 
 
 class Sounds:
-    """The sounds of given pairs, in a folder of `ID.mp3`."""
+    """The sounds of given clips, in a folder of pairs."""
 
-    def __init__(self, folder: Path, ids: Sequence[str], samples: int, sample_rate: int) -> None:
-        self.folder, self.ids = folder, ids
+    def __init__(self, folder: Path, originals: Sequence[Original], samples: int, sample_rate: int) -> None:
+        self.folder, self.originals = folder, originals
         self.samples, self.sample_rate = samples, sample_rate
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.originals)
 
     def waveforms(self, rows: Iterable[int]) -> Tensor:
         """Sounds of the given rows, at least one, silence behind a shorter one: float32 (b, samples).
 
-        Raises FileNotFoundError, and `BadSound` for a file that is none.
+        Raises FileNotFoundError, `ChangedOriginal`, and `BadSound` for a file that is none.
         """
-        return torch.from_numpy(np.stack([self._waveform(self.ids[row]) for row in rows]))
+        return torch.from_numpy(np.stack([self._waveform(self.originals[row]) for row in rows]))
 
-    def _waveform(self, name: str) -> np.ndarray:
+    def _waveform(self, original: Original) -> np.ndarray:
         seconds = self.samples / self.sample_rate + mel.MARGIN
-        wave, rate = sound_files.decode((self.folder / f"{name}.mp3").read_bytes(), seconds=seconds)
+        wave, rate = sound_files.decode(original.sound(self.folder), seconds=seconds)
         return sound_files.fit_length(sound_files.resample(wave, rate, self.sample_rate), self.samples)
+
+
+def of(pairs: Split, folder: Path, audio: AudioConfig) -> Sounds:
+    """The sounds of a split, as long as its log-mels."""
+    return Sounds(folder, pairs.originals, pairs.shape("audio")[2] * audio.hop_length, audio.sample_rate)

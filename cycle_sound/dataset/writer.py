@@ -57,11 +57,10 @@ def split(rows: Sequence[Row], valid_share: float) -> dict[SplitName, list[Row]]
 
 
 def sample(row: Row, raw: Path, params: Params) -> Sample:
-    """Decode one pair into what a shard holds."""
-    place = raw / f"{row.split}_data"
-    picture = images.open_picture((place / f"{row.id}.jpg").read_bytes())
+    """Decode one pair into what a shard holds. Raises `ChangedOriginal` for files that the manifest does not name."""
+    picture = images.open_picture(row.original.picture(raw))
     seconds = params.data.clip_seconds
-    sound, rate = sound_files.decode((place / f"{row.id}.mp3").read_bytes(), seconds=seconds + mel.MARGIN)
+    sound, rate = sound_files.decode(row.original.sound(raw), seconds=seconds + mel.MARGIN)
     facts = {"id": row.id, "label": row.label, "group": row.group, "attributes": dict(row.attributes)}
     log_mel = mel.of_clip(sound, rate, params.audio, seconds)
     return Sample(images.to_array(picture, params.image.size), log_mel, facts)

@@ -4,7 +4,6 @@ And what a sound says to ears that nobody here has trained: its pitch and, where
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -147,10 +146,10 @@ def warbles(
     }
 
 
-def figures(models: DirectionModels, measured: Columns, some: Examples, recorded: Path) -> dict[str, float]:
+def figures(models: DirectionModels, measured: Columns, some: Examples, recorded: Sounds) -> dict[str, float]:
     """The figures of shared attributes, and for sounds the vocoder's ceiling, the words that are heard and the warble.
 
-    Of pictures all are measured, of sounds some. `recorded`: the folder of the clips' own sounds.
+    Of pictures all are measured, of sounds some. `recorded`: the split's own sounds.
     """
     if models.target == "image":
         made, tokenized = (
@@ -161,15 +160,14 @@ def figures(models: DirectionModels, measured: Columns, some: Examples, recorded
     return sound_figures(models, measured, some, recorded)
 
 
-def sound_figures(models: DirectionModels, measured: Columns, some: Examples, recorded: Path) -> dict[str, float]:
+def sound_figures(models: DirectionModels, measured: Columns, some: Examples, recorded: Sounds) -> dict[str, float]:
     """The figures of sounds."""
     engine, samples, rate = models.engine, some.samples, models.engine.models.audio.sample_rate
     made, real, tokenized = some.waveforms, engine.waveforms(samples.real), engine.waveforms(samples.tokenized)
     given, labels = [models.split.attributes[row] for row in some.rows], samples.labels
     warble: dict[str, float] = {}
     if all("pitch" in one for one in given):  # in noise, as of real recordings, there is none to be followed
-        own = Sounds(recorded, samples.ids, made.shape[1], rate).waveforms(range(len(labels))).numpy()
-        warble = warbles(labels, made, own, tokenized, real, rate)
+        warble = warbles(labels, made, recorded.waveforms(some.rows).numpy(), tokenized, real, rate)
     return {
         **heard(models, measured, samples, engine.log_mels(real)),
         **correlations(of_waveforms(made, rate), of_waveforms(tokenized, rate), given),

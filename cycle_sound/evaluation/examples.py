@@ -101,8 +101,8 @@ def sample(folder: Path, shown: Examples, place: int, audio: AudioConfig) -> Non
         files.write_bytes(path, picture_files.encode_png(picture))
 
 
-def originals(folder: Path, raw: Path, clip: str, source: Modality) -> None:
-    """Copy a test clip's own files beside its sample: FOLDER/source.* and FOLDER/real.*."""
-    for modality, extension in (("image", ".jpg"), ("audio", ".mp3")):
+def originals(folder: Path, picture: bytes, sound: bytes, source: Modality) -> None:
+    """Write a test clip's own files beside its sample: FOLDER/source.* and FOLDER/real.*."""
+    for modality, extension, content in (("image", ".jpg", picture), ("audio", ".mp3", sound)):
         name = "source" if modality == source else "real"
-        files.write_bytes(folder / f"{name}{extension}", (raw / f"{clip}{extension}").read_bytes())
+        files.write_bytes(folder / f"{name}{extension}", content)

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from cycle_sound.errors import DiskFull
+from cycle_sound.errors import ChangedOriginal, DiskFull
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -112,6 +112,14 @@ def digest(*paths: Path) -> str:
             while block := file.read(1 << 20):
                 sha.update(block)
     return sha.hexdigest()
+
+
+def verified(path: Path, sha256: str) -> bytes:
+    """The content of a file. Raises FileNotFoundError, or `ChangedOriginal` where it has another SHA-256."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ChangedOriginal(path=path)
+    return content
 
 
 def lies_in(path: Path, folder: Path) -> bool:

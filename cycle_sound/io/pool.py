@@ -27,6 +27,7 @@ Name = TypeVar("Name")
 
 SCHEDULER = "CYCLE_SOUND_DASK"  # a Dask scheduler's address; in the environment, as it changes no result
 CONNECT = 10.0  # seconds until a scheduler must answer, and have a worker
+UNDER_WAY = 2  # jobs that a cluster has at a time for each of its threads: what they are given lies in memory
 HANDING = 0.001  # seconds between two looks whether a job was handed over
 STARTS = 2  # of a process, before a job: it may have died since its last one
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # beside one another
@@ -53,6 +54,7 @@ class Lost(NamedTuple):
 def run(jobs: Mapping[Name, Job], workers: int = -1) -> Iterator[tuple[Name, Any]]:
     """Yield (name, result) of each job as it ends, on the cluster that the environment names, or else `here`.
 
+    Jobs begin in their order, and no more is loaded of them than is being worked on, or is about to be.
     Raises `WorkerLost` for a job that is `Lost`, `NoCluster` or `MissingPackage` where the cluster cannot be used, and
     whatever a job raises.
     """
@@ -183,13 +185,25 @@ def _on_cluster(jobs: Mapping[Name, Job], address: str) -> Iterator[tuple[Name, 
     with _client(address) as client:
         from distributed import KilledWorker, as_completed
 
-        names = {client.submit(job.work, *job.given(), pure=False): name for name, job in jobs.items()}
-        for future in as_completed(names):
+        todo, names, ended = iter(jobs.items()), {}, as_completed()
+
+        def submit() -> None:
+            """Hand over as many jobs as the cluster has room for, which may have grown."""
+            room = UNDER_WAY * sum(client.nthreads().values()) - len(names)
+            for name, job in islice(todo, max(room, 1)):
+                future = client.submit(job.work, *job.given(), pure=False)
+                names[future] = name
+                ended.add(future)
+
+        submit()
+        for future in ended:
+            name = names.pop(future)
             try:
                 result = future.result()
             except KilledWorker:
                 result = Lost(late=False)
-            yield names[future], result
+            submit()
+            yield name, result
 
 
 @contextmanager

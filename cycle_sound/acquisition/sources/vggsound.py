@@ -5,7 +5,7 @@ Whether a video lay in the folder, in an archive there, or was fetched into it m
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -49,18 +49,21 @@ class Absent(NamedTuple):
         return Film(Rejected(self.status, self.reason))
 
 
-def clips(data: DataConfig) -> list[Clip]:
+def clips(data: DataConfig, needed: Set[str] | None = None) -> list[Clip]:
     """The clips of every excerpt selected, at the moments of data.pairs, after what is missing has been fetched.
 
     With a data.vggsound.url every row selected is asked for, and what could not be got is `unavailable`; without, the
     excerpts at hand are, because a list names a whole corpus, of which a folder usually holds a part. The group of a
-    clip is its video's id; a train row whose video is in the test split too is a `duplicate`.
+    clip is its video's id; a train row whose video is in the test split too is a `duplicate`. `needed`: the ids of
+    clips whose excerpts alone are asked for; None: all.
     Raises `BadSource` for malformed lists, labels they do not know, broken archives and where no excerpt is left, and
     what `fetching.fetch` raises.
     """
     rows = selected(data.vggsound)
     wanted = _moments(rows, data)
     barred = _barred(rows, wanted)
+    if needed is not None:
+        rows = [row for row in rows if not needed.isdisjoint(_ids(row.excerpt, wanted[row.excerpt]))]
     found = _found([row.excerpt for row in rows if row.excerpt not in barred], data.vggsound) | barred
     asked = sorted((row for row in rows if row.excerpt in found), key=lambda row: _place(found[row.excerpt]))
     return [clip for row in asked for clip in _clips(row, found[row.excerpt], wanted[row.excerpt], data)]
@@ -167,11 +170,17 @@ def _place(found: Video | Absent) -> tuple[str, int]:
     return (str(found.path), found.offset) if isinstance(found, Video) else ("", 0)
 
 
+def _ids(excerpt: Excerpt, wanted: Sequence[Moment]) -> list[str]:
+    """The ids of an excerpt's clips: one where it has no moments, too."""
+    count = max(len(wanted), 1)
+    return [videos.name(excerpt.name, i, count) for i in range(count)]
+
+
 def _clips(row: Row, found: Video | Absent, wanted: Sequence[Moment], data: DataConfig) -> list[Clip]:
     wanted = wanted or [0.5]  # an excerpt without moments has one row all the same
     return [
         Clip(
-            id=videos.name(row.excerpt.name, i, len(wanted)),
+            id=name,
             split=row.split,
             label=row.label,
             group=row.excerpt.video,
@@ -180,5 +189,5 @@ def _clips(row: Row, found: Video | Absent, wanted: Sequence[Moment], data: Data
             size=found.length if isinstance(found, Video) else 0,
             load=found.load,
         )
-        for i, moment in enumerate(wanted)
+        for name, moment in zip(_ids(row.excerpt, wanted), wanted, strict=True)
     ]

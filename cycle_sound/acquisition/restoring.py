@@ -1,0 +1,76 @@
+"""Pairs of the manifest, obtained again from their source where this workspace does not have them.
+
+DVC keeps the manifest alone: another workspace, or an experiment that is gone back to, has it without its files. The
+SHA-256 in it says what they must be, so nothing that a stage computes depends on how they came back.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cycle_sound import paths
+from cycle_sound.acquisition import acquire, film_jobs, inputs, sources
+from cycle_sound.acquisition.claims import Claims
+from cycle_sound.acquisition.film_jobs import Task
+from cycle_sound.acquisition.originals import Original
+from cycle_sound.acquisition.sources.clip import Clip
+from cycle_sound.errors import LostOriginals
+from cycle_sound.io import pool, progress
+from cycle_sound.io.pool import Job, Lost
+from cycle_sound.params import DataConfig, Params
+
+ABSENT = "the source does not list it"
+
+
+def restore(originals: Iterable[Original], folder: Path, params: Params, jobs: int = -1) -> None:
+    """Let a folder of pairs have the files of some clips: what is absent, or known to be another's, is obtained again.
+
+    Where all are there this is a look at the names. Bytes that were changed by hand are not noticed here, but when they
+    are read. Raises `BadSource` where the source cannot be read, and where somebody else's file has one of the names;
+    `LostOriginals` for clips that the source gives no more, when all others are there again.
+    """
+    claimed = Claims(folder)
+    unknown = {one.name: one for one in claimed.unknown(originals)}
+    if not unknown:
+        return
+    looks = {name: Job(partial(one.is_whole, folder), film_jobs.SECONDS) for name, one in unknown.items()}
+    found = {name for name, is_whole in pool.here(looks, jobs) if is_whole is True}
+    claimed.note(unknown[name] for name in found)
+    wanted = {name: one for name, one in unknown.items() if name not in found}
+    if not wanted:
+        return
+    claimed.begin_again(wanted.keys())
+    reasons = _obtain(wanted, folder, params, jobs)
+    claimed.note(one for name, one in wanted.items() if name not in reasons)
+    if reasons:
+        name, reason = min(reasons.items())
+        raise LostOriginals(count=len(reasons), name=name, reason=reason)
+
+
+def _obtain(wanted: dict[str, Original], folder: Path, params: Params, jobs: int) -> dict[str, str]:
+    """Write files again; returns, for those of which nothing came, why."""
+    inputs.keep_apart(params.data, paths.made())
+    ids = {one.id for one in wanted.values()}
+    tasks: dict[str, Task] = {}
+    for clip in sources.clips(params.data, params.audio.sample_rate, params.seed, ids):
+        original = wanted.get(f"{clip.split}_data/{clip.id}")
+        if original and original.name not in tasks:
+            tasks[original.name] = Task(clip, partial(_obtain_one, clip, original, params.data, folder))
+    reasons = dict.fromkeys(wanted.keys() - tasks.keys(), ABSENT)
+    for name, result in progress.track(film_jobs.done(tasks, jobs), len(tasks), "restore"):
+        reason = film_jobs.why(tasks[name].clip, result) if isinstance(result, Lost) else result
+        if reason:
+            reasons[name] = reason
+    return reasons
+
+
+def _obtain_one(clip: Clip, original: Original, data: DataConfig, folder: Path, *film: Any) -> str:
+    """Write one clip's files, if they are the same as before; returns, if not, why."""
+    finished, pair = acquire.obtained(clip, data, *film)
+    if pair is None:
+        return finished.row.reason
+    if finished.row.original != original:
+        return "it has other bytes now"
+    acquire.write(original, pair, folder)
+    return ""
