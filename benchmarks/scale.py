@@ -52,6 +52,8 @@ LOCAL, GLOBAL = 32, 1024  # pairs of a process, and of all together
 SIDE = 256  # pixels
 NOISE = (256, 8192)  # places and codes, of Gumbel noise
 PORTIONS = 4
+FEW, MANY = 400, 4000  # pairs that inference goes over
+INFERENCE = ("cache_tokens", "sweep", "evaluate", "report")
 ROUNDS = 5
 CLIPS = (20, 40, 80)  # in an archive
 MOMENTS = 3  # of each
@@ -64,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
-    printing.show(steps() | archive() | opening() | watching(), options.json)
+    printing.show(steps() | opening() | watching() | inference() | archive(), options.json)
 
 
 def exponent(seconds: Mapping[int, float]) -> float:
@@ -227,6 +229,28 @@ def dvc(project: Path, *words: str) -> Cost:
     _, status, used = os.wait4(process.pid, 0)
     assert status == 0
     return Cost(used.ru_utime + used.ru_stime, 1024 * used.ru_maxrss)
+
+
+# --- inference over a corpus
+
+
+def inference() -> dict[str, float]:
+    """The most memory of each stage of inference over many pairs, and by how much that is more than over few."""
+    most = {stage: [inference_memory(stage, pairs) for pairs in (FEW, MANY)] for stage in INFERENCE}
+    return {f"{stage}_memory_mb": many / 1e6 for stage, (_, many) in most.items()} | {
+        f"{stage}_memory_ratio": many / few for stage, (few, many) in most.items()
+    }
+
+
+def inference_memory(stage: str, pairs: int) -> float:
+    """The same in bytes, in a process of its own."""
+    around = {
+        "MALLOC_MMAP_THRESHOLD_": "100000",
+        "PYTHONPATH": os.pathsep.join([str(code.ROOT), str(code.ROOT / "tests")]),
+    }
+    command = [sys.executable, "-m", "benchmarks.inference_memory", stage, str(pairs)]
+    done = subprocess.run(command, env=os.environ | around, capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
 
 
 # --- clips in a compressed archive

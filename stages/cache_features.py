@@ -26,7 +26,9 @@ def main(modality: Modality, params: Params) -> None:
     if distributed.is_first():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+    work = paths.unfinished("cache_features", modality)
     if not config.network:
+        shutil.rmtree(work, ignore_errors=True)
         return
     device.prepare(params.seed)
     network = features.pretrained(config).to(where)
@@ -45,7 +47,7 @@ def main(modality: Modality, params: Params) -> None:
     splits = [cached("train", params.tokens.views), cached("valid", 1)]
     parts = params.tokens.views, shift.model_dump(), degradation.model_dump(), params.seed, digest
     identity = code.identity("stages.cache_features", *parts)
-    caching.make(folder, paths.unfinished("cache_features", modality), splits, identity, index.files)
+    caching.make(folder, work, splits, identity, index.files)
 
 
 if __name__ == "__main__":

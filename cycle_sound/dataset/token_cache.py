@@ -71,11 +71,8 @@ def arrays(header: Header, views: int, top: int) -> dict[str, npy.Layout]:
 
 def _check(header: Header, codes: np.ndarray) -> None:
     """Raise ValueError where the codes are not those that a header tells of."""
-    fits = codes.ndim == 5 and (len(codes), *codes.shape[2:4]) == (
-        header.pairs,
-        header.shape.codebooks,
-        header.shape.places,
-    )
+    wanted = (header.pairs, header.shape.codebooks, header.shape.places)
+    fits = codes.ndim == 5 and (len(codes), *codes.shape[2:4]) == wanted
     if not fits or 0 in codes.shape or codes.dtype != np.uint16:
         raise ValueError(f"{codes.dtype} {codes.shape}")
 

@@ -1,0 +1,125 @@
+"""The most memory that inference over a corpus of random pairs takes, by small models that nobody trained.
+
+python -m benchmarks.inference_memory evaluate 400
+
+Ends with a line of that many bytes. Pages of mapped files do not count: the system takes them back for others.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tiny  # of tests/
+import torch
+
+from cycle_sound import params as parameters
+from cycle_sound import paths
+from cycle_sound.dataset.reader import Split
+from cycle_sound.evaluation.samples import SHOWS, Samples
+from cycle_sound.models import classifier, vocoder
+from cycle_sound.params import MODALITIES, Params
+from cycle_sound.report import page
+from cycle_sound.report.strips import ReportContext
+from stages import cache_tokens, evaluate, sweep_sampling
+
+LOOKED = 0.005  # seconds between two looks
+SHOWN = 50  # samples of a report
+
+
+def report(params: Params) -> None:
+    """The part of the report that goes over train: nearest neighbours."""
+    pictures = {show: torch.zeros(SHOWN, 3, 64, 64) for show in SHOWS}
+    made = Samples(
+        "audio_to_image",
+        **pictures,
+        pointwise_mutual_information=torch.zeros(SHOWN),
+        ids=["one"] * SHOWN,
+        labels=["bell"] * SHOWN,
+    )
+    judges = {modality: classifier.load(paths.classifier(modality)) for modality in MODALITIES}
+    voice = vocoder.load(paths.vocoder(), params.vocoder, params.audio, torch.device("cpu"))
+    context = ReportContext(Split(paths.SHARDS, "train"), judges, voice, params.audio, params.report, params.seed)
+    page.memorisation([made], context)
+
+
+STAGES: dict[str, tuple[str, Callable[[Params], None]]] = {  # the split that is gone over, and what goes over it
+    "cache_tokens": ("train", lambda params: cache_tokens.main("image", params)),
+    "sweep": ("valid", lambda params: sweep_sampling.main("audio_to_image", params)),
+    "evaluate": ("test", lambda params: evaluate.main("audio_to_image", params)),
+    "report": ("train", report),
+}
+
+
+def main() -> None:
+    """Make a corpus and models in a folder of their own, and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("pairs", type=int)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    split, work = STAGES[options.stage]
+    with tempfile.TemporaryDirectory() as name, peak() as most:
+        os.chdir(name)
+        prepare(Path(name), split, options.pairs)
+        most.clear()
+        work(settings(options.pairs))
+    print(max(most))
+
+
+def settings(pairs: int) -> Params:
+    """The tiny ones, by which all pairs are gone over, each once."""
+    once = {"guidance": 1.0}
+    return parameters.parse(
+        tiny.tree(
+            sampling={"audio_to_image": once, "image_to_audio": once},
+            sweep={"pairs": pairs, "guidances": [1.0]},
+            evaluate={"rerank_candidates": [1]},
+        )
+    )
+
+
+def prepare(folder: Path, split: str, pairs: int) -> None:
+    """A project of so many pairs in a split and few in the others."""
+    tiny.write_shards(folder, {"train": 4, "valid": 4, "test": 4} | {split: pairs}, size=500)
+    data = tiny.untrained(folder)
+    shutil.copytree(data / "classifier", data / "judge")
+    (folder / paths.RAW / "test_data").mkdir(parents=True)
+    for row in range(pairs if split == "test" else 0):
+        for extension in ("jpg", "mp3"):
+            (folder / paths.RAW / f"test_data/test{row}.{extension}").touch()
+
+
+@contextmanager
+def peak() -> Iterator[list[int]]:
+    """A list of the anonymous memory of this process in bytes, at every look."""
+    looks: list[int] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(LOOKED):
+            looks.append(anonymous())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield looks
+    finally:
+        ended.set()
+        thread.join()
+
+
+def anonymous() -> int:
+    """Bytes of this process that lie in no file."""
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    assert found
+    return 1024 * int(found[1])
+
+
+if __name__ == "__main__":
+    main()
