@@ -275,6 +275,12 @@ class VocoderConfig(Config):
     learned: LearnedVocoderConfig
 
 
+class LoaderConfig(Config):
+    """How the batches of trainings are made; no result depends on it."""
+
+    workers: Annotated[int, Field(ge=0, le=1 << 10)]
+
+
 class VaeConfig(Config):
     """One modality's discrete VAE."""
 
@@ -450,6 +456,7 @@ class Params(Config):
 
     seed: Count
     launcher: Annotated[str, Field(min_length=1)]  # of the trainings; dvc.yaml puts it before `-m stages.NAME`
+    loader: LoaderConfig
     data: DataConfig
     image: ImageConfig
     audio: AudioConfig

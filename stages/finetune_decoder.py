@@ -52,7 +52,7 @@ def finetuned(
     discriminator = Discriminator(train.shape(modality)[0], config.discriminator_width).to(where)
     model = Adversaries(vae.decoder, discriminator)
     objective = DecoderObjective(model, vae, modality, (train, valid), params.augment[modality], config)
-    fit(model, objective, config.optimizer, params.seed, curve, snapshot)
+    fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
     return model.decoder
 
 

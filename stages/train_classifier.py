@@ -14,7 +14,8 @@ from cycle_sound.training import classification
 def main(modality: Modality, params: Params) -> None:
     """Write the classifier."""
     path = paths.classifier(modality)
-    classification.train("train_classifier", modality, path, params.classifier, params.augment, params.seed)
+    seed, workers = params.seed, params.loader.workers
+    classification.train("train_classifier", modality, path, params.classifier, params.augment, seed, workers)
 
 
 if __name__ == "__main__":

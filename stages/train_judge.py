@@ -15,7 +15,8 @@ def main(modality: Modality, params: Params) -> None:
     """Write the judge, of other random weights and batches than the classifier."""
     path, network = paths.judge(modality), params.features.judge[modality]
     reads = network if network.network else None
-    classification.train("train_judge", modality, path, params.judge, params.augment, params.seed + 1, reads)
+    seed, workers = params.seed + 1, params.loader.workers
+    classification.train("train_judge", modality, path, params.judge, params.augment, seed, workers, reads)
 
 
 if __name__ == "__main__":

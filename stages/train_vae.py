@@ -27,7 +27,7 @@ def main(modality: Modality, params: Params) -> None:
     curve = Curve(paths.curve("train_vae", modality))
     identity = code.identity("stages.train_vae", config.model_dump(), shift.model_dump(), params.seed, index.digest)
     snapshot = Snapshot(paths.snapshot("train_vae", modality), identity)
-    fit(model, objective, config.optimizer, params.seed, curve, snapshot)
+    fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
 
     figures = examine(model, modality, valid, index.audio.max_db - index.audio.min_db)
     if distributed.is_first():

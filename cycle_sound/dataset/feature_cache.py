@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +37,11 @@ class FeatureCache:
         except ValueError as error:
             raise BadFeatures(path=folder / f"{split}.json", reason=fault(error)) from None
         headers.check(folder, split, self.header, network=network, shards=shards)
+        self._given = folder, split, network, shards
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the files itself: pickled, what is mapped would be copied."""
+        return FeatureCache, self._given
 
     def __len__(self) -> int:
         return len(self.header.ids)

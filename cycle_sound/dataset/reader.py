@@ -7,6 +7,7 @@ tars into memory and reads any pair, in any order, without unpacking.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ class Split:
 
     def __init__(self, folder: Path, split: SplitName) -> None:
         """Open the shards of a split. Raises `BadShard` for a file that is none."""
-        self._folder = folder
+        self._folder, self._split = folder, split
         self.ids: list[str] = []
         self.labels: list[str] = []
         self.attributes: list[dict[str, float]] = []
@@ -85,6 +86,10 @@ class Split:
         self.attributes.append(facts.attributes)
         for modality in MODALITIES:
             self._arrays[modality].append(members[f"{modality}.npy"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the files itself: pickled, what is mapped would be copied."""
+        return Split, (self._folder, self._split)
 
     def __len__(self) -> int:
         return len(self.ids)
