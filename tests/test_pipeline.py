@@ -294,4 +294,4 @@ def test_the_floors_stay_apart(module: str):
 def test_params_yaml_is_read_by_stages_and_beside_models_alone():
     readers = {module for module in code.modules() if "cycle_sound.params" in imported(module).values()}
     # a stage's; a project's beside its models; its presets
-    assert readers == {"cycle_sound.io.stage", "cycle_sound.inference.card", "cycle_sound.app.cli"}
+    assert readers == {"cycle_sound.io.stage", "cycle_sound.inference.card", "cycle_sound.app.presets"}
