@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -42,6 +43,7 @@ SIDE = 256  # pixels
 NOISE = (256, 8192)  # places and codes, of Gumbel noise
 PORTIONS = 4
 ROUNDS = 5
+BATCHES = 10
 CLIPS = (20, 40, 80)  # in an archive
 MOMENTS = 3  # of each
 MEGABYTE = 1_000_000  # in each, as in ten seconds of VGGSound
@@ -53,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
-    printing.show(steps() | archive(), options.json)
+    printing.show(steps() | loader() | archive(), options.json)
 
 
 def exponent(seconds: Mapping[int, float]) -> float:
@@ -132,6 +134,26 @@ def memory(field: str) -> float:
     found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     assert found
     return 1024 * float(found[1])
+
+
+# --- who makes batches
+
+
+def loader() -> dict[str, float]:
+    """What a batch of LOCAL pairs costs the training's own process, which a thread or worker processes make for it."""
+    return {f"loader_ms_{workers}": 1000 * own_seconds(workers) for workers in (0, 2)}
+
+
+def own_seconds(workers: int) -> float:
+    """Of processor time for each batch, without that of worker processes."""
+    config = parameters.load().vae.image.optimizer.model_copy(update={"batch_size": LOCAL})
+    prefetcher = Prefetcher(Pictures(), config, 0, torch.device("cpu"), workers)
+    with closing(prefetcher.micro_batches(range(BATCHES + 1))) as batches:
+        next(batches)  # processes have started
+        begin = time.process_time()
+        for _ in batches:
+            pass
+    return (time.process_time() - begin) / BATCHES
 
 
 # --- clips in a compressed archive
