@@ -4,12 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-repro: .venv/installed ## install, make everything from nothing, say where it lies
+repro: .venv/installed ## install, make everything from nothing, say where it lies; preset=NAME: by presets/NAME.yaml
 	@# DVC writes these two in place: a kill meanwhile leaves half of one. Its run cache knows what is lost with it.
 	@# A half may still be YAML of the right form, but then it ends within a line.
 	@[ -z "$$(tail -c 1 dvc.lock 2> /dev/null)" ] && ! $(BIN)/dvc stage list 2>&1 | grep -q "^'./dvc.lock'" \
 		|| git checkout -q dvc.lock 2> /dev/null || rm dvc.lock
 	@$(BIN)/python -m json.tool .dvc/tmp/rwlock > /dev/null 2>&1 || rm -f .dvc/tmp/rwlock
+	$(if $(preset),$(BIN)/cycle-sound preset --write $(preset))
 	$(BIN)/dvc repro
 	@echo
 	@grep -E '"(class_consistency|cycle_consistency|pitch_hue_correlation)"' metrics/evaluate_*.json || true

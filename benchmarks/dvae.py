@@ -93,10 +93,10 @@ def ours(train: Pictures, held_out: Pictures, params: Params, seconds: float) ->
         optimizers = Optimizers(model, optimizer_config)
 
         def step(number: int) -> None:
-            rows = order.rows(range(number * BATCH, (number + 1) * BATCH), objective.pairs, 0)
+            rows = order.rows(range(number * BATCH, (number + 1) * BATCH), objective.train.pairs, 0)
             draws = BatchRng(0, number, places=range(BATCH))
             with device.autocast(device.of(model)):
-                loss = objective.loss(objective.batch(rows, draws), number, draws)["loss"]
+                loss = objective.loss(objective.train.batch(rows, draws), number, draws)["loss"]
             loss.backward()
             optimizers.step(schedules.learning_rate(number, optimizer_config))
             average.update_parameters(model)

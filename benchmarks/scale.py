@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -55,6 +56,7 @@ PORTIONS = 4
 FEW, MANY = 400, 4000  # pairs that inference goes over
 INFERENCE = ("cache_tokens", "sweep", "evaluate", "report")
 ROUNDS = 5
+BATCHES = 10
 CLIPS = (20, 40, 80)  # in an archive
 MOMENTS = 3  # of each
 MEGABYTE = 1_000_000  # in each, as in ten seconds of VGGSound
@@ -66,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
-    printing.show(steps() | opening() | watching() | inference() | archive(), options.json)
+    printing.show(steps() | loader() | opening() | watching() | inference() | archive(), options.json)
 
 
 def exponent(seconds: Mapping[int, float]) -> float:
@@ -251,6 +253,26 @@ def inference_memory(stage: str, pairs: int) -> float:
     command = [sys.executable, "-m", "benchmarks.inference_memory", stage, str(pairs)]
     done = subprocess.run(command, env=os.environ | around, capture_output=True, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
+
+
+# --- who makes batches
+
+
+def loader() -> dict[str, float]:
+    """What a batch of LOCAL pairs costs the training's own process, which a thread or worker processes make for it."""
+    return {f"loader_ms_{workers}": 1000 * own_seconds(workers) for workers in (0, 2)}
+
+
+def own_seconds(workers: int) -> float:
+    """Of processor time for each batch, without that of worker processes."""
+    config = parameters.load().vae.image.optimizer.model_copy(update={"batch_size": LOCAL})
+    prefetcher = Prefetcher(Pictures(), config, 0, torch.device("cpu"), workers)
+    with closing(prefetcher.micro_batches(range(BATCHES + 1))) as batches:
+        next(batches)  # processes have started
+        begin = time.process_time()
+        for _ in batches:
+            pass
+    return (time.process_time() - begin) / BATCHES
 
 
 # --- clips in a compressed archive

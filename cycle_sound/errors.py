@@ -159,6 +159,15 @@ class UnevenBatch(UserError):
     text = "batch_size {batch_size} does not divide into {processes} processes × accumulation {accumulation}"
 
 
+class LoaderLost(UserError):
+    """A process that makes a training's batches has died."""
+
+    text = (
+        "a process that makes batches was killed: out of memory, or of shared memory? "
+        "Lower loader.workers; with 0 a thread makes them"
+    )
+
+
 class TrainingDiverged(UserError):
     """A figure of a training that is not finite."""
 

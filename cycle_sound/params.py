@@ -4,7 +4,7 @@ It is read as DVC reads and writes it, as YAML 1.2 and by the same library: `1e-
 key, a string for a number or an impossible combination is a `ParamsError` of one line, before any work.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from itertools import chain
 from pathlib import Path
 from string import Formatter
@@ -27,6 +27,7 @@ MODALITIES: tuple[Modality, ...] = get_args(Modality)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
+PRESETS = Path("presets")  # of other values for some of the keys
 MAX_BYTES = 1 << 16  # of params.yaml, five times what it has: no file can take the reader more than seconds
 MAX_SIZE = 1 << 18  # characters and values in it with its aliases written out: ten lines can stand for 10 ** 9
 MAX_SHOWN = 300  # characters of it in a message
@@ -275,6 +276,12 @@ class VocoderConfig(Config):
     learned: LearnedVocoderConfig
 
 
+class LoaderConfig(Config):
+    """How the batches of trainings are made; no result depends on it."""
+
+    workers: Annotated[int, Field(ge=0, le=1 << 10)]
+
+
 class VaeConfig(Config):
     """One modality's discrete VAE."""
 
@@ -449,16 +456,14 @@ class ReportConfig(Config):
     neighbours_among: Positive
 
 
-Preset = dict[str, bool | int | float | str]  # values by dotted key, in place of those of the tree
-
-
 class Params(Config):
     """The whole of params.yaml."""
 
     seed: Count
     launcher: Annotated[
         str, Field(min_length=1)
-    ]  # of what computes on a device; dvc.yaml puts it before `-m stages.NAME`
+    ]  # of all that computes on a device; before `-m stages.NAME` in dvc.yaml
+    loader: LoaderConfig
     data: DataConfig
     image: ImageConfig
     audio: AudioConfig
@@ -477,7 +482,6 @@ class Params(Config):
     sweep: SweepConfig
     evaluate: EvaluateConfig
     report: ReportConfig
-    presets: dict[str, Preset]
 
     @model_validator(mode="after")
     def _fits(self) -> "Params":
@@ -532,25 +536,37 @@ def parse(tree: Any) -> Params:
         raise ParamsError(f"params.yaml: {fault(error)}") from None
 
 
-def with_preset(params: Params, name: str) -> Params:
-    """The tree with a preset's values in place of its own. Raises `ParamsError` where there is no such preset or key,
-    or where its values are wrong.
-    """
-    if name not in params.presets:
-        raise ParamsError(f"params.yaml: presets.{name}: not one of {', '.join(params.presets)}")
-    changed = params.model_dump()
-    for key, value in params.presets[name].items():
+def preset(name: str, folder: Path = PRESETS) -> dict[str, Any]:
+    """The values in presets/NAME.yaml, by dotted key. Raises `ParamsError` where there is no such file, or another."""
+    known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    if name not in known:
+        raise ParamsError(f"{folder}: no preset {name!r}; there are {', '.join(known) or 'none'}")
+    values = read(known[name])
+    if not isinstance(values, Mapping):
+        raise ParamsError(f"{known[name]}: expected lines `key: value`, with the whole path for a key")
+    return {str(key): value for key, value in values.items()}
+
+
+def put(tree: Any, values: Mapping[str, Any]) -> None:
+    """Put values, by dotted key, in place of those of a tree. Raises `ParamsError` for a key that is none of it."""
+    for key, value in values.items():
         *sections, last = key.split(".")
-        place: Any = changed
+        place = tree
         for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or last not in place:
-            raise ParamsError(f"params.yaml: presets.{name}.{key}: no such key")
+            place = place.get(section) if isinstance(place, Mapping) else None
+        if not isinstance(place, MutableMapping) or isinstance(place.get(last, {}), Mapping):
+            raise ParamsError(f"{key}: no such key")
         place[last] = value
+
+
+def with_preset(params: Params, name: str, folder: Path = PRESETS) -> Params:
+    """The tree with a preset's values in place of its own. Raises `ParamsError`, also where they do not fit it."""
+    values, changed = preset(name, folder), params.model_dump()
     try:
+        put(changed, values)
         return Params.model_validate(changed)
-    except ValidationError as error:
-        raise ParamsError(f"params.yaml: presets.{name}: {fault(error)}") from None
+    except (ParamsError, ValidationError) as error:
+        raise ParamsError(f"{folder / name}.yaml: {fault(error)}") from None
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

@@ -54,7 +54,7 @@ def finetuned(
     discriminator = Discriminator(train.shape(modality)[0], config.discriminator_width).to(where)
     model = Adversaries(vae.decoder, discriminator)
     objective = DecoderObjective(model, vae, modality, (train, valid), shift, config, pairs)
-    fit(model, objective, config.optimizer, params.seed, curve, snapshot)
+    fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
     return model.decoder
 
 

@@ -14,9 +14,9 @@ from cycle_sound.training import classification
 def main(modality: Modality, params: Params) -> None:
     """Write the classifier."""
     path = paths.classifier(modality)
-    classification.train(
-        "train_classifier", modality, path, params.classifier, params.augment, params.validation, params.seed
-    )
+    seed, workers = params.seed, params.loader.workers
+    settings = params.classifier, params.augment, params.validation
+    classification.train("train_classifier", modality, path, *settings, seed, workers)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ def main(modality: Modality, params: Params) -> None:
     """Write the judge, of other random weights and batches than the classifier."""
     path, network = paths.judge(modality), params.features.judge[modality]
     reads = network if network.network else None
-    classification.train(
-        "train_judge", modality, path, params.judge, params.augment, params.validation, params.seed + 1, reads
-    )
+    seed, workers = params.seed + 1, params.loader.workers
+    settings = params.judge, params.augment, params.validation
+    classification.train("train_judge", modality, path, *settings, seed, workers, reads)
 
 
 if __name__ == "__main__":

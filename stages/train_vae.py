@@ -28,7 +28,7 @@ def main(modality: Modality, params: Params) -> None:
     settings = [part.model_dump() for part in (config, shift, validation)]
     identity = code.identity("stages.train_vae", settings, params.seed, index.digest)
     snapshot = Snapshot(paths.snapshot("train_vae", modality), identity)
-    fit(model, objective, config.optimizer, params.seed, curve, snapshot)
+    fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
 
     figures = examine(model, modality, valid, validation.pairs, index.audio.max_db - index.audio.min_db)
     if distributed.is_first():

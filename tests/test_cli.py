@@ -13,7 +13,6 @@ import soundfile
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from cycle_sound import params
 from cycle_sound.app import inputs
 from cycle_sound.app.cli import app, chosen
 from cycle_sound.inference.system import CycleSound
@@ -279,18 +278,6 @@ def test_a_fault_of_the_program_keeps_its_traceback(run: Run, tmp_path: Path, mo
 
     monkeypatch.setattr(inputs, "sound", broken)
     assert isinstance(run("image", write_sound(tmp_path / "bell.wav"), "-o", "out").exception, ValueError)
-
-
-# --- presets
-
-
-def test_a_preset_is_told_as_dvc_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parents[1])
-    result = CliRunner().invoke(app, ["preset", "fine"])
-    words = result.stdout.split()
-    wanted = [f"{key}={value}" for key, value in params.load().presets["fine"].items()]
-    assert (result.exit_code, words[::2], words[1::2]) == (0, ["-S"] * len(wanted), wanted)
-    assert is_one_line_of_error(CliRunner().invoke(app, ["preset", "nope"]), "nope", "fine")
 
 
 # --- help

@@ -145,7 +145,7 @@ def test_a_batch_is_of_stretches_with_their_own_log_mels(project: Path):
     originals = Split(project / paths.SHARDS, "train").originals[:4]
     sounds = Sounds(project / paths.RAW, originals, SAMPLES, params.audio.sample_rate)
     objective = VocoderObjective(LearnedVocoder(params.vocoder.learned, params.audio), (sounds, sounds))
-    batch = objective.batch(torch.arange(4), BatchRng(0, places=range(4)))
+    batch = objective.train.batch(torch.arange(4), BatchRng(0, places=range(4)))
     frames = params.vocoder.learned.frames
     assert batch.log_mels.shape == (4, 1, params.audio.mels, frames)
     assert batch.waves.shape == (4, frames * params.audio.hop_length)

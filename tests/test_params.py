@@ -4,8 +4,6 @@ import copy
 import os
 import subprocess
 import sys
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -78,35 +76,6 @@ def test_a_wrong_value_is_one_line_that_names_the_key(tree: dict[str, Any], what
     complaint(tree)
 
 
-def test_every_preset_fits(params: Params):
-    for name, preset in params.presets.items():
-        changed = parameters.with_preset(params, name).model_dump()
-        for key, value in preset.items():
-            assert reduce(getitem, key.split("."), changed) == value
-            assert reduce(getitem, key.split("."), params.model_dump()) != value, f"{name}.{key} is nothing new"
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "said"),
-    [
-        ("image.sise", 96, "presets.other.image.sise: no such key"),
-        ("seed.size", 96, "presets.other.seed.size: no such key"),
-        ("image.size", "large", "presets.other: image.size: "),
-        ("image.size", 90, "presets.other: .*multiple"),
-    ],
-)
-def test_what_is_wrong_with_a_preset_is_one_line(tree: dict[str, Any], key: str, value: Any, said: str):
-    """It stops nobody who does not ask for it."""
-    tree["presets"]["other"] = {key: value}
-    with pytest.raises(ParamsError, match=f"^params.yaml: {said}[^\n]*$"):
-        parameters.with_preset(parameters.parse(tree), "other")
-
-
-def test_an_unknown_preset_is_one_line_that_names_the_others(params: Params):
-    with pytest.raises(ParamsError, match=r"presets\.nope: not one of fine"):
-        parameters.with_preset(params, "nope")
-
-
 def test_a_misspelt_key_is_named(tree: dict[str, Any]):
     tree["sampling"]["image_to_audio"]["temprature"] = 1.0
     assert complaint(tree).startswith("params.yaml: sampling.image_to_audio.temprature: ")
@@ -135,7 +104,7 @@ def leaves(tree: dict[str, Any], before: tuple[str, ...] = ()) -> list[tuple[str
 
 
 def test_no_number_has_a_default_in_code(tree: dict[str, Any]):
-    for leaf in leaves({name: part for name, part in tree.items() if name != "presets"}):  # which hold what they like
+    for leaf in leaves(tree):
         without = copy.deepcopy(tree)
         section = without
         for part in leaf[:-1]:

@@ -1,6 +1,7 @@
 """The token cache: what goes in comes out, and what does not belong together is refused."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,13 @@ def test_what_is_written_is_read(tmp_path: Path):
     assert (len(read), read.views) == (COUNT, VIEWS)
     rows = torch.tensor([4, 0, 4])
     assert torch.equal(read.most_likely(rows), torch.from_numpy(codes[[4, 0, 4], 0, ..., 0]))
+
+
+def test_another_process_opens_the_files_itself(tmp_path: Path):
+    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    read, sent = cache(tmp_path), pickle.dumps(cache(tmp_path))
+    assert len(sent) < 1000
+    assert torch.equal(pickle.loads(sent).most_likely(torch.arange(COUNT)), read.most_likely(torch.arange(COUNT)))
 
 
 def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path):

@@ -35,18 +35,24 @@ class Batch(NamedTuple):
     x: Tensor  # (b, 1)
 
 
-class Line:
-    """A one-weight model is to become 3, with noise and dropout."""
-
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        self.model = nn.Linear(1, 1)
-        self.valid: list[float] = []
+class Numbers:
+    """A source of random numbers."""
 
     pairs = 10
 
     def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
         return Batch(rng.uniform(1))
+
+
+class Line:
+    """A one-weight model is to become 3, with noise and dropout."""
+
+    train = Numbers()
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Linear(1, 1)
+        self.valid: list[float] = []
 
     def loss(self, batch: Batch, step: int, rng: BatchRng) -> dict[str, Tensor]:
         x = batch.x + 0.1 * rng.normal(1)
@@ -60,10 +66,12 @@ class Line:
         return {"loss": self.valid[-1]}
 
 
-def trained(config: OptimizerConfig, folder: Path, line: Line | None = None) -> tuple[Line, dict[str, float]]:
+def trained(
+    config: OptimizerConfig, folder: Path, line: Line | None = None, workers: int = 0
+) -> tuple[Line, dict[str, float]]:
     line = line or Line()
     snapshot = Snapshot(folder / "work.safetensors", "line")
-    return line, fit(line.model, line, config, 7, Curve(folder / "curve.csv"), snapshot)
+    return line, fit(line.model, line, config, 7, Curve(folder / "curve.csv"), snapshot, workers)
 
 
 def steps_in(path: Path) -> list[float]:
@@ -97,7 +105,7 @@ def test_batches_are_made_on_one_thread_and_steps_on_all(config: OptimizerConfig
     """Two teams of threads on the same cores would spin against one another."""
     teams: list[int] = []
 
-    class Noting(Line):
+    class Noting(Numbers):
         def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
             teams.append(team())
             return super().batch(rows, rng)

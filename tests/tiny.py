@@ -1,4 +1,4 @@
-"""The committed parameters made tiny, with which the whole pipeline runs in seconds, and models that nobody trained."""
+"""The committed parameters by the preset `tiny`, with which all stages run in seconds, and untrained models."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,31 +16,6 @@ from cycle_sound.params import DIRECTIONS, MODALITIES, source_of, target_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
-OPTIMIZER = {"steps": 3, "batch_size": 4, "warmup": 1, "valid_every": 2}
-VAE = {"width": 8, "blocks": 1, "codebook_size": 16, "code_width": 8, "min_usage": 0.0, "optimizer": OPTIMIZER}
-VOCODER = {"width": 8, "blocks": 1, "griffin_lim_rounds": 2, "frames": 8, "optimizer": OPTIMIZER}
-TRANSFORMER = {"source_width": 8, "width": 16, "depth": 1, "heads": 2, "optimizer": OPTIMIZER}
-TINY: Mapping[str, Any] = {
-    "data": {"valid_share": 0.2, "synthetic": {"train_pairs": 24, "test_pairs": 16}},
-    "vocoder": {"griffin_lim_rounds": 2, "learned": VOCODER},
-    "shard": {"pairs_per_shard": 10},
-    "vae": {"image": VAE, "audio": VAE},
-    "decoder": {
-        "image": {"discriminator_width": 8, "optimizer": OPTIMIZER},
-        "audio": {"discriminator_width": 8, "optimizer": OPTIMIZER},
-    },
-    "tokens": {"views": 2},
-    "classifier": {"width": 8, "optimizer": OPTIMIZER},
-    "judge": {"width": 8, "optimizer": OPTIMIZER},
-    "transformer": {"audio_to_image": TRANSFORMER, "image_to_audio": TRANSFORMER},
-    "evaluate": {
-        **{"retrieval_pool": 6, "retrieval_queries": 6, "waveforms": 8, "kernel_pairs": 4, "shown": 3},
-        "rerank_candidates": [1, 2],
-    },
-    "sweep": {"pairs": 6, "guidances": [1.0, 3.0]},
-    "report": {"shown": 1, "neighbours": 1},
-}
-
 
 def committed() -> dict[str, Any]:
     """The committed params.yaml, parsed."""
@@ -49,7 +24,9 @@ def committed() -> dict[str, Any]:
 
 def tree(**over: Any) -> dict[str, Any]:
     """The committed tree made tiny, and changed by `over`, such as data={"source": "folder"}."""
-    return merged(merged(committed(), TINY), over)
+    made = committed()
+    parameters.put(made, parameters.preset("tiny", ROOT / parameters.PRESETS))
+    return merged(made, over)
 
 
 def merged(tree: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -443,9 +443,10 @@ def _models(folder: Path) -> dict[str, Any]:
 
 
 def _headers(into: Path) -> None:
-    for name in ("raw", "folder/train_data", "videos", "store"):
+    for name in ("raw", "folder/train_data", "videos", "store", "presets"):
         (into / name).mkdir(parents=True)
     tiny.write(into)
+    shutil.copy(tiny.ROOT / "presets/tiny.yaml", into / "presets")
     bits = Fingerprint(bytes(18), bytes(32))
     rows = [
         Row("one", "train", "bell", "g", "ok", "", {"pitch": 0.5}, "a" * 64, "b" * 64),
@@ -484,6 +485,10 @@ def _manifest(path: Path) -> None:
     again = path.with_name("again.csv")
     manifest.write(again, rows)
     assert manifest.split_digest(manifest.read(again)) == manifest.split_digest(rows)
+
+
+def _preset(path: Path) -> object:
+    return params.with_preset(params.load(tiny.ROOT / "params.yaml"), path.stem, path.parent)
 
 
 def _journal(path: Path) -> None:
@@ -567,6 +572,7 @@ KINDS: dict[str, Kind] = {
         _headers,
         [
             Reader("params.yaml", params.load, (ParamsError,)),
+            Reader("presets/tiny.yaml", _preset, (ParamsError,)),
             Reader("download.jsonl", _journal, ()),
             Reader("raw/manifest.csv", _manifest, (BadManifest,)),
             Reader("raw/*", _claims, (BadSource,)),

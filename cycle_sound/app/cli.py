@@ -169,13 +169,17 @@ def _data() -> None:
 
 
 @app.command()
-def preset(name: Annotated[str, typer.Argument(help="A key of `presets` in params.yaml.")]) -> None:
+def preset(
+    name: Annotated[str, typer.Argument(help="Of a file in presets/, such as fine.")],
+    write: Annotated[bool, typer.Option("--write", help="Put them into params.yaml instead.")] = False,
+) -> None:
     """Print a preset's values as DVC takes them: dvc exp run $(cycle-sound preset fine)."""
-    from cycle_sound import params
+    from cycle_sound.app import presets
 
-    tree = params.load()
-    params.with_preset(tree, name)  # or it is said here what is wrong with it, not by a stage
-    say(" ".join(f"-S {key}={value}" for key, value in tree.presets[name].items()))
+    if write:
+        presets.write(name)
+    else:
+        say(" ".join(presets.options(name)))
 
 
 @app.command(

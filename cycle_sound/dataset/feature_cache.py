@@ -1,7 +1,7 @@
 """The feature cache: what a frozen network makes of every clip, memory-mapped, tied to the network and the shards."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,11 @@ class FeatureCache:
         except ValueError as error:
             raise BadFeatures(path=folder / f"{split}.json", reason=fault(error)) from None
         headers.check(folder, split, self.header, network=network, shards=shards)
+        self._given = folder, split, network, shards
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the files itself: pickled, what is mapped would be copied."""
+        return FeatureCache, self._given
 
     def __len__(self) -> int:
         return self.header.pairs

@@ -1,7 +1,7 @@
 """The token cache: the tokens of every clip, memory-mapped, tied to the tokenizer and the shards they came from."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +38,11 @@ class TokenCache:
         except ValueError as error:
             raise BadTokens(path=folder / f"{split}.json", reason=fault(error)) from None
         headers.check(folder, split, self.header, tokenizer=tokenizer, shards=shards)
+        self._given = folder, split, tokenizer, shards
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the files itself: pickled, what is mapped would be copied."""
+        return TokenCache, self._given
 
     def __len__(self) -> int:
         return self.header.pairs

@@ -21,12 +21,13 @@ def train(
     augment: AugmentConfig,
     validation: ValidationConfig,
     seed: int,
+    workers: int,
     reads: NetworkConfig | None = None,
 ) -> None:
     """Write a stage's classifier, its curve and its figures; all that is random in them comes from `seed`.
 
-    With fewer than two labels the classifier is an untrained one, and a figure says so. `reads`: the frozen network
-    whose features it judges by, in place of convolutions of its own.
+    With fewer than two labels the classifier is an untrained one, and a figure says so. `workers`: processes that make
+    batches. `reads`: the frozen network whose features it judges by, in place of convolutions of its own.
     """
     device.prepare(seed)
     train, valid = Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid")
@@ -42,7 +43,7 @@ def train(
     figures: dict[str, float] = {"labels": len(labels)}
     if len(labels) >= classifier.MIN_LABELS:
         objective = ClassifierObjective(model, modality, (train, valid), shift, degradation, validation.pairs)
-        figures |= fit(model, objective, config.optimizer, seed, curve, snapshot)
+        figures |= fit(model, objective, config.optimizer, seed, curve, snapshot, workers)
     else:
         print(f"{len(labels)} labels: nothing to tell apart, so the evaluation will skip the class figures")
         curve.leave_empty()

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,8 +24,12 @@ from cycle_sound.training.prefetch import MicroBatch, Prefetcher
 from cycle_sound.training.resume import Snapshot, State
 
 
-class Objective(prefetch.Source, Protocol):
+class Objective(Protocol):
     """What a model is trained for."""
+
+    @property
+    def train(self) -> prefetch.Source:
+        """What there is to learn from: apart, so that no model is sent to the processes that make batches."""
 
     def loss(self, batch: Any, step: int, rng: BatchRng) -> Mapping[str, Tensor]:
         """The named terms of a step, each (); the one called `loss` is minimised."""
@@ -168,12 +172,19 @@ def means(terms: list[Mapping[str, Tensor]]) -> dict[str, float]:
 
 
 def fit(
-    model: nn.Module, objective: Objective, config: OptimizerConfig, seed: int, curve: Curve, snapshot: Snapshot
+    model: nn.Module,
+    objective: Objective,
+    config: OptimizerConfig,
+    seed: int,
+    curve: Curve,
+    snapshot: Snapshot,
+    workers: int = 0,
 ) -> dict[str, float]:
     """Train `model` in place and leave in it the averaged weights that were best on held-out data.
 
     Goes on from the snapshot where there is one, to the same bytes; the caller discards it when its own work is done.
-    Returns the best validation's row. Raises `UnevenBatch`, `TrainingDiverged` where a figure is not finite, and
+    `workers` processes make the batches, or a thread where there are none, of the same bytes. Returns the best
+    validation's row. Raises `UnevenBatch`, `LoaderLost`, `TrainingDiverged` where a figure is not finite, and
     SystemExit after a SIGTERM.
     """
     trainer = Trainer(model, objective, config, seed, curve)
@@ -181,19 +192,18 @@ def fit(
     if state:
         trainer.restore(state)
     distributed.barrier()  # before the first snapshot is written, every process has read the one before
-    _run(trainer, range(state.step if state else 0, config.steps), snapshot)
+    _run(trainer, range(state.step if state else 0, config.steps), snapshot, workers)
     model.load_state_dict(trainer.best)
     model.eval()
     return curve.best()
 
 
-def _run(trainer: Trainer, steps: range, snapshot: Snapshot) -> None:
+def _run(trainer: Trainer, steps: range, snapshot: Snapshot, workers: int) -> None:
     """All steps that are left, with a validation and a snapshot wherever one is due."""
     config, name = trainer.config, trainer.curve.path.stem
-    prefetcher = Prefetcher(trainer.objective, config, trainer.seed, device.of(trainer.model))
-    micro_batches = prefetcher.micro_batches(steps)
+    prefetcher = Prefetcher(trainer.objective.train, config, trainer.seed, device.of(trainer.model), workers)
     begin = time.perf_counter()
-    with snapshot.heeding_sigterm():
+    with closing(prefetcher.micro_batches(steps)) as micro_batches, snapshot.heeding_sigterm():
         for step in progress.track(steps, len(steps), name, note=trainer.curve.note):
             trainer.step(micro_batches, step)
             last = step + 1 == config.steps

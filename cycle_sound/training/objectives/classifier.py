@@ -1,6 +1,6 @@
 """What a classifier is trained for: the labels of real pictures, shifted and degraded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +23,36 @@ class Batch(NamedTuple):
     targets: Tensor  # (b,): places in the classifier's labels
 
 
+class LabelledPictures:
+    """A `Source`: pictures of one modality, of the clips whose label is one of `labels`; the others play no part."""
+
+    def __init__(
+        self, split: Split, modality: Modality, labels: list[str], shift: ShiftConfig, degradation: DegradationConfig
+    ) -> None:
+        self._split, self._modality, self._labels = split, modality, labels
+        self._shift, self._degradation = shift, degradation
+        self._rows = split.labelled(labels)
+
+    @property
+    def pairs(self) -> int:
+        """How many labelled clips there are."""
+        return len(self._rows)
+
+    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+        """Pictures, shifted and degraded, with their labels."""
+        pictures, targets = self.plain(rows.tolist())
+        shifted = augment.shifted(pictures, self._shift, rng)
+        return Batch(augment.degrade(shifted, self._degradation, rng), targets)
+
+    def plain(self, rows: Iterable[int]) -> Batch:
+        """Pictures as they are, with their labels. `rows`: each in 0 … pairs - 1."""
+        chosen = [int(self._rows[row]) for row in rows]
+        targets = [self._labels.index(self._split.labels[row]) for row in chosen]
+        return Batch(self._split.pictures(self._modality, chosen), torch.tensor(targets))
+
+
 class ClassifierObjective:
-    """Cross-entropy with the labels. Clips without a label, or with one that the model does not know, play no part."""
+    """Cross-entropy with the labels that the model knows."""
 
     def __init__(
         self,
@@ -36,23 +64,10 @@ class ClassifierObjective:
         validation_pairs: int,
     ) -> None:
         self.model = model
-        self.modality = modality
-        self.train, self.valid = splits
-        self.shift = shift
-        self.degradation = degradation
+        self.train, self.valid = (
+            LabelledPictures(split, modality, model.labels, shift, degradation) for split in splits
+        )
         self.validation_pairs = validation_pairs
-        self._train_rows, self._valid_rows = (torch.from_numpy(split.labelled(model.labels)) for split in splits)
-
-    @property
-    def pairs(self) -> int:
-        """How many labelled training clips there are."""
-        return len(self._train_rows)
-
-    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
-        """Pictures of labelled training clips, shifted and degraded, with their labels. `rows`: (b,)."""
-        pictures, targets = self._examples(self.train, self._train_rows[rows])
-        shifted = augment.shifted(pictures, self.shift, rng)
-        return Batch(augment.degrade(shifted, self.degradation, rng), targets)
 
     def loss(self, batch: Batch, _step: int, rng: BatchRng) -> Mapping[str, Tensor]:
         """Cross-entropy of one step, in nats."""
@@ -62,20 +77,14 @@ class ClassifierObjective:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Cross-entropy and accuracy on the clips of valid with a known label; empty where there are none."""
         assert isinstance(model, Classifier)
-        if not len(self._valid_rows):
+        if not self.valid.pairs:
             return {}
 
         def measure(places: range) -> Mapping[str, np.ndarray]:
-            examples = self._examples(self.valid, self._valid_rows[places.start : places.stop])
-            pictures, targets = (one.to(device.of(model)) for one in examples)
+            pictures, targets = (one.to(device.of(model)) for one in self.valid.plain(places))
             logits = model(pictures)
             each = {"loss": model.loss(logits, targets), "accuracy": logits.argmax(1) == targets}
             return {name: values.double().cpu().numpy() for name, values in each.items()}
 
-        found = validation.measured(len(self._valid_rows), self.validation_pairs, measure)
+        found = validation.measured(self.valid.pairs, self.validation_pairs, measure)
         return {name: float(values.mean()) for name, values in found.items()}
-
-    def _examples(self, split: Split, rows: Tensor) -> Batch:
-        chosen = rows.tolist()
-        targets = [self.model.labels.index(split.labels[row]) for row in chosen]
-        return Batch(split.pictures(self.modality, chosen), torch.tensor(targets))

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cycle_sound.dataset.augment import shifted
 from cycle_sound.dataset.reader import Split
 from cycle_sound.models.discriminator import Discriminated, Discriminator
 from cycle_sound.models.dvae import Decoder, DiscreteVAE
@@ -18,7 +17,7 @@ from cycle_sound.nn import distributed
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DecoderConfig, Modality, ShiftConfig
 from cycle_sound.training import fidelity
-from cycle_sound.training.objectives.vae import Batch, gradient_error, reconstruct
+from cycle_sound.training.objectives.vae import Batch, ShiftedPictures, gradient_error, reconstruct
 
 
 class Adversaries(nn.Module):
@@ -52,20 +51,10 @@ class DecoderObjective:
         self.model = model
         self.vae = vae
         self.modality = modality
-        self.train, self.valid = splits
-        self.shift = shift
+        train, self.valid = splits
+        self.train = ShiftedPictures(train, modality, shift)
         self.config = config
         self.validation_pairs = validation_pairs
-
-    @property
-    def pairs(self) -> int:
-        """Pairs to learn from."""
-        return len(self.train)
-
-    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
-        """Training pictures, shifted."""
-        pictures = self.train.pictures(self.modality, rows.tolist())
-        return Batch(shifted(pictures, self.shift, rng))
 
     def loss(self, batch: Batch, _step: int, _rng: BatchRng) -> Mapping[str, Tensor]:
         """Terms of one step; the loss is the decoder's and the discriminator's, each of which sees its own alone."""

@@ -1,7 +1,7 @@
 """What a transformer is trained for: the target's tokens given the source, and sources near their own targets."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from cycle_sound.dataset import augment
 from cycle_sound.dataset.feature_cache import FeatureCache
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.token_cache import TokenCache
+from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.models.transformer import Transformer
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import BatchRng
@@ -36,6 +37,46 @@ class Batch(NamedTuple):
     pictures: Tensor  # (b, c, h, w): the targets themselves
 
 
+class AugmentedPairs:
+    """A `Source`: sources and targets of pairs, both augmented."""
+
+    def __init__(
+        self,
+        inputs: SplitInputs,
+        direction: Direction,
+        condition: Literal["encoder", "tokens", "features"],
+        source_codes: CodeShape,
+        augments: AugmentConfig,
+    ) -> None:
+        self._inputs, self._condition, self._source_codes, self._augments = inputs, condition, source_codes, augments
+        self._source, self._target = source_of(direction), target_of(direction)
+
+    @property
+    def pairs(self) -> int:
+        """Pairs to learn from."""
+        return len(self._inputs.target)
+
+    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+        """What the transformer reads of the sources, as its condition says, and the targets."""
+        codes = self._inputs.target.draw(rows, rng)
+        pictures = self._augmented(self._target, rows, rng)
+        if self._condition == "encoder":
+            return Batch(self._augmented(self._source, rows, rng), codes, pictures)
+        if self._inputs.features is not None:
+            return Batch(self._inputs.features.draw(rows, rng), codes, pictures)
+        return Batch(gridded(self._inputs.source.draw(rows, rng), self._source_codes), codes, pictures)
+
+    def _augmented(self, modality: Modality, rows: Tensor, rng: BatchRng) -> Tensor:
+        """Pictures shifted and degraded: (b, c, h, w)."""
+        pictures, augments = self._inputs.pictures.pictures(modality, rows.tolist()), self._augments
+        return augment.degrade(augment.shifted(pictures, augments[modality], rng), augments.degradation, rng)
+
+
+def gridded(codes: Tensor, shape: CodeShape) -> Tensor:
+    """Codes in their grid: (b, k, t) → (b, k, rows, columns)."""
+    return codes.unflatten(2, (shape.rows, shape.columns))
+
+
 class TransformerObjective:
     """Cross-entropy, plus alignment × its weight, plus the reconstruction error through the VAE × its weight.
 
@@ -53,26 +94,11 @@ class TransformerObjective:
         decode: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.model = model
-        self.source, self.target = source_of(direction), target_of(direction)
-        self.train, self.valid = splits
-        self.augments = augments
+        self.source = source_of(direction)
+        train, self.valid = splits
+        self.train = AugmentedPairs(train, direction, model.config.condition, model.shapes.source_codes, augments)
         self.validation_pairs = validation_pairs
         self.decode = decode
-
-    @property
-    def pairs(self) -> int:
-        """Pairs to learn from."""
-        return len(self.train.target)
-
-    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
-        """Sources and targets of training pairs, both augmented."""
-        codes = self.train.target.draw(rows, rng)
-        pictures = self._augmented(self.target, rows, rng)
-        if self.model.config.condition == "encoder":
-            return Batch(self._augmented(self.source, rows, rng), codes, pictures)
-        if self.train.features is not None:
-            return Batch(self.train.features.draw(rows, rng), codes, pictures)
-        return Batch(self._gridded(self.train.source.draw(rows, rng)), codes, pictures)
 
     def loss(self, batch: Batch, _step: int, rng: BatchRng) -> Mapping[str, Tensor]:
         """Terms of one step, in nats; the reconstruction error per pixel."""
@@ -107,17 +133,7 @@ class TransformerObjective:
             return self.valid.pictures.pictures(self.source, rows.tolist())
         if self.valid.features is not None:
             return self.valid.features.plain(rows)
-        return self._gridded(self.valid.source.most_likely(rows))
-
-    def _gridded(self, codes: Tensor) -> Tensor:
-        """Codes of sources in their grid: (b, k, t) → (b, k, rows, columns)."""
-        shape = self.model.shapes.source_codes
-        return codes.unflatten(2, (shape.rows, shape.columns))
-
-    def _augmented(self, modality: Modality, rows: Tensor, rng: BatchRng) -> Tensor:
-        """Pictures of training rows, shifted and degraded: (b, c, h, w)."""
-        pictures = self.train.pictures.pictures(modality, rows.tolist())
-        return augment.degrade(augment.shifted(pictures, self.augments[modality], rng), self.augments.degradation, rng)
+        return gridded(self.valid.source.most_likely(rows), self.model.shapes.source_codes)
 
     def _reconstruction(self, logits: Tensor, codes: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
         """Squared error between the pictures of the predicted codes, straight-through, and of the true ones."""

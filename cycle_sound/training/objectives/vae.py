@@ -30,6 +30,22 @@ class Batch(NamedTuple):
     pictures: Tensor  # (b, c, h, w) in [-1, 1]
 
 
+class ShiftedPictures:
+    """A `Source`: pictures of one modality, shifted."""
+
+    def __init__(self, split: Split, modality: Modality, shift: ShiftConfig) -> None:
+        self._split, self._modality, self._shift = split, modality, shift
+
+    @property
+    def pairs(self) -> int:
+        """Pictures to learn from."""
+        return len(self._split)
+
+    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+        """Pictures, each shifted by its own numbers."""
+        return Batch(shifted(self._split.pictures(self._modality, rows.tolist()), self._shift, rng))
+
+
 class VaeObjective:
     """Squared errors of pixels and of gradients, the two halves of the KL, and optionally a perceptual distance."""
 
@@ -43,21 +59,11 @@ class VaeObjective:
     ) -> None:
         self.model = model
         self.modality = modality
-        self.train, self.valid = splits
-        self.shift = shift
+        train, self.valid = splits
+        self.train = ShiftedPictures(train, modality, shift)
         self.validation_pairs = validation_pairs
         config = model.config
         self.perceptual = Perceptual(config.perceptual_weights) if config.perceptual_weight else None
-
-    @property
-    def pairs(self) -> int:
-        """Pairs to learn from."""
-        return len(self.train)
-
-    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
-        """Training pictures, shifted."""
-        pictures = self.train.pictures(self.modality, rows.tolist())
-        return Batch(shifted(pictures, self.shift, rng))
 
     def loss(self, batch: Batch, step: int, rng: BatchRng) -> Mapping[str, Tensor]:
         """Terms of one step: errors per pixel, divergences per token in nats."""

@@ -30,6 +30,26 @@ class Batch(NamedTuple):
     waves: Tensor  # (b, frames × hop_length)
 
 
+class Stretches:
+    """A `Source`: stretches of sounds, of so many frames, with their log-mels."""
+
+    def __init__(self, sounds: Sounds, audio: AudioConfig, frames: int) -> None:
+        self._sounds, self._audio, self._frames = sounds, audio, frames
+
+    @property
+    def pairs(self) -> int:
+        """Sounds to learn from."""
+        return len(self._sounds)
+
+    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+        """A stretch of each sound from anywhere in it, at any gain down to QUIETEST, with its log-mel."""
+        whole = self._sounds.waveforms(rows.tolist())
+        samples = min(self._frames * self._audio.hop_length, whole.shape[1])
+        starts, gains = rng.integers(whole.shape[1] - samples + 1).tolist(), 10 ** (rng.uniform(1) * QUIETEST / 20)
+        waves = gains * torch.stack([wave[start : start + samples] for wave, start in zip(whole, starts, strict=True)])
+        return Batch(log_mels(waves, self._audio), waves)
+
+
 class VocoderObjective:
     """Spectral convergence and log magnitude (Yamamoto et al. 2020, arXiv:1910.11480), and the advance of phases.
 
@@ -39,20 +59,8 @@ class VocoderObjective:
 
     def __init__(self, model: LearnedVocoder, splits: tuple[Sounds, Sounds]) -> None:
         self.model = model
-        self.train, self.valid = splits
-
-    @property
-    def pairs(self) -> int:
-        """Sounds to learn from."""
-        return len(self.train)
-
-    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
-        """A stretch of each training sound from anywhere in it, at any gain down to QUIETEST, with its log-mel."""
-        whole, audio = self.train.waveforms(rows.tolist()), self.model.audio
-        samples = min(self.model.config.frames * audio.hop_length, whole.shape[1])
-        starts, gains = rng.integers(whole.shape[1] - samples + 1).tolist(), 10 ** (rng.uniform(1) * QUIETEST / 20)
-        waves = gains * torch.stack([wave[start : start + samples] for wave, start in zip(whole, starts, strict=True)])
-        return Batch(log_mels(waves, audio), waves)
+        train, self.valid = splits
+        self.train = Stretches(train, model.audio, model.config.frames)
 
     def loss(self, batch: Batch, _step: int, _rng: BatchRng) -> Mapping[str, Tensor]:
         """Terms of one step: convergence as a share, the error of powers in dB, that of the advance in 0 … 2."""

@@ -1,0 +1,57 @@
+"""Presets: other values for some keys of params.yaml, tried as an experiment or put into it."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
+
+from cycle_sound import params
+from cycle_sound.errors import ParamsError
+from cycle_sound.io import files
+
+PARAMS = Path("params.yaml")
+WIDTH = 1 << 10  # characters of a line: none of it is broken in two
+
+
+def values(name: str) -> dict[str, Any]:
+    """A preset's values, by dotted key. Raises `ParamsError`, also where they do not fit the rest of params.yaml."""
+    params.with_preset(params.load(PARAMS), name)  # or it is said here what is wrong with it, not by a stage
+    return params.preset(name)
+
+
+def options(name: str) -> list[str]:
+    """The same as DVC takes them, as they stand behind `dvc exp run`: -S KEY=VALUE for each.
+
+    Raises `ParamsError`, also for a value that a shell would take apart.
+    """
+    given = {key: _written(value) for key, value in values(name).items()}
+    for key, text in given.items():
+        if text.split() != [text]:
+            raise ParamsError(f"{params.PRESETS / name}.yaml: {key}: {text!r} is not one word")
+    return [option for key, text in given.items() for option in ("-S", f"{key}={text}")]
+
+
+def write(name: str) -> None:
+    """Put a preset's values into params.yaml, where all else, its comments too, stays as it is."""
+    given, yaml = values(name), YAML()  # which keeps comments
+    yaml.preserve_quotes, yaml.width = True, WIDTH
+    tree = yaml.load(PARAMS.read_bytes())
+    params.put(tree, {key: _in_a_line(value) for key, value in given.items()})
+    with files.replacing(PARAMS) as part, part.open("wb") as file:
+        yaml.dump(tree, file)
+
+
+def _in_a_line(value: Any) -> Any:
+    """A value that YAML writes in one line."""
+    if isinstance(value, list):
+        value = CommentedSeq(value)
+        value.fa.set_flow_style()
+    return value
+
+
+def _written(value: Any) -> str:
+    """A value as YAML without spaces."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
