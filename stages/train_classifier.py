@@ -15,8 +15,9 @@ def main(modality: Modality, params: Params) -> None:
     """Write the classifier."""
     path = paths.classifier(modality)
     seed, workers = params.seed, params.loader.workers
-    settings = params.classifier, params.augment, params.validation
-    classification.train("train_classifier", modality, path, *settings, seed, workers)
+    classification.train(
+        "train_classifier", modality, path, params.classifier, params.augment, params.validation, seed, workers
+    )
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ def main(modality: Modality, params: Params) -> None:
     path, network = paths.judge(modality), params.features.judge[modality]
     reads = network if network.network else None
     seed, workers = params.seed + 1, params.loader.workers
-    settings = params.judge, params.augment, params.validation
-    classification.train("train_judge", modality, path, *settings, seed, workers, reads)
+    classification.train(
+        "train_judge", modality, path, params.judge, params.augment, params.validation, seed, workers, reads
+    )
 
 
 if __name__ == "__main__":
