@@ -158,6 +158,15 @@ def test_a_word_that_dvc_sets_is_that_word(word: str, tree: dict[str, Any], tmp_
     assert parameters.load(tmp_path / "params.yaml").data.folder.path == word.strip("'")
 
 
+@pytest.mark.parametrize("override", ["seed=1", "sampling.audio_to_image.guidance=9.5", "data.folder.path=elsewhere"])
+def test_an_experiment_changes_one_line_of_params_yaml(override: str, tmp_path: Path):
+    before = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(before, encoding="utf-8")
+    apply_overrides(str(tmp_path / "params.yaml"), [override])
+    after = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    assert sum(old != new for old, new in zip(before.splitlines(), after.splitlines(), strict=True)) == 1
+
+
 SCALARS = (
     *(
         "1e-5",
