@@ -14,7 +14,7 @@ from cycle_sound.evaluation import analysis, judges, metrics
 from cycle_sound.evaluation.examples import Examples
 from cycle_sound.evaluation.generation import DirectionModels, Generated
 from cycle_sound.evaluation.samples import Samples
-from cycle_sound.evaluation.scores import agreement, called, consistency, fraction, named
+from cycle_sound.evaluation.scores import agreement, classify, consistency, fraction, named
 from cycle_sound.nn.columns import Columns
 from cycle_sound.training import fidelity
 
@@ -34,7 +34,7 @@ Measured = Mapping[str, Sequence[float]]  # figure: one value per sample
 def measure(models: DirectionModels, generated: Generated) -> Columns:
     """Of some pairs what every one is measured by: of pictures the attributes, of sounds the class that is heard."""
     if models.target == "audio":
-        return called("class_consistency_heard", models.classifiers["audio"], generated.perceived)
+        return classify("class_consistency_heard", models.classifiers["audio"], generated.perceived)
     shown = zip(ENDS, (generated.first, generated.tokenized), strict=True)
     return {f"{figure}{end}": np.array(of) for end, pictures in shown for figure, of in of_pictures(pictures).items()}
 
@@ -84,7 +84,7 @@ def heard(models: DirectionModels, measured: Columns, samples: Samples, vocoded:
     """
     audio, classifier = models.engine.models.audio, models.classifiers["audio"]
     distance = fidelity.log_spectral_distance(vocoded, samples.real, audio.max_db - audio.min_db).mean()
-    ceiling = called("vocoder_consistency", classifier, vocoded)
+    ceiling = classify("vocoder_consistency", classifier, vocoded)
     return {
         "vocoder_log_spectral_distance": float(distance),
         **fraction("vocoder_consistency", samples.labels, classifier, ceiling),

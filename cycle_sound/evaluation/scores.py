@@ -65,7 +65,7 @@ def measure(
         **likelihood(models, rows, pairs.codes),
         **classes(models, rows, pairs, generated, moments),
         **judged(models, pairs, generated),
-        **called("cycle_consistency", source, generated.returned),
+        **classify("cycle_consistency", source, generated.returned),
     }
 
 
@@ -84,8 +84,8 @@ def likelihood(models: DirectionModels, rows: range, codes: Tensor) -> Columns:
     return {"cross_entropy": cross_entropy(rows), "cross_entropy_shuffled": cross_entropy(others)}
 
 
-def called(name: str, model: Classifier | None, pictures: Tensor) -> Columns:
-    """What a classifier calls pictures (b, c, h, w), as a column of a name; none without one."""
+def classify(name: str, model: Classifier | None, pictures: Tensor) -> Columns:
+    """The labels that a classifier gives pictures (b, c, h, w), as a column of a name; none without one."""
     return {} if model is None else {name: np.array(classified(model, pictures).labels)}
 
 
@@ -114,9 +114,9 @@ def judged(models: DirectionModels, pairs: Pairs, generated: Generated) -> Colum
     """What the target's judge says of what was generated, and of real targets."""
     judge = models.judges[models.target]
     return {
-        **called("class_consistency_judge", judge, generated.first),
-        **called("class_consistency_judge_ceiling", judge, generated.tokenized),
-        **called("judge_accuracy", judge, pairs.target),
+        **classify("class_consistency_judge", judge, generated.first),
+        **classify("class_consistency_judge_ceiling", judge, generated.tokenized),
+        **classify("judge_accuracy", judge, pairs.target),
     }
 
 
@@ -176,15 +176,15 @@ def labelled(labels: Sequence[str], model: Classifier | None, rows: range | None
 
 
 def consistency(name: str, labels: Sequence[str], model: Classifier | None, found: Columns) -> dict[str, float]:
-    """Fraction of pairs that a column, of what a classifier called each, gives their own label, with its floor.
+    """Fraction of pairs to which a column of a classifier's labels gives their own, with its floor.
 
     Empty where it knows none of the labels.
     """
     rows = labelled(labels, model)
     if not rows:
         return {}
-    called, own = found[name][rows].tolist(), [labels[row] for row in rows]
-    return {**named(name, agreement(called, own)), f"{name}_floor": metrics.chance_agreement(called, own)}
+    given, own = found[name][rows].tolist(), [labels[row] for row in rows]
+    return {**named(name, agreement(given, own)), f"{name}_floor": metrics.chance_agreement(given, own)}
 
 
 def fraction(name: str, labels: Sequence[str], model: Classifier | None, found: Columns) -> dict[str, float]:

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from cycle_sound.evaluation.generation import DirectionModels, Generated, draw
-from cycle_sound.evaluation.scores import called, consistency
+from cycle_sound.evaluation.scores import classify, consistency
 from cycle_sound.inference.engine import best
 from cycle_sound.nn import columns
 from cycle_sound.nn.columns import Columns
@@ -34,9 +34,7 @@ def by_guidance(models: DirectionModels, config: SweepConfig, seed: int) -> list
 
 
 def by_candidates(models: DirectionModels, generated: Generated, counts: Sequence[int], seed: int) -> Columns:
-    """What `table` needs of some pairs for a row per `best_of`: of so many candidates the one that explains its source
-    best is kept.
-    """
+    """What `table` needs of some pairs: of each number of candidates the one is kept that explains its source best."""
     found: Columns = {}
     for count in counts:
         information = generated.pointwise_mutual_information[:, :count]
@@ -75,9 +73,9 @@ def _measured(
     """Columns of a target picture (b, c, h, w) per source, whose nats are (b,), and of what was made of it."""
     found = {
         "pointwise_mutual_information": information.numpy(),
-        **called("class_consistency", models.classifiers[models.target], pictures),
-        **called("class_consistency_judge", models.judges[models.target], pictures),
-        **called("cycle_consistency", models.classifiers[models.source], returned),
+        **classify("class_consistency", models.classifiers[models.target], pictures),
+        **classify("class_consistency_judge", models.judges[models.target], pictures),
+        **classify("cycle_consistency", models.classifiers[models.source], returned),
     }
     return {f"{setting}: {what}": values for what, values in found.items()}
 
