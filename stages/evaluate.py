@@ -8,8 +8,8 @@ Pairs come batch by batch, and processes that a launcher starts share the batche
 from cycle_sound import paths
 from cycle_sound.evaluation import attributes, examples, generation, judges, realism, samples, scores, sweep
 from cycle_sound.io import files, stage
-from cycle_sound.nn import columns, device, distributed
-from cycle_sound.nn.columns import Columns
+from cycle_sound.nn import device, distributed, measures
+from cycle_sound.nn.measures import Measures
 from cycle_sound.params import DIRECTIONS, Direction, Params
 
 
@@ -23,7 +23,7 @@ def main(direction: Direction, params: Params) -> None:
     shown = scores.one_of_each(labels, config.shown)
     wanted = {*shown, *range(max(config.waveforms, config.kernel_pairs, config.kept))}
 
-    def measure(rows: range) -> Columns:
+    def measure(rows: range) -> Measures:
         pairs = models.pairs(rows)
         generated = generation.generate(models, pairs, max(config.rerank_candidates), seed)
         return {
@@ -34,7 +34,7 @@ def main(direction: Direction, params: Params) -> None:
             **examples.hold(rows, wanted, pairs, generated),
         }
 
-    measured = columns.measured(range(len(labels)), models.batch, measure)
+    measured = measures.of_rows(range(len(labels)), models.batch, measure)
     ranks, whole = scores.ranks(models, config), moments.whole()
     if not distributed.is_first():
         return
