@@ -10,8 +10,8 @@ from cycle_sound.acquisition import restoring
 from cycle_sound.dataset import sounds
 from cycle_sound.evaluation import attributes, examples, generation, judges, realism, samples, scores, sweep
 from cycle_sound.io import files, stage
-from cycle_sound.nn import columns, device, distributed
-from cycle_sound.nn.columns import Columns
+from cycle_sound.nn import device, distributed, measures
+from cycle_sound.nn.measures import Measures
 from cycle_sound.params import DIRECTIONS, Direction, Params
 
 
@@ -28,7 +28,7 @@ def main(direction: Direction, params: Params) -> None:
     if distributed.is_first():
         restoring.restore([pairs.originals[row] for row in {*shown, *heard} if row < len(pairs)], paths.RAW, params)
 
-    def measure(rows: range) -> Columns:
+    def measure(rows: range) -> Measures:
         batch = models.pairs(rows)
         generated = generation.generate(models, batch, max(config.rerank_candidates), seed)
         return {
@@ -39,7 +39,7 @@ def main(direction: Direction, params: Params) -> None:
             **examples.hold(rows, wanted, batch, generated),
         }
 
-    measured = columns.measured(range(len(labels)), models.batch, measure)
+    measured = measures.of_rows(range(len(labels)), models.batch, measure)
     ranks, whole = scores.ranks(models, config), moments.whole()
     if not distributed.is_first():
         return

@@ -126,7 +126,7 @@ def test_pairs_without_a_label_that_the_classifier_knows_have_no_consistency(lab
 
 def test_of_partly_labelled_pairs_the_labelled_ones_count() -> None:
     names = Names(["a", "b"])
-    found = scores.called("x", names, torch.zeros(4, 1, 1, 1))
+    found = scores.classify("x", names, torch.zeros(4, 1, 1, 1))
     assert scores.consistency("x", ["a", "", "b", "unknown"], names, found)["x"] == 0.5
 
 

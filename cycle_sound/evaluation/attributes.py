@@ -13,8 +13,8 @@ from cycle_sound.evaluation import analysis, judges, metrics
 from cycle_sound.evaluation.examples import Examples
 from cycle_sound.evaluation.generation import DirectionModels, Generated
 from cycle_sound.evaluation.samples import Samples
-from cycle_sound.evaluation.scores import agreement, called, consistency, fraction, named
-from cycle_sound.nn.columns import Columns
+from cycle_sound.evaluation.scores import agreement, classify, consistency, fraction, named
+from cycle_sound.nn.measures import Measures
 from cycle_sound.training import fidelity
 
 SHARED = {  # figure: attribute
@@ -30,10 +30,10 @@ WARBLING = 100.0  # cents: a label whose real sounds waver less, in the median, 
 Measured = Mapping[str, Sequence[float]]  # figure: one value per sample
 
 
-def measure(models: DirectionModels, generated: Generated) -> Columns:
+def measure(models: DirectionModels, generated: Generated) -> Measures:
     """Of some pairs what every one is measured by: of pictures the attributes, of sounds the class that is heard."""
     if models.target == "audio":
-        return called("class_consistency_heard", models.classifiers["audio"], generated.perceived)
+        return classify("class_consistency_heard", models.classifiers["audio"], generated.perceived)
     shown = zip(ENDS, (generated.first, generated.tokenized), strict=True)
     return {f"{figure}{end}": np.array(of) for end, pictures in shown for figure, of in of_pictures(pictures).items()}
 
@@ -76,14 +76,14 @@ def correlations(generated: Measured, tokenized: Measured, given: Sequence[Mappi
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def heard(models: DirectionModels, measured: Columns, samples: Samples, vocoded: Tensor) -> dict[str, float]:
+def heard(models: DirectionModels, measured: Measures, samples: Samples, vocoded: Tensor) -> dict[str, float]:
     """The vocoder's ceiling, and the classes of what was generated as it is heard.
 
     `vocoded`: the samples' real log-mels through a waveform and back, (n, 1, mels, frames).
     """
     audio, classifier = models.engine.models.audio, models.classifiers["audio"]
     distance = fidelity.log_spectral_distance(vocoded, samples.real, audio.max_db - audio.min_db).mean()
-    ceiling = called("vocoder_consistency", classifier, vocoded)
+    ceiling = classify("vocoder_consistency", classifier, vocoded)
     return {
         "vocoder_log_spectral_distance": float(distance),
         **fraction("vocoder_consistency", samples.labels, classifier, ceiling),
@@ -146,7 +146,7 @@ def warbles(
     }
 
 
-def figures(models: DirectionModels, measured: Columns, some: Examples, recorded: Sounds) -> dict[str, float]:
+def figures(models: DirectionModels, measured: Measures, some: Examples, recorded: Sounds) -> dict[str, float]:
     """The figures of shared attributes, and for sounds the vocoder's ceiling, the words that are heard and the warble.
 
     Of pictures all are measured, of sounds some. `recorded`: the split's own sounds.
@@ -160,7 +160,7 @@ def figures(models: DirectionModels, measured: Columns, some: Examples, recorded
     return sound_figures(models, measured, some, recorded)
 
 
-def sound_figures(models: DirectionModels, measured: Columns, some: Examples, recorded: Sounds) -> dict[str, float]:
+def sound_figures(models: DirectionModels, measured: Measures, some: Examples, recorded: Sounds) -> dict[str, float]:
     """The figures of sounds."""
     engine, samples, rate = models.engine, some.samples, models.engine.models.audio.sample_rate
     made, real, tokenized = some.waveforms, engine.waveforms(samples.real), engine.waveforms(samples.tokenized)

@@ -18,7 +18,7 @@ from cycle_sound.io import files
 from cycle_sound.media import mel, picture_files
 from cycle_sound.media.sounds import Sound, encoded
 from cycle_sound.media.spectrogram import save, spectrogram
-from cycle_sound.nn.columns import Columns
+from cycle_sound.nn.measures import Measures
 from cycle_sound.params import AudioConfig, Modality
 
 
@@ -34,7 +34,7 @@ class Examples(NamedTuple):
         return Examples(self.rows[:count], self.samples.first(count), self.waveforms[:count])
 
 
-def hold(rows: range, wanted: Collection[int], pairs: Pairs, generated: Generated) -> Columns:
+def hold(rows: range, wanted: Collection[int], pairs: Pairs, generated: Generated) -> Measures:
     """Of pairs, which are the `rows` of the split, all that `examples` needs of the wanted ones."""
     places = [row - rows.start for row in rows if row in wanted]
     held = {
@@ -48,7 +48,7 @@ def hold(rows: range, wanted: Collection[int], pairs: Pairs, generated: Generate
     return {**{show: of[places].numpy() for show, of in held.items()}, "waveform": generated.waveforms[places]}
 
 
-def examples(models: DirectionModels, wanted: Collection[int], held: Columns) -> Examples:
+def examples(models: DirectionModels, wanted: Collection[int], held: Measures) -> Examples:
     """What was held of all the wanted pairs that there are."""
     split = models.split
     rows = sorted(row for row in wanted if row < len(split.labels))

@@ -11,15 +11,15 @@ from cycle_sound.evaluation import judges, metrics
 from cycle_sound.evaluation.generation import Generated, Pairs
 from cycle_sound.evaluation.samples import Samples
 from cycle_sound.evaluation.scores import named
-from cycle_sound.nn import columns
-from cycle_sound.nn.columns import Columns
+from cycle_sound.nn import measures
+from cycle_sound.nn.measures import Measures
 from cycle_sound.training import fidelity
 
 BATCH = 20  # pictures at a time, which a judge sees large
 TOKENIZED = "tokenized: "  # of real targets through the tokenizer alone
 
 
-def measure(pairs: Pairs, generated: Generated) -> Columns:
+def measure(pairs: Pairs, generated: Generated) -> Measures:
     """Sharpness of what was generated of some pairs, of real targets, and of these through the tokenizer."""
     ceiling = fidelity.sharpness(generated.tokenized, pairs.target)
     return {
@@ -49,9 +49,9 @@ def kernel_distances(samples: Samples, device: torch.device) -> dict[str, float]
     }
 
 
-def figures(measured: Columns, samples: Samples, device: torch.device) -> dict[str, float]:
+def figures(measured: Measures, samples: Samples, device: torch.device) -> dict[str, float]:
     """Sharpness of all that was measured, and kernel distances of some samples, each with its ceiling."""
-    ceilings = fidelity.sharpness_ratios(columns.under(TOKENIZED, measured))
+    ceilings = fidelity.sharpness_ratios(measures.under(TOKENIZED, measured))
     return {
         **fidelity.sharpness_ratios(measured),
         **{f"{name}_ceiling": ratio for name, ratio in ceilings.items()},

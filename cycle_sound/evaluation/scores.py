@@ -4,8 +4,8 @@ The floor is what the same samples score against shuffled sources, in the mean o
 against one); the ceiling is what real targets score once they have been through the tokenizer alone: no transformer can
 do better. Everything that a model does here is done by the engine that people use.
 
-Pairs come batch by batch. `measure` says of a batch what `figures` needs: a few values of each pair, as columns, and
-sums over features.
+Pairs come batch by batch. `measure` says of a batch what `figures` needs: a few values of each pair, and moments of
+features.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,8 +19,8 @@ from cycle_sound.evaluation.generation import DirectionModels, Generated, Pairs
 from cycle_sound.evaluation.metrics import Interval
 from cycle_sound.inference.engine import classified
 from cycle_sound.models.classifier import Classifier
-from cycle_sound.nn import columns, distributed
-from cycle_sound.nn.columns import Columns
+from cycle_sound.nn import distributed, measures
+from cycle_sound.nn.measures import Measures
 from cycle_sound.params import EvaluateConfig
 
 QUERIES = 8  # of retrieval at a time, each with as many prefixes as there are targets to rank
@@ -58,18 +58,18 @@ def agreement(found: Sequence[str], wanted: Sequence[str]) -> Interval:
 
 def measure(
     models: DirectionModels, rows: range, pairs: Pairs, generated: Generated, moments: FeatureMoments
-) -> Columns:
+) -> Measures:
     """What `figures` needs to know of some pairs, which are the `rows` of the split."""
     source = models.classifiers[models.source]
     return {
         **likelihood(models, rows, pairs.codes),
         **classes(models, rows, pairs, generated, moments),
         **judged(models, pairs, generated),
-        **called("cycle_consistency", source, generated.returned),
+        **classify("cycle_consistency", source, generated.returned),
     }
 
 
-def likelihood(models: DirectionModels, rows: range, codes: Tensor) -> Columns:
+def likelihood(models: DirectionModels, rows: range, codes: Tensor) -> Measures:
     """Cross-entropy of real targets (b, k, rows, columns), nats per code, given their own sources and others': (b,).
 
     The other source is that of the pair half a split away; pairs stand in shuffled order.
@@ -84,14 +84,14 @@ def likelihood(models: DirectionModels, rows: range, codes: Tensor) -> Columns:
     return {"cross_entropy": cross_entropy(rows), "cross_entropy_shuffled": cross_entropy(others)}
 
 
-def called(name: str, model: Classifier | None, pictures: Tensor) -> Columns:
-    """What a classifier calls pictures (b, c, h, w), as a column of a name; none without one."""
+def classify(name: str, model: Classifier | None, pictures: Tensor) -> Measures:
+    """The labels that a classifier gives pictures (b, c, h, w), by the name of a measure; none without one."""
     return {} if model is None else {name: np.array(classified(model, pictures).labels)}
 
 
 def classes(
     models: DirectionModels, rows: range, pairs: Pairs, generated: Generated, moments: FeatureMoments
-) -> Columns:
+) -> Measures:
     """What the target's classifier says of what was generated, and of real targets."""
     model = models.classifiers[models.target]
     if model is None:
@@ -110,13 +110,13 @@ def classes(
     }
 
 
-def judged(models: DirectionModels, pairs: Pairs, generated: Generated) -> Columns:
+def judged(models: DirectionModels, pairs: Pairs, generated: Generated) -> Measures:
     """What the target's judge says of what was generated, and of real targets."""
     judge = models.judges[models.target]
     return {
-        **called("class_consistency_judge", judge, generated.first),
-        **called("class_consistency_judge_ceiling", judge, generated.tokenized),
-        **called("judge_accuracy", judge, pairs.target),
+        **classify("class_consistency_judge", judge, generated.first),
+        **classify("class_consistency_judge_ceiling", judge, generated.tokenized),
+        **classify("judge_accuracy", judge, pairs.target),
     }
 
 
@@ -131,13 +131,13 @@ def ranks(models: DirectionModels, config: EvaluateConfig) -> np.ndarray:
     codes = models.codes(range(min(queries + pool - 1, count)))
     null = engine.log_likelihood(direction, engine.null_prefixes(direction, len(codes)), codes)
 
-    def ranked(some: range) -> Columns:
+    def ranked(some: range) -> Measures:
         rows = (torch.tensor(some)[:, None] + torch.arange(pool)) % count  # (b, pool), a query's own target first
         given = engine.prefixes(direction, models.sources(some)).repeat_interleave(pool, dim=0)
         scores = engine.log_likelihood(direction, given, codes[rows.flatten()]).view_as(rows) - null[rows]
         return {"rank": (scores > scores[:, :1]).sum(1).numpy()}
 
-    return columns.measured(range(queries), QUERIES, ranked)["rank"]
+    return measures.of_rows(range(queries), QUERIES, ranked)["rank"]
 
 
 # --- figures of all that was measured
@@ -145,7 +145,7 @@ def ranks(models: DirectionModels, config: EvaluateConfig) -> np.ndarray:
 
 def figures(
     models: DirectionModels,
-    measured: Columns,
+    measured: Measures,
     moments: dict[str, np.ndarray],
     ranks: np.ndarray,
     config: EvaluateConfig,
@@ -175,26 +175,26 @@ def labelled(labels: Sequence[str], model: Classifier | None, rows: range | None
     return [row for row in chosen if model and labels[row] in model.labels]
 
 
-def consistency(name: str, labels: Sequence[str], model: Classifier | None, found: Columns) -> dict[str, float]:
-    """Fraction of pairs that a column, of what a classifier called each, gives their own label, with its floor.
+def consistency(name: str, labels: Sequence[str], model: Classifier | None, found: Measures) -> dict[str, float]:
+    """Fraction of pairs to which a classifier's labels, found under the name, give their own, with its floor.
 
     Empty where it knows none of the labels.
     """
     rows = labelled(labels, model)
     if not rows:
         return {}
-    called, own = found[name][rows].tolist(), [labels[row] for row in rows]
-    return {**named(name, agreement(called, own)), f"{name}_floor": metrics.chance_agreement(called, own)}
+    given, own = found[name][rows].tolist(), [labels[row] for row in rows]
+    return {**named(name, agreement(given, own)), f"{name}_floor": metrics.chance_agreement(given, own)}
 
 
-def fraction(name: str, labels: Sequence[str], model: Classifier | None, found: Columns) -> dict[str, float]:
+def fraction(name: str, labels: Sequence[str], model: Classifier | None, found: Measures) -> dict[str, float]:
     """The same, without its interval and floor: a ceiling, or how often the classifier itself is right."""
     whole = consistency(name, labels, model, found)
     return {name: whole[name]} if whole else {}
 
 
 def class_figures(
-    labels: Sequence[str], model: Classifier | None, found: Columns, moments: dict[str, np.ndarray]
+    labels: Sequence[str], model: Classifier | None, found: Measures, moments: dict[str, np.ndarray]
 ) -> dict[str, float]:
     """What the target's classifier says of what was generated. Empty where it knows fewer than two of the pairs."""
     rows = labelled(labels, model)
@@ -210,7 +210,7 @@ def class_figures(
     }
 
 
-def judge_figures(labels: Sequence[str], judge: Classifier | None, found: Columns) -> dict[str, float]:
+def judge_figures(labels: Sequence[str], judge: Classifier | None, found: Measures) -> dict[str, float]:
     """What the target's judge says of what was generated. Empty where it knows none of the pairs."""
     return {
         **consistency("class_consistency_judge", labels, judge, found),
@@ -219,7 +219,7 @@ def judge_figures(labels: Sequence[str], judge: Classifier | None, found: Column
     }
 
 
-def diversity(labels: Sequence[str], rows: Sequence[int], found: Columns) -> dict[str, float]:
+def diversity(labels: Sequence[str], rows: Sequence[int], found: Measures) -> dict[str, float]:
     """Mean feature distance between two samples of one source, over that of two real targets of one label.
 
     Of real targets the first SPREAD.

@@ -6,10 +6,10 @@ import numpy as np
 from torch import Tensor
 
 from cycle_sound.evaluation.generation import DirectionModels, Generated, draw
-from cycle_sound.evaluation.scores import called, consistency
+from cycle_sound.evaluation.scores import classify, consistency
 from cycle_sound.inference.engine import best
-from cycle_sound.nn import columns
-from cycle_sound.nn.columns import Columns
+from cycle_sound.nn import measures
+from cycle_sound.nn.measures import Measures
 from cycle_sound.params import SweepConfig
 
 Row = dict[str, float | str]
@@ -19,25 +19,23 @@ def by_guidance(models: DirectionModels, config: SweepConfig, seed: int) -> list
     """A row per guidance, with one candidate for each of the first `config.pairs` sources; no others are read."""
     settings = {f"guidance {guidance:g}": guidance for guidance in config.guidances}
 
-    def guided(sources: Tensor, setting: str) -> Columns:
+    def guided(sources: Tensor, setting: str) -> Measures:
         sampling = models.forward_sampling.model_copy(update={"guidance": settings[setting]})
         candidates, information = draw(models, sources, sampling, 1, seed)
         pictures = candidates[:, 0]
         return _measured(models, setting, pictures, information[:, 0], _returned(models, pictures, seed))
 
-    def measure(rows: range) -> Columns:
+    def measure(rows: range) -> Measures:
         sources = models.sources(rows)
         return {name: values for setting in settings for name, values in guided(sources, setting).items()}
 
     some = range(min(config.pairs, len(models.split.labels)))
-    return table(models, settings, columns.measured(some, models.batch, measure))
+    return table(models, settings, measures.of_rows(some, models.batch, measure))
 
 
-def by_candidates(models: DirectionModels, generated: Generated, counts: Sequence[int], seed: int) -> Columns:
-    """What `table` needs of some pairs for a row per `best_of`: of so many candidates the one that explains its source
-    best is kept.
-    """
-    found: Columns = {}
+def by_candidates(models: DirectionModels, generated: Generated, counts: Sequence[int], seed: int) -> Measures:
+    """What `table` needs of some pairs: of each number of candidates the one is kept that explains its source best."""
+    found: Measures = {}
     for count in counts:
         information = generated.pointwise_mutual_information[:, :count]
         pictures = best(generated.samples[:, :count], information)
@@ -51,13 +49,13 @@ def best_of(count: int) -> str:
     return f"best of {count}"
 
 
-def table(models: DirectionModels, settings: Iterable[str], measured: Columns) -> list[Row]:
+def table(models: DirectionModels, settings: Iterable[str], measured: Measures) -> list[Row]:
     """A row per setting, of what was measured of the first pairs."""
     return [_row(models, setting, measured) for setting in settings]
 
 
-def _row(models: DirectionModels, setting: str, measured: Columns) -> Row:
-    found = columns.under(f"{setting}: ", measured)
+def _row(models: DirectionModels, setting: str, measured: Measures) -> Row:
+    found = measures.under(f"{setting}: ", measured)
     information = found["pointwise_mutual_information"]
     labels = models.split.labels[: len(information)]
     return {
@@ -71,13 +69,13 @@ def _row(models: DirectionModels, setting: str, measured: Columns) -> Row:
 
 def _measured(
     models: DirectionModels, setting: str, pictures: Tensor, information: Tensor, returned: Tensor
-) -> Columns:
-    """Columns of a target picture (b, c, h, w) per source, whose nats are (b,), and of what was made of it."""
+) -> Measures:
+    """Measures of a target picture (b, c, h, w) per source, whose nats are (b,), and of what was made of it."""
     found = {
         "pointwise_mutual_information": information.numpy(),
-        **called("class_consistency", models.classifiers[models.target], pictures),
-        **called("class_consistency_judge", models.judges[models.target], pictures),
-        **called("cycle_consistency", models.classifiers[models.source], returned),
+        **classify("class_consistency", models.classifiers[models.target], pictures),
+        **classify("class_consistency_judge", models.judges[models.target], pictures),
+        **classify("cycle_consistency", models.classifiers[models.source], returned),
     }
     return {f"{setting}: {what}": values for what, values in found.items()}
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from cycle_sound.nn import columns
-from cycle_sound.nn.columns import Columns
+from cycle_sound.nn import measures
+from cycle_sound.nn.measures import Measures
 
 BATCH = 64  # pairs at a time
 
 
-def measured(count: int, pairs: int, measure: Callable[[range], Mapping[str, np.ndarray]]) -> Columns:
-    """What `measure` makes of the first `pairs` of `count` rows, at least one: the same columns in every process."""
-    return columns.measured(range(min(count, pairs)), BATCH, measure)
+def measured(count: int, pairs: int, measure: Callable[[range], Mapping[str, np.ndarray]]) -> Measures:
+    """What `measure` makes of the first `pairs` of `count` rows, at least one: the same in every process."""
+    return measures.of_rows(range(min(count, pairs)), BATCH, measure)

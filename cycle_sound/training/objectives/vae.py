@@ -14,7 +14,7 @@ from cycle_sound.errors import CodebookCollapse
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.gumbel import divergences
 from cycle_sound.nn import device
-from cycle_sound.nn.columns import Columns
+from cycle_sound.nn.measures import Measures
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import Modality, ShiftConfig
 from cycle_sound.training import fidelity, schedules, validation
@@ -105,7 +105,7 @@ def gradient_error(reconstructed: Tensor, real: Tensor) -> Tensor:
 @torch.inference_mode()
 def reconstruct(
     model: DiscreteVAE, modality: Modality, valid: Split, pairs: int, measure: Measure = fidelity.sharpness
-) -> Columns:
+) -> Measures:
     """Reconstruct the first `pairs` pictures of valid as they will be used: by their most likely codes.
 
     Returns the `codes` (n, k, rows, columns), the `error` per pixel (n,), and what else is measured.
@@ -121,7 +121,7 @@ def reconstruct(
     return validation.measured(len(valid), pairs, measured)
 
 
-def codebook_use(model: DiscreteVAE, hard: Columns) -> CodebookUse:
+def codebook_use(model: DiscreteVAE, hard: Measures) -> CodebookUse:
     """How much of a model's codebooks is in use in what `reconstruct` has returned."""
     return fidelity.codebook_use(torch.from_numpy(hard["codes"]), model.config.codebook_size)
 
@@ -152,7 +152,7 @@ def likeness(modality: Modality, db_range: float) -> Measure:
     return measure
 
 
-def figures(hard: Columns) -> dict[str, float]:
+def figures(hard: Measures) -> dict[str, float]:
     """The means of what `likeness` has measured."""
     means = [name for name in ("log_spectral_distance", "psnr", "ssim") if name in hard]
     return {
