@@ -48,6 +48,12 @@ from cycle_sound.training.prefetch import Prefetcher
 PAIRS = 10_000_000
 TARS, PAIRS_PER_TAR = 1200, 500
 WATCHED = 100_000  # pairs
+MEASURED = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+"""  # by a small process: of a child Linux counts what its parent held when it began
 FILES = 256  # that a process may have open
 LOCAL, GLOBAL = 32, 1024  # pairs of a process, and of all together
 SIDE = 256  # pixels
@@ -227,10 +233,10 @@ def downloaded(project: Path) -> None:
 def dvc(project: Path, *words: str) -> Cost:
     """What a command of DVC costs."""
     around = os.environ | {"DVC_SITE_CACHE_DIR": str(project.parent / "site"), "DVC_NO_ANALYTICS": "1"}
-    process = subprocess.Popen([sys.executable, "-m", "dvc", *words], cwd=project, env=around)
-    _, status, used = os.wait4(process.pid, 0)
-    assert status == 0
-    return Cost(used.ru_utime + used.ru_stime, 1024 * used.ru_maxrss)
+    command = [sys.executable, "-c", MEASURED, sys.executable, "-m", "dvc", *words]
+    said = subprocess.run(command, cwd=project, env=around, check=True, capture_output=True, text=True).stdout
+    seconds, kilobytes = map(float, said.split()[-2:])
+    return Cost(seconds, 1024 * kilobytes)
 
 
 # --- inference over a corpus

@@ -219,6 +219,7 @@ class ShardConfig(Config):
     """The WebDataset shards."""
 
     pairs_per_shard: Positive
+    jpeg_quality: Annotated[int, Field(ge=0, le=100)]
 
 
 class ShiftConfig(Config):

@@ -177,6 +177,22 @@ def test_columns_are_mapped_and_of_many_tars_few_are_open(tmp_path: Path):
     assert sum(link.endswith(".tar") for link in open_files()) <= reader.OPEN
 
 
+def test_pictures_may_be_jpeg_files_that_anybody_reads(raw: Path, small: Params, folder: Path, tmp_path: Path):
+    settings = small.shard.model_copy(update={"jpeg_quality": 92})
+    shard(raw, tmp_path, small.model_copy(update={"shard": settings}))
+    exact, pairs = Split(folder, "train"), Split(tmp_path / "shards", "train")
+    size = [sum(path.stat().st_size for path in place.glob("*.tar")) for place in (folder, tmp_path / "shards")]
+    rows = range(len(pairs))
+    assert size[1] < size[0]
+    assert torch.equal(pairs.pictures("audio", rows), exact.pictures("audio", rows))
+    assert 0 < (pairs.pictures("image", rows) - exact.pictures("image", rows)).square().mean() < 0.001
+    assert pairs.shape("image") == exact.shape("image")
+    urls = [str(path) for path in sorted((tmp_path / "shards").glob("train-*.tar"))]
+    plain = list(webdataset.WebDataset(urls, shardshuffle=False, empty_check=False).decode("rgb8"))
+    there = torch.from_numpy(np.stack([one["image.jpg"] for one in plain]).transpose(0, 3, 1, 2)).float() / 127.5 - 1
+    assert torch.equal(pairs.pictures("image", rows), there)
+
+
 def test_another_process_opens_the_files_itself(folder: Path):
     pairs = Split(folder, "train")
     content = pickle.dumps(pairs)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from PIL import Image
 
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import archives
@@ -22,6 +23,7 @@ from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import BadShard, BadSource, BadTar, UserError
 from cycle_sound.io import tar_members
+from cycle_sound.media import jpeg
 from cycle_sound.params import MODALITIES
 
 NAME = "abcdefghijk_000007.mp4"
@@ -262,6 +264,33 @@ def read_all(folder: Path) -> None:
     finally:
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
         tracemalloc.stop()
+
+
+PICTURE = jpeg.encode(np.random.default_rng(0).integers(256, size=(3, 8, 8), dtype=np.uint8), 90)
+
+
+def progressive() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", progressive=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        PICTURE[:200],
+        jpeg.encode(np.zeros((3, 8, 16), np.uint8), 90),
+        jpeg.encode(np.zeros((3, 4000, 4000), np.uint8), 1),
+        progressive(),
+        b"\x89PNG\r\n\x1a\n" + PICTURE,
+        b"BM" + PICTURE,
+    ],
+)
+def test_a_picture_of_another_kind_or_size_is_refused(content: bytes) -> None:
+    assert jpeg.decode(PICTURE, 8).shape == (3, 8, 8)
+    with pytest.raises(ValueError, match="a picture"):
+        jpeg.decode(content, 8)
 
 
 @pytest.mark.parametrize("cut", [0, 9, 64, 128, 700])

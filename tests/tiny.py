@@ -70,7 +70,7 @@ def write_shards(folder: Path, pairs: Mapping[str, int], size: int = 4, side: in
     sharded(folder / paths.SHARDS, **{split: shards(split, count) for split, count in pairs.items()})
 
 
-def sharded(folder: Path, **splits: Sequence[Sequence[Any]]) -> None:
+def sharded(folder: Path, jpeg_quality: int = 0, **splits: Sequence[Sequence[Any]]) -> None:
     """Write shards of samples (`tars.Sample`), for each split so many tars, with their columns and index."""
     from cycle_sound.acquisition.manifest import Row
     from cycle_sound.dataset import indexing, tars
@@ -79,7 +79,8 @@ def sharded(folder: Path, **splits: Sequence[Sequence[Any]]) -> None:
     for split, shards in splits.items():
         paths = [folder / f"{split}-{number:06d}.tar" for number in range(len(shards))]
         for path, samples in zip(paths, shards, strict=True):
-            tars.write_shard(path, samples)
+            tars.write_shard(path, samples, jpeg_quality)
+            size = samples[0].image.shape[1] if jpeg_quality else None
         facts = [sample.facts for samples in shards for sample in samples]
         rows = [
             Row(one["id"], "train", one["label"], one["group"], "ok", "", one["attributes"], "0" * 64, "0" * 64)
@@ -87,7 +88,7 @@ def sharded(folder: Path, **splits: Sequence[Sequence[Any]]) -> None:
         ]
         contents[split] = indexing.Contents(rows, [tars.members(path) for path in paths])
     digests = {path.name: files.digest(path) for path in folder.glob("*.tar")}
-    indexing.write(folder, contents, digests, committed()["audio"])
+    indexing.write(folder, contents, digests, committed()["audio"], size)
 
 
 def small_network(name: str) -> Any:

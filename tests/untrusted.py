@@ -287,6 +287,7 @@ def _frame(path: Path) -> None:
 
 def _archives(into: Path) -> None:
     _shards(into / "shards")
+    _shards(into / "shards of jpeg", 90)
     for form, ending, packing in (
         (tarfile.USTAR_FORMAT, ".tar", None),
         (tarfile.GNU_FORMAT, ".tar", None),
@@ -311,7 +312,7 @@ def _archives(into: Path) -> None:
         (place / f"clips{ending}").write_bytes(mutations.packed(packing, content) if packing else content)
 
 
-def _shards(into: Path) -> None:
+def _shards(into: Path, jpeg_quality: int = 0) -> None:
     pairs = [
         Sample(
             np.full((3, 8, 8), number, np.uint8),
@@ -320,7 +321,7 @@ def _shards(into: Path) -> None:
         )
         for number in range(3)
     ]
-    tiny.sharded(into, train=[pairs[:2], pairs[2:]])
+    tiny.sharded(into, jpeg_quality, train=[pairs[:2], pairs[2:]])
 
 
 def _archive(path: Path) -> None:
@@ -543,7 +544,7 @@ KINDS: dict[str, Kind] = {
     "films": Kind(_films, [Reader("*", _film, FILM), Reader("*", _frame, FILM)]),
     "archives": Kind(
         _archives,
-        [Reader("store*", _archive, (BadSource, Rejected)), Reader("shards/*", _shard, SHARD)],
+        [Reader("store*", _archive, (BadSource, Rejected)), Reader("shards*", _shard, SHARD)],
     ),
     "checkpoints": Kind(
         _checkpoints,

@@ -6,7 +6,7 @@ that neither names belong to somebody else.
 
 import os
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
 from cycle_sound import paths
@@ -68,11 +68,9 @@ class Claims:
 
     def unknown(self, originals: Iterable[Original]) -> list[Original]:
         """Of some clips those whose files are not there, or not noted with the same digests."""
-        present = self._present(links=False)
+        there = {name for name, entry in self._entries() if not entry.is_symlink() or os.path.exists(entry.path)}
         return [
-            one
-            for one in originals
-            if self._account.get(one.name) != _digests(one) or not _files([one.name]) <= present
+            one for one in originals if self._account.get(one.name) != _digests(one) or not _files([one.name]) <= there
         ]
 
     def _write(self) -> None:
@@ -86,11 +84,15 @@ class Claims:
         for name in unfinished | present & (_files(self._account) - _files(keep)):
             (self.folder / name).unlink()
 
-    def _present(self, links: bool = True) -> set[str]:
-        """The files that lie where pairs do, relative to the folder, and with `links` links to anything or nothing."""
+    def _present(self) -> set[str]:
+        """The files and links that lie where pairs do, relative to the folder."""
+        return {name for name, entry in self._entries() if entry.is_symlink() or entry.is_file()}
+
+    def _entries(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """All that lies where pairs do, by its name relative to the folder: looked at without asking for each."""
         places = {name: self.folder / name for name in FOLDERS}
         found = ((name, entry) for name, place in places.items() if place.is_dir() for entry in os.scandir(place))
-        return {f"{name}/{entry.name}" for name, entry in found if entry.is_file() or (links and entry.is_symlink())}
+        return ((f"{name}/{entry.name}", entry) for name, entry in found)
 
 
 def _rows(path: Path) -> list[Row]:

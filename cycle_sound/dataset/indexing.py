@@ -24,11 +24,16 @@ class Contents(NamedTuple):
 
 
 def write(
-    folder: Path, splits: Mapping[SplitName, Contents], digests: Mapping[str, str], audio: Mapping[str, Any]
+    folder: Path,
+    splits: Mapping[SplitName, Contents],
+    digests: Mapping[str, str],
+    audio: Mapping[str, Any],
+    jpeg_size: int | None = None,
 ) -> None:
     """Write the columns of the splits, then index.json, which names the tars' `digests` and theirs.
 
-    `audio`: how sounds became log-mels, the parameters.
+    `audio`: how sounds became log-mels, the parameters; `jpeg_size`: of pictures that are JPEG files, in pixels; None:
+    they are arrays.
     """
     rows = [row for contents in splits.values() for row in contents.rows]
     labels = sorted({row.label for row in rows})
@@ -36,7 +41,13 @@ def write(
     names = dict(digests)
     for split, contents in splits.items():
         names |= columns.write(folder, split, described(contents, labels, attributes))
-    facts = {"audio": audio, "labels": labels, "attributes": attributes, "files": dict(sorted(names.items()))}
+    facts = {
+        "audio": audio,
+        "jpeg_size": jpeg_size,
+        "labels": labels,
+        "attributes": attributes,
+        "files": dict(sorted(names.items())),
+    }
     whole = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     files.write_json(folder / paths.INDEX.name, {"digest": whole, **facts})
 

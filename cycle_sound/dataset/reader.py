@@ -1,8 +1,9 @@
 """WebDataset shards of aligned pairs, read: readable by plain `webdataset`, and here at random by row.
 
-A pair is three members: KEY.image.npy (uint8, (3, h, w)), KEY.audio.npy (float16 log-mel, (1, mels, frames)) and
-KEY.json (id, label, group, attributes). Tars are not compressed, so a member is a slice of the file: columns beside the
-tars say where it lies, and `Split` reads any of them, in any order, without unpacking or listing a tar.
+A pair is three members: KEY.image.npy (uint8, (3, h, w)) or KEY.image.jpg, KEY.audio.npy (float16 log-mel, (1, mels,
+frames)) and KEY.json (id, label, group, attributes). Tars are not compressed, so a member is a slice of the file:
+columns beside the tars say where it lies, and `Split` reads any of them, in any order, without unpacking or listing a
+tar.
 """
 
 import math
@@ -20,8 +21,8 @@ from cycle_sound.acquisition.originals import Original
 from cycle_sound.dataset import columns, npy
 from cycle_sound.dataset.columns import Columns, Lazy
 from cycle_sound.errors import BadShard, MissingModality, UserError
-from cycle_sound.media import pixels
-from cycle_sound.params import AudioConfig, Config, Modality, SplitName, fault
+from cycle_sound.media import jpeg, pixels
+from cycle_sound.params import AudioConfig, Config, Modality, Side, SplitName, fault
 
 DTYPES = {"image": np.uint8, "audio": np.float16}
 OPEN = 32  # tars of a split that are open at a time: a corpus has thousands, a process 256 to 1,024 files
@@ -32,6 +33,7 @@ class Index(Config):
 
     digest: str
     audio: AudioConfig  # how sounds became log-mels
+    jpeg_size: Side | None  # of pictures that are JPEG files, in pixels; None: they are arrays
     labels: list[str]  # "": none
     attributes: list[str]
     files: dict[str, str]  # tars and columns: file name → SHA-256
@@ -123,7 +125,10 @@ class Split:
         content = self._tar(int(self._columns.shard[row]))
         if not 0 <= start <= start + size <= len(content):
             raise ValueError(f"a member of {size} bytes from {start} on in {len(content)}")
-        picture = npy.viewed(content[start : start + size])
+        member = content[start : start + size]
+        if modality == "image" and self._index.jpeg_size:
+            return jpeg.decode(member.tobytes(), self._index.jpeg_size)
+        picture = npy.viewed(member)
         if picture.dtype != DTYPES[modality] or picture.ndim != 3:
             raise ValueError(f"arrays of {picture.dtype} {picture.shape}")
         return picture.copy()

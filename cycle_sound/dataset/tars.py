@@ -1,7 +1,7 @@
 """WebDataset shards of aligned pairs, written: deterministic tars.
 
-A pair is three members: KEY.image.npy (uint8, (3, h, w)), KEY.audio.npy (float16 log-mel, (1, mels, frames)) and
-KEY.json (id, label, group, attributes). Tars are not compressed, so a member is a slice of the file.
+A pair is three members: KEY.image.npy (uint8, (3, h, w)) or KEY.image.jpg, KEY.audio.npy (float16 log-mel, (1, mels,
+frames)) and KEY.json (id, label, group, attributes). Tars are not compressed, so a member is a slice of the file.
 """
 
 import io
@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cycle_sound.io import files, tar_members
-from cycle_sound.params import MODALITIES
+from cycle_sound.media import jpeg
+
+JPEG = "image.jpg"
+ABSENT = (0, 0)
 
 
 class Sample(NamedTuple):
@@ -25,12 +28,15 @@ class Sample(NamedTuple):
     facts: Mapping[str, Any]  # id, label, group, attributes
 
 
-def write_shard(path: Path, samples: Iterable[Sample]) -> None:
-    """Write one tar atomically; the same samples give the same bytes."""
+def write_shard(path: Path, samples: Iterable[Sample], jpeg_quality: int = 0) -> None:
+    """Write one tar atomically; the same samples give the same bytes. `jpeg_quality`: of pictures; 0: their pixels."""
     with files.replacing(path) as part, tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as tar:
         for sample in samples:
             key = _key(sample.facts["id"])
-            _add(tar, f"{key}.image.npy", _npy(sample.image))
+            if jpeg_quality:
+                _add(tar, f"{key}.{JPEG}", jpeg.encode(sample.image, jpeg_quality))
+            else:
+                _add(tar, f"{key}.image.npy", _npy(sample.image))
             _add(tar, f"{key}.audio.npy", _npy(sample.audio))
             _add(tar, f"{key}.json", json.dumps(sample.facts, sort_keys=True).encode())
 
@@ -45,8 +51,8 @@ def members(path: Path) -> np.ndarray:
         for name, start, size in tar_members.listed(file, path.stat().st_size):
             key, _, extension = name.partition(".")
             found.setdefault(key, {})[extension] = start, size
-    places = [[one.get(f"{modality}.npy", (0, 0)) for modality in MODALITIES] for one in found.values()]
-    return np.array(places, np.int64).reshape(-1, len(MODALITIES), 2)
+    places = [[one.get("image.npy", one.get(JPEG, ABSENT)), one.get("audio.npy", ABSENT)] for one in found.values()]
+    return np.array(places, np.int64).reshape(-1, 2, 2)
 
 
 def _key(clip: str) -> str:

@@ -68,7 +68,8 @@ def sample(row: Row, raw: Path, params: Params) -> Sample:
 
 def key(rows: Sequence[Row], params: Params) -> str:
     """A digest of all that a shard's bytes depend on: its rows with their files' digests, the parameters, the code."""
-    settings = [params.data.clip_seconds, params.image.model_dump(), params.audio.model_dump()]
+    pictures, sounds = params.image.model_dump(), params.audio.model_dump()
+    settings = [params.data.clip_seconds, pictures, sounds, params.shard.jpeg_quality]
     facts = [settings, CODE, [asdict(row) for row in rows]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -83,7 +84,7 @@ def write(part: Part, raw: Path, params: Params) -> Written:
     digest = _finished(part)
     if digest is None:
         _keep_memory()
-        tars.write_shard(part.path, (sample(row, raw, params) for row in part.rows))
+        tars.write_shard(part.path, (sample(row, raw, params) for row in part.rows), params.shard.jpeg_quality)
         digest = files.digest(part.path)
         files.write_bytes(part.receipt, f"{part.key} {digest}".encode())
     return Written(digest, tars.members(part.path))
@@ -126,7 +127,8 @@ def shard(
         name: Contents(members[name], [written[part.path.name].members for part in parts[name]]) for name in SPLITS
     }
     digests = {name: one.digest for name, one in written.items()}
-    indexing.write(into, contents, digests, params.audio.model_dump())
+    jpeg_size = params.image.size if params.shard.jpeg_quality else None
+    indexing.write(into, contents, digests, params.audio.model_dump(), jpeg_size)
     return {f"{name}_pairs": len(members[name]) for name in SPLITS}
 
 

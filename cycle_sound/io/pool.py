@@ -186,7 +186,7 @@ def _on_cluster(jobs: Mapping[Name, Job], address: str) -> Iterator[tuple[Name, 
         from distributed import KilledWorker, as_completed
 
         todo, ended = iter(jobs.items()), as_completed()
-        names: dict[Any, Name] = {}
+        names: dict[Any, Name] = {}  # of jobs that are under way
 
         def submit() -> None:
             """Hand over as many jobs as the cluster has room for, which may have grown."""
