@@ -1,5 +1,6 @@
 """Batches are the same whoever makes them, and the processes that make them end with the training."""
 
+import math
 import multiprocessing
 import os
 import re
@@ -16,10 +17,10 @@ import psutil
 import pytest
 import torch
 from pipelines import digests, environment, run
-from test_training import trained
+from test_training import Line, trained
 from torch import Tensor
 
-from cycle_sound.errors import BadShard, LoaderLost
+from cycle_sound.errors import BadShard, LoaderLost, TrainingDiverged
 from cycle_sound.nn import distributed
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Params, load
@@ -177,6 +178,14 @@ def test_a_training_that_is_stopped_leaves_no_process_and_goes_on_to_the_same_by
     trained(config, tmp_path / "alone")
     trained(config, folder)
     assert (folder / "curve.csv").read_bytes() == (tmp_path / "alone/curve.csv").read_bytes()
+
+
+def test_a_training_that_fails_leaves_no_process(config: OptimizerConfig, tmp_path: Path) -> None:
+    line = Line()
+    line.validate = lambda model: {"loss": math.nan}  # type: ignore[method-assign]
+    with pytest.raises(TrainingDiverged):
+        trained(config, tmp_path, line, workers=1)
+    assert not multiprocessing.active_children()
 
 
 EVERY = """
