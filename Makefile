@@ -24,7 +24,7 @@ test: .venv/installed ## install, and pass the checks and the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 dvc.yaml: .venv/installed ## write the code that each stage depends on
 	$(BIN)/python -m cycle_sound.io.dvc_yaml
