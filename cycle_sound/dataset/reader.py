@@ -19,7 +19,7 @@ from torch import Tensor
 from cycle_sound import paths
 from cycle_sound.acquisition.originals import Original
 from cycle_sound.dataset import columns, npy
-from cycle_sound.dataset.columns import Columns, Lazy
+from cycle_sound.dataset.columns import Lazy
 from cycle_sound.errors import BadShard, MissingModality, UserError
 from cycle_sound.media import jpeg, pixels
 from cycle_sound.params import AudioConfig, Config, Modality, Side, SplitName, fault
@@ -64,10 +64,10 @@ class Split:
         except ValueError as error:
             raise BadShard(path=folder, reason=fault(error)) from None
         count = len(self._columns.shard)
-        self.ids: Sequence[str] = Lazy(count, partial(_id, folder, self._columns))
-        self.labels: Sequence[str] = Lazy(count, partial(_label, folder, self._columns, self._index))
-        self.attributes: Sequence[dict[str, float]] = Lazy(count, partial(_attributes, self._columns, self._index))
-        self.originals: Sequence[Original] = Lazy(count, partial(_original, folder, split, self._columns))
+        self.ids: Sequence[str] = Lazy(count, self._id)
+        self.labels: Sequence[str] = Lazy(count, self._label)
+        self.attributes: Sequence[dict[str, float]] = Lazy(count, self._attributes)
+        self.originals: Sequence[Original] = Lazy(count, self._original)
         self._tar = lru_cache(OPEN)(partial(_content, folder, split, self._index))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -91,7 +91,7 @@ class Split:
 
     def known_labels(self) -> set[str]:
         """The labels of all clips, "" among them where one has none. Raises `BadShard`."""
-        return {_named(self._folder, self._index, number) for number in np.unique(self._columns.label)}
+        return {self._named(number) for number in np.unique(self._columns.label)}
 
     def labelled(self, labels: Collection[str]) -> np.ndarray:
         """The rows whose label is one of these, in their order: int64 (n,)."""
@@ -133,6 +133,33 @@ class Split:
             raise ValueError(f"arrays of {picture.dtype} {picture.shape}")
         return picture.copy()
 
+    def _id(self, row: int) -> str:
+        ends, ids = self._columns.id_ends, self._columns.ids
+        start, end = int(ends[row - 1]) if row else 0, int(ends[row])
+        try:
+            if not 0 <= start <= end <= len(ids):
+                raise ValueError(f"an id from {start} to {end} of {len(ids)}")
+            return ids[start:end].tobytes().decode()
+        except ValueError as error:
+            raise BadShard(path=self._folder, reason=error) from None
+
+    def _label(self, row: int) -> str:
+        return self._named(self._columns.label[row])
+
+    def _named(self, label: int) -> str:
+        if label >= len(self._index.labels):
+            raise BadShard(path=self._folder, reason=f"label {label} of {len(self._index.labels)}")
+        return self._index.labels[label]
+
+    def _attributes(self, row: int) -> dict[str, float]:
+        values = zip(self._index.attributes, self._columns.attributes[row].tolist(), strict=True)
+        return {name: value for name, value in values if not math.isnan(value)}
+
+    def _original(self, row: int) -> Original:
+        digests = self._columns.image_sha256, self._columns.audio_sha256
+        picture, sound = (some[row].tobytes().hex() for some in digests)
+        return Original("test" if self._split == "test" else "train", self.ids[row], picture, sound)
+
 
 def _name(split: SplitName, number: int) -> str:
     return f"{split}-{number:06d}.tar"
@@ -144,33 +171,3 @@ def _content(folder: Path, split: SplitName, index: Index, number: int) -> np.nd
     if name not in index.files:
         raise ValueError(f"{name} is not in the index")
     return np.asarray(np.memmap(folder / name, dtype=np.uint8, mode="r"))
-
-
-def _id(folder: Path, known: Columns, row: int) -> str:
-    start, end = int(known.id_ends[row - 1]) if row else 0, int(known.id_ends[row])
-    try:
-        if not 0 <= start <= end <= len(known.ids):
-            raise ValueError(f"an id from {start} to {end} of {len(known.ids)}")
-        return known.ids[start:end].tobytes().decode()
-    except ValueError as error:
-        raise BadShard(path=folder, reason=error) from None
-
-
-def _original(folder: Path, split: SplitName, known: Columns, row: int) -> Original:
-    picture, sound = (digests[row].tobytes().hex() for digests in (known.image_sha256, known.audio_sha256))
-    return Original("test" if split == "test" else "train", _id(folder, known, row), picture, sound)
-
-
-def _label(folder: Path, known: Columns, index: Index, row: int) -> str:
-    return _named(folder, index, known.label[row])
-
-
-def _named(folder: Path, index: Index, label: int) -> str:
-    if label >= len(index.labels):
-        raise BadShard(path=folder, reason=f"label {label} of {len(index.labels)}")
-    return index.labels[label]
-
-
-def _attributes(known: Columns, index: Index, row: int) -> dict[str, float]:
-    values = zip(index.attributes, known.attributes[row].tolist(), strict=True)
-    return {name: value for name, value in values if not math.isnan(value)}
