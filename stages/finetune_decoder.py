@@ -9,12 +9,12 @@ from cycle_sound import paths
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.io import code, files, stage
 from cycle_sound.models import dvae
-from cycle_sound.models.discriminator import Discriminator
 from cycle_sound.models.dvae import Decoder, DiscreteVAE
 from cycle_sound.nn import device, distributed
 from cycle_sound.params import MODALITIES, Modality, Params
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.decoder import Adversaries, DecoderObjective
+from cycle_sound.training.objectives.discriminator import Discriminator
 from cycle_sound.training.objectives.vae import figures, likeness, reconstruct
 from cycle_sound.training.resume import Snapshot
 

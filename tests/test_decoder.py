@@ -16,11 +16,11 @@ from cycle_sound.inference import bundle, export
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import files
 from cycle_sound.models import dvae
-from cycle_sound.models.discriminator import Discriminator
 from cycle_sound.models.loading import load_tokenizer
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import MODALITIES, Modality
 from cycle_sound.training.objectives.decoder import Adversaries, DecoderObjective, feature_distance
+from cycle_sound.training.objectives.discriminator import Discriminator
 from cycle_sound.training.objectives.vae import Batch, gradient_error
 from stages import download, finetune_decoder, shard, train_vae
 

@@ -20,10 +20,10 @@ from cycle_sound.app.cli import app
 from cycle_sound.errors import ParamsError
 from cycle_sound.models import features
 from cycle_sound.models.classifier import Classifier
-from cycle_sound.models.discriminator import Discriminator
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.transformer import Shapes, Transformer
 from cycle_sound.params import DIRECTIONS, MODALITIES, Params, source_of, target_of
+from cycle_sound.training.objectives.discriminator import Discriminator
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("fine", "tiny", "vggsound")

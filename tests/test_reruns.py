@@ -67,7 +67,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/caching.py": TOKENS | FEATURES,
     "cycle_sound/dataset/token_cache.py": TOKENS | TRANSFORMERS,
     "cycle_sound/dataset/feature_cache.py": FEATURES | TRANSFORMERS,
-    "cycle_sound/models/discriminator.py": DECODERS,
+    "cycle_sound/training/objectives/discriminator.py": DECODERS,
     "cycle_sound/training/objectives/vae.py": VAES | DECODERS,
     "cycle_sound/training/objectives/decoder.py": DECODERS,
     "cycle_sound/training/fidelity.py": VAES | DECODERS | EVALUATIONS,

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from cycle_sound.dataset.reader import Split
-from cycle_sound.models.discriminator import Discriminated, Discriminator
 from cycle_sound.models.dvae import Decoder, DiscreteVAE
 from cycle_sound.nn import distributed
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DecoderConfig, Modality, ShiftConfig
 from cycle_sound.training import fidelity
+from cycle_sound.training.objectives.discriminator import Discriminated, Discriminator
 from cycle_sound.training.objectives.vae import Batch, ShiftedPictures, gradient_error, reconstruct
 
 
@@ -66,10 +66,10 @@ class DecoderObjective:
         seen: Discriminated = self.model.discriminator(torch.cat([real, made.detach()]))
         of_real, of_made = seen.logits.chunk(2)
         discriminator = F.relu(1 - of_real).mean() + F.relu(1 + of_made).mean()
-        hoped = self.model.look_at_made(made)
-        matching = feature_distance(hoped.features, [one.chunk(2)[0].detach() for one in seen.features])
+        scored = self.model.look_at_made(made)
+        matching = feature_distance(scored.features, [one.chunk(2)[0].detach() for one in seen.features])
         decoder = error + self.vae.config.gradient_weight * edges
-        decoder = decoder - config.adversarial_weight * hoped.logits.mean() + config.feature_weight * matching
+        decoder = decoder - config.adversarial_weight * scored.logits.mean() + config.feature_weight * matching
         return {
             "loss": decoder + discriminator,
             "error": error,
