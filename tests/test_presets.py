@@ -1,5 +1,6 @@
 """Presets: each fits params.yaml, is told as DVC takes it, and leaves the rest of the file alone."""
 
+import re
 import shutil
 import sys
 from functools import reduce
@@ -46,6 +47,11 @@ def told(*words: str) -> tuple[int, str]:
     return result.exit_code, result.stdout if result.exit_code == 0 else result.stderr
 
 
+def lines(path: Path) -> list[str]:
+    """A file's lines, without those of single elements of lists."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("- ")]
+
+
 def test_every_preset_is_tested() -> None:
     assert {path.name for path in (ROOT / "presets").iterdir()} == {f"{name}.yaml" for name in NAMES}
 
@@ -69,15 +75,41 @@ def test_what_is_told_to_dvc_is_the_preset(name: str, project: Path, params: Par
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_is_the_preset_and_all_else_stays(name: str, project: Path, params: Params) -> None:
-    before = (project / "params.yaml").read_text(encoding="utf-8").splitlines()
+    before = lines(project / "params.yaml")
     assert told(name, "--write") == (0, "")
     assert parameters.load() == parameters.with_preset(params, name)
-    after = (project / "params.yaml").read_text(encoding="utf-8").splitlines()
+    after = lines(project / "params.yaml")
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     assert 0 < len(changed) <= len(parameters.preset(name))
     for old, new in changed:
         assert old.partition(" #")[2] == new.partition(" #")[2]  # the comment
         assert old.partition(":")[0] == new.partition(":")[0]
+
+
+@pytest.mark.parametrize("guidances", [[1.0], [1.0, 2.0, 3.0, 5.0, 6.0, 7.0]])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "guidances: {flow} # each with one candidate",
+        "guidances: {flow} # each with one candidate\n\n  # of valid",
+        "guidances: # each with one candidate\n{block}",
+        "guidances: # each with one candidate\n{block} # the last",
+        "guidances: # each with one candidate\n{block}\n\n  # of valid",
+    ],
+)
+def test_a_list_is_written_in_the_form_of_the_one_in_its_place(
+    form: str, guidances: list[float], project: Path
+) -> None:
+    def written(values: list[float]) -> str:
+        return form.format(flow=values, block="\n".join(f"  - {value}" for value in values))
+
+    path = project / "params.yaml"
+    tree, _, rest = path.read_text(encoding="utf-8").partition("guidances:")
+    rest = rest[rest.index("\n  pairs:") :]
+    path.write_text(f"{tree}{written([1.5, 2.0])}{rest}", encoding="utf-8")
+    (project / "presets/other.yaml").write_text(f"sweep.guidances: {guidances}", encoding="utf-8")
+    assert told("other", "--write") == (0, "")
+    assert re.sub("\\] +#", "] #", path.read_text(encoding="utf-8")) == f"{tree}{written(guidances)}{rest}"
 
 
 @pytest.mark.parametrize(

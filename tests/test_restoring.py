@@ -39,9 +39,10 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): files.digest(path) for path in found}
 
 
-def inodes(folder: Path) -> dict[str, int]:
-    """Which file each is, another one once it is written again."""
-    return {str(path.relative_to(folder)): path.stat().st_ino for path in folder.rglob("*.*") if path.is_file()}
+def inodes(folder: Path) -> dict[str, tuple[int, int]]:
+    """Which file each is, another one once it is written again: a number can be given again, with another time."""
+    stats = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*.*") if path.is_file()}
+    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
 def pairs(place: Path, from_raw: Path) -> dict[str, Any]:

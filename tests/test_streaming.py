@@ -13,6 +13,7 @@ from test_distributed import TWO, run
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
+from cycle_sound.acquisition.claims import Claims
 from cycle_sound.dataset.reader import Split
 from cycle_sound.inference import fixed_batches
 from cycle_sound.params import DIRECTIONS
@@ -41,11 +42,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.write_shards(folder, {"valid": VALID, "test": TEST})
     data = tiny.untrained(folder, codebooks=2)
     shutil.copytree(data / "classifier", data / "judge")
-    for row in range(TEST):
-        for extension in ("jpg", "mp3"):
-            path = folder / paths.RAW / f"test_data/test{row}.{extension}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"as it was obtained")
+    originals = Split(folder / paths.SHARDS, "test").originals
+    for path in (place for original in originals for place in original.places(folder / paths.RAW)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tiny.ORIGINAL)
+    Claims(folder / paths.RAW).note(originals)
     return folder
 
 
@@ -85,9 +86,9 @@ def test_an_evaluation_reads_every_pair_and_few_at_a_time(project: Path, read: l
     pool = params.evaluate.retrieval_pool + params.evaluate.retrieval_queries - 1
     evaluate.main("audio_to_image", params)
     assert {row for modality, rows in read for row in rows if modality == "image"} == set(range(TEST))
-    *batches, targets, queries = (rows for _, rows in read)
+    *batches, targets, queries, shape = (rows for _, rows in read)
     assert max(map(len, batches)) == BATCH
-    assert (len(targets), len(queries)) == (pool, params.evaluate.retrieval_queries)
+    assert [len(rows) for rows in (targets, queries, shape)] == [pool, params.evaluate.retrieval_queries, 1]
 
 
 def test_two_processes_measure_and_make_what_one_does(project: Path, models: Path, tmp_path: Path) -> None:

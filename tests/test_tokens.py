@@ -49,7 +49,7 @@ def test_what_is_written_is_read(tmp_path: Path):
 
 
 def test_another_process_opens_the_files_itself(tmp_path: Path):
-    token_cache.write(tmp_path, "train", HEADER, *arrays())
+    write(tmp_path, *arrays())
     read, sent = cache(tmp_path), pickle.dumps(cache(tmp_path))
     assert len(sent) < 1000
     assert torch.equal(pickle.loads(sent).most_likely(torch.arange(COUNT)), read.most_likely(torch.arange(COUNT)))

@@ -1,5 +1,7 @@
 """Presets: other values for some keys of params.yaml, tried as an experiment or put into it."""
 
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +39,21 @@ def write(name: str) -> None:
     given, yaml = values(name), YAML()  # which keeps comments
     yaml.preserve_quotes, yaml.width = True, WIDTH
     tree = yaml.load(PARAMS.read_bytes())
-    params.put(tree, {key: _in_a_line(value) for key, value in given.items()})
+    params.put(tree, {key: _in_form(reduce(getitem, key.split("."), tree), value) for key, value in given.items()})
     with files.replacing(PARAMS) as part, part.open("wb") as file:
         yaml.dump(tree, file)
 
 
-def _in_a_line(value: Any) -> Any:
-    """A value that YAML writes in one line."""
-    if isinstance(value, list):
-        value = CommentedSeq(value)
-        value.fa.set_flow_style()
-    return value
+def _in_form(old: Any, value: Any) -> Any:
+    """A value as it is to stand in place of another one: a list in the old one's form, with the comment behind it."""
+    if not (isinstance(old, CommentedSeq) and value):
+        return value
+    behind = old.ca.items.get(len(old) - 1)
+    old.ca.items.clear()
+    old[:] = value
+    if behind:
+        old.ca.items[len(old) - 1] = behind
+    return old
 
 
 def _written(value: Any) -> str:

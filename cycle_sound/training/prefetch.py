@@ -152,7 +152,7 @@ class Prefetcher:
         except RuntimeError as error:
             if not str(error).startswith(DIED):
                 raise
-        raise LoaderLost  # no longer beside the first error, which would hold the other workers
+        raise LoaderLost()  # no longer beside the first error, which would hold the other workers
 
     def _parts(self, steps: range) -> Iterator[Part]:
         return (Part(step, places) for step in steps for places in self._places)
