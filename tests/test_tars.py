@@ -253,6 +253,16 @@ def test_columns_of_something_else_are_one_clear_error(what: str, tmp_path: Path
         read_all(tmp_path)
 
 
+@pytest.mark.parametrize("numbers", [[0, 1 << 31], [1, 0], [0, 1]])
+def test_tars_that_the_index_does_not_name_and_those_out_of_order_are_one_clear_error(
+    numbers: list[int], tmp_path: Path
+) -> None:
+    tiny.sharded(tmp_path, train=[[sample("a", IMAGE, AUDIO), sample("b", IMAGE, AUDIO)]])
+    np.save(tmp_path / "train.shard.npy", np.array(numbers, np.uint32))
+    with pytest.raises(BadShard, match=r"not a shard of this version"):
+        Split(tmp_path, "train").shards()
+
+
 def read_all(folder: Path) -> None:
     """Read all that a split tells, with little memory."""
     tracemalloc.start()

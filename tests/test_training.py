@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from cycle_sound.dataset import augment
 from cycle_sound.errors import TrainingDiverged, UnevenBatch
-from cycle_sound.nn import device
+from cycle_sound.nn import device, distributed
 from cycle_sound.nn.blocks import dropped
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Params, ShiftConfig
 from cycle_sound.training import resume, schedules
-from cycle_sound.training.loop import Curve, fit
+from cycle_sound.training.loop import Curve, Trainer, fit
 from cycle_sound.training.prefetch import Prefetcher
-from cycle_sound.training.resume import STOPPED, Snapshot, flat, tree
+from cycle_sound.training.resume import STOPPED, Snapshot, State, flat, tree
 
 
 @pytest.fixture
@@ -224,6 +224,24 @@ def test_sigterm_saves_at_once_and_says_so_by_its_code(config: OptimizerConfig, 
         trained(config, tmp_path / "stopped", line)
     assert (ended.value.code, asked) == (STOPPED, [12])
     assert same(trained(config, tmp_path / "stopped")[0].model, undisturbed.model)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_process_that_writes_snapshots_alone_gathers_a_state(
+    first: bool, config: OptimizerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered, state = [], Trainer.state
+
+    def noted(trainer: Trainer, step: int) -> State:
+        gathered.append(step)
+        return state(trainer, step)
+
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "FRACTION", math.inf)
+    monkeypatch.setattr(Trainer, "state", noted)
+    monkeypatch.setattr(distributed, "is_first", lambda: first)
+    trained(config, tmp_path)
+    assert gathered == (list(range(1, config.steps + 1)) if first else [])
 
 
 def test_a_snapshot_of_another_training_or_a_broken_one_is_ignored_with_a_word(

@@ -84,10 +84,10 @@ class Split:
         if (steps < 0).any():
             raise BadShard(path=self._folder, reason="tars that do not follow one another")
         starts = np.flatnonzero(steps).tolist()
-        return {
-            _name(self._split, numbers[start]): range(start, end)
-            for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True)
-        }
+        names = [_name(self._split, numbers[start]) for start in starts]
+        if unknown := set(names) - self._index.files.keys():
+            raise BadShard(path=self._folder, reason=f"{min(unknown)} is not in the index")
+        return dict(zip(names, map(range, starts, [*starts[1:], len(numbers)]), strict=True))
 
     def known_labels(self) -> set[str]:
         """The labels of all clips, "" among them where one has none. Raises `BadShard`."""

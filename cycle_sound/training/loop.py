@@ -210,7 +210,7 @@ def _run(trainer: Trainer, steps: range, snapshot: Snapshot, workers: int) -> No
             if last or (step + 1) % config.valid_every == 0:
                 trainer.validate(step + 1)
             stopping = distributed.anywhere(snapshot.stopping)
-            if stopping or last or snapshot.due:
+            if distributed.is_first() and (stopping or last or snapshot.due):
                 snapshot.save(trainer.state(step + 1))
             if stopping:
                 snapshot.stop()
