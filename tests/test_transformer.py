@@ -1,8 +1,12 @@
 """The transformer: causality, conditioning, cached generation, for one code per place and for several."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from cycle_sound.inference.cached_transformer import CachedTransformer
@@ -10,7 +14,7 @@ from cycle_sound.inference.sampling import draw, sample
 from cycle_sound.models import transformer
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.tokenizer import CodeShape
-from cycle_sound.models.transformer import Shapes, Transformer, prefix_mask
+from cycle_sound.models.transformer import Shapes, Transformer, attended, attended_in_parts
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import Params, SamplingConfig
 
@@ -84,9 +88,25 @@ def test_every_target_token_sees_the_whole_source(model: Transformer) -> None:
     assert (prefix.grad.abs().sum((0, 2)) > 0).all()
 
 
-def test_the_prefix_sees_itself_in_both_directions_and_no_target() -> None:
-    mask = prefix_mask(3, 2, torch.device("cpu"))
-    assert mask.int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+@given(prefix=st.integers(1, 70), target=st.integers(1, 70), width=st.sampled_from([4, 8, 20, 32]))
+@settings(max_examples=25, deadline=None, derandomize=True)
+@example(prefix=1, target=1, width=8)
+@example(prefix=17, target=64, width=32)  # the default sizes
+@example(prefix=265, target=256, width=64)
+def test_attention_without_a_mask_equals_attention_under_one(prefix: int, target: int, width: int) -> None:
+    """Forward and gradient."""
+    inputs = torch.randn(3, 2, 2, prefix + target, width, generator=seeded(0)).requires_grad_()
+    towards = torch.randn(inputs.shape[1:], generator=seeded(1))
+    results = attended_in_parts(*inputs, prefix), attended(*inputs, prefix)
+    for one, other in (results, [torch.autograd.grad(result, inputs, towards)[0] for result in results]):
+        assert torch.allclose(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("work", [attended, attended_in_parts])
+def test_the_prefix_sees_itself_in_both_directions_and_no_target(work: Callable[..., Tensor]) -> None:
+    """By the share that each value has in each output."""
+    shares = work(torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5), torch.eye(5)[None, None], 3)[0, 0]
+    assert (shares > 0).int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
 
 
 @torch.inference_mode()
