@@ -197,6 +197,60 @@ def test_dropping_every_condition_leaves_no_gradient_in_the_source_encoder(model
     assert model.null.grad.abs().sum() > 0
 
 
+def gradients(model: Transformer, config: dict[str, object], step: int) -> list[Tensor]:
+    """Of a training step, with other settings."""
+    model.config = model.config.model_copy(update=config)
+    for block in model.blocks:
+        block.dropout = model.config.dropout
+    model.train().zero_grad()
+    pictures = torch.rand(3, *PICTURES["target_picture"], generator=seeded(7))
+    losses = model.losses(sources(model, 3), targets(model, 3), pictures, BatchRng(step, places=range(3)))
+    (losses.cross_entropy + losses.alignment).backward()
+    return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_layers_that_are_computed_again_have_the_same_gradients(model: Transformer, dropout: float) -> None:
+    """To the byte, also where something is dropped: each time the same."""
+    kept, again, other = (
+        gradients(model, {"dropout": dropout, "checkpointing": checkpointing}, step)
+        for checkpointing, step in ((False, 0), (True, 0), (True, 1))
+    )
+    assert all(torch.equal(one, two) for one, two in zip(kept, again, strict=True))
+    assert not all(torch.equal(one, two) for one, two in zip(kept, other, strict=True))
+
+
+def kept_bytes(params: Params, depth: int, checkpointing: bool, precision: torch.dtype) -> int:
+    """What a sample of 16 + 48 positions keeps for the way back in layers of width 1,024, beside the weights."""
+    sizes = {"width": 1024, "depth": depth, "heads": 16, "dropout": 0.1, "checkpointing": checkpointing}
+    config = params.transformer.audio_to_image.model_copy(update={**sizes, "source_width": 8})
+    codes = CodeShape(1, 6, 8, SIZE)
+    model = Transformer(config, Shapes(codes, (1, 64, 64), codes, (3, 64, 64))).train()
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    held: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    prefix, drawn = torch.zeros(1, 16, 1024, requires_grad=True), torch.zeros(1, 1, 48, dtype=torch.long)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autocast("cpu", precision, enabled=precision != torch.float32),
+    ):
+        loss = model(prefix, drawn, rng=BatchRng(0, places=range(1))).sum()  # holds what it needs
+    assert loss.requires_grad
+    return sum(size for place, size in held.items() if place not in weights)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_layers_that_are_computed_again_keep_their_input_alone(params: Params, precision: torch.dtype) -> None:
+    """4 kB for each position and layer, instead of 40 kB or more."""
+    for checkpointing in (False, True):
+        one, two = (kept_bytes(params, depth, checkpointing, precision) for depth in (1, 2))
+        assert (two - one <= 10_000 * 64) if checkpointing else (two - one >= 40_000 * 64)
+
+
 def test_of_the_codes_before_a_share_is_random_in_training(model: Transformer) -> None:
     codes = targets(model, 400)
     for share in (0.0, 0.1, 0.4):

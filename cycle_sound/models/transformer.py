@@ -11,12 +11,13 @@ knows codes and their shapes, never the tokenizer.
 from collections.abc import Mapping
 from math import log
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as checkpointed
 
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.source_encoder import (
@@ -290,9 +291,20 @@ class Transformer(nn.Module):
         target = self.neighbours(known[..., columns - 1 : -1], known[..., :-columns])
         target = target + self.positions() + prefix[:, :1]
         x = torch.cat([prefix, target], dim=1)
-        for block in self.blocks:
-            x = block(x, prefix.shape[1], rng)
+        block = self._recomputed if self.config.checkpointing and self.training else self._block
+        for number in range(len(self.blocks)):
+            x = block(number, x, prefix.shape[1], rng)
         return self.head(x[:, prefix.shape[1] :], codes)
+
+    def _block(self, number: int, x: Tensor, prefix: int, rng: BatchRng | None) -> Tensor:
+        """A block with random numbers of its own, so that it draws the same when it is run again."""
+        passed: Tensor = self.blocks[number](x, prefix, rng and rng.fold_in(number))
+        return passed
+
+    def _recomputed(self, *inputs: Any) -> Tensor:
+        """`_block`, of which the input alone is kept for the way back: the rest is computed again there."""
+        passed: Tensor = checkpointed(self._block, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return passed
 
     def log_likelihood(self, prefix: Tensor, codes: Tensor) -> Tensor:
         """Exact log-probability of whole targets, in nats: (b, 1 + s, width), (b, k, t) → (b,)."""
