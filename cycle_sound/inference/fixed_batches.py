@@ -10,15 +10,17 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from cycle_sound.nn.device import kind
+
 T = TypeVar("T")
 
-FIXED_BATCH = {"cpu": 32, "cuda": 64}  # rows; on two CPU cores 32 take twice as long as 8, so a row half as long
+FIXED_BATCH = {"cpu": 32, "gpu": 64}  # rows; on two CPU cores 32 take twice as long as 8, so a row half as long
 TOGETHER = max(FIXED_BATCH.values())  # of a long list, what is handed over at a time
 
 
 def size_for(device: torch.device) -> int:
     """The batch size of a device, in rows."""
-    return FIXED_BATCH[device.type]
+    return FIXED_BATCH[kind(device)]
 
 
 @torch.inference_mode()

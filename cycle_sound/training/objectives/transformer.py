@@ -122,7 +122,7 @@ class TransformerObjective:
             prefix = model.encode_source(self._source_inputs(rows).to(device.of(model)))
             given = {"loss": prefix, "shuffled": prefix.roll(1, dims=0)}
             losses = {name: -model.log_likelihood(one, codes) / codes[0].numel() for name, one in given.items()}
-            return {name: values.double().cpu().numpy() for name, values in losses.items()}
+            return {name: values.cpu().double().numpy() for name, values in losses.items()}
 
         found = validation.measured(len(self.valid.target), self.validation_pairs, measure)
         return {name: float(values.mean()) for name, values in found.items()}
