@@ -17,6 +17,14 @@ def test_every_device_has_a_precision_and_a_batch(name: str, monkeypatch: pytest
     assert TOGETHER % size_for(where) == 0
 
 
+@pytest.mark.parametrize(
+    ("megabytes", "cpu", "gpu"), [(0, 32, 64), (64, 32, 64), (65, 16, 64), (129, 8, 32), (1024, 2, 8), (10_000, 1, 1)]
+)
+def test_a_batch_is_halved_until_its_rows_fit(megabytes: int, cpu: int, gpu: int) -> None:
+    for name, size in (("cpu", cpu), ("cuda", gpu), ("mps", gpu)):
+        assert size_for(torch.device(name), megabytes << 20) == size
+
+
 @pytest.mark.parametrize("name", ["mps", "cuda", "xpu"])
 def test_float32_may_be_asked_for_on_every_gpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "dtype", lambda _: torch.float32)

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cycle_sound.inference import cached_transformer
 from cycle_sound.inference.cached_transformer import CachedTransformer
 from cycle_sound.inference.sampling import draw, sample
 from cycle_sound.models import transformer
@@ -127,6 +128,27 @@ def test_cached_logits_equal_uncached_ones(model: Transformer) -> None:
                 for number in range(codes.shape[1]):
                     logits = cached.logits(state, codes[:, :number, place])
                     assert torch.allclose(logits, wanted[:, number, place], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("guided", [False, True])
+@torch.inference_mode()
+def test_a_gpu_caches_in_bfloat16_half_of_the_bytes(
+    model: Transformer, guided: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As near as bfloat16 is to the logits in float32; each row takes what is reckoned with."""
+    prefix, codes = model.encode_source(sources(model, 3)), targets(model, 3)
+    found, size = [], []
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(cached_transformer, "precision", lambda _, dtype=dtype: dtype)
+        cached = CachedTransformer(model, 3, guided)
+        cached.start(prefix)
+        states = [cached.step(codes[..., place], codes[..., place], place) for place in range(PLACES)]
+        found.append(cached.logits(states[-1], codes[:, :0, 0]))
+        size.append(cached_transformer.cache_bytes(model, guided))
+        assert sum(block.cache.nbytes for block in cached.blocks) == 3 * size[-1]
+    assert size[0] == 2 * size[1]
+    assert found[0].dtype == found[1].dtype == torch.float32
+    assert 0 < (found[0] - found[1]).abs().max() < 0.02 * found[0].abs().max()
 
 
 def test_greedy_generation_follows_the_uncached_argmax(model: Transformer) -> None:
