@@ -12,7 +12,7 @@ import torch
 from benchmarks import hardware, peer, printing
 from benchmarks.sizes import LAPTOP, VGGSOUND, Measured, Size
 from cycle_sound import params
-from cycle_sound.inference.cached_transformer import CachedTransformer
+from cycle_sound.inference.cached_transformer import CachedTransformer, precision
 from cycle_sound.inference.sampling import sample
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import seeded
@@ -63,9 +63,7 @@ def main() -> None:
     where = device.best()
     size = VGGSOUND if where.type == "cuda" else LAPTOP
     model = Measured(size).to(where).eval()
-    if where.type == "cuda":
-        model = model.to(torch.bfloat16)
-    item = next(model.parameters()).element_size()
+    item = precision(where).itemsize
     seconds = params.load().data.clip_seconds
     bandwidth = hardware.copy_bandwidth(where)
     figures = {"copy_bytes_per_second": bandwidth}

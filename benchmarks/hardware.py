@@ -7,14 +7,16 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns: large enough for the full rate
-COPIED = {"cpu": 1 << 28, "cuda": 1 << 31}  # bytes: far beyond any cache
+from cycle_sound.nn.device import kind
+
+MATRIX = {"cpu": 2048, "gpu": 8192}  # rows and columns: large enough for the full rate
+COPIED = {"cpu": 1 << 28, "gpu": 1 << 31}  # bytes: far beyond any cache
 
 
 def wait(device: torch.device) -> None:
     """Let queued work end."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def seconds(work: Callable[[], object], device: torch.device, repeats: int = 5) -> float:
@@ -31,7 +33,7 @@ def seconds(work: Callable[[], object], device: torch.device, repeats: int = 5) 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP/s of a large matrix product."""
-    side = MATRIX[device.type]
+    side = MATRIX[kind(device)]
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     return 2 * side**3 / seconds(lambda: a @ b, device)
 
@@ -46,6 +48,6 @@ def convolution_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 def copy_bandwidth(device: torch.device) -> float:
     """Bytes per second that a large copy reads and writes."""
-    count = COPIED[device.type]
+    count = COPIED[kind(device)]
     source, target = (torch.zeros(count, dtype=torch.uint8, device=device) for _ in range(2))
     return 2 * count / seconds(lambda: target.copy_(source), device)

@@ -1,5 +1,6 @@
 """Sound into pictures and pictures into sound: `from cycle_sound import CycleSound`."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,8 @@ if TYPE_CHECKING:
     from cycle_sound.inference.system import CycleSound
 
 __all__ = ["CycleSound"]
+
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # the CPU does what Apple's GPU lacks; read as torch loads
 
 
 def __getattr__(name: str) -> Any:

@@ -395,6 +395,7 @@ class TransformerConfig(Config):
     corruption: Annotated[float, Field(ge=0, le=0.5)]
     alignment_weight: NonNegative
     reconstruction_weight: NonNegative
+    checkpointing: bool  # no result depends on it
     optimizer: OptimizerConfig
 
     @model_validator(mode="after")

@@ -85,6 +85,15 @@ def test_integers_are_all_equally_likely() -> None:
     assert ((drawn.bincount(minlength=7) - len(drawn) / 7).abs() < 4.5 * (len(drawn) / 7) ** 0.5).all()
 
 
+def test_what_is_folded_in_draws_the_same_each_time_and_nothing_that_others_draw() -> None:
+    draws = BatchRng(7, 3, places=range(20))
+    first = draws.fold_in(1).uniform(9)
+    alone = draws.uniform(9)
+    assert torch.equal(draws.fold_in(1).uniform(9), first)
+    assert torch.equal(BatchRng(7, 3, places=range(5, 20)).fold_in(1).uniform(9), first[5:])
+    assert len(torch.cat([first, alone, draws.uniform(9), draws.fold_in(2).uniform(9)]).unique(dim=0)) == 80
+
+
 # --- in a training
 
 

@@ -1,16 +1,21 @@
 """The transformer: causality, conditioning, cached generation, for one code per place and for several."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
+from cycle_sound.inference import cached_transformer
 from cycle_sound.inference.cached_transformer import CachedTransformer
 from cycle_sound.inference.sampling import draw, sample
 from cycle_sound.models import transformer
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.tokenizer import CodeShape
-from cycle_sound.models.transformer import Shapes, Transformer, prefix_mask
+from cycle_sound.models.transformer import Shapes, Transformer, attended, attended_in_parts
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import Params, SamplingConfig
 
@@ -84,9 +89,25 @@ def test_every_target_token_sees_the_whole_source(model: Transformer) -> None:
     assert (prefix.grad.abs().sum((0, 2)) > 0).all()
 
 
-def test_the_prefix_sees_itself_in_both_directions_and_no_target() -> None:
-    mask = prefix_mask(3, 2, torch.device("cpu"))
-    assert mask.int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+@given(prefix=st.integers(1, 70), target=st.integers(1, 70), width=st.sampled_from([4, 8, 20, 32]))
+@settings(max_examples=25, deadline=None, derandomize=True)
+@example(prefix=1, target=1, width=8)
+@example(prefix=17, target=64, width=32)  # the default sizes
+@example(prefix=265, target=256, width=64)
+def test_attention_without_a_mask_equals_attention_under_one(prefix: int, target: int, width: int) -> None:
+    """Forward and gradient."""
+    inputs = torch.randn(3, 2, 2, prefix + target, width, generator=seeded(0)).requires_grad_()
+    towards = torch.randn(inputs.shape[1:], generator=seeded(1))
+    results = attended_in_parts(*inputs, prefix), attended(*inputs, prefix)
+    for one, other in (results, [torch.autograd.grad(result, inputs, towards)[0] for result in results]):
+        assert torch.allclose(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("work", [attended, attended_in_parts])
+def test_the_prefix_sees_itself_in_both_directions_and_no_target(work: Callable[..., Tensor]) -> None:
+    """By the share that each value has in each output."""
+    shares = work(torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5), torch.eye(5)[None, None], 3)[0, 0]
+    assert (shares > 0).int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
 
 
 @torch.inference_mode()
@@ -107,6 +128,27 @@ def test_cached_logits_equal_uncached_ones(model: Transformer) -> None:
                 for number in range(codes.shape[1]):
                     logits = cached.logits(state, codes[:, :number, place])
                     assert torch.allclose(logits, wanted[:, number, place], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("guided", [False, True])
+@torch.inference_mode()
+def test_a_gpu_caches_in_bfloat16_half_of_the_bytes(
+    model: Transformer, guided: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As near as bfloat16 is to the logits in float32; each row takes what is reckoned with."""
+    prefix, codes = model.encode_source(sources(model, 3)), targets(model, 3)
+    found, size = [], []
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(cached_transformer, "precision", lambda _, dtype=dtype: dtype)
+        cached = CachedTransformer(model, 3, guided)
+        cached.start(prefix)
+        states = [cached.step(codes[..., place], codes[..., place], place) for place in range(PLACES)]
+        found.append(cached.logits(states[-1], codes[:, :0, 0]))
+        size.append(cached_transformer.cache_bytes(model, guided))
+        assert sum(block.cache.nbytes for block in cached.blocks) == 3 * size[-1]
+    assert size[0] == 2 * size[1]
+    assert found[0].dtype == found[1].dtype == torch.float32
+    assert 0 < (found[0] - found[1]).abs().max() < 0.02 * found[0].abs().max()
 
 
 def test_greedy_generation_follows_the_uncached_argmax(model: Transformer) -> None:
@@ -175,6 +217,60 @@ def test_dropping_every_condition_leaves_no_gradient_in_the_source_encoder(model
     gradients = [parameter.grad for parameter in model.source_encoder.parameters()]
     assert all(gradient is None or gradient.abs().sum() == 0 for gradient in gradients)
     assert model.null.grad.abs().sum() > 0
+
+
+def gradients(model: Transformer, config: dict[str, object], step: int) -> list[Tensor]:
+    """Of a training step, with other settings."""
+    model.config = model.config.model_copy(update=config)
+    for block in model.blocks:
+        block.dropout = model.config.dropout
+    model.train().zero_grad()
+    pictures = torch.rand(3, *PICTURES["target_picture"], generator=seeded(7))
+    losses = model.losses(sources(model, 3), targets(model, 3), pictures, BatchRng(step, places=range(3)))
+    (losses.cross_entropy + losses.alignment).backward()
+    return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_layers_that_are_computed_again_have_the_same_gradients(model: Transformer, dropout: float) -> None:
+    """To the byte, also where something is dropped: each time the same."""
+    kept, again, other = (
+        gradients(model, {"dropout": dropout, "checkpointing": checkpointing}, step)
+        for checkpointing, step in ((False, 0), (True, 0), (True, 1))
+    )
+    assert all(torch.equal(one, two) for one, two in zip(kept, again, strict=True))
+    assert not all(torch.equal(one, two) for one, two in zip(kept, other, strict=True))
+
+
+def kept_bytes(params: Params, depth: int, checkpointing: bool, precision: torch.dtype) -> int:
+    """What a sample of 16 + 48 positions keeps for the way back in layers of width 1,024, beside the weights."""
+    sizes = {"width": 1024, "depth": depth, "heads": 16, "dropout": 0.1, "checkpointing": checkpointing}
+    config = params.transformer.audio_to_image.model_copy(update={**sizes, "source_width": 8})
+    codes = CodeShape(1, 6, 8, SIZE)
+    model = Transformer(config, Shapes(codes, (1, 64, 64), codes, (3, 64, 64))).train()
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    held: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    prefix, drawn = torch.zeros(1, 16, 1024, requires_grad=True), torch.zeros(1, 1, 48, dtype=torch.long)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autocast("cpu", precision, enabled=precision != torch.float32),
+    ):
+        loss = model(prefix, drawn, rng=BatchRng(0, places=range(1))).sum()  # holds what it needs
+    assert loss.requires_grad
+    return sum(size for place, size in held.items() if place not in weights)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_layers_that_are_computed_again_keep_their_input_alone(params: Params, precision: torch.dtype) -> None:
+    """4 kB for each position and layer, instead of 40 kB or more."""
+    for checkpointing in (False, True):
+        one, two = (kept_bytes(params, depth, checkpointing, precision) for depth in (1, 2))
+        assert (two - one <= 10_000 * 64) if checkpointing else (two - one >= 40_000 * 64)
 
 
 def test_of_the_codes_before_a_share_is_random_in_training(model: Transformer) -> None:

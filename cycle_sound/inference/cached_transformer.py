@@ -8,19 +8,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound.models.transformer import Block, Transformer
+from cycle_sound.nn import device
 
 BLOCK_COLUMNS = 32  # columns of a product that one core computes at a time
 
 
 class InferenceLinear:
-    """A linear layer for inference, (…, n) → (…, m), with what may follow it."""
+    """A linear layer for inference in a given precision, (…, n) → (…, m), with what may follow it."""
 
-    def __init__(self, layer: nn.Linear) -> None:
-        self.weight, self.bias = layer.weight.detach(), layer.bias
+    def __init__(self, layer: nn.Linear, dtype: torch.dtype = torch.float32) -> None:
+        self.weight = layer.weight.detach().to(dtype)
+        self.bias = None if layer.bias is None else layer.bias.detach().to(dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The product alone."""
-        return F.linear(x, self.weight, self.bias)
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
 
     def gelu(self, x: Tensor) -> Tensor:
         """The GELU of the product."""
@@ -86,13 +88,24 @@ def packing_works() -> bool:
     return all(torch.allclose(one, other, atol=1e-5) for one, other in pairs)
 
 
-def inference_linear(layer: nn.Linear, rows: int) -> InferenceLinear:
+def inference_linear(layer: nn.Linear, rows: int, dtype: torch.dtype = torch.float32) -> InferenceLinear:
     """A linear layer in the form that is fastest for so many rows at a time."""
-    if layer.weight.device.type != "cpu" or layer.weight.dtype != torch.float32:
-        return InferenceLinear(layer)
+    if layer.weight.device.type != "cpu" or dtype != torch.float32:
+        return InferenceLinear(layer, dtype)
     if rows == 1 and layer.out_features % BLOCK_COLUMNS == 0:
         return BlockedLinear(layer)
     return PackedLinear(layer) if packing_works() else InferenceLinear(layer)
+
+
+def precision(where: torch.device) -> torch.dtype:
+    """Of the blocks' weights, keys and values: as in training, but float32 on a CPU, whose forms above are in that."""
+    return torch.float32 if where.type == "cpu" else device.dtype(where)
+
+
+def cache_bytes(model: Transformer, guided: bool) -> int:
+    """What the keys and values of one target take, and where `guided` those of the row that sees no source."""
+    length, width = len(model.null) + model.shapes.target_codes.places, model.config.width
+    return (1 + guided) * 2 * model.config.depth * length * width * precision(device.of(model)).itemsize
 
 
 class CachedBlock:
@@ -102,10 +115,11 @@ class CachedBlock:
         attention, weight = block.attention, block.attention.project_in.weight
         self.heads, self.norm1, self.norm2 = attention.heads, block.norm1, block.norm2
         widen, narrow = (layer for layer in block.feed_forward if isinstance(layer, nn.Linear))
-        self.project_in = inference_linear(attention.project_in, rows)
-        self.project_out = inference_linear(attention.project_out, rows)
-        self.widen, self.narrow = inference_linear(widen, rows), inference_linear(narrow, rows)
-        self.cache = weight.new_zeros(2, rows, self.heads, length, weight.shape[1] // self.heads)
+        dtype = precision(weight.device)
+        self.project_in = inference_linear(attention.project_in, rows, dtype)
+        self.project_out = inference_linear(attention.project_out, rows, dtype)
+        self.widen, self.narrow = inference_linear(widen, rows, dtype), inference_linear(narrow, rows, dtype)
+        self.cache = weight.new_zeros(2, rows, self.heads, length, weight.shape[1] // self.heads, dtype=dtype)
 
     def start(self, x: Tensor, rows: slice) -> Tensor:
         """A prefix, which sees itself alone, for some rows of the cache, or one for all: (b, n, width) → as given."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cycle_sound.inference.bundle import Models
-from cycle_sound.inference.cached_transformer import CachedTransformer
+from cycle_sound.inference.cached_transformer import CachedTransformer, cache_bytes
 from cycle_sound.inference.fixed_batches import map_fixed_batches, size_for
 from cycle_sound.inference.sampling import sample
 from cycle_sound.media import mel, pixels
@@ -112,7 +112,7 @@ class Engine:
 
         prefixes = self.prefixes(direction, sources).repeat_interleave(candidates, dim=0)
         seeds = torch.tensor([(number, key) for key in _keys(sources) for number in range(candidates)])
-        codes = map_fixed_batches(drawn, device, prefixes, seeds)
+        codes = map_fixed_batches(drawn, device, prefixes, seeds, size=cached.batch)
         shape = model.shapes.target_codes
         return codes.unflatten(2, (shape.rows, shape.columns)).unflatten(0, (-1, candidates))
 
@@ -156,7 +156,8 @@ class Engine:
         """A direction's transformer, made ready for a fixed batch the first time that it is asked for."""
         key = direction, guided
         if key not in self._cached:
-            model, batch = self.models.transformers[direction], size_for(self.models.device)
+            model = self.models.transformers[direction]
+            batch = size_for(self.models.device, cache_bytes(model, guided))
             self._cached[key] = CachedTransformer(model, batch, guided)
         return self._cached[key]
 

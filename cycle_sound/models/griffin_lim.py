@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from cycle_sound.media import mel
 from cycle_sound.models import stft
+from cycle_sound.nn import device
 from cycle_sound.nn.rng import seeded
 from cycle_sound.params import AudioConfig
 
 LEAST_SQUARES_ROUNDS = 30  # leave a fifth, or less, of the residual at which librosa's solver stops
 MOMENTUM = 0.99  # of Griffin-Lim, as in librosa
-FRAMES = {"cpu": 512, "cuda": 1 << 16}  # transformed at once: their spectra stay in a cache, or fill a GPU
+FRAMES = {"cpu": 512, "gpu": 1 << 16}  # transformed at once: their spectra stay in a cache, or fill a GPU
 
 
 class MelToLinear(nn.Module):
@@ -84,7 +85,7 @@ def with_phases(magnitudes: Tensor, phases: Tensor, audio: AudioConfig, rounds: 
 
     Perraudin, Balazs & Søndergaard, "A Fast Griffin-Lim Algorithm", 2013, from given phases of the same shape.
     """
-    together = max(1, FRAMES[magnitudes.device.type] // magnitudes.shape[1])  # sounds
+    together = max(1, FRAMES[device.kind(magnitudes.device)] // magnitudes.shape[1])  # sounds
     parts = zip(magnitudes.split(together), phases.split(together), strict=True)
     return torch.cat([_with_phases(*part, audio, rounds) for part in parts])
 

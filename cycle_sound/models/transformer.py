@@ -11,12 +11,13 @@ knows codes and their shapes, never the tokenizer.
 from collections.abc import Mapping
 from math import log
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as checkpointed
 
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.source_encoder import (
@@ -74,12 +75,29 @@ class Facts(checkpoint.Facts):
         return self
 
 
-def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Attention of each head, (b, heads, n, d) three times → (b, heads, n, d), in the device's fast precision."""
+def attended(q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
+    """Attention of each head, in the device's fast precision: (b, heads, n, d) three times → (b, heads, n, d).
+
+    The first `prefix` positions see one another alone, a later one these and all up to itself.
+    """
     if q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return attended_in_parts(q, k, v, prefix)
+    mask = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).tril()
+    mask[:prefix, :prefix] = True
     with device.exact(q.device):  # the CPU's kernel is three times slower in bfloat16, where its products are faster
         return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+
+
+def attended_in_parts(q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
+    """The same in two calls without a mask, which a GPU's fast kernel does not take (arXiv:2205.14135).
+
+    A CPU's takes one, and needs a tenth more time for two calls at the default sizes.
+    """
+    from torch.nn.attention.bias import causal_lower_right  # loads torch's compiler, for three seconds
+
+    source = F.scaled_dot_product_attention(*(one[:, :, :prefix] for one in (q, k, v)))
+    causal = causal_lower_right(q.shape[2] - prefix, q.shape[2])  # the last query sees all
+    return torch.cat([source, F.scaled_dot_product_attention(q[:, :, prefix:], k, v, attn_mask=causal)], dim=2)
 
 
 class Attention(nn.Module):
@@ -91,10 +109,10 @@ class Attention(nn.Module):
         self.project_in = nn.Linear(width, 3 * width, bias=False)
         self.project_out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(b, n, width) → (b, n, width). `mask` (n, n) is True where a query may look."""
+    def forward(self, x: Tensor, prefix: int) -> Tensor:
+        """(b, n, width) → (b, n, width), of which the first `prefix` positions are seen by all."""
         q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (b, heads, n, d)
-        return self.project_out(attended(q, k, v, mask).transpose(1, 2).flatten(2))
+        return self.project_out(attended(q, k, v, prefix).transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
@@ -110,9 +128,12 @@ class Block(nn.Module):
         )
         self.dropout = config.dropout
 
-    def forward(self, x: Tensor, mask: Tensor, rng: BatchRng | None = None) -> Tensor:
-        """(b, n, width) → (b, n, width). `rng`: of dropout, in a training."""
-        x = x + dropped(self.attention(self.norm1(x), mask), self.dropout, rng)
+    def forward(self, x: Tensor, prefix: int, rng: BatchRng | None = None) -> Tensor:
+        """(b, n, width) → (b, n, width), of which the first `prefix` positions are seen by all.
+
+        `rng`: of dropout, in a training.
+        """
+        x = x + dropped(self.attention(self.norm1(x), prefix), self.dropout, rng)
         return x + dropped(self.feed_forward(self.norm2(x)), self.dropout, rng)
 
 
@@ -270,10 +291,20 @@ class Transformer(nn.Module):
         target = self.neighbours(known[..., columns - 1 : -1], known[..., :-columns])
         target = target + self.positions() + prefix[:, :1]
         x = torch.cat([prefix, target], dim=1)
-        mask = prefix_mask(prefix.shape[1], target.shape[1], x.device)
-        for block in self.blocks:
-            x = block(x, mask, rng)
+        block = self._recomputed if self.config.checkpointing and self.training else self._block
+        for number in range(len(self.blocks)):
+            x = block(number, x, prefix.shape[1], rng)
         return self.head(x[:, prefix.shape[1] :], codes)
+
+    def _block(self, number: int, x: Tensor, prefix: int, rng: BatchRng | None) -> Tensor:
+        """A block with random numbers of its own, so that it draws the same when it is run again."""
+        passed: Tensor = self.blocks[number](x, prefix, rng and rng.fold_in(number))
+        return passed
+
+    def _recomputed(self, *inputs: Any) -> Tensor:
+        """`_block`, of which the input alone is kept for the way back: the rest is computed again there."""
+        passed: Tensor = checkpointed(self._block, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return passed
 
     def log_likelihood(self, prefix: Tensor, codes: Tensor) -> Tensor:
         """Exact log-probability of whole targets, in nats: (b, 1 + s, width), (b, k, t) → (b,)."""
@@ -304,12 +335,6 @@ class Transformer(nn.Module):
         logits = self(prefix, codes, self.corrupted(codes, rng), rng)
         aligned = alignment(source.summary, self.target_encoder(pictures), self.scale.exp().clamp(max=50.0))
         return Losses(F.cross_entropy(logits.flatten(0, 2).float(), codes.flatten()), aligned, logits)
-
-
-def prefix_mask(prefix: int, target: int, device: torch.device) -> Tensor:
-    """Who may look at whom, (n, n) with True for yes: all see the prefix, the target is causal."""
-    place = torch.arange(prefix + target, device=device)
-    return place[None, :] <= place[:, None].clamp(min=prefix - 1)
 
 
 def save(path: Path, model: Transformer, tokenizers: Mapping[Modality, str], network_digest: str = "") -> None:

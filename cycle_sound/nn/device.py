@@ -1,12 +1,19 @@
 """Which device computes, in which precision, and determinism on it."""
 
+from typing import Literal
+
 import torch
 from torch import nn
 
+from cycle_sound.nn import distributed
+
 
 def best() -> torch.device:
-    """The current CUDA device if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The current CUDA device if there is one, else Apple's GPU, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    alone = distributed.world_size() == 1  # Apple's GPU has no way to send tensors to other processes
+    return torch.device("mps" if alone and torch.backends.mps.is_available() else "cpu")
 
 
 def of(model: nn.Module) -> torch.device:
@@ -14,11 +21,17 @@ def of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
+def kind(device: torch.device) -> Literal["cpu", "gpu"]:
+    """What a device is for tables of sizes: a CPU, or a GPU of any maker."""
+    return "cpu" if device.type == "cpu" else "gpu"
+
+
 def dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where a device computes faster in it, else float32: most CPUs are a hundred times slower in it."""
+    """bfloat16 where a device is known to compute faster in it, else float32: most CPUs are a hundred times slower."""
+    fast = False
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
+    elif device.type == "cpu":
         known = torch.cpu.get_capabilities()
         fast = known.get("avx512_bf16", False) or known.get("amx_bf16", False)
     return torch.bfloat16 if fast else torch.float32

@@ -1,7 +1,7 @@
 """Random numbers from explicit generators: each is a function of a seed and of the purpose it is drawn for."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -27,8 +27,18 @@ class BatchRng:
 
     def __init__(self, *numbers: int, places: range, device: torch.device | str = "cpu") -> None:
         """`places`: in the whole batch, of the rows of this part; `device`: what it draws on."""
-        self._device = torch.device(device)
-        self._generators = [seeded(*numbers, place, device=device) for place in places]
+        self._numbers, self._places, self._device = numbers, places, torch.device(device)
+
+    @cached_property
+    def _generators(self) -> list[torch.Generator]:
+        return [seeded(*self._numbers, place, device=self._device) for place in self._places]
+
+    def fold_in(self, number: int) -> "BatchRng":
+        """Random numbers for a part of the work, such as a layer: the same, from the start, whenever it is asked for.
+
+        They depend neither on what has been drawn nor on the draws for other parts.
+        """
+        return BatchRng(*self._numbers, number, places=self._places, device=self._device)
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform in [0, 1), on the device: float32 (b, *shape), b the rows of this part."""
@@ -43,7 +53,7 @@ class BatchRng:
         return self._drawn(partial(Tensor.random_, to=end), (), torch.int64)
 
     def _drawn(self, fill: Callable[..., object], shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        drawn = torch.empty(len(self._generators), *shape, dtype=dtype, device=self._device)
+        drawn = torch.empty(len(self._places), *shape, dtype=dtype, device=self._device)
         for row, generator in zip(drawn.unbind(), self._generators, strict=True):
             fill(row, generator=generator)
         return drawn

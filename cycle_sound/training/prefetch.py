@@ -169,6 +169,6 @@ class Prefetcher:
         )
 
     def _placed(self, tensor: Tensor) -> Tensor:
-        if self._device.type == "cpu":
-            return tensor
-        return tensor.pin_memory().to(self._device, non_blocking=True)
+        if self._device.type == "cuda":
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor.to(self._device)

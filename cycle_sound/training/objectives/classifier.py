@@ -84,7 +84,7 @@ class ClassifierObjective:
             pictures, targets = (one.to(device.of(model)) for one in self.valid.plain(places))
             logits = model(pictures)
             each = {"loss": model.loss(logits, targets), "accuracy": logits.argmax(1) == targets}
-            return {name: values.double().cpu().numpy() for name, values in each.items()}
+            return {name: values.cpu().double().numpy() for name, values in each.items()}
 
         found = validation.measured(self.valid.pairs, self.validation_pairs, measure)
         return {name: float(values.mean()) for name, values in found.items()}

@@ -115,14 +115,16 @@ class TransformerObjective:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Cross-entropy on valid, in nats per code, with the right sources and with shifted ones (the floor)."""
         assert isinstance(model, Transformer)
+        where = device.of(model)
 
         def measure(batch: range) -> Mapping[str, np.ndarray]:
             rows = torch.tensor(batch)
-            codes = self.valid.target.most_likely(rows).to(device.of(model))
-            prefix = model.encode_source(self._source_inputs(rows).to(device.of(model)))
-            given = {"loss": prefix, "shuffled": prefix.roll(1, dims=0)}
-            losses = {name: -model.log_likelihood(one, codes) / codes[0].numel() for name, one in given.items()}
-            return {name: values.double().cpu().numpy() for name, values in losses.items()}
+            codes = self.valid.target.most_likely(rows).to(where)
+            with device.autocast(where):
+                prefix = model.encode_source(self._source_inputs(rows).to(where))
+                given = {"loss": prefix, "shuffled": prefix.roll(1, dims=0)}
+                losses = {name: -model.log_likelihood(one, codes) / codes[0].numel() for name, one in given.items()}
+            return {name: values.cpu().double().numpy() for name, values in losses.items()}
 
         found = validation.measured(len(self.valid.target), self.validation_pairs, measure)
         return {name: float(values.mean()) for name, values in found.items()}
