@@ -141,17 +141,15 @@ class Trainer:
             self.best = {name: tensor.clone() for name, tensor in self.average.module.state_dict().items()}
 
     def state(self, step: int) -> State:
-        """All that is needed to go on after `step` steps."""
-        names = list(self.terms[0]) if self.terms else []
-        columns = {name: torch.stack([terms[name] for terms in self.terms]) for name in names}
+        """All that is needed to go on after `step` steps; to be called in every process."""
         tensors = {
             "model": self.model.state_dict(),
             "optimizers": self.optimizers.tensors(),
             "average": self.average.state_dict(),
             "best": self.best,
-            "terms": columns,
+            "terms": over_processes(self.terms),
         }
-        return State(step, self.curve.rows, tensors)
+        return State(step, list(self.curve.rows), tensors)
 
     def restore(self, state: State) -> None:
         """Go back to a state that was kept."""
@@ -166,9 +164,15 @@ class Trainer:
 
 def means(terms: list[Mapping[str, Tensor]]) -> dict[str, float]:
     """The mean of each named term over passes and processes, as `train_*`."""
-    names = list(terms[-1])  # those that a snapshot kept stand in another order
-    whole = distributed.mean(torch.stack([torch.stack([term[name] for name in names]) for term in terms]).mean(0))
-    return {f"train_{name}": value for name, value in zip(names, whole.tolist(), strict=True)}
+    columns = over_processes(terms)
+    whole = torch.stack(list(columns.values()), dim=1).mean(0)
+    return {f"train_{name}": value for name, value in zip(columns, whole.tolist(), strict=True)}
+
+
+def over_processes(terms: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean over processes of each named term in every pass: (passes,); of means it is what they are."""
+    names = list(terms[-1]) if terms else []  # those that a snapshot kept stand in another order
+    return {name: distributed.mean(torch.stack([term[name] for term in terms])) for name in names}
 
 
 def fit(
@@ -203,15 +207,17 @@ def _run(trainer: Trainer, steps: range, snapshot: Snapshot, workers: int) -> No
     config, name = trainer.config, trainer.curve.path.stem
     prefetcher = Prefetcher(trainer.objective.train, config, trainer.seed, device.of(trainer.model), workers)
     begin = time.perf_counter()
-    with closing(prefetcher.micro_batches(steps)) as micro_batches, snapshot.heeding_sigterm():
+    with closing(prefetcher.micro_batches(steps)) as micro_batches, snapshot.open():
         for step in progress.track(steps, len(steps), name, note=trainer.curve.note):
             trainer.step(micro_batches, step)
             last = step + 1 == config.steps
             if last or (step + 1) % config.valid_every == 0:
                 trainer.validate(step + 1)
-            stopping = distributed.anywhere(snapshot.stopping)
-            if distributed.is_first() and (stopping or last or snapshot.due):
+            stopping, due = distributed.anywhere(snapshot.stopping, snapshot.is_due())
+            if stopping or last:
                 snapshot.save(trainer.state(step + 1))
+            elif due:
+                snapshot.begin_saving(trainer.state(step + 1))
             if stopping:
                 snapshot.stop()
     if steps:
