@@ -270,7 +270,7 @@ def at(step: int, line: Line, act: Callable[[], None]) -> None:
 def test_a_slow_disk_holds_up_no_step_and_no_state_queues(config: OptimizerConfig, tmp_path: Path, disk: Disk) -> None:
     line = Line()
     at(20, line, disk.released.set)  # which is never reached where a step waits for the disk
-    at(20, line, lambda: meanwhile.extend(disk.steps))
+    at(20, line, lambda: meanwhile.extend(disk.steps))  # before that: what is set up last happens first
     meanwhile: list[int] = []
     trained(config, tmp_path, line)
     assert meanwhile == [1]
@@ -285,8 +285,8 @@ def test_sigterm_waits_for_the_state_under_way_and_writes_the_last(
     config: OptimizerConfig, tmp_path: Path, disk: Disk
 ) -> None:
     line = Line()
-    at(12, line, lambda: os.kill(os.getpid(), signal.SIGTERM))
     at(12, line, disk.released.set)
+    at(12, line, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit):
         trained(config, tmp_path / "stopped", line)
     assert disk.steps == [1, 13]
@@ -297,7 +297,7 @@ def test_what_the_disk_refuses_a_state_ends_the_training(config: OptimizerConfig
     disk.released.set()
     (tmp_path / "file").touch()
     line, snapshot = Line(), Snapshot(tmp_path / "file/work.safetensors", "line")
-    with pytest.raises(OSError, match="exists|directory") as refused:
+    with pytest.raises(OSError, match=r"exists|directory") as refused:
         fit(line.model, line, config, 7, Curve(tmp_path / "curve.csv"), snapshot)
     assert told(refused.value).startswith(str(tmp_path / "file"))
     assert disk.steps == [1]

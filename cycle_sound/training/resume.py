@@ -4,7 +4,9 @@ Nothing random needs keeping, since every draw is a function of the seed and the
 atomically, in a folder that DVC does not know; it vanishes when the training is done.
 
 It is written in a thread, from a copy on the CPU, for which alone the training waits. torch.distributed.checkpoint does
-that, too, but reads the index of its folder with pickle, which runs whatever a file says.
+that, too, but reads the index of its folder with pickle, which runs whatever a file says. Where each process holds a
+share, the file holds the whole, so that any number of processes goes on from it. Of 300 M weights on eight GPUs that is
+5 GB, once in half a minute: their link gathers it in a tenth of a second, and the way to the CPU takes about one.
 """
 
 import hashlib
@@ -24,6 +26,7 @@ from torch import Tensor
 from cycle_sound.errors import NoSafetensors
 from cycle_sound.nn import checkpoint, distributed
 from cycle_sound.params import Config, Count, fault
+from cycle_sound.training import sharding
 
 Tree = Mapping[str, Any]  # of tensors: keys without a slash, leaves that are tensors
 
@@ -147,10 +150,13 @@ class Snapshot:
 
 
 def _gathered(tensors: Tree, copy: bool) -> dict[str, Tensor]:
-    """A tree's tensors on the CPU, flat: in the first process alone."""
-    if not distributed.is_first():
-        return {}
-    return {name: tensor.detach().to("cpu", copy=copy).contiguous() for name, tensor in flat(tensors).items()}
+    """A tree's tensors on the CPU, whole and flat: in the first process, to which the others give their shares."""
+    gathered = {}
+    for name, tensor in flat(tensors).items():
+        whole = sharding.whole(tensor)
+        if distributed.is_first():
+            gathered[name] = whole.detach().to("cpu", copy=copy).contiguous()
+    return gathered
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
