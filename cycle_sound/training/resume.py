@@ -6,15 +6,14 @@ atomically, in a folder that DVC does not know; it vanishes when the training is
 It is written in a thread, from a copy on the CPU, for which alone the training waits. torch.distributed.checkpoint does
 that, too, but reads the index of its folder with pickle, which runs whatever a file says. Where each process holds a
 share, the file holds the whole, so that any number of processes goes on from it. Of 300 M weights on eight GPUs that is
-5 GB, once in half a minute: their link gathers it in a tenth of a second, and the way to the CPU takes about one.
+5 GB, once in half a minute: by their rates the GPUs' link gathers them in 0.1 s, and pinned memory takes them in 0.2 s.
 """
 
 import hashlib
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as finished
+from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -60,8 +59,8 @@ class Snapshot:
         self.identity = identity
         self.stopping = False  # asked to stop by SIGTERM
         self._due = time.monotonic() + SECONDS
-        self._thread = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
+        self._thread = futures.ThreadPoolExecutor(1)
+        self._writing: futures.Future[None] | None = None
 
     def save(self, state: State) -> None:
         """Write a state in place of the one before: when this returns, it is there for good.
@@ -146,16 +145,18 @@ class Snapshot:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
-            finished([self._writing] if self._writing else [])
+            futures.wait([self._writing] if self._writing else [])
 
 
 def _gathered(tensors: Tree, copy: bool) -> dict[str, Tensor]:
     """A tree's tensors on the CPU, whole and flat: in the first process, to which the others give their shares."""
     gathered = {}
     for name, tensor in flat(tensors).items():
-        whole = sharding.whole(tensor)
+        whole = sharding.whole(tensor).detach()
         if distributed.is_first():
-            gathered[name] = whole.detach().to("cpu", copy=copy).contiguous()
+            gathered[name] = whole.contiguous().to("cpu", non_blocking=True, copy=copy)  # a GPU's to pinned memory
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
     return gathered
 
 
