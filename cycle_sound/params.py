@@ -22,6 +22,7 @@ Modality = Literal["image", "audio"]
 Direction = Literal["audio_to_image", "image_to_audio"]
 SplitName = Literal["train", "valid", "test"]
 Pairs = Literal["middle", "even", "listed"]
+Parallel = Literal["ddp", "fsdp"]
 T = TypeVar("T")
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
@@ -465,6 +466,7 @@ class Params(Config):
     launcher: Annotated[
         str, Field(min_length=1)
     ]  # of all that computes on a device; before `-m stages.NAME` in dvc.yaml
+    parallel: Parallel  # of the processes that train a transformer
     loader: LoaderConfig
     data: DataConfig
     image: ImageConfig

@@ -49,7 +49,8 @@ def main(direction: Direction, params: Params) -> None:
     settings = [part.model_dump() for part in (config, augment, validation)]
     identity = code.identity("stages.train_transformer", settings, params.seed, shards, digests, network)
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
-    figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
+    workers, parallel = params.loader.workers, params.parallel
+    figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot, workers, parallel)
 
     if distributed.is_first():
         transformer.save(paths.transformer(direction), model, digests, network)

@@ -23,7 +23,7 @@ ROOMS = (  # from leaves to roof: a room imports only from those before it
 KEEPING = {  # only says which unfinished work may be gone on with, or brings back files of known digests
     *(("cycle_sound.acquisition.journal", "key"), ("cycle_sound.acquisition.restoring", "restore")),
 }
-UNHEARD = {"loader.workers"}  # no result depends on it, so that a change of it reruns nothing
+UNHEARD = {"loader.workers", "parallel"}  # no result depends on it, so that a change of it reruns nothing
 APART = {  # module: what it must not reach, so that the floors stay apart
     "cycle_sound.models.transformer": {"cycle_sound.models.dvae", "cycle_sound.dataset.reader"},
     "cycle_sound.inference.sampling": {"cycle_sound.models.dvae"},

@@ -41,6 +41,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/inference/export.py": set(),
     "tests/test_reruns.py": set(),
     "loader.workers": set(),  # who makes batches of the same bytes
+    "parallel": set(),  # what each of several processes holds
     "launcher": set(),  # part of commands, which DVC compares by themselves
     # code
     "cycle_sound/acquisition/sources/vggsound.py": {"download"},
@@ -72,6 +73,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/training/objectives/decoder.py": DECODERS,
     "cycle_sound/training/fidelity.py": VAES | DECODERS | EVALUATIONS,
     "cycle_sound/training/loop.py": TRAININGS,
+    "cycle_sound/training/sharding.py": TRAININGS,
     "cycle_sound/training/validation.py": TRAININGS - VOCODER,
     "cycle_sound/training/order.py": TRAININGS,
     "cycle_sound/training/prefetch.py": TRAININGS,

@@ -1,10 +1,12 @@
 """The loop, the schedules and the batches."""
 
 import csv
+import json
 import math
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +16,8 @@ from threadpoolctl import threadpool_info
 from torch import Tensor, nn
 
 from cycle_sound.dataset import augment
-from cycle_sound.errors import TrainingDiverged, UnevenBatch
-from cycle_sound.nn import device, distributed
+from cycle_sound.errors import TrainingDiverged, UnevenBatch, told
+from cycle_sound.nn import checkpoint, device, distributed
 from cycle_sound.nn.blocks import dropped
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Params, ShiftConfig
@@ -226,6 +228,81 @@ def test_sigterm_saves_at_once_and_says_so_by_its_code(config: OptimizerConfig, 
     assert same(trained(config, tmp_path / "stopped")[0].model, undisturbed.model)
 
 
+class Disk:
+    """A disk that is slow until it is `released`, and which states it was given to write."""
+
+    def __init__(self, write: Callable[[Path, Mapping[str, Tensor], str], None]) -> None:
+        self._write = write
+        self.steps: list[int] = []
+        self.changed = False  # whether a state became another one meanwhile
+        self.released = threading.Event()
+
+    def write(self, path: Path, tensors: Mapping[str, Tensor], facts: str) -> None:
+        self.steps.append(json.loads(facts)["step"])
+        before = {name: tensor.clone() for name, tensor in tensors.items()}
+        assert self.released.wait(timeout=60)
+        self.changed |= not all(torch.equal(tensors[name], tensor) for name, tensor in before.items())
+        self._write(path, tensors, facts)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """The disk of trainings that would write their state after every step."""
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "FRACTION", math.inf)
+    disk = Disk(checkpoint.write)
+    monkeypatch.setattr(checkpoint, "write", disk.write)
+    return disk
+
+
+def at(step: int, line: Line, act: Callable[[], None]) -> None:
+    """Let something happen in the given step of a training."""
+    loss = line.loss
+
+    def acting(batch: Batch, now: int, rng: BatchRng) -> dict[str, Tensor]:
+        if now == step:
+            act()
+        return loss(batch, now, rng)
+
+    line.loss = acting  # type: ignore[method-assign]
+
+
+def test_a_slow_disk_holds_up_no_step_and_no_state_queues(config: OptimizerConfig, tmp_path: Path, disk: Disk) -> None:
+    line = Line()
+    at(20, line, disk.released.set)  # which is never reached where a step waits for the disk
+    at(20, line, lambda: meanwhile.extend(disk.steps))  # before that: what is set up last happens first
+    meanwhile: list[int] = []
+    trained(config, tmp_path, line)
+    assert meanwhile == [1]
+    assert (disk.steps[0], disk.steps[-1], disk.changed) == (1, 30, False)
+    assert disk.steps == sorted(set(disk.steps))
+    state = Snapshot(tmp_path / "work.safetensors", "line").load()
+    assert state is not None
+    assert state.step == 30
+
+
+def test_sigterm_waits_for_the_state_under_way_and_writes_the_last(
+    config: OptimizerConfig, tmp_path: Path, disk: Disk
+) -> None:
+    line = Line()
+    at(12, line, disk.released.set)
+    at(12, line, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit):
+        trained(config, tmp_path / "stopped", line)
+    assert disk.steps == [1, 13]
+    assert same(trained(config, tmp_path / "stopped")[0].model, trained(config, tmp_path / "undisturbed")[0].model)
+
+
+def test_what_the_disk_refuses_a_state_ends_the_training(config: OptimizerConfig, tmp_path: Path, disk: Disk) -> None:
+    disk.released.set()
+    (tmp_path / "file").touch()
+    line, snapshot = Line(), Snapshot(tmp_path / "file/work.safetensors", "line")
+    with pytest.raises(OSError, match=r"exists|directory") as refused:
+        fit(line.model, line, config, 7, Curve(tmp_path / "curve.csv"), snapshot)
+    assert told(refused.value).startswith(str(tmp_path / "file"))
+    assert disk.steps == [1]
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_the_process_that_writes_snapshots_alone_gathers_a_state(
     first: bool, config: OptimizerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -241,7 +318,8 @@ def test_the_process_that_writes_snapshots_alone_gathers_a_state(
     monkeypatch.setattr(Trainer, "state", noted)
     monkeypatch.setattr(distributed, "is_first", lambda: first)
     trained(config, tmp_path)
-    assert gathered == (list(range(1, config.steps + 1)) if first else [])
+    assert gathered[-1] == config.steps
+    assert (len(gathered) > 1) is (tmp_path / "work.safetensors").exists() is first
 
 
 def test_a_snapshot_of_another_training_or_a_broken_one_is_ignored_with_a_word(

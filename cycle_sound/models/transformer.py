@@ -235,7 +235,7 @@ class Transformer(nn.Module):
             self.source_encoder = CodeEncoder(source.codebooks, source.codebook_size, inner, downsamples, width)
         # not used to generate
         self.target_encoder = PictureSummary(shapes.target_picture[0], inner, config.source_downsamples, width)
-        self.scale = nn.Parameter(torch.tensor(log(10.0)))  # of the alignment's cosines
+        self.scale = nn.Parameter(torch.tensor([log(10.0)]))  # of the alignment's cosines
         rows, columns = (side >> downsamples for side in sides)
         self.source_positions = AxialPositions(rows, columns, width)
         self.summary_projection = nn.Linear(width, width)  # to the first position of the prefix

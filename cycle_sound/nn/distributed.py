@@ -74,13 +74,13 @@ def all_gather(values: Tensor) -> Tensor:
     return _AllGather.apply(values).flatten(0, 1) if world_size() > 1 else values
 
 
-def anywhere(flag: bool) -> bool:
-    """Whether the flag is set in any process; every process gets this answer, without waiting for a GPU."""
+def anywhere(*flags: bool) -> tuple[bool, ...]:
+    """Whether each flag is set in any process; every process gets this answer, without waiting for a GPU."""
     if world_size() == 1:
-        return flag
-    found = torch.tensor(float(flag))
+        return flags
+    found = torch.tensor(flags, dtype=torch.float32)
     dist.all_reduce(found)
-    return bool(found)
+    return tuple(map(bool, found))
 
 
 def own(things: Sequence[T]) -> Sequence[T]:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,8 +17,8 @@ from cycle_sound.errors import TrainingDiverged
 from cycle_sound.io import files, progress
 from cycle_sound.nn import device, distributed
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import OptimizerConfig
-from cycle_sound.training import prefetch, schedules
+from cycle_sound.params import OptimizerConfig, Parallel
+from cycle_sound.training import prefetch, schedules, sharding
 from cycle_sound.training.optimizers import Optimizers
 from cycle_sound.training.prefetch import MicroBatch, Prefetcher
 from cycle_sound.training.resume import Snapshot, State
@@ -100,19 +100,29 @@ class Trainer:
     """A training under way: the model, its optimizers, its moving average, and the best of the averages so far."""
 
     def __init__(
-        self, model: nn.Module, objective: Objective, config: OptimizerConfig, seed: int, curve: Curve
+        self,
+        model: nn.Module,
+        objective: Objective,
+        config: OptimizerConfig,
+        seed: int,
+        curve: Curve,
+        parallel: Parallel = "ddp",
     ) -> None:
         self.model = model
         self.objective = objective
         self.config = config
         self.seed = seed
         self.curve = curve
-        self.optimizers = Optimizers(model, config)
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+        self.average = AveragedModel(model, multi_avg_fn=moving_average(config.ema_decay), use_buffers=True)
         self.best: dict[str, Tensor] = {}
         self.terms: list[Mapping[str, Tensor]] = []  # of the backward passes since the last validation
-        module = LossModule(model, objective)
-        self.loss = DistributedDataParallel(module) if distributed.world_size() > 1 else module
+        self.loss: nn.Module = LossModule(model, objective)
+        if distributed.world_size() > 1 and parallel == "fsdp":
+            sharding.shard(self.loss, model.get_submodule("blocks").children())
+            self.average.module.load_state_dict(copied(model), assign=True)
+        elif distributed.world_size() > 1:
+            self.loss = DistributedDataParallel(self.loss)
+        self.optimizers = Optimizers(model, config)
 
     def step(self, micro_batches: Iterator[MicroBatch], step: int) -> None:
         """One step of the optimizers, after `accumulation` backward passes."""
@@ -134,41 +144,58 @@ class Trainer:
     def validate(self, step: int) -> None:
         """Add a row to the curve after `step` steps; keep the averaged weights if they are the best."""
         self.average.eval()
-        valid = self.objective.validate(self.average.module)
+        with sharding.gathered(self.average.module):
+            valid = self.objective.validate(self.average.module)
         row = {"step": float(step), **means(self.terms), **{f"valid_{name}": value for name, value in valid.items()}}
         self.terms = []
         if self.curve.add(row):
-            self.best = {name: tensor.clone() for name, tensor in self.average.module.state_dict().items()}
+            self.best = copied(self.average.module)
 
     def state(self, step: int) -> State:
-        """All that is needed to go on after `step` steps."""
-        names = list(self.terms[0]) if self.terms else []
-        columns = {name: torch.stack([terms[name] for terms in self.terms]) for name in names}
+        """All that is needed to go on after `step` steps; to be called in every process."""
         tensors = {
             "model": self.model.state_dict(),
             "optimizers": self.optimizers.tensors(),
             "average": self.average.state_dict(),
             "best": self.best,
-            "terms": columns,
+            "terms": over_processes(self.terms),
         }
-        return State(step, self.curve.rows, tensors)
+        return State(step, list(self.curve.rows), tensors)
 
     def restore(self, state: State) -> None:
-        """Go back to a state that was kept."""
-        self.model.load_state_dict(state.tensors["model"])
+        """Go back to a state that was kept, by however many processes."""
+        weights = self.model.state_dict()
+        self.model.load_state_dict(sharding.shares(state.tensors["model"], weights))
         self.optimizers.restore(state.tensors["optimizers"])
-        self.average.load_state_dict(state.tensors["average"])
-        self.best = state.tensors.get("best", {})
-        columns = state.tensors.get("terms", {})
+        self.average.load_state_dict(sharding.shares(state.tensors["average"], self.average.state_dict()))
+        self.best = sharding.shares(state.tensors.get("best", {}), weights)
+        columns = {name: terms.to(device.of(self.model)) for name, terms in state.tensors.get("terms", {}).items()}
         self.terms = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         self.curve.resume(state.rows)
 
 
+def moving_average(decay: float) -> Callable[..., None]:
+    """Of lists of tensors (averaged, new, how many before), of which each process averages the rows it has."""
+    average = get_ema_multi_avg_fn(decay)
+    return lambda averaged, new, count: average([*map(sharding.local, averaged)], [*map(sharding.local, new)], count)
+
+
+def copied(model: nn.Module) -> dict[str, Tensor]:
+    """A model's weights, which its training changes no more."""
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
 def means(terms: list[Mapping[str, Tensor]]) -> dict[str, float]:
     """The mean of each named term over passes and processes, as `train_*`."""
-    names = list(terms[-1])  # those that a snapshot kept stand in another order
-    whole = distributed.mean(torch.stack([torch.stack([term[name] for name in names]) for term in terms]).mean(0))
-    return {f"train_{name}": value for name, value in zip(names, whole.tolist(), strict=True)}
+    columns = over_processes(terms)
+    whole = torch.stack(list(columns.values()), dim=1).mean(0)
+    return {f"train_{name}": value for name, value in zip(columns, whole.tolist(), strict=True)}
+
+
+def over_processes(terms: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean over processes of each named term in every pass: (passes,); of means it is what they are."""
+    names = list(terms[-1]) if terms else []  # those that a snapshot kept stand in another order
+    return {name: distributed.mean(torch.stack([term[name] for term in terms])) for name in names}
 
 
 def fit(
@@ -179,21 +206,23 @@ def fit(
     curve: Curve,
     snapshot: Snapshot,
     workers: int = 0,
+    parallel: Parallel = "ddp",
 ) -> dict[str, float]:
     """Train `model` in place and leave in it the averaged weights that were best on held-out data.
 
     Goes on from the snapshot where there is one, to the same bytes; the caller discards it when its own work is done.
-    `workers` processes make the batches, or a thread where there are none, of the same bytes. Returns the best
+    `workers` processes make the batches, or a thread where there are none, of the same bytes. Of several processes that
+    train, each holds all states, or by `parallel` its share of them, of a model that has `blocks`. Returns the best
     validation's row. Raises `UnevenBatch`, `LoaderLost`, `TrainingDiverged` where a figure is not finite, and
     SystemExit after a SIGTERM.
     """
-    trainer = Trainer(model, objective, config, seed, curve)
+    trainer = Trainer(model, objective, config, seed, curve, parallel)
     state = snapshot.load()
     if state:
         trainer.restore(state)
     distributed.barrier()  # before the first snapshot is written, every process has read the one before
     _run(trainer, range(state.step if state else 0, config.steps), snapshot, workers)
-    model.load_state_dict(trainer.best)
+    sharding.put_back(model, trainer.best, trainer.average.module)
     model.eval()
     return curve.best()
 
@@ -203,15 +232,17 @@ def _run(trainer: Trainer, steps: range, snapshot: Snapshot, workers: int) -> No
     config, name = trainer.config, trainer.curve.path.stem
     prefetcher = Prefetcher(trainer.objective.train, config, trainer.seed, device.of(trainer.model), workers)
     begin = time.perf_counter()
-    with closing(prefetcher.micro_batches(steps)) as micro_batches, snapshot.heeding_sigterm():
+    with closing(prefetcher.micro_batches(steps)) as micro_batches, snapshot.open():
         for step in progress.track(steps, len(steps), name, note=trainer.curve.note):
             trainer.step(micro_batches, step)
             last = step + 1 == config.steps
             if last or (step + 1) % config.valid_every == 0:
                 trainer.validate(step + 1)
-            stopping = distributed.anywhere(snapshot.stopping)
-            if distributed.is_first() and (stopping or last or snapshot.due):
+            stopping, due = distributed.anywhere(snapshot.stopping, snapshot.is_due())
+            if stopping or last:
                 snapshot.save(trainer.state(step + 1))
+            elif due:
+                snapshot.begin_saving(trainer.state(step + 1))
             if stopping:
                 snapshot.stop()
     if steps:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cycle_sound.params import OptimizerConfig
+from cycle_sound.training import sharding
 
 # Odd polynomials a x + b x³ + c x⁵, one per round, each the best for what the one before leaves (Amsel et al. 2025,
 # arXiv:2505.16932), for singular values down to 0.005 of the norm: they come to 0.5 … 1.5, smaller ones grow 100-fold.
@@ -31,19 +32,25 @@ class Muon(torch.optim.Optimizer):
         """One step down the gradients; a closure is not supported."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
-            directions = orthogonal([self._smoothed(weight) for weight in weights])
+            smoothed = [self._smoothed(weight) for weight in weights]
+            if any(map(sharding.is_share, weights)):
+                directions = sharding.on_whole(orthogonal, smoothed, [len(weight) for weight in weights])
+            else:
+                directions = orthogonal(smoothed)
             for weight, direction in zip(weights, directions, strict=True):
-                rate = group["lr"] * STEP * max(direction.shape) ** 0.5
-                weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(direction.view_as(weight), alpha=rate)
+                rate = group["lr"] * STEP * max(len(weight), direction.shape[1]) ** 0.5
+                rows = sharding.local(weight)
+                rows.mul_(1 - group["lr"] * group["weight_decay"]).sub_(direction.view_as(rows), alpha=rate)
 
     def _smoothed(self, weight: Tensor) -> Tensor:
-        """A weight's gradient with Nesterov's momentum: (rows, columns)."""
+        """A weight's gradient with Nesterov's momentum: (rows, columns), of a share the rows that are here."""
         assert weight.grad is not None
         state = self.state[weight]
         if not state:
             state["average"] = torch.zeros_like(weight)
-        average = state["average"].lerp_(weight.grad, 1 - MOMENTUM)
-        return weight.grad.lerp(average, MOMENTUM).flatten(1)
+        gradient = sharding.local(weight.grad)
+        average = sharding.local(state["average"]).lerp_(gradient, 1 - MOMENTUM)
+        return gradient.lerp(average, MOMENTUM).flatten(1)
 
 
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
@@ -111,7 +118,11 @@ class Optimizers:
     def restore(self, moments: Mapping[str, Any]) -> None:
         """Put moments back, a tree as `tensors` gives; the groups and their rates stay those of this configuration."""
         for name, optimizer in self._named().items():
-            state = {int(number): values for number, values in moments.get(name, {}).items()}
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            state = {
+                int(number): {key: sharding.share(value, weights[int(number)]) for key, value in values.items()}
+                for number, values in moments.get(name, {}).items()
+            }
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
     def _named(self) -> dict[str, torch.optim.Optimizer]:

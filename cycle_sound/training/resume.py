@@ -2,12 +2,18 @@
 
 Nothing random needs keeping, since every draw is a function of the seed and the step. One safetensors file, replaced
 atomically, in a folder that DVC does not know; it vanishes when the training is done.
+
+It is written in a thread, from a copy on the CPU, for which alone the training waits. torch.distributed.checkpoint does
+that, too, but reads the index of its folder with pickle, which runs whatever a file says. Where each process holds a
+share, the file holds the whole, so that any number of processes goes on from it. Of 300 M weights on eight GPUs that is
+5 GB, once in half a minute: by their rates the GPUs' link gathers them in 0.1 s, and pinned memory takes them in 0.2 s.
 """
 
 import hashlib
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -19,11 +25,12 @@ from torch import Tensor
 from cycle_sound.errors import NoSafetensors
 from cycle_sound.nn import checkpoint, distributed
 from cycle_sound.params import Config, Count, fault
+from cycle_sound.training import sharding
 
 Tree = Mapping[str, Any]  # of tensors: keys without a slash, leaves that are tensors
 
 SECONDS = 30.0  # of work that a kill may cost
-FRACTION = 0.05  # of the time that writing may take: a large model is written less often
+FRACTION = 0.05  # of the time that copying may take: a large model is written less often
 STOPPED = 128 + signal.SIGTERM  # the exit code of a training that was asked to stop
 
 
@@ -52,15 +59,47 @@ class Snapshot:
         self.identity = identity
         self.stopping = False  # asked to stop by SIGTERM
         self._due = time.monotonic() + SECONDS
+        self._thread = futures.ThreadPoolExecutor(1)
+        self._writing: futures.Future[None] | None = None
 
     def save(self, state: State) -> None:
-        """Write a state in place of the one before: for the first of several processes alone."""
+        """Write a state in place of the one before: when this returns, it is there for good.
+
+        To be called in every process; the first writes. Raises `DiskFull` or an OSError, also of a state begun earlier.
+        """
+        self._finish()
+        tensors = _gathered(state.tensors, copy=False)
+        if distributed.is_first():
+            self._write(state, tensors)
+
+    def begin_saving(self, state: State) -> None:
+        """Copy a state, and write it while the training goes on; what goes wrong is raised by what is called next.
+
+        To be called in every process, where `is_due` in the first.
+        """
+        self._finish()
         begin = time.monotonic()
-        tensors = flat(state.tensors)
-        facts = Facts(identity=self.identity, digest=_digest(tensors), step=state.step, rows=state.rows)
-        checkpoint.write(self.path, tensors, facts.model_dump_json())
+        tensors = _gathered(state.tensors, copy=True)
+        if distributed.is_first():
+            self._writing = self._thread.submit(self._write, state, tensors)
         end = time.monotonic()
         self._due = end + max(SECONDS, (end - begin) / FRACTION)
+
+    def is_due(self) -> bool:
+        """Whether to begin saving: in the first process, after enough work, if no state is still being written."""
+        if self._writing is not None and self._writing.done():
+            self._finish()
+        return distributed.is_first() and self._writing is None and time.monotonic() >= self._due
+
+    def _finish(self) -> None:
+        """Wait for a state that is being written. Raises what its writing has raised."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, state: State, tensors: Mapping[str, Tensor]) -> None:
+        facts = Facts(identity=self.identity, digest=_digest(tensors), step=state.step, rows=state.rows)
+        checkpoint.write(self.path, tensors, facts.model_dump_json())
 
     def load(self) -> State | None:
         """The state to go on from, on the CPU; None, with a word, where there is none of this very training."""
@@ -86,19 +125,17 @@ class Snapshot:
         if distributed.is_first():
             self.path.unlink(missing_ok=True)
 
-    @property
-    def due(self) -> bool:
-        """Whether enough work has been done since the last state was written."""
-        return time.monotonic() >= self._due
-
     def stop(self) -> NoReturn:
         """End the process, its state having been saved: SystemExit with the code STOPPED."""
         print(f"stopped by SIGTERM; `dvc repro` goes on from {self.path}")
         raise SystemExit(STOPPED)
 
     @contextmanager
-    def heeding_sigterm(self) -> Iterator[None]:
-        """Let SIGTERM, which a cluster sends before it takes a machine back, wait for the step under way."""
+    def open(self) -> Iterator[None]:
+        """Let SIGTERM, which a cluster sends before it takes a machine back, wait for the step under way.
+
+        At the end no state is still being written.
+        """
 
         def ask(_signal: int, _frame: Any) -> None:
             self.stopping = True
@@ -108,6 +145,19 @@ class Snapshot:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+            futures.wait([self._writing] if self._writing else [])
+
+
+def _gathered(tensors: Tree, copy: bool) -> dict[str, Tensor]:
+    """A tree's tensors on the CPU, whole and flat: in the first process, to which the others give their shares."""
+    gathered = {}
+    for name, tensor in flat(tensors).items():
+        whole = sharding.whole(tensor).detach()
+        if distributed.is_first():
+            gathered[name] = whole.contiguous().to("cpu", non_blocking=True, copy=copy)  # a GPU's to pinned memory
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+    return gathered
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
@@ -124,7 +174,7 @@ def flat(tensors: Tree, prefix: str = "") -> dict[str, Tensor]:
     joined: dict[str, Tensor] = {}
     for name, value in tensors.items():
         if isinstance(value, Tensor):
-            joined[f"{prefix}{name}"] = value.detach().cpu().contiguous()
+            joined[f"{prefix}{name}"] = value
         else:
             joined |= flat(value, f"{prefix}{name}/")
     return joined
