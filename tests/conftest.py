@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import tiny as tiny_project
-from pipelines import copied, dvc
+from pipelines import build, copied, dvc
 
 from cycle_sound import params as parameters
 from cycle_sound.params import Params
@@ -41,10 +41,11 @@ def write_tiny() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with all of the toy orchestra's pipeline made by `dvc repro`, tiny. Not to be changed."""
+    """A copy of the project with the toy orchestra's whole pipeline made, tiny, and known to DVC. Not to be changed."""
     folder = copied(tmp_path_factory.mktemp("built") / "project")
     tiny_project.write(folder)
-    dvc(folder, "repro")
+    build(folder)
+    dvc(folder, "commit", "--force")
     return folder
 
 

@@ -566,6 +566,7 @@ def settled(store: Path) -> set[str]:
     return {path.name for path in store.glob("*.mp4")} | ({"404_________000001.mp4"} if gone else set())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_killed_ten_times_the_result_is_the_same_and_nothing_is_fetched_twice(settings: Settings, tmp_path: Path):
     counted_film(tmp_path / "film.mp4", seconds=10)
