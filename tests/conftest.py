@@ -10,9 +10,23 @@ import tiny as tiny_project
 from pipelines import build, copied, dvc
 
 from cycle_sound import params as parameters
+from cycle_sound.inference import fixed_batches
 from cycle_sound.params import Params
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for one another crawl on a loaded machine; tiny models need one
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: some tests wait for servers, browsers and processes of their own."""
+    return 1 + (os.cpu_count() or 1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_batches() -> Iterator[None]:
+    """Generation takes few rows at a time: most tests give it one, and the others then fill more than one batch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(fixed_batches.FIXED_BATCH, "cpu", 4)
+        yield
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import json
 import tarfile
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -431,7 +433,8 @@ def decoded(path: Path, after: float = 0.0, before: float = np.inf) -> list[tupl
     with av.open(str(path)) as container:
         first = Fraction(container.start_time or 0, 1_000_000)
         timed = ((float(frame.pts * frame.time_base - first), frame) for frame in container.decode(video=0))
-        return [(time, frame.to_ndarray(format="rgb24")) for time, frame in timed if after <= time <= before]
+        shown = takewhile(lambda one: one[0] <= before, timed)
+        return [(time, frame.to_ndarray(format="rgb24")) for time, frame in shown if time >= after]
 
 
 def likest(pair: Pair, path: Path, moment: float) -> float:
@@ -441,6 +444,7 @@ def likest(pair: Pair, path: Path, moment: float) -> float:
     return min(frames, key=lambda frame: abs(picture - frame[1]).mean())[0]
 
 
+@lru_cache(1)
 def heard(path: Path) -> tuple[np.ndarray, int]:
     """The whole sound, channels averaged, from the file's start on."""
     with av.open(str(path)) as container:
