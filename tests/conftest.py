@@ -14,6 +14,7 @@ from cycle_sound.inference import fixed_batches
 from cycle_sound.params import Params
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for one another crawl on a loaded machine; tiny models need one
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # workers that no test asks for take longer to start than there is work for them
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from cycle_sound import params as parameters
 from cycle_sound.acquisition import manifest
 from cycle_sound.evaluation import attributes, generation, metrics
+from cycle_sound.inference import fixed_batches
 from cycle_sound.params import DIRECTIONS, MODALITIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,7 @@ SHARED = ROOT.parent / "shared/data"
 DIGITS, VIDEOS = SHARED / "spoken-digits", SHARED / "vggsound/videos"
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 MOUNTING = ("unshare", "--user", "--map-root-user", "--mount")
+FIXED_BATCH = dict(fixed_batches.FIXED_BATCH)  # of a build: larger ones than those of other tests
 INTERVAL = ("", "_low", "_high")
 
 SMALL_NETWORKS = """
@@ -207,6 +209,7 @@ def test_the_ceiling_of_the_shared_attributes_is_what_the_tokenizer_leaves_of_re
     built: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(built)
+    monkeypatch.setattr(fixed_batches, "FIXED_BATCH", FIXED_BATCH)
     params = parameters.load()
     models = generation.load("audio_to_image", "test", params.sampling, params.vocoder)
     pairs = models.pairs(range(len(models.split.labels)))

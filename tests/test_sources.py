@@ -246,7 +246,7 @@ def test_the_order_of_the_rows_does_not_depend_on_which_clip_is_done_first(tmp_p
 
 def test_an_exception_in_a_source_is_one_corrupt_clip(tmp_path: Path):
     clips = [made("a", fail), made("b"), made("c", split="test")]
-    rows = acquire.acquire(clips, data("folder", tmp_path), tmp_path)
+    rows = acquire.acquire(clips, data("folder", tmp_path), tmp_path, 1)
     assert [(row.id, row.status, row.reason) for row in rows] == [
         ("c", "ok", ""),
         ("a", "corrupt", "RuntimeError: a decoder fell over"),

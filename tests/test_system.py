@@ -68,9 +68,9 @@ def test_a_sound_becomes_a_picture_and_a_picture_a_sound(conditioned: CycleSound
 
 @pytest.mark.parametrize("candidates", [1, 3])
 def test_a_seed_gives_the_same_bytes_in_a_batch_of_any_size(conditioned: CycleSound, candidates: int) -> None:
-    given = tones(11)
+    given = tones(6)
     whole = conditioned.images(given, seed=5, candidates=candidates)
-    for size in (1, 8):
+    for size in (1, 5):
         parts = [given[start : start + size] for start in range(0, len(given), size)]
         made = [picture for part in parts for picture in conditioned.images(part, seed=5, candidates=candidates)]
         assert [pixels(picture) for picture in made] == [pixels(picture) for picture in whole]

@@ -232,7 +232,7 @@ def test_a_member_too_large_is_refused_before_it_is_read(settings: Settings, tmp
     write_list(tmp_path / "list.csv", [("aaaaaaaaaaa", 30, "x", "train")])
     data = settings(max_megabytes=1, pairs_per_clip=2)
     with patch.object(archives, "_part", side_effect=AssertionError):
-        rows = acquired(vggsound.clips(data), data, tmp_path / "raw")
+        rows = acquired(vggsound.clips(data), data, tmp_path / "raw", 1)
     reason = "1000001 bytes in the archive; more than 1000000"
     assert [(row.id, row.status, row.reason) for row in rows] == [
         (f"aaaaaaaaaaa_000030_{i}", "corrupt", reason) for i in range(2)
