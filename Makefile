@@ -1,7 +1,9 @@
-.PHONY: repro test lock dvc.yaml
+.PHONY: repro test test-slow lock dvc.yaml
 
 PYTHON ?= python3
 BIN := .venv/bin
+# In the order of their names: by xdist's own, files of few tests come last, and a long one ends alone.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PATH := $(abspath $(BIN)):$(PATH)
 
 repro: .venv/installed ## install, make everything from nothing, say where it lies; preset=NAME: by presets/NAME.yaml
@@ -20,11 +22,14 @@ repro: .venv/installed ## install, make everything from nothing, say where it li
 	@echo "sounds     data/samples/image_to_audio/*/*.wav, metrics/plots/image_to_audio.png"
 	@echo "metrics    metrics/*.json (dvc metrics show), metrics/plots/*.csv (dvc plots show)"
 
-test: .venv/installed ## install, and pass the checks and the tests
+test: .venv/installed ## install, and pass the checks and the quick tests, in minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m "not slow"
+
+test-slow: .venv/installed ## install, and pass the tests marked `slow`
+	$(PYTEST) -m slow
 
 dvc.yaml: .venv/installed ## write the code that each stage depends on
 	$(BIN)/python -m cycle_sound.io.dvc_yaml

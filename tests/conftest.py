@@ -7,12 +7,27 @@ from typing import Any
 
 import pytest
 import tiny as tiny_project
-from pipelines import copied, dvc
+from pipelines import build, copied, dvc
 
 from cycle_sound import params as parameters
+from cycle_sound.inference import fixed_batches
 from cycle_sound.params import Params
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for one another crawl on a loaded machine; tiny models need one
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # workers that no test asks for take longer to start than there is work for them
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: some tests wait for servers, browsers and processes of their own."""
+    return 1 + (os.cpu_count() or 1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_batches() -> Iterator[None]:
+    """Generation takes few rows at a time: most tests give it one, and the others then fill more than one batch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(fixed_batches.FIXED_BATCH, "cpu", 4)
+        yield
 
 
 @pytest.fixture
@@ -41,10 +56,11 @@ def write_tiny() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with all of the toy orchestra's pipeline made by `dvc repro`, tiny. Not to be changed."""
+    """A copy of the project with the toy orchestra's whole pipeline made, tiny, and known to DVC. Not to be changed."""
     folder = copied(tmp_path_factory.mktemp("built") / "project")
     tiny_project.write(folder)
-    dvc(folder, "repro")
+    build(folder)
+    dvc(folder, "commit", "--force")
     return folder
 
 

@@ -13,6 +13,23 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ("data", "metrics")
 GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
+BUILD = """
+from cycle_sound.params import DIRECTIONS, MODALITIES, load
+from stages import cache_features, cache_tokens, download, evaluate, finetune_decoder, report, shard
+from stages import sweep_sampling, train_classifier, train_judge, train_transformer, train_vae, train_vocoder
+
+params = load()
+download.main(params)
+shard.main(params)
+for stage in (train_vae, finetune_decoder, cache_tokens, cache_features, train_classifier, train_judge):
+    for modality in MODALITIES:
+        stage.main(modality, params)
+train_vocoder.main(params)
+for stage in (train_transformer, sweep_sampling, evaluate):
+    for direction in DIRECTIONS:
+        stage.main(direction, params)
+report.main(params)
+"""
 IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 
 
@@ -41,6 +58,14 @@ def run(folder: Path, *words: str, **more: str) -> str:
 def dvc(project: Path, *words: str) -> str:
     """Run DVC in a project; the code that it starts is the project's own."""
     return run(project, sys.executable, "-m", "dvc", *words, PYTHONPATH=str(project))
+
+
+def build(folder: Path, before: str = "") -> None:
+    """Run a script and all stages in one process, in a folder: most of what a tiny stage takes alone is its start.
+
+    The code is that of a copy of the project in the folder, or else that of the project itself.
+    """
+    run(folder, sys.executable, "-c", before + BUILD)
 
 
 def copied(project: Path) -> Path:

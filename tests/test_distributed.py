@@ -9,9 +9,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
+
+from cycle_sound import params as parameters
+from cycle_sound.params import MODALITIES
+from stages import cache_tokens, download, shard, train_vae
 
 ROOT = Path(__file__).resolve().parents[1]
 # small steps: rounding may let the hard choice of a code fall the other way, and larger ones make much of that
@@ -22,21 +27,12 @@ SMALL = {
     "decoder": {"image": {"optimizer": OPTIMIZER}},
     "transformer": {"audio_to_image": {"dropout": 0.1, "optimizer": OPTIMIZER}},
 }
-PREPARE = """
-from cycle_sound.params import MODALITIES, load
-from stages import cache_tokens, download, shard, train_vae
-
-if __name__ == "__main__":
-    download.main(load())
-    shard.main(load())
-    for modality in MODALITIES:
-        train_vae.main(modality, load())
-        cache_tokens.main(modality, load())
-"""
 TRAIN = """
 import os
 import sys
+from contextlib import ExitStack
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import torch
 
@@ -48,27 +44,28 @@ from cycle_sound.training import validation
 from cycle_sound.training.objectives import decoder
 from stages import finetune_decoder, train_classifier, train_transformer, train_vae
 
-
-def gradients_apart():
-    Trainer._synchronised = lambda trainer, last: trainer.loss.no_sync()
-
-
-def batches_apart():
-    alone = SimpleNamespace(mean=lambda values: values, all_gather=lambda values: values, world_size=lambda: 1)
-    blocks.distributed = gumbel.distributed = source_encoder.distributed = decoder.distributed = alone
-
+ALONE = SimpleNamespace(mean=lambda values: values, all_gather=lambda values: values, world_size=lambda: 1)
+FAULTS = {
+    "none": [],
+    "gradients_apart": [patch.object(Trainer, "_synchronised", lambda trainer, last: trainer.loss.no_sync())],
+    "batches_apart": [
+        patch.object(module, "distributed", ALONE) for module in (blocks, gumbel, source_encoder, decoder)
+    ],
+}
 
 validation.BATCH = 2  # so that there is something to validate for each
-fault, *folders = sys.argv[1:]
-{"none": lambda: None, "gradients_apart": gradients_apart, "batches_apart": batches_apart}[fault]()
 with distributed.process_group():
-    for folder in folders:
+    for folder in sys.argv[1:]:
         os.chdir(folder)
-        device.dtype = lambda where: getattr(torch, folder.split("_")[-1])
-        train_classifier.main("audio", load())
-        train_transformer.main("audio_to_image", load())
-        finetune_decoder.main("image", load())  # of the VAE that one process trained
-        train_vae.main("image", load())
+        _, fault, precision = folder.split("-")
+        device.dtype = lambda where: getattr(torch, precision)
+        with ExitStack() as faults:
+            for one in FAULTS[fault]:
+                faults.enter_context(one)
+            train_classifier.main("audio", load())
+            train_transformer.main("audio_to_image", load())
+            finetune_decoder.main("image", load())  # of the VAE that one process trained
+            train_vae.main("image", load())
         os.chdir("..")
 """
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -89,17 +86,24 @@ def run(folder: Path, script: str, launcher: tuple[str, ...] = (), words: tuple[
 
 @pytest.fixture(scope="module")
 def train(tmp_path_factory: pytest.TempPathFactory, write_tiny: Callable[..., None]) -> Callable[..., list[Curves]]:
-    """`train(fault, processes, *precisions)`: the learning curves of all models, for each precision."""
+    """`train(processes, *(fault, precision))`: the learning curves of all models, for each fault and precision."""
     base = tmp_path_factory.mktemp("distributed")
     (base / "prepared").mkdir()
     write_tiny(base / "prepared", **SMALL)
-    run(base / "prepared", PREPARE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(base / "prepared")
+        params = parameters.load()
+        download.main(params)
+        shard.main(params)
+        for modality in MODALITIES:
+            train_vae.main(modality, params)
+            cache_tokens.main(modality, params)
 
-    def trained(fault: str, processes: int, *precisions: str) -> list[Curves]:
-        folders = [f"{fault}_{processes}_{precision}" for precision in precisions]
+    def trained(processes: int, *trainings: tuple[str, str]) -> list[Curves]:
+        folders = [f"{processes}-{fault}-{precision}" for fault, precision in trainings]
         for folder in folders:
             shutil.copytree(base / "prepared", base / folder)
-        run(base, TRAIN, TWO if processes == 2 else (), (fault, *folders))
+        run(base, TRAIN, TWO if processes == 2 else (), tuple(folders))
         return [curves(base / folder) for folder in folders]
 
     return trained
@@ -122,13 +126,13 @@ def distance(one: Curves, other: Curves, training: str, *figures: str) -> float:
 
 
 def test_two_processes_learn_what_one_learns_and_not_by_chance(train: Callable[..., list[Curves]]) -> None:
-    alone, together = (train("none", processes, "float32", "bfloat16") for processes in (1, 2))
-    (gradients_apart,) = train("gradients_apart", 2, "float32")
-    batches_apart = train("batches_apart", 2, "float32", "bfloat16")
+    faults = [("gradients_apart", "float32"), *product(["batches_apart"], ROUNDING)]
+    alone = train(1, *product(["none"], ROUNDING))
+    *together, gradients_apart, in_single, in_half = train(2, *product(["none"], ROUNDING), *faults)
     for training in TRAINED:
         assert distance(alone[0], together[0], training) < ROUNDING["float32"]
         assert distance(alone[0], gradients_apart, training) > ROUNDING["float32"]
-        assert distance(alone[0], batches_apart[0], training) > ROUNDING["float32"]
+        assert distance(alone[0], in_single, training) > ROUNDING["float32"]
         assert distance(alone[1], together[1], training, "train_loss") < ROUNDING["bfloat16"]
     for training in TRAINED[:2]:  # what a VAE computes over its batch is a small part of its loss
-        assert distance(alone[1], batches_apart[1], training, "train_loss") > ROUNDING["bfloat16"]
+        assert distance(alone[1], in_half, training, "train_loss") > ROUNDING["bfloat16"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipelines import digests, environment, run, steps
+from pipelines import copied, digests, environment, run, steps
 from ruamel.yaml import YAML
 
 KILLS = int(os.environ.get("CYCLE_SOUND_KILLS", "3"))
@@ -133,6 +133,7 @@ def killed_beside_another(folder: Path, stage: str, write: int, hooks: Path) -> 
     return held
 
 
+@pytest.mark.slow
 def test_a_build_killed_beside_another_that_is_refused_ends_with_the_same_bytes(
     built: Path, project: Path, tmp_path: Path
 ) -> None:
@@ -149,7 +150,8 @@ def test_a_build_killed_beside_another_that_is_refused_ends_with_the_same_bytes(
     assert not list((project / "data/work").rglob("*.safetensors"))
 
 
-def test_a_mistake_in_dvc_yaml_costs_no_record(project: Path) -> None:
+def test_a_mistake_in_dvc_yaml_costs_no_record(tmp_path: Path) -> None:
+    project = copied(tmp_path / "project")
     (project / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n", encoding="utf-8")
     (project / "dvc.yaml").write_text("stages: {", encoding="utf-8")
     with pytest.raises(AssertionError, match=r"dvc\.yaml' is invalid"):
@@ -157,6 +159,7 @@ def test_a_mistake_in_dvc_yaml_costs_no_record(project: Path) -> None:
     assert (project / "dvc.lock").read_text(encoding="utf-8") == "schema: '2.0'\nstages: {}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.6])
 def test_half_a_record_of_dvc_is_mended(built: Path, tmp_path: Path, share: float) -> None:
     folder = shutil.copytree(built, tmp_path / "project")

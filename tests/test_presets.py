@@ -1,8 +1,6 @@
 """Presets: each fits params.yaml, is told as DVC takes it, and leaves the rest of the file alone."""
 
 import re
-import shutil
-import sys
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from dvc.utils.hydra import apply_overrides
-from pipelines import run
 from torch import nn
 from typer.testing import CliRunner
 
@@ -151,14 +148,6 @@ def test_a_preset_that_does_not_fit_is_not_written(project: Path) -> None:
     with pytest.raises(ParamsError, match="multiple"):
         presets.write("other")
     assert (project / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
-
-
-def test_one_command_builds_by_a_preset(built: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(built, tmp_path / "project")
-    shutil.copy(ROOT / "params.yaml", folder)
-    words = ("make", "-o", ".venv/installed", "repro", "preset=tiny", f"BIN={Path(sys.executable).parent}")
-    assert "up to date" in run(folder, *words, PYTHONPATH=str(folder))  # since it was built by the same values
-    assert parameters.load(folder / "params.yaml") == parameters.load(built / "params.yaml")
 
 
 # --- vggsound: the sizes of which README and the file tell

@@ -1,4 +1,4 @@
-"""The whole pipeline, tiny: by `dvc repro` in a copy of the project, then stage by stage on the other sources."""
+"""The whole pipeline, tiny: by `dvc repro` in a copy of the project, and all stages in one process on any source."""
 
 import csv
 import json
@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pipelines
 import pytest
-from pipelines import digests, dvc, environment, run, steps
+from pipelines import copied, digests, dvc, environment, run, steps
 from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
 from cycle_sound.acquisition import manifest
 from cycle_sound.evaluation import attributes, generation, metrics
+from cycle_sound.inference import fixed_batches
 from cycle_sound.params import DIRECTIONS, MODALITIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,26 +28,8 @@ SHARED = ROOT.parent / "shared/data"
 DIGITS, VIDEOS = SHARED / "spoken-digits", SHARED / "vggsound/videos"
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 MOUNTING = ("unshare", "--user", "--map-root-user", "--mount")
+FIXED_BATCH = dict(fixed_batches.FIXED_BATCH)  # of a build: larger ones than those of other tests
 INTERVAL = ("", "_low", "_high")
-
-BUILD = """
-from cycle_sound.params import DIRECTIONS, MODALITIES, load
-from stages import cache_features, cache_tokens, download, evaluate, finetune_decoder, report, shard
-from stages import sweep_sampling, train_classifier, train_judge, train_transformer, train_vae, train_vocoder
-
-if __name__ == "__main__":
-    params = load()
-    download.main(params)
-    shard.main(params)
-    for stage in (train_vae, finetune_decoder, cache_tokens, cache_features, train_classifier, train_judge):
-        for modality in MODALITIES:
-            stage.main(modality, params)
-    train_vocoder.main(params)
-    for stage in (train_transformer, sweep_sampling, evaluate):
-        for direction in DIRECTIONS:
-            stage.main(direction, params)
-    report.main(params)
-"""
 
 SMALL_NETWORKS = """
 import torch
@@ -129,16 +113,15 @@ def figures(folder: Path, name: str) -> dict[str, float]:
 def build(tmp_path: Path, write_tiny: Write) -> Callable[..., Path]:
     """`build(before, **over)`: run a script and all stages in one process, in a folder of their own."""
 
-    def built(before: str = "", **over: Any) -> Path:
+    def made(before: str = "", **over: Any) -> Path:
         write_tiny(tmp_path, **over)
-        (tmp_path / "build.py").write_text(before + BUILD, encoding="utf-8")
-        run(tmp_path, sys.executable, "build.py")
+        pipelines.build(tmp_path, before)
         return tmp_path
 
-    return built
+    return made
 
 
-def test_one_command_makes_all_that_dvc_yaml_promises(built: Path):
+def test_all_that_dvc_yaml_promises_is_made(built: Path):
     promised = [out["path"] for step in steps(built).values() for out in step["outs"]]
     assert len(steps(built)) == 22
     assert {path for path in promised if not (built / path).exists()} == set()
@@ -150,10 +133,13 @@ def test_one_command_makes_all_that_dvc_yaml_promises(built: Path):
 @pytest.mark.parametrize(
     ("disk", "rooms", "refusal"),  # rooms: bytes for all, or for each file, at one try after another
     [
-        ("limited", [100], "File too large"),
-        ("full", [0, 1 << 15], r"No space left on device: it takes [\w. -]+, and 0\.?\d* MB are free"),
+        pytest.param("limited", [100], "File too large", id="limited"),
+        pytest.param(
+            *("full", [0, 1 << 15], r"No space left on device: it takes [\w. -]+, and 0\.?\d* MB are free"),
+            id="full",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["limited", "full"],
 )
 def test_a_disk_that_refuses_ends_every_stage_in_one_line_and_a_rerun_gives_the_same_bytes(
     disk: str, rooms: list[int], refusal: str, built: Path, tmp_path: Path
@@ -223,6 +209,7 @@ def test_the_ceiling_of_the_shared_attributes_is_what_the_tokenizer_leaves_of_re
     built: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(built)
+    monkeypatch.setattr(fixed_batches, "FIXED_BATCH", FIXED_BATCH)
     params = parameters.load()
     models = generation.load("audio_to_image", "test", params.sampling, params.vocoder)
     pairs = models.pairs(range(len(models.split.labels)))
@@ -266,10 +253,23 @@ def test_a_second_run_has_nothing_to_do(built: Path):
     assert (built / "dvc.lock").read_bytes() == lock
 
 
-def test_a_second_build_from_nothing_is_the_same_to_the_byte(built: Path, build: Callable[..., Path]):
-    once, again = digests(built), digests(build())
+@pytest.mark.slow
+def test_one_command_makes_all_from_nothing_the_same_to_the_byte(built: Path, tmp_path: Path, write_tiny: Write):
+    folder = copied(tmp_path / "project")
+    write_tiny(folder)
+    dvc(folder, "repro")
+    once, again = digests(built), digests(folder)
     assert once.keys() == again.keys()
     assert [name for name in once if once[name] != again[name]] == []
+    assert steps(folder) == steps(built)
+
+
+def test_one_command_builds_by_a_preset(built: Path, tmp_path: Path):
+    folder = shutil.copytree(built, tmp_path / "project")
+    shutil.copy(ROOT / "params.yaml", folder)
+    words = ("make", "-o", ".venv/installed", "repro", "preset=tiny", f"BIN={Path(sys.executable).parent}")
+    assert "up to date" in run(folder, *words, PYTHONPATH=str(folder))  # since it was built by the same values
+    assert parameters.load(folder / "params.yaml") == parameters.load(built / "params.yaml")
 
 
 def test_another_audio_codebook_touches_only_what_hears_through_it(built: Path, tmp_path: Path, write_tiny: Write):
@@ -330,6 +330,7 @@ def after(name: str, graph: dict[str, dict[str, Any]]) -> set[str]:
     return {name}.union(*(after(taker, graph) for taker in takers))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DIGITS.is_dir(), reason="needs ../shared/data/spoken-digits")
 def test_a_folder_of_real_recordings_goes_all_the_way(tmp_path: Path, build: Callable[..., Path]):
     corpus = tmp_path / "digits"
@@ -355,6 +356,7 @@ def test_a_folder_of_real_recordings_goes_all_the_way(tmp_path: Path, build: Cal
         assert not any("correlation" in name for name in figures(folder, f"evaluate_{direction}"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not VIDEOS.is_dir(), reason="needs ../shared/data/vggsound/videos")
 def test_videos_without_labels_go_all_the_way(build: Callable[..., Path]):
     folder = build(data={"source": "videos", "videos": {"path": str(VIDEOS), "labels": "", "pairs_per_clip": 2}})

@@ -226,12 +226,13 @@ def test_what_is_resumed_and_what_dvc_reruns_depend_on_one_notion_of_the_code(pr
     def digests() -> dict[str, str]:
         return json.loads(run(project, sys.executable, "-c", DIGESTS, PYTHONPATH=str(project)))
 
+    after = digests()
     for edit in (
         "cycle_sound/io/progress.py",
         "cycle_sound/training/objectives/vae.py",
         "cycle_sound/report/report.css",
     ):
-        before = digests()
+        before = after
         change(project / edit)
         after = digests()
         stages = {name.removeprefix("stages.") for name in before if before[name] != after[name]}

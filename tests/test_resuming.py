@@ -72,6 +72,7 @@ def kill_after(folder: Path, clips: int) -> dict[str, int]:
     return finished(folder)
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_to_the_byte_like_one_left_alone(tmp_path: Path, write_tiny: Callable):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     for folder in (alone, killed):

@@ -68,9 +68,9 @@ def test_a_sound_becomes_a_picture_and_a_picture_a_sound(conditioned: CycleSound
 
 @pytest.mark.parametrize("candidates", [1, 3])
 def test_a_seed_gives_the_same_bytes_in_a_batch_of_any_size(conditioned: CycleSound, candidates: int) -> None:
-    given = tones(11)
+    given = tones(6)
     whole = conditioned.images(given, seed=5, candidates=candidates)
-    for size in (1, 8):
+    for size in (1, 5):
         parts = [given[start : start + size] for start in range(0, len(given), size)]
         made = [picture for part in parts for picture in conditioned.images(part, seed=5, candidates=candidates)]
         assert [pixels(picture) for picture in made] == [pixels(picture) for picture in whole]
@@ -373,12 +373,12 @@ def test_the_package_is_light_until_the_system_is_asked_for() -> None:
         cycle_sound.Cycle_Sound  # noqa: B018
 
 
-@pytest.mark.parametrize(("condition", "codebooks"), [("encoder", 1), ("encoder", 2), ("tokens", 2)])
-def test_models_are_read_and_used_without_torchs_compiler(
-    condition: str, codebooks: int, untrained: Callable[..., Path], tmp_path: Path
-) -> None:
-    data = untrained(tmp_path, condition, codebooks)  # of every kind of model
+def test_models_are_read_and_used_without_torchs_compiler(untrained: Callable[..., Path], tmp_path: Path) -> None:
     slow = "{'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)"
-    code = f"import sys, numpy, cycle_sound; cs = cycle_sound.CycleSound.load({str(data)!r}); "
-    code += f"cs.sound(cs.image(numpy.zeros(999), 16000)); assert not {slow}, {slow}"
+    code = "import sys, numpy, cycle_sound\n"
+    for condition, codebooks in (("encoder", 1), ("encoder", 2), ("tokens", 2)):
+        place = tmp_path / f"{condition}{codebooks}"
+        place.mkdir()
+        code += f"cs = cycle_sound.CycleSound.load({str(untrained(place, condition, codebooks))!r})\n"
+        code += f"cs.sound(cs.image(numpy.zeros(999), 16000))\nassert not {slow}, {slow}\n"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])

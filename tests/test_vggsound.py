@@ -5,6 +5,8 @@ import json
 import tarfile
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -230,7 +232,7 @@ def test_a_member_too_large_is_refused_before_it_is_read(settings: Settings, tmp
     write_list(tmp_path / "list.csv", [("aaaaaaaaaaa", 30, "x", "train")])
     data = settings(max_megabytes=1, pairs_per_clip=2)
     with patch.object(archives, "_part", side_effect=AssertionError):
-        rows = acquired(vggsound.clips(data), data, tmp_path / "raw")
+        rows = acquired(vggsound.clips(data), data, tmp_path / "raw", 1)
     reason = "1000001 bytes in the archive; more than 1000000"
     assert [(row.id, row.status, row.reason) for row in rows] == [
         (f"aaaaaaaaaaa_000030_{i}", "corrupt", reason) for i in range(2)
@@ -431,7 +433,8 @@ def decoded(path: Path, after: float = 0.0, before: float = np.inf) -> list[tupl
     with av.open(str(path)) as container:
         first = Fraction(container.start_time or 0, 1_000_000)
         timed = ((float(frame.pts * frame.time_base - first), frame) for frame in container.decode(video=0))
-        return [(time, frame.to_ndarray(format="rgb24")) for time, frame in timed if after <= time <= before]
+        shown = takewhile(lambda one: one[0] <= before, timed)
+        return [(time, frame.to_ndarray(format="rgb24")) for time, frame in shown if time >= after]
 
 
 def likest(pair: Pair, path: Path, moment: float) -> float:
@@ -441,6 +444,7 @@ def likest(pair: Pair, path: Path, moment: float) -> float:
     return min(frames, key=lambda frame: abs(picture - frame[1]).mean())[0]
 
 
+@lru_cache(1)
 def heard(path: Path) -> tuple[np.ndarray, int]:
     """The whole sound, channels averaged, from the file's start on."""
     with av.open(str(path)) as container:

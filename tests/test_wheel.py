@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 from zipfile import ZipFile
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("cycle_sound", "stages")
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path):
     project = tmp_path / "project"
     project.mkdir()
