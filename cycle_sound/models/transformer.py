@@ -95,7 +95,7 @@ def attended_in_parts(q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
     """
     from torch.nn.attention.bias import causal_lower_right  # loads torch's compiler, for three seconds
 
-    source = F.scaled_dot_product_attention(*(one[:, :, :prefix] for one in (q, k, v)))
+    source = F.scaled_dot_product_attention(q[:, :, :prefix], k[:, :, :prefix], v[:, :, :prefix])
     causal = causal_lower_right(q.shape[2] - prefix, q.shape[2])  # the last query sees all
     return torch.cat([source, F.scaled_dot_product_attention(q[:, :, prefix:], k, v, attn_mask=causal)], dim=2)
 
