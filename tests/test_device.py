@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cycle_sound.inference import fixed_batches
 from cycle_sound.inference.fixed_batches import TOGETHER, size_for
 from cycle_sound.models.griffin_lim import GriffinLim
 from cycle_sound.nn import device, distributed
@@ -20,7 +21,10 @@ def test_every_device_has_a_precision_and_a_batch(name: str, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("megabytes", "cpu", "gpu"), [(0, 32, 64), (64, 32, 64), (65, 16, 64), (129, 8, 32), (1024, 2, 8), (10_000, 1, 1)]
 )
-def test_a_batch_is_halved_until_its_rows_fit(megabytes: int, cpu: int, gpu: int) -> None:
+def test_a_batch_is_halved_until_its_rows_fit(
+    megabytes: int, cpu: int, gpu: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(fixed_batches.FIXED_BATCH, "cpu", 32)
     for name, size in (("cpu", cpu), ("cuda", gpu), ("mps", gpu)):
         assert size_for(torch.device(name), megabytes << 20) == size
 
