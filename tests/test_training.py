@@ -255,14 +255,14 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return disk
 
 
-def at(step: int, line: Line, act: Callable[[], None]) -> None:
+def at(moment: int, line: Line, act: Callable[[], None]) -> None:
     """Let something happen in the given step of a training."""
     loss = line.loss
 
-    def acting(batch: Batch, now: int, rng: BatchRng) -> dict[str, Tensor]:
-        if now == step:
+    def acting(batch: Batch, step: int, rng: BatchRng) -> dict[str, Tensor]:
+        if step == moment:
             act()
-        return loss(batch, now, rng)
+        return loss(batch, step, rng)
 
     line.loss = acting  # type: ignore[method-assign]
 
