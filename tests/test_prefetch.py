@@ -212,6 +212,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_worker_process_trains_every_model_to_the_same_bytes_and_is_sent_neither_weights_nor_data(
     built: Path, write_tiny: Callable[..., None], tmp_path: Path
 ) -> None:
