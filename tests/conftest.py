@@ -10,7 +10,6 @@ import tiny as tiny_project
 from pipelines import build, copied, dvc
 
 from cycle_sound import params as parameters
-from cycle_sound.inference import fixed_batches
 from cycle_sound.params import Params
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for one another crawl on a loaded machine; tiny models need one
@@ -25,6 +24,8 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.fixture(scope="session", autouse=True)
 def small_batches() -> Iterator[None]:
     """Generation takes few rows at a time: most tests give it one, and the others then fill more than one batch."""
+    from cycle_sound.inference import fixed_batches
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(fixed_batches.FIXED_BATCH, "cpu", 4)
         yield
