@@ -82,7 +82,7 @@ def copied(project: Path) -> Path:
 
 
 def steps(project: Path) -> dict[str, dict[str, Any]]:
-    """What DVC has noted of each instance of a stage, in the order in which they ran."""
+    """What DVC has noted of each instance of a stage, in an order in which they may run."""
     return YAML(typ="safe").load(project / "dvc.lock")["stages"]
 
 
