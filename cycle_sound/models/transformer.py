@@ -11,7 +11,7 @@ knows codes and their shapes, never the tokenizer.
 from collections.abc import Mapping
 from math import log
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -301,10 +301,9 @@ class Transformer(nn.Module):
         passed: Tensor = self.blocks[number](x, prefix, rng and rng.fold_in(number))
         return passed
 
-    def _recomputed(self, *inputs: Any) -> Tensor:
+    def _recomputed(self, number: int, x: Tensor, prefix: int, rng: BatchRng | None) -> Tensor:
         """`_block`, of which the input alone is kept for the way back: the rest is computed again there."""
-        passed: Tensor = checkpointed(self._block, *inputs, use_reentrant=False, preserve_rng_state=False)
-        return passed
+        return checkpointed(self._block, number, x, prefix, rng, use_reentrant=False, preserve_rng_state=False)
 
     def log_likelihood(self, prefix: Tensor, codes: Tensor) -> Tensor:
         """Exact log-probability of whole targets, in nats: (b, 1 + s, width), (b, k, t) → (b,)."""
