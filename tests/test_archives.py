@@ -98,7 +98,8 @@ def walks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[int]]]:
     return followed
 
 
-@pytest.mark.parametrize(("ending", "jobs"), [*((ending, 1) for ending in PACKINGS), (".tar.gz", 2)])
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("ending", PACKINGS)
 def test_an_archive_is_read_once_from_front_to_back_for_all_moments_of_all_clips(
     ending: str, jobs: int, settings: DataConfig, tmp_path: Path, film: bytes, walks: Callable[[], list[list[int]]]
 ):

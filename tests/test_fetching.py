@@ -24,14 +24,13 @@ from cycle_sound.acquisition.sources.failures import Failure
 from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.lists import Excerpt
 from cycle_sound.errors import BadSource, MissingPackage, NetworkGone
-from cycle_sound.io import pool
 from cycle_sound.media import sound_files
 from cycle_sound.params import DataConfig, Params
 
 pytest.importorskip("yt_dlp", reason="needs the extra vggsound")
 pytest.importorskip("imageio_ffmpeg", reason="needs the extra vggsound")
 
-QUICK = {"fetch_jobs": 2, "rate_limit": 1e9, "retries": 1, "backoff_seconds": 0.05}
+QUICK = {"fetch_jobs": 4, "rate_limit": 1e9, "retries": 1, "backoff_seconds": 0.05}
 STALL = 3.0  # seconds, in which a server on a loaded machine answers
 Settings = Callable[..., DataConfig]
 
@@ -41,12 +40,6 @@ def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy of this machine stands before 127.0.0.1."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(autouse=True)
-def _here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies in the store is looked at by this process: others take longer to start than there is to see."""
-    monkeypatch.setattr(pool, "here", lambda jobs, workers=1, here=pool.here: here(jobs, 1))
 
 
 @pytest.fixture
@@ -452,13 +445,13 @@ def test_a_missing_javascript_runtime_is_named(
 
 
 def fetched(mirror: Mirror, settings: Settings, template: str, troubles: dict[str, str], **own: Any) -> list[Any]:
-    """What becomes of one excerpt for each trouble, named by an id."""
+    """What becomes of one excerpt for each trouble, named by an id, all asked for at once."""
     made = [Excerpt(f"{name:_<11}", 3) for name in troubles]
     for excerpt, trouble in zip(made, troubles.values(), strict=True):
         name = template.format(id=excerpt.video, start=excerpt.start)
         mirror.files.setdefault(name, bytes(20_000))
         mirror.troubles[name] = trouble
-    own = {"url": mirror.url(template), "retries": 0, "fetch_jobs": 1, **own}
+    own = {"url": mirror.url(template), "retries": 0, "fetch_jobs": 2, **own}
     got = fetching.fetch(made, settings(**own).vggsound)
     return [got[excerpt] for excerpt in made]
 

@@ -26,8 +26,8 @@ def test_tokens_come_as_often_as_they_are_likely(temperature: float) -> None:
 
 
 def test_draws_pass_a_chi_square_test_for_each_row() -> None:
-    """Of 24 tokens, 50,000 draws a row: as `torch.multinomial` would, without its chance."""
-    rows, count = logits(4), 50_000
+    """Of 24 tokens, 100,000 draws a row: as `torch.multinomial` would, without its chance."""
+    rows, count = logits(8), 100_000
     likely = (rows.double() / 0.7).softmax(-1)
     config, generator = PLAIN.model_copy(update={"temperature": 0.7}), rng.seeded(4)
     for row, wanted in zip(rows, likely, strict=True):

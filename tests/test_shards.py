@@ -88,8 +88,9 @@ def rows(count: int, clips_per_group: int) -> list[Row]:
     return [Row(f"{i}", "train", "", f"g{i // clips_per_group}", "ok", "") for i in range(count)]
 
 
-def test_many_workers_write_the_bytes_of_one(raw: Path, small: Params, folder: Path, tmp_path: Path):
-    counts = shard(raw, tmp_path, small, workers=3)
+@pytest.mark.parametrize("workers", [2, 4])
+def test_many_workers_write_the_bytes_of_one(raw: Path, small: Params, folder: Path, tmp_path: Path, workers: int):
+    counts = shard(raw, tmp_path, small, workers)
     assert contents(tmp_path / "shards") == contents(folder)
     assert "train-000001.tar" in contents(folder)
     assert counts == {f"{split}_pairs": len(Split(folder, split)) for split in SPLITS}
