@@ -1,11 +1,15 @@
 """Muon and AdamW."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from cycle_sound.params import OptimizerConfig, Params
-from cycle_sound.training.optimizers import STEP, Muon, Optimizers, orthogonal
+from cycle_sound.training.optimizers import STEP, AdamW, Muon, Optimizers, orthogonal
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def test_orthogonal_keeps_the_singular_vectors_and_evens_the_values(shape: tuple
 def test_no_gradient_gives_no_step() -> None:
     weight = nn.Parameter(torch.ones(4, 8))
     weight.grad = torch.zeros(4, 8)
-    Muon([weight], lr=0.1, weight_decay=0.0).step()
+    Muon([weight], weight_decay=0.0).step(0.1)
     assert torch.equal(weight, torch.ones(4, 8))
 
 
@@ -37,14 +41,14 @@ def test_weights_of_one_size_are_stepped_as_if_alone() -> None:
     torch.manual_seed(0)
     gradients = torch.randn(2, 4, 3, 3, 3)
     together = [nn.Parameter(torch.zeros(4, 3, 3, 3)) for _ in gradients]
-    optimizer = Muon(together, lr=1.0, weight_decay=0.0)
+    optimizer = Muon(together, weight_decay=0.0)
     for weight, gradient in zip(together, gradients, strict=True):
         weight.grad = gradient.clone()
-    optimizer.step()
+    optimizer.step(1.0)
     for weight, gradient in zip(together, gradients, strict=True):
         alone = nn.Parameter(torch.zeros_like(weight))
         alone.grad = gradient.clone()
-        Muon([alone], lr=1.0, weight_decay=0.0).step()
+        Muon([alone], weight_decay=0.0).step(1.0)
         assert torch.allclose(weight, alone, atol=1e-6)
 
 
@@ -54,24 +58,47 @@ def test_a_step_has_the_size_of_the_rate_whatever_the_gradients() -> None:
     for size in (1e-4, 1.0, 1e4):
         weight = nn.Parameter(torch.zeros(64, 64))
         weight.grad = gradient * size
-        Muon([weight], lr=0.01, weight_decay=0.0).step()
+        Muon([weight], weight_decay=0.0).step(0.01)
         assert float(weight.detach().square().mean().sqrt()) == pytest.approx(0.01 * STEP, rel=0.2)
 
 
 def test_every_weight_has_one_optimizer(config: OptimizerConfig) -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Embedding(5, 8), nn.Linear(8, 2))
     optimizers = Optimizers(model, config)
-    taken = [
-        weight
-        for one in (optimizers.muon, optimizers.adamw)
-        for group in one.param_groups
-        for weight in group["params"]
-    ]
+    taken = [*optimizers.muon.weights, *optimizers.adamw.weights]
     assert sorted(map(id, taken)) == sorted(map(id, model.parameters()))
-    assert {id(w) for group in optimizers.muon.param_groups for w in group["params"]} == {
-        id(model[0].weight),
-        id(model[3].weight),
-    }
+    assert {id(weight) for weight in optimizers.muon.weights} == {id(model[0].weight), id(model[3].weight)}
+
+
+@pytest.mark.parametrize("missing", [(), (1,)])
+def test_adamw_steps_as_torch_does(missing: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    shapes, gradients = [(5, 3), (4,), (2, 3)], torch.randn(4, 3, 5, 3)
+    ours, theirs = ([nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    adamw = AdamW(ours, weight_decay=0.1, beta2=0.99)
+    groups = [
+        {"params": [weight for weight in theirs if weight.dim() > 1], "weight_decay": 0.1},
+        {"params": [weight for weight in theirs if weight.dim() == 1], "weight_decay": 0.0},
+    ]
+    peer = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.99))
+    for step in gradients:
+        for number, weights in enumerate(zip(ours, theirs, strict=True)):
+            for weight in weights:
+                given = step[number].flatten()[: weight.numel()].view_as(weight)
+                weight.grad = None if number in missing else given.clone()
+        adamw.step(0.01)
+        peer.step()
+    for weight, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(weight, other, atol=1e-6)
+
+
+def test_no_optimizer_loads_torchs_compiler() -> None:
+    program = (
+        "import sys, torch; from cycle_sound import params; from cycle_sound.training.optimizers import Optimizers;"
+        "model = torch.nn.Linear(2, 2); optimizers = Optimizers(model, params.load().vae.image.optimizer);"
+        "model(torch.ones(1, 2)).sum().backward(); optimizers.step(0.1); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
 
 
 def test_weights_are_decayed_and_biases_are_not(config: OptimizerConfig) -> None:

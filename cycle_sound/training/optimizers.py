@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from cycle_sound.params import OptimizerConfig
 from cycle_sound.training import sharding
@@ -19,38 +20,91 @@ from cycle_sound.training import sharding
 POLYNOMIALS = ((8.2987, -24.4305, 18.0903), (3.9152, -2.9211, 0.5592), (3.1746, -2.3804, 0.4978))
 STEP = 0.2  # root mean square of a weight's step, × the learning rate: about that of AdamW
 MOMENTUM = 0.95
+BETA1, EPSILON = 0.9, 1e-8  # of AdamW
 
 
-class Muon(torch.optim.Optimizer):
+class Muon:
     """Steps of a fixed size in every direction of a layer's weights, whatever the gradient's own."""
 
-    def __init__(self, weights: Iterable[Tensor], lr: float, weight_decay: float) -> None:
-        super().__init__(weights, {"lr": lr, "weight_decay": weight_decay})
+    def __init__(self, weights: Iterable[Tensor], weight_decay: float) -> None:
+        self.weights, self.weight_decay = list(weights), weight_decay
+        self.averages = [torch.zeros_like(weight) for weight in self.weights]
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step down the gradients; a closure is not supported."""
-        for group in self.param_groups:
-            weights = [weight for weight in group["params"] if weight.grad is not None]
-            smoothed = [self._smoothed(weight) for weight in weights]
-            if any(map(sharding.is_share, weights)):
-                directions = sharding.on_whole(orthogonal, smoothed, [len(weight) for weight in weights])
-            else:
-                directions = orthogonal(smoothed)
-            for weight, direction in zip(weights, directions, strict=True):
-                rate = group["lr"] * STEP * max(len(weight), direction.shape[1]) ** 0.5
-                rows = sharding.local(weight)
-                rows.mul_(1 - group["lr"] * group["weight_decay"]).sub_(direction.view_as(rows), alpha=rate)
+    def step(self, rate: float) -> None:
+        """One step down the gradients there are, at a learning rate."""
+        kept = zip(self.weights, self.averages, strict=True)
+        moved = [(weight, _smoothed(weight.grad, average)) for weight, average in kept if weight.grad is not None]
+        smoothed = [gradient for _, gradient in moved]
+        if any(sharding.is_share(weight) for weight, _ in moved):
+            directions = sharding.on_whole(orthogonal, smoothed, [len(weight) for weight, _ in moved])
+        else:
+            directions = orthogonal(smoothed)
+        for (weight, _), direction in zip(moved, directions, strict=True):
+            rows, size = sharding.local(weight), STEP * max(len(weight), direction.shape[1]) ** 0.5
+            rows.mul_(1 - rate * self.weight_decay).sub_(direction.view_as(rows), alpha=rate * size)
 
-    def _smoothed(self, weight: Tensor) -> Tensor:
-        """A weight's gradient with Nesterov's momentum: (rows, columns), of a share the rows that are here."""
-        assert weight.grad is not None
-        state = self.state[weight]
-        if not state:
-            state["average"] = torch.zeros_like(weight)
-        gradient = sharding.local(weight.grad)
-        average = sharding.local(state["average"]).lerp_(gradient, 1 - MOMENTUM)
-        return gradient.lerp(average, MOMENTUM).flatten(1)
+    def moments(self) -> dict[str, list[Tensor]]:
+        """What it keeps of each weight, by name, to be copied to and from."""
+        return {"average": self.averages}
+
+
+def _smoothed(gradient: Tensor, average: Tensor) -> Tensor:
+    """A gradient with Nesterov's momentum, taken into its average: (rows, columns), of a share the rows that are here.
+
+    A convolution's weights are a matrix with a row for each output channel.
+    """
+    own = sharding.local(gradient)
+    return own.lerp(sharding.local(average).lerp_(own, 1 - MOMENTUM), MOMENTUM).flatten(1)
+
+
+class AdamW:
+    """Adam with decoupled weight decay, but for biases and scales (Loshchilov and Hutter 2019, arXiv:1711.05101).
+
+    The steps are torch's own, but a torch.optim.Optimizer imports torch's compiler, for three seconds.
+    """
+
+    def __init__(self, weights: Iterable[Tensor], weight_decay: float, beta2: float) -> None:
+        self.weights, self.weight_decay, self.beta2 = list(weights), weight_decay, beta2
+        self.means = [torch.zeros_like(weight) for weight in self.weights]
+        self.squares = [torch.zeros_like(weight) for weight in self.weights]
+        self.steps = [torch.zeros((), device=weight.device) for weight in self.weights]
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """One step down the gradients there are, at a learning rate."""
+        for decayed in (True, False):
+            rows = [row for row, weight in enumerate(self.weights) if (weight.dim() > 1) == decayed]
+            self._step([row for row in rows if self.weights[row].grad is not None], rate, self.weight_decay * decayed)
+
+    def _step(self, rows: Sequence[int], rate: float, weight_decay: float) -> None:
+        if not rows:
+            return
+        gradients = [weight.grad for weight in self.weights]
+        weights, slopes, means, squares = (
+            [sharding.local(tensors[row]) for row in rows]
+            for tensors in (self.weights, gradients, self.means, self.squares)
+        )
+        adamw(
+            weights,
+            slopes,
+            means,
+            squares,
+            max_exp_avg_sqs=[],
+            state_steps=[self.steps[row] for row in rows],
+            fused=True,
+            amsgrad=False,
+            beta1=BETA1,
+            beta2=self.beta2,
+            lr=rate,
+            weight_decay=weight_decay,
+            eps=EPSILON,
+            maximize=False,
+        )
+
+    def moments(self) -> dict[str, list[Tensor]]:
+        """What it keeps of each weight, by name, to be copied to and from."""
+        return {"mean": self.means, "square": self.squares, "step": self.steps}
 
 
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
@@ -90,40 +144,31 @@ class Optimizers:
         layers = [part.weight for part in model.modules() if isinstance(part, nn.Linear | nn.Conv2d)]
         known = {id(weight) for weight in layers}
         others = [weight for weight in model.parameters() if id(weight) not in known]
-        groups = [
-            {"params": [weight for weight in others if weight.dim() > 1], "weight_decay": config.weight_decay},
-            {"params": [weight for weight in others if weight.dim() <= 1], "weight_decay": 0.0},
-        ]
-        rate = config.learning_rate
         self.model, self.config = model, config
-        self.muon = Muon(layers, config.muon_rate * rate, config.weight_decay)
-        self.adamw = torch.optim.AdamW(groups, lr=rate, betas=(0.9, config.beta2), fused=True)
+        self.muon = Muon(layers, config.weight_decay)
+        self.adamw = AdamW(others, config.weight_decay, config.beta2)
 
     def step(self, rate: float) -> None:
         """One step down the gradients that have gathered, clipped by norm, at a learning rate; they are gone then."""
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        for optimizer, factor in ((self.muon, self.config.muon_rate), (self.adamw, 1.0)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        self.muon.step(rate * self.config.muon_rate)
+        self.adamw.step(rate)
+        self.model.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Any]:
-        """The moments of both optimizers: a tree of tensors, by optimizer and by the weight's number."""
+        """The moments of both optimizers: a tree of tensors, by optimizer, name and the weight's number."""
         return {
-            name: {str(number): moments for number, moments in optimizer.state_dict()["state"].items()}
-            for name, optimizer in self._named().items()
+            name: {moment: {str(number): one for number, one in enumerate(tensors)} for moment, tensors in kept.items()}
+            for name, kept in self._moments().items()
         }
 
-    def restore(self, moments: Mapping[str, Any]) -> None:
-        """Put moments back, a tree as `tensors` gives; the groups and their rates stay those of this configuration."""
-        for name, optimizer in self._named().items():
-            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-            state = {
-                int(number): {key: sharding.share(value, weights[int(number)]) for key, value in values.items()}
-                for number, values in moments.get(name, {}).items()
-            }
-            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    @torch.no_grad()
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Put moments back, a tree as `tensors` gives, of whole weights."""
+        for name, moments in self._moments().items():
+            for moment, tensors in moments.items():
+                for number, tensor in enumerate(tensors):
+                    tensor.copy_(sharding.share(kept[name][moment][str(number)], tensor))
 
-    def _named(self) -> dict[str, torch.optim.Optimizer]:
-        return {"muon": self.muon, "adamw": self.adamw}
+    def _moments(self) -> dict[str, dict[str, list[Tensor]]]:
+        return {"muon": self.muon.moments(), "adamw": self.adamw.moments()}
