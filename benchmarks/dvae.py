@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, default=paths.RAW)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    device.prepare(0)
     params = load()
     found = sorted((asked.pairs / "train_data").glob("*.jpg"))[:MOST]
     train = Pictures([path for number, path in enumerate(found) if number % 10], 64)

@@ -63,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     as_json = parser.parse_args().json
+    device.prepare(0)
     where = device.best()
     size = VGGSOUND if where.type == "cuda" else LAPTOP
     step = ours(size, where)

@@ -21,7 +21,7 @@ from cycle_sound.dataset import indexing, tars
 from cycle_sound.dataset.indexing import Contents
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import EmptySplit, StaleWorker
-from cycle_sound.io import code, files, pool, progress
+from cycle_sound.io import code, files, memory, pool, progress
 from cycle_sound.io.pool import Job
 from cycle_sound.media import images, mel, sound_files
 from cycle_sound.params import SPLITS, Params, SplitName
@@ -83,7 +83,7 @@ def write(part: Part, raw: Path, params: Params) -> Written:
         raise StaleWorker()
     digest = _finished(part)
     if digest is None:
-        _keep_memory()
+        memory.keep_freed()
         tars.write_shard(part.path, (sample(row, raw, params) for row in part.rows), params.shard.jpeg_quality)
         digest = files.digest(part.path)
         files.write_bytes(part.receipt, f"{part.key} {digest}".encode())
@@ -130,15 +130,6 @@ def shard(
     jpeg_size = params.image.size if params.shard.jpeg_quality else None
     indexing.write(into, contents, digests, params.audio.model_dump(), jpeg_size)
     return {f"{name}_pairs": len(members[name]) for name in SPLITS}
-
-
-def _keep_memory() -> None:
-    """Let glibc's allocator keep what is freed, for the next pair.
-
-    It returns it to the system else, and a pair of ten seconds pays 1,800 page faults: a fifth of its time. How much it
-    keeps is up to twice the largest block that it has seen freed, and no more than 64 MB.
-    """
-    np.empty(31 << 20, np.uint8)
 
 
 def _finished(part: Part) -> str | None:

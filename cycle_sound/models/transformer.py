@@ -82,8 +82,8 @@ def attended(q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
     """
     if q.device.type != "cpu":
         return attended_in_parts(q, k, v, prefix)
-    mask = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).tril()
-    mask[:prefix, :prefix] = True
+    mask = torch.full((q.shape[2], q.shape[2]), -torch.inf).triu(1)  # one of booleans would be turned into this one
+    mask[:prefix, :prefix] = 0
     with device.exact(q.device):  # the CPU's kernel is three times slower in bfloat16, where its products are faster
         return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
 

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from cycle_sound.io import memory
 from cycle_sound.nn import distributed
 
 
@@ -48,7 +49,11 @@ def exact(device: torch.device) -> torch.autocast:
 
 
 def prepare(seed: int) -> None:
-    """Seed torch, for the initial weights, and ask for deterministic operations: equal bits each time on a machine."""
+    """Seed torch, for the initial weights, and ask for deterministic operations: equal bits each time on a machine.
+
+    What steps free is kept for the next ones.
+    """
+    memory.keep_freed()
     torch.manual_seed(seed)
     torch.set_deterministic_debug_mode("warn")  # as use_deterministic_algorithms, which spends 4 s on what compiles
     torch.backends.cudnn.benchmark = False
