@@ -12,7 +12,7 @@ __all__ = ["CycleSound"]
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # the CPU does what Apple's GPU lacks; read as torch loads
 
 
-# How often a thread that waits for the others looks before it sleeps, read as torch loads GNU's OpenMP. By default it is
+# How often a thread that waits for others looks before it sleeps, read as torch loads GNU's OpenMP. By default it is
 # 300,000 times, some milliseconds: two trainings on the same cores took 3.7 times as long as one, with this 1.8 times,
 # and one alone 1.04 times.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
