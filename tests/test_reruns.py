@@ -94,6 +94,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     # parameters
     "data.max_rejected": {"shard"},
     "data.valid_share": {"shard"},
+    "data.paired_share": {"shard"},
+    "data.unpaired": {"download"},
     "data.silence_db": {"download"},
     "data.synthetic.train_pairs": {"download"},
     "data.vggsound.retries": set(),  # of a source that is not chosen

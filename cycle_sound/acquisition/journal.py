@@ -20,7 +20,8 @@ from cycle_sound.acquisition.sources.clip import Clip
 from cycle_sound.io import code, files
 from cycle_sound.params import Config, Count, DataConfig
 
-JUDGED_LATER = {"max_rejected", "valid_share", "near_picture", "near_sound"}  # what decides once all clips are there
+# What decides once all clips are there.
+JUDGED_LATER = {"max_rejected", "valid_share", "paired_share", "near_picture", "near_sound"}
 MAX_LINE = 1 << 20  # bytes: a row holds an id, a label, a group and a reason
 SOURCES = {*get_args(DataConfig.model_fields["source"].annotation)}  # each has a section of its own
 

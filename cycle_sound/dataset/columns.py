@@ -65,8 +65,13 @@ def mapped(folder: Path, split: SplitName, attributes: int) -> Columns:
     return columns
 
 
-def _path(folder: Path, split: SplitName, name: str) -> Path:
-    return folder / f"{split}.{name}.npy"
+def file_name(split: SplitName, column: str) -> str:
+    """The name of a column's file."""
+    return f"{split}.{column}.npy"
+
+
+def _path(folder: Path, split: SplitName, column: str) -> Path:
+    return folder / file_name(split, column)
 
 
 class Lazy(Sequence[T]):

@@ -22,7 +22,7 @@ from cycle_sound.dataset import columns, npy
 from cycle_sound.dataset.columns import Lazy
 from cycle_sound.errors import BadShard, MissingModality, UserError
 from cycle_sound.media import jpeg, pixels
-from cycle_sound.params import AudioConfig, Config, Modality, Side, SplitName, fault
+from cycle_sound.params import LONE, AudioConfig, Config, Modality, Side, SplitName, fault
 
 DTYPES = {"image": np.uint8, "audio": np.float16}
 OPEN = 32  # tars of a split that are open at a time: a corpus has thousands, a process 256 to 1,024 files
@@ -159,6 +159,15 @@ class Split:
         digests = self._columns.image_sha256, self._columns.audio_sha256
         picture, sound = (some[row].tobytes().hex() for some in digests)
         return Original("test" if self._split == "test" else "train", self.ids[row], picture, sound)
+
+
+def lone(folder: Path, modality: Modality) -> Split | None:
+    """The clips of a modality without partners, beside the pairs of train; None where there are none.
+
+    Raises what `Split` raises.
+    """
+    name = LONE[modality]
+    return Split(folder, name) if columns.file_name(name, "shard") in read_index(folder).files else None
 
 
 def _name(split: SplitName, number: int) -> str:
