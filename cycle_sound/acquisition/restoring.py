@@ -40,7 +40,7 @@ def restore(originals: Iterable[Original], folder: Path, params: Params, jobs: i
     wanted = {name: one for name, one in unknown.items() if name not in found}
     if not wanted:
         return
-    claimed.begin_again(wanted.keys())
+    claimed.begin_again(wanted.values())
     reasons = _obtain(wanted, folder, params, jobs)
     claimed.note(one for name, one in wanted.items() if name not in reasons)
     if reasons:
