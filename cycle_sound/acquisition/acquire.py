@@ -141,9 +141,10 @@ def obtained(clip: Clip, data: DataConfig, *film: Any) -> tuple[Finished, Pair |
 
 
 def write(original: Original, pair: Pair, into: Path) -> None:
-    """Write the files of a clip."""
-    for path, content in zip(original.places(into), pair, strict=True):
-        if content is not None:
+    """Write the files of a clip that it names."""
+    digests = original.picture_sha256, original.sound_sha256
+    for path, content, digest in zip(original.places(into), pair, digests, strict=True):
+        if content is not None and digest:
             files.write_bytes(path, content)
 
 

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -61,13 +61,19 @@ def write(path: Path, rows: Iterable[Row]) -> None:
 
 def read(path: Path) -> list[Row]:
     """The rows of a manifest, at least one. Raises FileNotFoundError, or `BadManifest` for another file."""
-    try:
-        rows = [_row(line) for line in files.read_csv(path)]
-    except (KeyError, TypeError, ValueError, csv.Error):
-        raise BadManifest(path=path) from None
+    rows = list(each(path))
     if not rows:
         raise BadManifest(path=path)
     return rows
+
+
+def each(path: Path) -> Iterator[Row]:
+    """The rows of a manifest, one at a time. Raises FileNotFoundError, or `BadManifest` for another file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            yield from map(_row, csv.DictReader(file))
+        except (KeyError, TypeError, ValueError, csv.Error):
+            raise BadManifest(path=path) from None
 
 
 def summary(rows: Iterable[Row]) -> dict[str, int]:

@@ -32,6 +32,11 @@ class Original(NamedTuple):
         """The sound's content. Raises FileNotFoundError, or `ChangedOriginal` for other bytes than named."""
         return files.verified(self.places(folder)[1], self.sound_sha256)
 
+    def is_of(self, other: "Original") -> bool:
+        """Whether all its files are those of another clip."""
+        named = zip(self, other, strict=True)
+        return all(own in ("", same) for own, same in named)
+
     def is_whole(self, folder: Path) -> bool:
         """Whether all its files are there, and have the bytes named."""
         digests = self.picture_sha256, self.sound_sha256
