@@ -20,13 +20,15 @@ from cycle_sound.errors import ParamsError
 
 Modality = Literal["image", "audio"]
 Direction = Literal["audio_to_image", "image_to_audio"]
-SplitName = Literal["train", "valid", "test"]
+SplitName = Literal["train", "valid", "test", "lone_image", "lone_audio"]
 Pairs = Literal["middle", "even", "listed"]
+Unpaired = Literal["reject", "keep"]
 Parallel = Literal["ddp", "fsdp"]
 T = TypeVar("T")
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
-SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")  # of pairs
+LONE: dict[Modality, SplitName] = {"image": "lone_image", "audio": "lone_audio"}  # beside train, without partners
 
 PRESETS = Path("presets")  # of other values for some of the keys
 MAX_BYTES = 1 << 16  # of params.yaml, five times what it has: no file can take the reader more than seconds
@@ -170,6 +172,8 @@ class DataConfig(Config):
     near_sound: Annotated[int, Field(ge=0, le=64)]  # of 256 bits; unrelated sounds differ in 128
     max_rejected: Share
     valid_share: Share
+    unpaired: Unpaired  # what becomes of a training clip that has a picture or a sound alone
+    paired_share: Annotated[float, Field(gt=0, le=1)]  # of the training groups
     synthetic: SyntheticConfig
     folder: FolderConfig
     videos: VideosConfig

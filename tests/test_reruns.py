@@ -62,6 +62,9 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/reader.py": READERS,
     "cycle_sound/dataset/columns.py": READERS | {"shard"},
     "cycle_sound/dataset/acceptance.py": {"shard"},
+    "cycle_sound/dataset/lone.py": {"shard"},
+    "cycle_sound/dataset/training_set.py": VAES | DECODERS | CLASSIFIERS | JUDGES | {"report"},
+    "cycle_sound/dataset/lone_sounds.py": VOCODER,
     "cycle_sound/models/gumbel.py": VAES | DECODERS | TOKENS | TRANSFORMERS | USERS,
     "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | TRANSFORMERS | USERS | {"report"},
     "cycle_sound/dataset/headers.py": TOKENS | FEATURES | TRANSFORMERS,
@@ -94,6 +97,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     # parameters
     "data.max_rejected": {"shard"},
     "data.valid_share": {"shard"},
+    "data.paired_share": {"shard"},
+    "data.unpaired": {"download"},
     "data.silence_db": {"download"},
     "data.synthetic.train_pairs": {"download"},
     "data.vggsound.retries": set(),  # of a source that is not chosen

@@ -20,7 +20,8 @@ from cycle_sound.acquisition.sources.clip import Clip
 from cycle_sound.io import code, files
 from cycle_sound.params import Config, Count, DataConfig
 
-JUDGED_LATER = {"max_rejected", "valid_share", "near_picture", "near_sound"}  # what decides once all clips are there
+# What decides once all clips are there.
+JUDGED_LATER = {"max_rejected", "valid_share", "paired_share", "near_picture", "near_sound"}
 MAX_LINE = 1 << 20  # bytes: a row holds an id, a label, a group and a reason
 SOURCES = {*get_args(DataConfig.model_fields["source"].annotation)}  # each has a section of its own
 
@@ -29,7 +30,7 @@ class Finished(NamedTuple):
     """What became of a clip."""
 
     row: Row
-    fingerprint: Fingerprint | None  # of an accepted pair
+    fingerprint: Fingerprint | None  # of an accepted clip
 
 
 class Entry(Config):
@@ -42,9 +43,10 @@ class Entry(Config):
 
     def finished(self) -> Finished:
         """What it tells of its clip."""
-        if self.picture is None or self.sound is None:
+        halves = {"image": self.picture, "audio": self.sound}
+        if any(half is None and self.row.lone in (None, modality) for modality, half in halves.items()):
             return Finished(self.row, None)
-        return Finished(self.row, Fingerprint(bytes.fromhex(self.picture), bytes.fromhex(self.sound)))
+        return Finished(self.row, Fingerprint(*(bytes.fromhex(half or "") for half in halves.values())))
 
 
 class Journal:
@@ -107,7 +109,8 @@ def _entry(line: bytes) -> Entry | None:
 
 def _line(clip: int, finished: Finished) -> bytes:
     halves = finished.fingerprint._asdict() if finished.fingerprint else {}
-    return _dumped({"clip": clip, "row": asdict(finished.row), **{name: half.hex() for name, half in halves.items()}})
+    prints = {name: half.hex() for name, half in halves.items() if half}
+    return _dumped({"clip": clip, "row": asdict(finished.row), **prints})
 
 
 def _dumped(entry: dict[str, Any]) -> bytes:
