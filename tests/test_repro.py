@@ -286,6 +286,7 @@ def test_another_audio_codebook_touches_only_what_hears_through_it(built: Path, 
             for stage in ("train_transformer", "sweep_sampling", "evaluate")
             for direction in DIRECTIONS
         ),
+        "train_cycle",
         "report",
     }
 

@@ -146,7 +146,7 @@ def untrained(
         model = transformer.Transformer(asked, known)
         torch.nn.init.normal_(model.head.linear[0].weight, std=1.0)  # as if it had learned to prefer some tokens
         torch.nn.init.normal_(model.summary_projection.weight, std=0.3)  # and to use the summary
-        transformer.save(paths.transformer(direction, data), model, digests, network)
+        transformer.save(paths.cycle(direction, data), model, digests, network)
     learned_vocoder.save(paths.vocoder(data), learned_vocoder.LearnedVocoder(config.vocoder.learned, config.audio))
     (folder / "metrics").mkdir()
     figures = {"pairs": 16, "class_consistency": 0.5, "class_consistency_low": 0.3, "class_consistency_high": 0.7}
