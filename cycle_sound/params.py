@@ -187,10 +187,6 @@ class DataConfig(Config):
             raise ValueError("pairs: listed needs vggsound.moments, a JSON of frame numbers")
         return self
 
-    def keeps_lone(self, split: str) -> bool:
-        """Whether a clip of a split may have a picture or a sound alone: what is tested has both."""
-        return self.unpaired == "keep" and split == "train"
-
 
 class ImageConfig(Config):
     """The picture of the image modality: (3, size, size)."""

@@ -9,7 +9,7 @@ import shutil
 from functools import partial
 
 from cycle_sound import paths
-from cycle_sound.dataset import caching, encoding, feature_cache
+from cycle_sound.dataset import caching, encoding, feature_cache, reader
 from cycle_sound.dataset.caching import CachedSplit
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.io import code, files, stage
@@ -20,7 +20,10 @@ from cycle_sound.params import MODALITIES, Modality, Params, SplitName
 
 @distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
-    """Write the network and the features of train, in several views, and of valid; without one an empty folder."""
+    """Write the network and the features of what is learned from, in several views, and of valid.
+
+    Without a network the folder stays empty.
+    """
     folder, config = paths.features(modality), params.features.source[modality]
     shift, degradation, where = params.augment[modality], params.augment.degradation, device.best()
     if distributed.is_first():
@@ -44,7 +47,8 @@ def main(modality: Modality, params: Params) -> None:
         encode = partial(encoding.features, network, modality, pairs, *settings)
         return CachedSplit(split, header, feature_cache.arrays(header, views), pairs.shards(), encode)
 
-    splits = [cached("train", params.tokens.views), cached("valid", 1)]
+    learned = reader.learned(paths.SHARDS, modality)
+    splits = [*(cached(split, params.tokens.views) for split in learned), cached("valid", 1)]
     parts = params.tokens.views, shift.model_dump(), degradation.model_dump(), params.seed, digest
     identity = code.identity("stages.cache_features", *parts)
     caching.make(folder, work, splits, identity, index.files)

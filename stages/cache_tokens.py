@@ -9,7 +9,7 @@ import shutil
 from functools import partial
 
 from cycle_sound import paths
-from cycle_sound.dataset import caching, encoding, token_cache
+from cycle_sound.dataset import caching, encoding, reader, token_cache
 from cycle_sound.dataset.caching import CachedSplit
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.io import code, stage
@@ -20,13 +20,13 @@ from cycle_sound.params import MODALITIES, SPLITS, Modality, Params, SplitName
 
 @distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
-    """Write the tokens of all splits, with views of the training clips."""
+    """Write the tokens of all splits, with views of all that is learned from."""
     device.prepare(params.seed)
     folder, config, shift, where = paths.tokens(modality), params.tokens, params.augment[modality], device.best()
     tokenizer, index = load_tokenizer(paths.vae(modality), where), read_index(paths.SHARDS)
 
-    def cached(split: SplitName) -> CachedSplit:
-        pairs, views = Split(paths.SHARDS, split), config.views if split == "train" else 1
+    def cached(split: SplitName, views: int) -> CachedSplit:
+        pairs = Split(paths.SHARDS, split)
         header = token_cache.Header(tokenizer.digest, index.digest, tokenizer.codes, len(pairs))
         settings = views, config.top, shift, params.seed, where
         encode = partial(encoding.codes, tokenizer.model, modality, pairs, *settings)
@@ -36,8 +36,9 @@ def main(modality: Modality, params: Params) -> None:
     identity = code.identity("stages.cache_tokens", *parts)
     if distributed.is_first():
         shutil.rmtree(folder, ignore_errors=True)
-    work = paths.unfinished("cache_tokens", modality)
-    caching.make(folder, work, [cached(split) for split in SPLITS], identity, index.files)
+    learned = reader.learned(paths.SHARDS, modality)
+    splits = [cached(split, config.views if split in learned else 1) for split in dict.fromkeys((*SPLITS, *learned))]
+    caching.make(folder, paths.unfinished("cache_tokens", modality), splits, identity, index.files)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import shutil
 
 from cycle_sound import paths
 from cycle_sound.dataset.reader import Split, read_index
+from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.io import code, files, stage
 from cycle_sound.models import dvae
 from cycle_sound.models.dvae import Decoder, DiscreteVAE
@@ -50,7 +51,7 @@ def finetuned(
 ) -> Decoder:
     """A decoder that goes on from the VAE's own, which is not kept."""
     config, shift, pairs = params.decoder[modality], params.augment[modality], params.validation.pairs
-    train, where = Split(paths.SHARDS, "train"), device.of(vae)
+    train, where = TrainingSet(paths.SHARDS, modality), device.of(vae)
     discriminator = Discriminator(train.shape(modality)[0], config.discriminator_width).to(where)
     model = Adversaries(vae.decoder, discriminator)
     objective = DecoderObjective(model, vae, modality, (train, valid), shift, config, pairs)

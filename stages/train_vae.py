@@ -5,6 +5,7 @@ python -m stages.train_vae image
 
 from cycle_sound import paths
 from cycle_sound.dataset.reader import Split, read_index
+from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.io import code, files, stage
 from cycle_sound.models import dvae
 from cycle_sound.nn import device, distributed
@@ -20,7 +21,7 @@ def main(modality: Modality, params: Params) -> None:
     device.prepare(params.seed)
     config, shift, validation = params.vae[modality], params.augment[modality], params.validation
     index = read_index(paths.SHARDS)
-    train, valid = Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid")
+    train, valid = TrainingSet(paths.SHARDS, modality), Split(paths.SHARDS, "valid")
 
     model = dvae.DiscreteVAE(config, train.shape(modality)[0]).to(device.best())
     objective = VaeObjective(model, modality, (train, valid), shift, validation.pairs)

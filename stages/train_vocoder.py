@@ -7,7 +7,7 @@ from itertools import chain
 
 from cycle_sound import paths
 from cycle_sound.acquisition import restoring
-from cycle_sound.dataset import sounds
+from cycle_sound.dataset import lone_sounds, reader, sounds
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.io import code, files, stage
 from cycle_sound.models import learned_vocoder
@@ -24,10 +24,10 @@ def main(params: Params) -> None:
     device.prepare(params.seed)
     config, index = params.vocoder.learned, read_index(paths.SHARDS)
 
-    train, valid = (
-        sounds.of(split, paths.RAW, index.audio)
-        for split in (Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid"))
-    )
+    alone = reader.lone(paths.SHARDS, "audio")
+    more = lone_sounds.originals(alone, paths.RAW) if alone else ()
+    train = sounds.of(Split(paths.SHARDS, "train"), paths.RAW, index.audio, more)
+    valid = sounds.of(Split(paths.SHARDS, "valid"), paths.RAW, index.audio)
     if distributed.is_first():
         restoring.restore(chain(train.originals, valid.originals), paths.RAW, params)
     distributed.barrier()

@@ -50,7 +50,9 @@ def pair_of(picture: int, sound: int) -> Pair:
 
 
 def print_of(pair: Pair) -> Fingerprint:
-    return fingerprints.of(images.open_picture(pair.picture), *sound_files.decode(pair.sound))
+    assert pair.picture is not None
+    assert pair.sound is not None
+    return fingerprints.of(images.open_picture(pair.picture), sound_files.decode(pair.sound))
 
 
 def differing(one: Fingerprint, other: Fingerprint) -> tuple[int, int]:
@@ -140,7 +142,7 @@ def test_another_picture_and_another_sound_are_far_away(one: int, other: int):
 @settings(deadline=None, max_examples=30)
 def test_every_sound_and_every_picture_has_a_fingerprint_of_one_size(seconds: float, rate: int):
     wave = np.zeros(max(1, round(seconds * rate)), np.float32)
-    found = fingerprints.of(Image.new("RGB", (1, 1)), wave, rate)
+    found = fingerprints.of(Image.new("RGB", (1, 1)), (wave, rate))
     assert (8 * len(found.picture), 8 * len(found.sound)) == (PICTURE_BITS, SOUND_BITS)
 
 

@@ -1,4 +1,4 @@
-"""Fetch every clip of a source, check it, keep the good pairs once each, and keep account of all."""
+"""Fetch every clip of a source, check it, keep the good ones once each, and keep account of all."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cycle_sound import paths
 from cycle_sound.acquisition import claims, duplicates, film_jobs, fingerprints, inputs, manifest, quality
@@ -31,6 +33,8 @@ def acquire(
 ) -> list[Row]:
     """Fetch the clips in `jobs` processes (-1: one per core), write `into`/{train_data,test_data}/ID.jpg and ID.mp3.
 
+    Of a picture or a sound alone there is one of the two.
+
     Whatever becomes of them, `into`/manifest.csv gets one row for each. What earlier runs have left in `into` is
     removed; what they have not written stays. What `journal` has finished, and whose files are whole, is not fetched
     again, unless it was unavailable. Returns the rows. Whether enough are good is for the next stage to judge. Raises
@@ -55,12 +59,18 @@ def acquire(
 
 
 def check(pair: Pair, data: DataConfig) -> Fingerprint:
-    """Decode a pair, whose fingerprint is returned; of the sound, the part that is used, and nothing beyond it.
+    """Decode a pair, or what there is of it, whose fingerprint is returned; of the sound, the part that is used.
 
     Raises `Rejected`, `BadPicture` or `BadSound` if it cannot be learned from.
     """
-    picture = images.open_picture(pair.picture)
-    wave, rate = sound_files.decode(pair.sound, seconds=data.clip_seconds)
+    picture = None if pair.picture is None else images.open_picture(pair.picture)
+    sound = None if pair.sound is None else _audible(pair.sound, data)
+    return fingerprints.of(picture, sound)
+
+
+def _audible(sound: bytes, data: DataConfig) -> tuple[np.ndarray, int]:
+    """The waveform of a sound, as far as it is used, and its rate in Hz. Raises `Rejected` or `BadSound`."""
+    wave, rate = sound_files.decode(sound, seconds=data.clip_seconds)
     if len(wave) < data.min_seconds * rate:
         raise Rejected("too_short", f"{len(wave) / rate:.3f} s of sound; data.min_seconds is {data.min_seconds}")
     loudest = quality.loudest_db(wave, rate)
@@ -69,7 +79,7 @@ def check(pair: Pair, data: DataConfig) -> Fingerprint:
     clipped = quality.clipped(wave)
     if clipped > data.max_clipped:
         raise Rejected("corrupt", f"{clipped:.0%} of the sound at full scale; data.max_clipped is {data.max_clipped}")
-    return fingerprints.of(picture, wave, rate)
+    return wave, rate
 
 
 def _fates(clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int, journal: Journal | None) -> list[Finished]:
@@ -114,7 +124,7 @@ def _acquire(clip: Clip, data: DataConfig, into: Path, *film: Any) -> Finished:
 
 
 def obtained(clip: Clip, data: DataConfig, *film: Any) -> tuple[Finished, Pair | None]:
-    """One clip's fate, and the pair if it is ok; of one film where it has one."""
+    """One clip's fate, and its content if it is ok; of one film where it has one."""
     row = _row(clip)
     try:
         pair = clip.fetch(*film)
@@ -131,9 +141,11 @@ def obtained(clip: Clip, data: DataConfig, *film: Any) -> tuple[Finished, Pair |
 
 
 def write(original: Original, pair: Pair, into: Path) -> None:
-    """Write the files of a clip."""
-    for path, content in zip(original.places(into), pair, strict=True):
-        files.write_bytes(path, content)
+    """Write the files of a clip that it names."""
+    digests = original.picture_sha256, original.sound_sha256
+    for path, content, digest in zip(original.places(into), pair, digests, strict=True):
+        if content is not None and digest:
+            files.write_bytes(path, content)
 
 
 def _row(clip: Clip) -> Row:
@@ -175,5 +187,5 @@ def _repeated(clips: Sequence[Clip]) -> set[int]:
     return again
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _sha256(content: bytes | None) -> str:
+    return "" if content is None else hashlib.sha256(content).hexdigest()

@@ -6,7 +6,7 @@ that neither names belong to somebody else.
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 
 from cycle_sound import paths
@@ -16,10 +16,13 @@ from cycle_sound.acquisition.originals import Original
 from cycle_sound.errors import BadManifest, BadSource
 from cycle_sound.io import files
 
-ACCOUNT = ".claimed"  # in the folder; a line has a name, a tab, and the digests of both files, or nothing if not known
+ACCOUNT = ".claimed"  # in the folder; a line has a name, a tab, and two digests with a space between them
+UNKNOWN = "?"  # in place of a digest; a line without digests has two of it
 FOLDERS = ("train_data", "test_data")
 KINDS = (".jpg", ".mp3")
 PART = re.compile(r"/\..*\.[0-9a-f]{8}\.part$")  # as `files.replacing` names what is not whole
+
+Digests = tuple[str, str]  # of a clip's picture and sound; "": no such file is claimed
 
 
 class Claims:
@@ -29,7 +32,7 @@ class Claims:
         self.folder = folder
         self._path, self._manifest = folder / ACCOUNT, folder / paths.MANIFEST.name
         lines = self._path.read_text("utf-8", "replace").split("\n") if self._path.exists() else []
-        self._account = {name: digests for name, _, digests in (line.partition("\t") for line in lines) if name}
+        self._account = {name: _told(digests) for name, _, digests in (line.partition("\t") for line in lines) if name}
 
     def begin(self, names: Set[str], anew: bool) -> None:
         """Claim the names that are to be written; with `anew`, remove all that was claimed before, and the manifest.
@@ -37,47 +40,58 @@ class Claims:
         Raises `BadSource`, before anything is changed, where somebody else's file has one of the names, and where a
         manifest lies there that is none of this version.
         """
-        named = (row.original.name for row in _rows(self._manifest) if row.status == "ok")
-        self._account = dict.fromkeys(named, "") | self._account
-        self.begin_again(names)
+        named = (row.original for row in _rows(self._manifest) if row.status == "ok")
+        self._account = {one.name: _awaited(one) for one in named} | self._account
+        self._claim(dict.fromkeys(names, (UNKNOWN, UNKNOWN)))
         if anew:
-            self._sweep()
+            self._sweep({})
             self._manifest.unlink(missing_ok=True)
 
-    def begin_again(self, names: Set[str]) -> None:
-        """Claim names of the manifest whose files are to be written again.
+    def begin_again(self, originals: Iterable[Original]) -> None:
+        """Claim the files of clips of the manifest, which are to be written again.
 
-        Raises `BadSource`, before anything is changed, where a file that is not on the account has one of them.
+        Raises `BadSource`, before anything is changed, where a file that is not on the account has one of their names.
         """
-        if others := self._present() & (_files(names) - _files(self._account)):
-            raise BadSource(f"{self.folder / min(others)}: no download wrote it, and one would now: move it away")
-        self._account |= dict.fromkeys(names, "")
-        self._write()
+        self._claim({one.name: _awaited(one) for one in originals})
 
     def end(self, keep: Iterable[Original]) -> None:
-        """Remove all that is claimed but these, whose digests are noted."""
+        """Remove all that is claimed but the files of these, whose digests are noted."""
         kept = {one.name: _digests(one) for one in keep}
-        self._sweep(kept.keys())
+        self._sweep(kept)
         self._account = kept
         self._write()
 
     def note(self, originals: Iterable[Original]) -> None:
         """Note the digests of files that are known to have them."""
-        self._account |= {one.name: _digests(one) for one in originals}
-        self._write()
+        self._add({one.name: _digests(one) for one in originals})
 
     def unknown(self, originals: Iterable[Original]) -> list[Original]:
         """Of some clips those whose files are not there, or not noted with the same digests."""
         there = {name for name, entry in self._entries() if not entry.is_symlink() or os.path.exists(entry.path)}
-        return [
-            one for one in originals if self._account.get(one.name) != _digests(one) or not _files([one.name]) <= there
-        ]
+        return [one for one in originals if not self._notes(one) or not _files({one.name: _digests(one)}) <= there]
+
+    def _notes(self, original: Original) -> bool:
+        """Whether all files of a clip are noted with the same digests."""
+        noted = self._account.get(original.name, ("", ""))
+        return all(wanted in ("", known) for wanted, known in zip(_digests(original), noted, strict=True))
+
+    def _claim(self, entries: Mapping[str, Digests]) -> None:
+        if others := self._present() & (_files(entries) - _files(self._account)):
+            raise BadSource(f"{self.folder / min(others)}: no download wrote it, and one would now: move it away")
+        self._add(entries)
+
+    def _add(self, entries: Mapping[str, Digests]) -> None:
+        """Put entries on the account; a file that was claimed before and that they do not tell of stays claimed."""
+        for name, digests in entries.items():
+            before = self._account.get(name, ("", ""))
+            self._account[name] = digests[0] or before[0], digests[1] or before[1]
+        self._write()
 
     def _write(self) -> None:
-        lines = (f"{name}\t{digests}\n" for name, digests in sorted(self._account.items()))
+        lines = (f"{name}\t{' '.join(digests)}\n" for name, digests in sorted(self._account.items()))
         files.write_bytes(self._path, "".join(lines).encode())
 
-    def _sweep(self, keep: Set[str] = frozenset()) -> None:
+    def _sweep(self, keep: Mapping[str, Digests]) -> None:
         """Remove what is claimed, and what killed processes have left of files; links are removed, never followed."""
         present = self._present()
         unfinished = {name for name in present if PART.search(name)}
@@ -104,9 +118,23 @@ def _rows(path: Path) -> list[Row]:
         raise BadSource(f"{path}: no manifest of this version, and one would be written: move it away") from None
 
 
-def _digests(original: Original) -> str:
-    return f"{original.picture_sha256} {original.sound_sha256}"
+def _digests(original: Original) -> Digests:
+    return original.picture_sha256, original.sound_sha256
 
 
-def _files(names: Iterable[str]) -> set[str]:
-    return {f"{name}{kind}" for name in names for kind in KINDS}
+def _awaited(original: Original) -> Digests:
+    """The digests of files that are to be written, or of which another manifest tells."""
+    picture, sound = (UNKNOWN if digest else "" for digest in _digests(original))
+    return picture, sound
+
+
+def _told(digests: str) -> Digests:
+    """The digests in a line."""
+    picture, _, sound = digests.partition(" ")
+    return (picture, sound) if digests else (UNKNOWN, UNKNOWN)
+
+
+def _files(entries: Mapping[str, Digests]) -> set[str]:
+    """The files that entries tell of."""
+    each = ((name, zip(KINDS, digests, strict=True)) for name, digests in entries.items())
+    return {f"{name}{kind}" for name, digests in each for kind, digest in digests if digest}

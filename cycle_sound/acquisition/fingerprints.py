@@ -23,15 +23,16 @@ RESOLUTION = 20.0  # Hz, at least: the narrowest band is 46 Hz wide
 
 
 class Fingerprint(NamedTuple):
-    """The fingerprint of a pair, as bits packed into bytes."""
+    """The fingerprint of a pair, as bits packed into bytes; where a picture or a sound is alone, the other has none."""
 
     picture: bytes  # PICTURE_BITS
     sound: bytes  # SOUND_BITS
 
 
-def of(picture: Image.Image, wave: np.ndarray, rate: int) -> Fingerprint:
-    """The fingerprint of a picture and of a waveform (samples,) at `rate` Hz, at least 17 samples."""
-    return Fingerprint(_packed(picture_bits(picture)), _packed(sound_bits(wave, rate)))
+def of(picture: Image.Image | None, sound: tuple[np.ndarray, int] | None) -> Fingerprint:
+    """The fingerprint of a picture and of a sound, a waveform of at least 17 samples and its rate in Hz."""
+    of_picture = b"" if picture is None else _packed(picture_bits(picture))
+    return Fingerprint(of_picture, b"" if sound is None else _packed(sound_bits(*sound)))
 
 
 def picture_bits(picture: Image.Image) -> np.ndarray:
@@ -77,6 +78,18 @@ def near(prints: Sequence[Fingerprint], picture_bits: int, sound_bits: int) -> l
                 one, other = one[close], other[close]
             found.update((min(i, j), max(i, j)) for i, j in zip(one.tolist(), other.tolist(), strict=True))
     return sorted(found)
+
+
+def first_near(some: Sequence[bytes], others: Sequence[bytes], bits: int) -> list[int | None]:
+    """Of each of some pictures, or sounds, the first of others that differs from it in at most `bits` of its bits.
+
+    Each is compared with each: half a second for a picture beside a hundred million others.
+    """
+    if not some or not others:
+        return [None] * len(some)
+    known = _words(others)
+    near = ((np.bitwise_count(known ^ word).sum(axis=1) <= bits) for word in _words(some))
+    return [int(found.argmax()) if found.any() else None for found in near]
 
 
 def differing(one: bytes, other: bytes) -> int:

@@ -30,7 +30,7 @@ class Finished(NamedTuple):
     """What became of a clip."""
 
     row: Row
-    fingerprint: Fingerprint | None  # of an accepted pair
+    fingerprint: Fingerprint | None  # of an accepted clip
 
 
 class Entry(Config):
@@ -43,9 +43,10 @@ class Entry(Config):
 
     def finished(self) -> Finished:
         """What it tells of its clip."""
-        if self.picture is None or self.sound is None:
+        halves = {"image": self.picture, "audio": self.sound}
+        if any(half is None and self.row.lone in (None, modality) for modality, half in halves.items()):
             return Finished(self.row, None)
-        return Finished(self.row, Fingerprint(bytes.fromhex(self.picture), bytes.fromhex(self.sound)))
+        return Finished(self.row, Fingerprint(*(bytes.fromhex(half or "") for half in halves.values())))
 
 
 class Journal:
@@ -108,7 +109,8 @@ def _entry(line: bytes) -> Entry | None:
 
 def _line(clip: int, finished: Finished) -> bytes:
     halves = finished.fingerprint._asdict() if finished.fingerprint else {}
-    return _dumped({"clip": clip, "row": asdict(finished.row), **{name: half.hex() for name, half in halves.items()}})
+    prints = {name: half.hex() for name, half in halves.items() if half}
+    return _dumped({"clip": clip, "row": asdict(finished.row), **prints})
 
 
 def _dumped(entry: dict[str, Any]) -> bytes:

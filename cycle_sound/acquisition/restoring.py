@@ -1,4 +1,4 @@
-"""Pairs of the manifest, obtained again from their source where this workspace does not have them.
+"""Clips of the manifest, obtained again from their source where this workspace does not have them.
 
 DVC keeps the manifest alone: another workspace, or an experiment that is gone back to, has it without its files. The
 SHA-256 in it says what they must be, so nothing that a stage computes depends on how they came back.
@@ -40,7 +40,7 @@ def restore(originals: Iterable[Original], folder: Path, params: Params, jobs: i
     wanted = {name: one for name, one in unknown.items() if name not in found}
     if not wanted:
         return
-    claimed.begin_again(wanted.keys())
+    claimed.begin_again(wanted.values())
     reasons = _obtain(wanted, folder, params, jobs)
     claimed.note(one for name, one in wanted.items() if name not in reasons)
     if reasons:
@@ -70,7 +70,7 @@ def _obtain_one(clip: Clip, original: Original, data: DataConfig, folder: Path, 
     finished, pair = acquire.obtained(clip, data, *film)
     if pair is None:
         return finished.row.reason
-    if finished.row.original != original:
+    if not original.is_of(finished.row.original):
         return "it has other bytes now"
     acquire.write(original, pair, folder)
     return ""

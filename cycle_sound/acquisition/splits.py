@@ -1,4 +1,4 @@
-"""Held-out splits by a hash of the group's name: stable when clips come or go, and no group on two sides."""
+"""Shares of the groups by a hash of their names: stable when clips come or go, and no group on two sides."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,6 +7,16 @@ from collections.abc import Iterable
 def order(name: str) -> str:
     """A pseudo-random sort key of a name: its SHA-256 in hex."""
     return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()  # a file's name may be no UTF-8
+
+
+def paired(groups: Iterable[str], share: float) -> set[str]:
+    """About `share` (above 0, to 1) of the groups, at least one: those whose hash, another one, falls below it.
+
+    Those of a smaller share are among those of a larger one.
+    """
+    hashes = {group: order(f"paired {group}") for group in groups}
+    below = {group for group, found in hashes.items() if int(found[:8], 16) < share * 16**8}
+    return below or set(sorted(hashes, key=hashes.__getitem__)[:1])
 
 
 def held_out(groups: Iterable[str], share: float) -> set[str]:

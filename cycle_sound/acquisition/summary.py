@@ -11,11 +11,10 @@ TOTAL = "(all)"
 
 
 def table(rows: Iterable[Row]) -> list[dict[str, str | int]]:
-    """One row per label, sorted: label, asked, train, test, and the count of each other status that occurs."""
+    """One row per label, sorted: label, asked, train, test, and the count of each other fate that occurs."""
     counts: dict[str, Counter[str]] = {}
     for row in rows:
-        fate = row.split if row.status == "ok" else row.status
-        counts.setdefault(row.label or UNLABELLED, Counter())[fate] += 1
+        counts.setdefault(row.label or UNLABELLED, Counter())[row.fate] += 1
     statuses = sorted(set().union(*counts.values()) - {"train", "test"})
     return [
         {"label": label, "asked": fates.total(), **{name: fates[name] for name in ("train", "test", *statuses)}}

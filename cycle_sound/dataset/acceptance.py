@@ -1,4 +1,4 @@
-"""Whether enough of the clips asked for are good pairs to learn from."""
+"""Whether enough of the clips asked for are good to learn from."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ NAMED = 3  # reasons that an error gives
 def check(rows: Sequence[Row], max_rejected: float) -> None:
     """Judge the rows of a manifest, at least one.
 
-    Raises `TooManyRejected` where a larger fraction than `max_rejected` is not ok, and `NoPairs` where none of train or
-    none of test is.
+    Raises `TooManyRejected` where a larger fraction than `max_rejected` is not ok, and `NoPairs` where no pair of train
+    or none of test is.
     """
     rejected = Counter(row.status for row in rows if row.status != "ok")
     fraction = rejected.total() / len(rows)
@@ -24,6 +24,6 @@ def check(rows: Sequence[Row], max_rejected: float) -> None:
             rejected=rejected.total(), asked=len(rows), fraction=fraction, allowed=max_rejected, reasons=reasons
         )
     for split in ("train", "test"):
-        if not any(row.split == split and row.status == "ok" for row in rows):
+        if not any(row.fate == split for row in rows):
             fates = ", ".join(f"{count} {status}" for status, count in rejected.most_common(NAMED)) or "none rejected"
             raise NoPairs(split=split, asked=len(rows), fates=fates)

@@ -3,7 +3,9 @@
 So a corpus of any size opens at once, and is in memory once, however many processes read it.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, TypeVar, overload
 
@@ -22,7 +24,7 @@ class Columns(NamedTuple):
     shard: np.ndarray  # uint32 (n,): the number of the tar
     image: np.ndarray  # int64 (n, 2): where the picture starts in the tar, and how many bytes it has; 0: there is none
     audio: np.ndarray  # the same of the log-mel
-    image_sha256: np.ndarray  # uint8 (n, 32): of the file that the picture was made of
+    image_sha256: np.ndarray  # uint8 (n, 32): of the file that the picture was made of; 0: there is none
     audio_sha256: np.ndarray  # the same of the sound
     ids: np.ndarray  # uint8: the ids one after another, in UTF-8
     id_ends: np.ndarray  # int64 (n,): where in `ids` each one ends
@@ -74,6 +76,12 @@ def _path(folder: Path, split: SplitName, column: str) -> Path:
     return folder / file_name(split, column)
 
 
+def remove(folder: Path, split: SplitName) -> None:
+    """Remove the columns of a split, where there are any."""
+    for name in KINDS:
+        _path(folder, split, name).unlink(missing_ok=True)
+
+
 class Lazy(Sequence[T]):
     """A value for each of `count` rows, made when it is asked for; those of a slice are a list."""
 
@@ -91,3 +99,30 @@ class Lazy(Sequence[T]):
         if isinstance(row, slice):
             return [self._value(one) for one in self._rows[row]]
         return self._value(self._rows[row])
+
+
+class Joined(Sequence[T]):
+    """Sequences one behind another, as one."""
+
+    def __init__(self, *parts: Sequence[T]) -> None:
+        self.parts = parts
+        self._ends = list(accumulate(map(len, parts)))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def place(self, row: int) -> tuple[int, int]:
+        """Which of the parts a row lies in, and its place there."""
+        row = range(len(self))[row]
+        part = bisect_right(self._ends, row)
+        return part, row - (self._ends[part - 1] if part else 0)
+
+    @overload
+    def __getitem__(self, row: int) -> T: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[T]: ...
+    def __getitem__(self, row: int | slice) -> T | list[T]:
+        if isinstance(row, slice):
+            return [self[one] for one in range(len(self))[row]]
+        part, place = self.place(row)
+        return self.parts[part][place]

@@ -15,6 +15,8 @@ from cycle_sound.dataset.columns import Columns
 from cycle_sound.io import files
 from cycle_sound.params import SplitName
 
+NONE = "0" * 64  # in place of the digest of a file that a clip does not have
+
 
 class Contents(NamedTuple):
     """What the tars of a split hold, one after another."""
@@ -72,5 +74,5 @@ def described(contents: Contents, labels: Sequence[str], attributes: Sequence[st
 
 
 def _digests(sha256: Iterable[str]) -> np.ndarray:
-    """Digests in hex as bytes: uint8 (n, 32)."""
-    return np.frombuffer(bytes.fromhex("".join(sha256)), np.uint8).reshape(-1, 32)
+    """Digests in hex as bytes, 0 where there is none: uint8 (n, 32)."""
+    return np.frombuffer(bytes.fromhex("".join(one or NONE for one in sha256)), np.uint8).reshape(-1, 32)

@@ -1,9 +1,9 @@
 """WebDataset shards of aligned pairs, read: readable by plain `webdataset`, and here at random by row.
 
 A pair is three members: KEY.image.npy (uint8, (3, h, w)) or KEY.image.jpg, KEY.audio.npy (float16 log-mel, (1, mels,
-frames)) and KEY.json (id, label, group, attributes). Tars are not compressed, so a member is a slice of the file:
-columns beside the tars say where it lies, and `Split` reads any of them, in any order, without unpacking or listing a
-tar.
+frames)) and KEY.json (id, label, group, attributes). A picture or a sound without the other is two: it, and KEY.json
+(id, label). Tars are not compressed, so a member is a slice of the file: columns beside the tars say where it lies, and
+`Split` reads any of them, in any order, without unpacking or listing a tar.
 """
 
 import math
@@ -56,7 +56,8 @@ class Split:
         """Open the columns of a split. Raises `BadShard` for files that are none, FileNotFoundError.
 
         `ids`, `labels` ("": none), `attributes` (by name, where a clip has them) and `originals` (the files that clips
-        were made of) are read when they are asked for, and raise `BadShard` then.
+        were made of; of a clip without partner the name is none of theirs) are read when they are asked for, and raise
+        `BadShard` then.
         """
         self._folder, self._split, self._index = folder, split, read_index(folder)
         try:
@@ -97,6 +98,10 @@ class Split:
         """The rows whose label is one of these, in their order: int64 (n,)."""
         wanted = [number for number, label in enumerate(self._index.labels) if label in labels]
         return np.flatnonzero(np.isin(self._columns.label, wanted))
+
+    def digests(self, modality: Modality) -> np.ndarray:
+        """SHA-256 of the files that pictures, or sounds, were made of: uint8 (n, 32); 0: there is none."""
+        return self._columns.image_sha256 if modality == "image" else self._columns.audio_sha256
 
     def shape(self, modality: Modality) -> tuple[int, int, int]:
         """(channels, rows, columns) of a modality's pictures. Raises what `pictures` raises."""
@@ -156,9 +161,18 @@ class Split:
         return {name: value for name, value in values if not math.isnan(value)}
 
     def _original(self, row: int) -> Original:
-        digests = self._columns.image_sha256, self._columns.audio_sha256
-        picture, sound = (some[row].tobytes().hex() for some in digests)
+        digests = self.digests("image"), self.digests("audio")
+        picture, sound = (some[row].tobytes().hex() if some[row].any() else "" for some in digests)
         return Original("test" if self._split == "test" else "train", self.ids[row], picture, sound)
+
+
+def learned(folder: Path, modality: Modality) -> list[SplitName]:
+    """The splits that hold all there is to learn a modality from: train, and what has no partners, where there is any.
+
+    Raises FileNotFoundError, or `BadShard` for another index.
+    """
+    is_there = columns.file_name(LONE[modality], "shard") in read_index(folder).files
+    return ["train", LONE[modality]] if is_there else ["train"]
 
 
 def lone(folder: Path, modality: Modality) -> Split | None:
@@ -166,8 +180,7 @@ def lone(folder: Path, modality: Modality) -> Split | None:
 
     Raises what `Split` raises.
     """
-    name = LONE[modality]
-    return Split(folder, name) if columns.file_name(name, "shard") in read_index(folder).files else None
+    return Split(folder, LONE[modality]) if LONE[modality] in learned(folder, modality) else None
 
 
 def _name(split: SplitName, number: int) -> str:

@@ -1,4 +1,4 @@
-"""The sounds of pairs as waveforms, which shards do not hold: decoded when they are asked for.
+"""The sounds of clips as waveforms, which shards do not hold: decoded when they are asked for.
 
 So a corpus of any size takes no memory; two or three milliseconds a sound are hidden behind the step before.
 """
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from cycle_sound.acquisition.originals import Original
+from cycle_sound.dataset.columns import Joined
 from cycle_sound.dataset.reader import Split
 from cycle_sound.media import mel, sound_files
 from cycle_sound.params import AudioConfig
 
 
 class Sounds:
-    """The sounds of given clips, in a folder of pairs."""
+    """The sounds of given clips, in a folder of clips."""
 
     def __init__(self, folder: Path, originals: Sequence[Original], samples: int, sample_rate: int) -> None:
         self.folder, self.originals = folder, originals
@@ -39,6 +40,7 @@ class Sounds:
         return sound_files.fit_length(sound_files.resample(wave, rate, self.sample_rate), self.samples)
 
 
-def of(pairs: Split, folder: Path, audio: AudioConfig) -> Sounds:
-    """The sounds of a split, as long as its log-mels."""
-    return Sounds(folder, pairs.originals, pairs.shape("audio")[2] * audio.hop_length, audio.sample_rate)
+def of(pairs: Split, folder: Path, audio: AudioConfig, more: Sequence[Original] = ()) -> Sounds:
+    """The sounds of a split, as long as its log-mels, and `more` behind them."""
+    originals = Joined(pairs.originals, more)
+    return Sounds(folder, originals, pairs.shape("audio")[2] * audio.hop_length, audio.sample_rate)

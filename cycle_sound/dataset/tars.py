@@ -1,7 +1,8 @@
 """WebDataset shards of aligned pairs, written: deterministic tars.
 
 A pair is three members: KEY.image.npy (uint8, (3, h, w)) or KEY.image.jpg, KEY.audio.npy (float16 log-mel, (1, mels,
-frames)) and KEY.json (id, label, group, attributes). Tars are not compressed, so a member is a slice of the file.
+frames)) and KEY.json (id, label, group, attributes). A picture or a sound without the other is two: it, and KEY.json
+(id, label). Tars are not compressed, so a member is a slice of the file.
 """
 
 import io
@@ -21,11 +22,11 @@ ABSENT = (0, 0)
 
 
 class Sample(NamedTuple):
-    """One pair, ready for a shard."""
+    """One clip, ready for a shard."""
 
-    image: np.ndarray  # uint8 (3, h, w)
-    audio: np.ndarray  # float16 (1, mels, frames) in [-1, 1]
-    facts: Mapping[str, Any]  # id, label, group, attributes
+    image: np.ndarray | None  # uint8 (3, h, w)
+    audio: np.ndarray | None  # float16 (1, mels, frames) in [-1, 1]
+    facts: Mapping[str, Any]  # id and label; of a pair group and attributes, too
 
 
 def write_shard(path: Path, samples: Iterable[Sample], jpeg_quality: int = 0) -> None:
@@ -33,16 +34,17 @@ def write_shard(path: Path, samples: Iterable[Sample], jpeg_quality: int = 0) ->
     with files.replacing(path) as part, tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as tar:
         for sample in samples:
             key = _key(sample.facts["id"])
-            if jpeg_quality:
+            if sample.image is not None and jpeg_quality:
                 _add(tar, f"{key}.{JPEG}", jpeg.encode(sample.image, jpeg_quality))
-            else:
+            elif sample.image is not None:
                 _add(tar, f"{key}.image.npy", _npy(sample.image))
-            _add(tar, f"{key}.audio.npy", _npy(sample.audio))
+            if sample.audio is not None:
+                _add(tar, f"{key}.audio.npy", _npy(sample.audio))
             _add(tar, f"{key}.json", json.dumps(sample.facts, sort_keys=True).encode())
 
 
 def members(path: Path) -> np.ndarray:
-    """Where the pictures and the log-mels of a tar lie: int64 (pairs, 2, 2), start and size of each; 0: there is none.
+    """Where the pictures and the log-mels of a tar lie: int64 (clips, 2, 2), start and size of each; 0: there is none.
 
     Raises `BadTar`.
     """

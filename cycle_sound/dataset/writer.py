@@ -1,4 +1,4 @@
-"""From pairs of files to shards: decode, resample, log-mel, crop. One shard is one job, whoever runs it.
+"""From files to shards: decode, resample, log-mel, crop. One shard is one job, whoever runs it.
 
 A finished shard has a receipt: its key, which is a digest of all that its bytes depend on, and the digest of its bytes.
 A later run keeps what has the right receipt. Receipts lie apart from the shards, which are the same whatever made them.
@@ -17,38 +17,40 @@ import numpy as np
 from cycle_sound import paths
 from cycle_sound.acquisition import splits
 from cycle_sound.acquisition.manifest import Row
-from cycle_sound.dataset import indexing, tars
+from cycle_sound.dataset import columns, indexing, lone, tars
 from cycle_sound.dataset.indexing import Contents
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import EmptySplit, StaleWorker
 from cycle_sound.io import code, files, pool, progress
 from cycle_sound.io.pool import Job
 from cycle_sound.media import images, mel, sound_files
-from cycle_sound.params import SPLITS, Params, SplitName
+from cycle_sound.params import LONE, SPLITS, AudioConfig, ImageConfig, Modality, Params, SplitName
 
 CODE = code.digest(__name__)  # as loaded, though the files change afterwards
-PAIR_SECONDS = 60.0  # for one pair, on average, where one takes a hundredth of a second: beyond it, a decoder hangs
+PAIR_SECONDS = 60.0  # for one clip, on average, where one takes a hundredth of a second: beyond it, a decoder hangs
 
 
 class Part(NamedTuple):
-    """One shard to be written: where to, where its receipt goes, the key, and the pairs."""
+    """One shard to be written: where to, where its receipt goes, the key, and the clips."""
 
     path: Path
     receipt: Path
     key: str
-    rows: Sequence[Row]
+    rows: Sequence[Row]  # of the manifest
+    modality: Modality | None = None  # what is written of them without its partner; None: both
 
 
 class Written(NamedTuple):
     """A shard that is there."""
 
     digest: str
-    members: np.ndarray  # int64 (pairs, 2, 2), of `tars.members`
+    members: np.ndarray  # int64 (clips, 2, 2), of `tars.members`
 
 
 def split(rows: Sequence[Row], valid_share: float) -> dict[SplitName, list[Row]]:
-    """The accepted rows of each split, in a fixed shuffled order; valid is held out of train by group."""
-    accepted = sorted((row for row in rows if row.status == "ok"), key=lambda row: splits.order(row.id))
+    """The accepted pairs of each split, in a fixed shuffled order; valid is held out of train by group."""
+    pairs = (row for row in rows if row.status == "ok" and not row.lone)
+    accepted = sorted(pairs, key=lambda row: splits.order(row.id))
     valid = splits.held_out((row.group for row in accepted if row.split == "train"), valid_share)
     members: dict[SplitName, list[Row]] = {name: [] for name in SPLITS}
     for row in accepted:
@@ -56,14 +58,45 @@ def split(rows: Sequence[Row], valid_share: float) -> dict[SplitName, list[Row]]
     return members
 
 
-def sample(row: Row, raw: Path, params: Params) -> Sample:
-    """Decode one pair into what a shard holds. Raises `ChangedOriginal` for files that the manifest does not name."""
-    picture = images.open_picture(row.original.picture(raw))
-    seconds = params.data.clip_seconds
-    sound, rate = sound_files.decode(row.original.sound(raw), seconds=seconds + mel.MARGIN)
+def collected(rows: Sequence[Row], valid_share: float, paired_share: float) -> dict[SplitName, list[Row]]:
+    """The accepted rows of each split, and, where there are any, those of pictures and of sounds without partners.
+
+    Of train `paired_share` of the groups keep their pairs. Pictures and sounds of the others are without partners, as
+    those that came alone; what came alone of a group in valid is left out.
+    """
+    members = split(rows, valid_share)
+    valid = {row.group for row in members["valid"]}
+    paired = splits.paired((row.group for row in members["train"]), paired_share)
+    parted = [row for row in members["train"] if row.group not in paired]
+    members["train"] = [row for row in members["train"] if row.group in paired]
+    came = [row for row in rows if row.fate in LONE.values() and row.group not in valid]
+    for modality, name in LONE.items():
+        if having := [*parted, *(row for row in came if row.lone == modality)]:
+            members[name] = lone.each_once(having, modality)
+    return members
+
+
+def sample(row: Row, raw: Path, params: Params, modality: Modality | None = None) -> Sample:
+    """Decode one clip into what a shard holds; `modality`: what alone is told of it.
+
+    Raises `ChangedOriginal` for files that the manifest does not name.
+    """
+    image = None if modality == "audio" else _image(row.original.picture(raw), params.image)
+    audio = None if modality == "image" else _audio(row.original.sound(raw), params.audio, params.data.clip_seconds)
+    if modality:
+        told = lone.alone(row, modality)
+        return Sample(image, audio, {"id": told.id, "label": told.label})
     facts = {"id": row.id, "label": row.label, "group": row.group, "attributes": dict(row.attributes)}
-    log_mel = mel.of_clip(sound, rate, params.audio, seconds)
-    return Sample(images.to_array(picture, params.image.size), log_mel, facts)
+    return Sample(image, audio, facts)
+
+
+def _image(picture: bytes, config: ImageConfig) -> np.ndarray:
+    return images.to_array(images.open_picture(picture), config.size)
+
+
+def _audio(sound: bytes, config: AudioConfig, seconds: float) -> np.ndarray:
+    wave, rate = sound_files.decode(sound, seconds=seconds + mel.MARGIN)
+    return mel.of_clip(wave, rate, config, seconds)
 
 
 def key(rows: Sequence[Row], params: Params) -> str:
@@ -74,17 +107,23 @@ def key(rows: Sequence[Row], params: Params) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def told(rows: Sequence[Row], modality: Modality | None) -> Sequence[Row]:
+    """What shards tell of rows; `modality`: what alone."""
+    return [lone.alone(row, modality) for row in rows] if modality else rows
+
+
 def write(part: Part, raw: Path, params: Params) -> Written:
-    """Write one shard, with one pair in memory at a time, unless its receipt says that it is there.
+    """Write one shard, with one clip in memory at a time, unless its receipt says that it is there.
 
     Raises `StaleWorker` in a worker that would not write what the stage wants: it has loaded other code.
     """
-    if part.key != key(part.rows, params):
+    if part.key != key(told(part.rows, part.modality), params):
         raise StaleWorker()
     digest = _finished(part)
     if digest is None:
         _keep_memory()
-        tars.write_shard(part.path, (sample(row, raw, params) for row in part.rows), params.shard.jpeg_quality)
+        samples = (sample(row, raw, params, part.modality) for row in part.rows)
+        tars.write_shard(part.path, samples, params.shard.jpeg_quality)
         digest = files.digest(part.path)
         files.write_bytes(part.receipt, f"{part.key} {digest}".encode())
     return Written(digest, tars.members(part.path))
@@ -98,25 +137,29 @@ def batched(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
 def shard(
     rows: Sequence[Row], raw: Path, into: Path, receipts: Path, params: Params, workers: int = -1
 ) -> dict[str, int]:
-    """Write every accepted pair into the shards of its split, then the splits' columns and the index.
+    """Write every accepted clip into the shards of its split, then the splits' columns and the index.
 
     The bytes depend neither on the number of `workers` (-1: one per core) nor on what an earlier run has left in `into`
-    and `receipts`. Returns the number of pairs per split. Raises `EmptySplit`, and what `pool.run` raises.
+    and `receipts`. Returns the number of pairs per split, and of clips without partners where there are any. Raises
+    `EmptySplit`, and what `pool.run` raises.
     """
-    members = split(rows, params.data.valid_share)
+    members = collected(rows, params.data.valid_share, params.data.paired_share)
     for name in SPLITS:
         if not members[name]:
             raise EmptySplit(split=name)
     into, receipts = into.absolute(), receipts.absolute()  # a cluster's workers may stand in another folder
+    modalities = {name: modality for modality, name in LONE.items()}
+
+    def part(name: SplitName, number: int, some: Sequence[Row]) -> Part:
+        own, modality = f"{name}-{number:06d}", modalities.get(name)
+        return Part(into / f"{own}.tar", receipts / own, key(told(some, modality), params), some, modality)
+
     parts = {
-        name: [
-            Part(into / f"{name}-{number:06d}.tar", receipts / f"{name}-{number:06d}", key(some, params), some)
-            for number, some in enumerate(batched(members[name], params.shard.pairs_per_shard))
-        ]
-        for name in SPLITS
+        name: [part(name, *one) for one in enumerate(batched(members[name], params.shard.pairs_per_shard))]
+        for name in members
     }
     (into / paths.INDEX.name).unlink(missing_ok=True)  # it tells of whole shards only
-    every = [part for name in SPLITS for part in parts[name]]
+    every = [part for some in parts.values() for part in some]
     jobs = {
         part.path.name: Job(partial(write, part, raw.absolute(), params), PAIR_SECONDS * len(part.rows))
         for part in every
@@ -124,12 +167,15 @@ def shard(
     written: dict[str, Written] = dict(progress.track(pool.run(jobs, workers), len(jobs), "shard"))
     _clear(into, receipts, keep=every)
     contents = {
-        name: Contents(members[name], [written[part.path.name].members for part in parts[name]]) for name in SPLITS
+        name: Contents(told(members[name], modalities.get(name)), [written[one.path.name].members for one in some])
+        for name, some in parts.items()
     }
+    for name in LONE.values() - members.keys():
+        columns.remove(into, name)
     digests = {name: one.digest for name, one in written.items()}
     jpeg_size = params.image.size if params.shard.jpeg_quality else None
     indexing.write(into, contents, digests, params.audio.model_dump(), jpeg_size)
-    return {f"{name}_pairs": len(members[name]) for name in SPLITS}
+    return {f"{name}_{'clips' if name in modalities else 'pairs'}": len(some) for name, some in members.items()}
 
 
 def _keep_memory() -> None:
@@ -152,7 +198,7 @@ def _finished(part: Part) -> str | None:
 def _clear(into: Path, receipts: Path, keep: Iterable[Part]) -> None:
     """Remove what other settings and killed workers have left."""
     wanted = {path for part in keep for path in (part.path, part.receipt)}
-    ours = [path for name in SPLITS for path in into.glob(f"{name}-[0-9]*.tar")]
+    ours = [path for name in (*SPLITS, *LONE.values()) for path in into.glob(f"{name}-[0-9]*.tar")]
     left = [*ours, *into.glob(".*.part"), *receipts.iterdir()]
     for path in left:
         if path not in wanted:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cycle_sound import paths
 from cycle_sound.dataset.reader import Split, read_index
+from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.io import code, files
 from cycle_sound.models import classifier, features
 from cycle_sound.nn import device, distributed
@@ -30,7 +31,7 @@ def train(
     batches. `reads`: the frozen network whose features it judges by, in place of convolutions of its own.
     """
     device.prepare(seed)
-    train, valid = Split(paths.SHARDS, "train"), Split(paths.SHARDS, "valid")
+    train, valid = TrainingSet(paths.SHARDS, modality), Split(paths.SHARDS, "valid")
     labels = sorted(train.known_labels() - {""})
     shift, degradation = augment[modality], augment.degradation
     settings = [part.model_dump() for part in (config, shift, degradation, validation, *([reads] if reads else []))]

@@ -1,9 +1,11 @@
-"""Clips: what every source of data lists, each to be fetched as a pair of picture and sound or rejected."""
+"""Clips: what every source of data lists, each to be fetched as a picture and its sound, as one alone, or rejected."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+from cycle_sound.params import DataConfig
 
 Status = Literal[
     "ok",
@@ -20,14 +22,14 @@ Status = Literal[
 
 
 class Pair(NamedTuple):
-    """One picture and its sound, as the contents of files."""
+    """One picture and its sound, as the contents of files; one of them is None where the other is alone."""
 
-    picture: bytes  # JPEG
-    sound: bytes  # MP3
+    picture: bytes | None  # JPEG
+    sound: bytes | None  # MP3
 
 
 class Rejected(Exception):
-    """Raised for a clip that cannot become a pair; the manifest gets its `status`, and its `reason` in words."""
+    """Raised for a clip that cannot be learned from; the manifest gets its `status`, and its `reason` in words."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(status, reason)  # both in `args`, so that it survives a process boundary
@@ -38,6 +40,8 @@ class Rejected(Exception):
 @dataclass(frozen=True)
 class Clip:
     """A clip asked for. `fetch` makes the pair, and raises `Rejected` if it can't; it runs in another process.
+
+    A picture or a sound alone comes only where `may_be_lone` allows it.
 
     Where there is a `load`, `fetch` is given what it returns. It runs in the process that asks for the clips, in their
     order, once for all that follow one another with the same `load` (they are cut of one film), and raises nothing.
@@ -52,3 +56,8 @@ class Clip:
     files: Sequence[Path] = ()  # that it is made of
     size: int = 0  # bytes that are read for it, at most
     load: Callable[[], Any] | None = None
+
+
+def may_be_lone(split: Literal["train", "test"], data: DataConfig) -> bool:
+    """Whether a clip of a split may be a picture or a sound alone: what is tested has both."""
+    return data.unpaired == "keep" and split == "train"

@@ -1,5 +1,7 @@
 """Pairs in a local folder: {train_data,test_data}/ID.jpg + ID.mp3, or other kinds of picture and sound files.
 
+A picture or a sound alone in train_data is a clip of its own where data.unpaired is `keep`.
+
 An optional labels.csv beside the two (header `id,split,label,group`, the group optional) labels any of them, by id and
 split. The folder and the list are asked for together: a row without files is a clip that is not there.
 """
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from cycle_sound.acquisition.sources import lists
-from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
+from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, may_be_lone
 from cycle_sound.errors import BadSource
 from cycle_sound.io import names
 from cycle_sound.media import images, sound_files
@@ -35,10 +37,11 @@ class Entry(NamedTuple):
     group: str
 
 
-def fetch(found: Sequence[Path]) -> Pair:
+def fetch(found: Sequence[Path], may_be_lone: bool = False) -> Pair:
     """Read the files of one id; JPEG and MP3 stay as they are, other kinds are converted.
 
-    Raises `Rejected` unless they are one picture and one sound, and `BadPicture` or `BadSound` on a conversion.
+    Raises `Rejected` unless they are one picture and one sound, or one of them where it may be alone, and `BadPicture`
+    or `BadSound` on a conversion.
     """
     pictures = [path for path in found if path.suffix.lower() in PICTURES]
     sounds = [path for path in found if path.suffix.lower() in SOUNDS]
@@ -46,9 +49,12 @@ def fetch(found: Sequence[Path]) -> Pair:
         raise Rejected("unavailable", "listed in labels.csv, but no file has this name")
     if len(pictures) > 1 or len(sounds) > 1:
         raise Rejected("duplicate", f"more than one file of a kind: {', '.join(path.name for path in found)}")
-    if not pictures or not sounds:
+    if not (pictures and sounds) and not may_be_lone:
         raise Rejected("unpaired", f"{found[0].name} has no {'sound' if pictures else 'picture'} beside it")
-    return Pair(images.as_jpeg(pictures[0].read_bytes()), sound_files.as_mp3(sounds[0].read_bytes()))
+    return Pair(
+        picture=images.as_jpeg(pictures[0].read_bytes()) if pictures else None,
+        sound=sound_files.as_mp3(sounds[0].read_bytes()) if sounds else None,
+    )
 
 
 def clips(data: DataConfig) -> list[Clip]:
@@ -67,12 +73,12 @@ def clips(data: DataConfig) -> list[Clip]:
     keys = sorted(found.keys() | listed.keys())
     if not keys:
         raise BadSource(f"{root}: no pictures ({', '.join(PICTURES)}) and no sounds ({', '.join(SOUNDS)})")
-    return [_clip(key, found.get(key, []), listed.get(key, Entry("", ""))) for key in keys]
+    return [_clip(key, found.get(key, []), listed.get(key, Entry("", "")), data) for key in keys]
 
 
-def _clip(key: Key, found: Sequence[Path], entry: Entry) -> Clip:
-    size = sum(path.stat().st_size for path in found)
-    return Clip(key.id, key.split, entry.label, entry.group or key.id, partial(fetch, found), files=found, size=size)
+def _clip(key: Key, found: Sequence[Path], entry: Entry, data: DataConfig) -> Clip:
+    work, size = partial(fetch, found, may_be_lone(key.split, data)), sum(path.stat().st_size for path in found)
+    return Clip(key.id, key.split, entry.label, entry.group or key.id, work, files=found, size=size)
 
 
 def _found(root: Path) -> dict[Key, list[Path]]:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from io import BytesIO
 from itertools import chain, dropwhile, takewhile
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import av
 import numpy as np
@@ -73,29 +73,31 @@ class Seen(NamedTuple):
 class Index(NamedTuple):
     """What the packets of a video file tell."""
 
-    pictures: Track
-    sounds: Track
+    pictures: Track | None
+    sounds: Track | None
     is_whole: bool  # whether all do: of the first that counts time anew, a jump knows nothing
 
 
 class Footage:
-    """An open video file. From `start` to `end`, in seconds, it has both pictures and sound."""
+    """An open video file. From `start` to `end`, in seconds, it has both pictures and sound, or one of them alone."""
 
-    def __init__(self, file: IO[bytes], index: Index | None = None) -> None:
+    def __init__(self, file: IO[bytes], lone: bool = False, index: Index | None = None) -> None:
         """Open a seekable file, and look through it where its index is not given.
 
-        Raises `Rejected`, and av.FFmpegError for no video file.
+        `lone`: whether pictures or sound alone will do. Raises `Rejected`, and av.FFmpegError for no video file.
         """
         self._file = file
         self._container = containers.opened(file, containers.VIDEOS)
-        video, sound = _streams(self._container)
-        self._aspect = _aspect(video)
+        video, sound = _streams(self._container, lone)
+        self._aspect = Fraction(1) if video is None else _aspect(video)
         self.index = index or _index(self._container, video, sound)
         self._pictures, self._sounds, self._jumps = self.index
         self._decoded = 0  # pixels
-        self.start = max(track.stamps[0] * track.base for track in (self._pictures, self._sounds))
-        self.end = min(self._pictures.end, self._sounds.end)
-        if self.start >= self.end:
+        self.has_pictures, self.has_sound = self._pictures is not None, self._sounds is not None
+        tracks = [track for track in (self._pictures, self._sounds) if track]
+        self.start = max(track.stamps[0] * track.base for track in tracks)
+        self.end = min(track.end for track in tracks)
+        if len(tracks) > 1 and self.start >= self.end:
             raise Rejected("no_audio", "holds no moment with both a picture and sound")
 
     def close(self) -> None:
@@ -106,10 +108,11 @@ class Footage:
         """A moment in seconds. Raises `Rejected` for a frame that is not there or has no sound."""
         if not isinstance(moment, Frame):
             return self.start + moment * (self.end - self.start)
-        count = len(self._pictures.stamps)
+        shown = _needed(self._pictures, "video")
+        count = len(shown.stamps)
         if moment.number >= count:
             raise Rejected("too_short", f"frame {moment.number} is not among its {count} frames")
-        time = self._pictures.stamps[moment.number] * self._pictures.base
+        time = shown.stamps[moment.number] * shown.base
         if not self.start - OFFSET <= time <= self.end + OFFSET:
             heard = f"from {self.start:.3f} s to {self.end:.3f} s"
             raise Rejected("no_audio", f"frame {moment.number} is shown at {time:.3f} s, sound is heard {heard}")
@@ -120,7 +123,7 @@ class Footage:
 
         Raises `Rejected` if it cannot be decoded, or not without more work than MAX_DECODED.
         """
-        track, shown, found = self._pictures, None, 0
+        track, shown, found = _needed(self._pictures, "video"), None, 0
         wanted = track.latest(time)
         for frame in containers.decoded(self._packets(track, time)):
             stamp = _stamp(self._counted(frame))
@@ -138,7 +141,7 @@ class Footage:
 
         Raises `Rejected` where less than `least` seconds of it are in the file.
         """
-        frames = containers.decoded(self._packets(self._sounds, start - PREROLL))
+        frames = containers.decoded(self._packets(_needed(self._sounds, "audio"), start - PREROLL))
         wave, rate, held = np.zeros(0, np.float32), 1, 0
         for stretch in sound_files.stretches(takewhile(lambda frame: _starts_before(frame, start + seconds), frames)):
             if not wave.size:
@@ -201,12 +204,12 @@ class Film:
         self._index: Index | None = None
 
     @contextmanager
-    def opened(self) -> Iterator[Footage]:
+    def opened(self, lone: bool = False) -> Iterator[Footage]:
         """Its footage. Raises what `Footage` raises, and the `Rejected` that stands for a content."""
         if isinstance(self.content, Rejected):
             raise self.content
         with BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb") as file:
-            footage = Footage(file, self._index)
+            footage = Footage(file, lone, self._index)
             self._index = footage.index
             try:
                 yield footage
@@ -217,15 +220,23 @@ class Film:
 # --- streams and their times
 
 
-def _streams(container: Any) -> tuple[Any, Any]:
-    """The video and the sound that players choose. Raises `Rejected` where one is missing or cannot be decoded."""
+def _streams(container: Any, lone: bool) -> tuple[Any, Any]:
+    """The video and the sound that players choose; one of them None where the other is there and may be `lone`.
+
+    Raises `Rejected` where one is missing that is needed, or cannot be decoded.
+    """
     video = containers.picture_of(container)
-    if video is None or video.codec_context is None:
-        raise Rejected("no_video", "holds no video stream" if video is None else "its pictures' encoding is unknown")
     sound = containers.sound_of(container, video)
-    if sound is None or sound.codec_context is None:
-        raise Rejected("no_audio", "holds no audio stream" if sound is None else "its sound's encoding is unknown")
-    _check_size(video.width, video.height)
+    if video is None and (sound is None or not lone):
+        raise Rejected("no_video", "holds no video stream")
+    if video is not None and video.codec_context is None:
+        raise Rejected("no_video", "its pictures' encoding is unknown")
+    if sound is None and not lone:
+        raise Rejected("no_audio", "holds no audio stream")
+    if sound is not None and sound.codec_context is None:
+        raise Rejected("no_audio", "its sound's encoding is unknown")
+    if video is not None:
+        _check_size(video.width, video.height)
     return video, sound
 
 
@@ -236,7 +247,7 @@ def _check_size(width: int, height: int) -> None:
 
 def _index(container: Any, video: Any, sound: Any) -> Index:
     """What the packets tell. Raises `Rejected`."""
-    is_whole, streams = True, (video, sound)
+    is_whole, streams = True, [stream for stream in (video, sound) if stream is not None]
     seen: dict[int, list[Seen]] = {stream.index: [] for stream in streams}
     bases = {stream.index: float(stream.time_base) for stream in streams}
     latest = dict.fromkeys(seen, -np.inf)  # s
@@ -254,7 +265,8 @@ def _index(container: Any, video: Any, sound: Any) -> Index:
         place = stamp if packet.dts is None else packet.dts
         one = Seen(stamp, place, packet.duration or 0, packet.is_keyframe, not packet.is_discard)
         seen[index].append(one)
-    return Index(_track(video, seen[video.index]), _track(sound, seen[sound.index]), is_whole)
+    pictures, sounds = (None if stream is None else _track(stream, seen[stream.index]) for stream in (video, sound))
+    return Index(pictures, sounds, is_whole)
 
 
 def _track(stream: Any, seen: Sequence[Seen]) -> Track:
@@ -267,6 +279,13 @@ def _track(stream: Any, seen: Sequence[Seen]) -> Track:
     usual = (stamps[-1] - stamps[0]) / max(len(stamps) - 1, 1)
     base = float(stream.time_base)
     return Track(stream.index, base, stamps, entries, (stamps[-1] + (shown[-1].duration or usual)) * base)
+
+
+def _needed(track: Track | None, kind: Literal["video", "audio"]) -> Track:
+    """A track. Raises `Rejected` where there is none."""
+    if track is None:
+        raise Rejected("no_video" if kind == "video" else "no_audio", f"holds no {kind} stream")
+    return track
 
 
 def _stamp(one: Any) -> int | None:

@@ -184,7 +184,7 @@ def _clips(row: Row, found: Video | Absent, wanted: Sequence[Moment], data: Data
             split=row.split,
             label=row.label,
             group=row.excerpt.video,
-            fetch=videos.cutting(moment, data),
+            fetch=videos.cutting(moment, row.split, data),
             files=[found.path] if isinstance(found, Video) else (),
             size=found.length if isinstance(found, Video) else 0,
             load=found.load,

@@ -9,11 +9,12 @@ import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from cycle_sound.acquisition import quality, splits
 from cycle_sound.acquisition.sources import archives, lists, moments
 from cycle_sound.acquisition.sources.archives import Video
-from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
+from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, may_be_lone
 from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.moments import Moment
 from cycle_sound.errors import BadSource
@@ -22,23 +23,35 @@ from cycle_sound.media import containers, picture_files, sound_files
 from cycle_sound.params import DataConfig
 
 
-def cutting(moment: Moment, data: DataConfig) -> Callable[[Film], Pair]:
-    """`cut` at a moment, as the parameters have it."""
-    seconds, least, difference = data.clip_seconds, data.min_seconds, data.still_difference
-    return partial(cut, moment=moment, clip_seconds=seconds, min_seconds=least, still_difference=difference)
+def cutting(moment: Moment, split: Literal["train", "test"], data: DataConfig) -> Callable[[Film], Pair]:
+    """`cut` at a moment, as the parameters have it for a split."""
+    return partial(
+        cut,
+        moment=moment,
+        clip_seconds=data.clip_seconds,
+        min_seconds=data.min_seconds,
+        still_difference=data.still_difference,
+        lone=may_be_lone(split, data),
+    )
 
 
-def cut(film: Film, moment: Moment, clip_seconds: float, min_seconds: float, still_difference: float) -> Pair:
-    """The frame at a moment of a film and `clip_seconds` of sound centred on it.
+def cut(
+    film: Film, moment: Moment, clip_seconds: float, min_seconds: float, still_difference: float, lone: bool = False
+) -> Pair:
+    """The frame at a moment of a film and `clip_seconds` of sound centred on it; one alone of a `lone` film.
 
     Near an end of what has both picture and sound, the sound is shifted to stay inside; of less than that it is all
     there is. The picture is a JPEG of the frame as players show it; the sound a mono MP3 at the file's rate, or the
     nearest one that MP3 has.
     Raises `Rejected`, `BadSound`, or what PyAV raises for a broken file.
     """
-    with film.opened() as footage:
+    with film.opened(lone) as footage:
         time, seconds = footage.time(moment), min(clip_seconds, footage.end - footage.start)
         start = min(max(time - seconds / 2, footage.start), footage.end - seconds)
+        if not footage.has_sound:
+            return Pair(picture_files.encode_jpeg(footage.picture(time)), None)
+        if not footage.has_pictures:
+            return Pair(None, sound_files.encode_mp3(*footage.sound(start, seconds, min_seconds)))
         picture = footage.picture(time)
         ends = [footage.picture(end) for end in (start, start + seconds)]
         wave, rate = footage.sound(start, seconds, min_seconds)
@@ -76,13 +89,14 @@ def clips(data: DataConfig) -> list[Clip]:
     labels = _labels(Path(data.videos.labels)) if data.videos.labels else {}
     test = splits.held_out(map(_group, found), data.videos.test_share)
     wanted = moments.of_all(data.pairs, data.videos.pairs_per_clip)
+    sides: dict[Path, Literal["train", "test"]] = {path: "test" if _group(path) in test else "train" for path in found}
     return [
         Clip(
             id=name(names.stem(video.path), i, len(wanted)),
-            split="test" if _group(video.path) in test else "train",
+            split=sides[video.path],
             label=labels.get(names.stem(video.path), ""),
             group=_group(video.path),
-            fetch=cutting(moment, data),
+            fetch=cutting(moment, sides[video.path], data),
             files=[video.path],
             size=video.length,
             load=video.load,

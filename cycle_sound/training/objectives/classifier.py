@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cycle_sound.dataset import augment
 from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import BatchRng
@@ -27,7 +28,12 @@ class LabelledPictures:
     """A `Source`: pictures of one modality, of the clips whose label is one of `labels`; the others play no part."""
 
     def __init__(
-        self, split: Split, modality: Modality, labels: list[str], shift: ShiftConfig, degradation: DegradationConfig
+        self,
+        split: Split | TrainingSet,
+        modality: Modality,
+        labels: list[str],
+        shift: ShiftConfig,
+        degradation: DegradationConfig,
     ) -> None:
         self._split, self._modality, self._labels = split, modality, labels
         self._shift, self._degradation = shift, degradation
@@ -58,7 +64,7 @@ class ClassifierObjective:
         self,
         model: Classifier,
         modality: Modality,
-        splits: tuple[Split, Split],
+        splits: tuple[Split | TrainingSet, Split],
         shift: ShiftConfig,
         degradation: DegradationConfig,
         validation_pairs: int,

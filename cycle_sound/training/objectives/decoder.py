@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.models.dvae import Decoder, DiscreteVAE
 from cycle_sound.nn import distributed
 from cycle_sound.nn.rng import BatchRng
@@ -43,7 +44,7 @@ class DecoderObjective:
         model: Adversaries,
         vae: DiscreteVAE,
         modality: Modality,
-        splits: tuple[Split, Split],
+        splits: tuple[Split | TrainingSet, Split],
         shift: ShiftConfig,
         config: DecoderConfig,
         validation_pairs: int,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cycle_sound.dataset.augment import shifted
 from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.errors import CodebookCollapse
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.gumbel import divergences
@@ -33,7 +34,7 @@ class Batch(NamedTuple):
 class ShiftedPictures:
     """A `Source`: pictures of one modality, shifted."""
 
-    def __init__(self, split: Split, modality: Modality, shift: ShiftConfig) -> None:
+    def __init__(self, split: Split | TrainingSet, modality: Modality, shift: ShiftConfig) -> None:
         self._split, self._modality, self._shift = split, modality, shift
 
     @property
@@ -53,7 +54,7 @@ class VaeObjective:
         self,
         model: DiscreteVAE,
         modality: Modality,
-        splits: tuple[Split, Split],
+        splits: tuple[Split | TrainingSet, Split],
         shift: ShiftConfig,
         validation_pairs: int,
     ) -> None:

@@ -1,0 +1,32 @@
+"""Pictures and sounds without partners, as shards hold them: nothing there tells what belonged to what.
+
+What shards hold of such a clip is a function of its content and its label alone, its name and its place too. So sounds
+could have come with any others of the pictures, and all bytes would be the same.
+"""
+
+from collections.abc import Iterable
+from operator import attrgetter
+
+from cycle_sound.acquisition import splits
+from cycle_sound.acquisition.manifest import Row
+from cycle_sound.params import LONE, Modality
+
+
+def alone(row: Row, modality: Modality) -> Row:
+    """What is told of a clip's picture or sound without the other: no id, no group, no attributes."""
+    of_picture, digest = modality == "image", _digest(row, modality)
+    name = splits.order(f"{LONE[modality]} {digest}")
+    return Row(name, "train", row.label, "", "ok", "", {}, digest if of_picture else "", "" if of_picture else digest)
+
+
+def each_once(rows: Iterable[Row], modality: Modality) -> list[Row]:
+    """Of rows that have a picture or sound, one for each content, in an order of the contents' own.
+
+    Where equal contents have several labels, the last counts.
+    """
+    contents = {_digest(row, modality): row for row in sorted(rows, key=attrgetter("label", "id"))}
+    return sorted(contents.values(), key=lambda row: alone(row, modality).id)
+
+
+def _digest(row: Row, modality: Modality) -> str:
+    return row.picture_sha256 if modality == "image" else row.sound_sha256
