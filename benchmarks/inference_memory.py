@@ -20,7 +20,7 @@ import torch
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
-from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.evaluation.samples import SHOWS, Samples
 from cycle_sound.models import classifier, vocoder
 from cycle_sound.params import MODALITIES, Params
@@ -44,7 +44,8 @@ def report(params: Params) -> None:
     )
     judges = {modality: classifier.load(paths.classifier(modality)) for modality in MODALITIES}
     voice = vocoder.load(paths.vocoder(), params.vocoder, params.audio, torch.device("cpu"))
-    context = ReportContext(Split(paths.SHARDS, "train"), judges, voice, params.audio, params.report, params.seed)
+    train = {modality: TrainingSet(paths.SHARDS, modality) for modality in MODALITIES}
+    context = ReportContext(train, judges, voice, params.audio, params.report, params.seed)
     page.memorisation([made], context)
 
 

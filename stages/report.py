@@ -8,7 +8,8 @@ import json
 import torch
 
 from cycle_sound import paths
-from cycle_sound.dataset.reader import Split, read_index
+from cycle_sound.dataset.reader import read_index
+from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.evaluation import samples
 from cycle_sound.io import files, stage
 from cycle_sound.models import classifier, vocoder
@@ -43,7 +44,7 @@ def main(params: Params) -> None:
     }
     audio = read_index(paths.SHARDS).audio
     context = ReportContext(
-        train=Split(paths.SHARDS, "train"),
+        train={modality: TrainingSet(paths.SHARDS, modality) for modality in MODALITIES},
         classifiers={modality: classifier.load(paths.classifier(modality)) for modality in MODALITIES},
         vocoder=vocoder.load(paths.vocoder(), params.vocoder, audio, torch.device("cpu")),
         audio=audio,

@@ -33,6 +33,8 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
     "an unknown vocoder": ("vocoder.kind", "wavenet", "vocoder.kind: .*'wavenet'"),
     "a negative count": ("transformer.audio_to_image.depth", 0, "transformer.audio_to_image.depth: "),
     "a share above one": ("data.valid_share", 1.5, "data.valid_share: "),
+    "no pairs at all": ("data.paired_share", 0.0, "data.paired_share: "),
+    "another word for what is unpaired": ("data.unpaired", "drop", "data.unpaired: .*'drop'"),
     "not a number": ("sampling.audio_to_image.guidance", float("nan"), "sampling.audio_to_image.guidance: "),
     "infinity": ("vae.image.optimizer.learning_rate", float("inf"), "vae.image.optimizer.learning_rate: "),
     "a level that is no number": ("audio.min_db", float("nan"), "audio.min_db: "),

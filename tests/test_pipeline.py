@@ -207,7 +207,7 @@ def test_a_download_goes_on_under_other_settings_of_what_it_does_not_read(tree: 
     def key(**over: Any) -> str:
         return journal.key([], DataConfig.model_validate({**tree["data"], **over}), 16000, 0)
 
-    assert key() == key(max_rejected=0.9, valid_share=0.5, folder={"path": "elsewhere"})
+    assert key() == key(max_rejected=0.9, valid_share=0.5, paired_share=0.5, folder={"path": "elsewhere"})
     assert key() != key(silence_db=-40.0)
     assert key() != key(source="folder")
 

@@ -18,7 +18,7 @@ from cycle_sound.evaluation.samples import Samples
 from cycle_sound.io.figures import Figure, grouped
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.models.griffin_lim import GriffinLim
-from cycle_sound.params import DIRECTIONS, Direction, Params, source_of
+from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Params, source_of
 from cycle_sound.report import neighbours, page, strips
 from cycle_sound.report.charts import Line, axis, chart
 from cycle_sound.report.strips import ReportContext
@@ -87,7 +87,7 @@ def context_of(train: Split, params: Params, labelled: bool) -> ReportContext:
         "audio": Classifier(params.classifier, 1, ["bell", NASTY]).eval(),
     }
     return ReportContext(
-        train=train,
+        train=dict.fromkeys(MODALITIES, train),
         classifiers=classifiers if labelled else {"image": None, "audio": None},
         vocoder=GriffinLim(audio, rounds=1),
         audio=audio,

@@ -47,6 +47,8 @@ def data(source: Literal["folder", "videos"], path: Path, **video: Any) -> DataC
         near_sound=40,
         max_rejected=1.0,
         valid_share=0.1,
+        unpaired="reject",
+        paired_share=1.0,
         synthetic=SyntheticConfig(train_pairs=1, test_pairs=1),
         folder=FolderConfig(path=str(path)),
         videos=VideosConfig(path=str(path), **settings),

@@ -83,7 +83,7 @@ def near(prints: Sequence[Fingerprint], picture_bits: int, sound_bits: int) -> l
 def first_near(some: Sequence[bytes], others: Sequence[bytes], bits: int) -> list[int | None]:
     """Of each of some pictures, or sounds, the first of others that differs from it in at most `bits` of its bits.
 
-    Each is compared with each: half a second for a picture beside a hundred million others.
+    Each is compared with each; memory grows with the others alone.
     """
     if not some or not others:
         return [None] * len(some)

@@ -21,6 +21,7 @@ class TrainingSet:
         """Open the splits. Raises what `Split` raises."""
         self._folder, self._modality = folder, modality
         self._splits = [Split(folder, name) for name in reader.learned(folder, modality)]
+        self.ids = Joined(*(split.ids for split in self._splits))
         self.labels = Joined(*(split.labels for split in self._splits))
 
     def __reduce__(self) -> tuple[Any, ...]:

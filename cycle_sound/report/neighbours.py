@@ -8,6 +8,7 @@ from scipy.stats import bootstrap
 from torch import Tensor
 
 from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.params import Modality
 
@@ -18,7 +19,7 @@ RESAMPLES = 1000  # of the bootstrap (Efron 1979)
 class Nearest(NamedTuple):
     """Of n queries the nearest training targets."""
 
-    rows: Tensor  # (n,), of the training split
+    rows: Tensor  # (n,), of what is learned from
     distances: Tensor  # (n,), Euclidean
 
 
@@ -39,7 +40,9 @@ def embeddings(classifier: Classifier | None, pictures: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def nearest(classifier: Classifier | None, train: Split, modality: Modality, queries: Tensor, among: int) -> Nearest:
+def nearest(
+    classifier: Classifier | None, train: Split | TrainingSet, modality: Modality, queries: Tensor, among: int
+) -> Nearest:
     """The nearest to each query (n, c, h, w) of the first `among` training targets; of equally near ones the first."""
     wanted = embeddings(classifier, queries)
     best = Nearest(torch.zeros(len(queries), dtype=torch.long), torch.full((len(queries),), torch.inf))

@@ -86,9 +86,7 @@ def examples(samples: Samples, context: ReportContext) -> Section:
 def memorisation(both: Sequence[Samples], context: ReportContext) -> Section:
     """Nearest training targets of what was generated."""
     directions = {ARROWS[samples.direction]: _neighbours(samples, context) for samples in both}
-    among, targets = context.config.neighbours_among, len(context.train)
-    sizes = {"among": min(among, targets), "targets": targets}
-    return _section("neighbours", "Is it memorising?", "memorisation", directions=directions, **sizes)
+    return _section("neighbours", "Is it memorising?", "memorisation", directions=directions)
 
 
 def _section(name: str, title: str, template: str, **values: Any) -> Section:
@@ -97,16 +95,18 @@ def _section(name: str, title: str, template: str, **values: Any) -> Section:
 
 def _neighbours(samples: Samples, context: ReportContext) -> dict[str, Any]:
     modality = target_of(samples.direction)
-    classifier = context.classifiers[modality]
+    classifier, train, among = context.classifiers[modality], context.train[modality], context.config.neighbours_among
     shows = {"generated": samples.generated, "real, through the tokenizer": samples.tokenized, "real": samples.real}
     every = torch.cat(list(shows.values()))  # train is passed once
-    near = neighbours.nearest(classifier, context.train, modality, every, context.config.neighbours_among)
+    near = neighbours.nearest(classifier, train, modality, every, among)
     generated, *others = near.distances.chunk(len(shows))
     closest = generated.argsort(stable=True)[: context.config.neighbours].tolist()
     found = Nearest(near.rows[: len(generated)], generated)
     return {
         "ratios": [neighbours.ratio(generated, real, context.seed) for real in others],
         "labelled": classifier is not None,
+        "among": min(among, len(train)),
+        "targets": len(train),
         "charts": _cumulative(dict(zip(shows, (generated, *others), strict=True))),
         "strips": [strips.beside(samples, row, found, context) for row in closest],
     }

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.evaluation.samples import Samples
 from cycle_sound.media import picture_files, sound_files
 from cycle_sound.models.classifier import Classifier
@@ -22,7 +23,7 @@ CYCLE = ("source", "generated", "returned")
 class ReportContext(NamedTuple):
     """What all examples are shown with."""
 
-    train: Split
+    train: Mapping[Modality, Split | TrainingSet]  # what each modality is learned from
     classifiers: Mapping[Modality, Classifier | None]
     vocoder: Vocoder
     audio: AudioConfig
@@ -72,12 +73,13 @@ def cycle(samples: Samples, row: int, context: ReportContext) -> Strip:
 def beside(samples: Samples, row: int, found: Nearest, context: ReportContext) -> Strip:
     """A generated sample and its nearest training target."""
     modality, neighbour = target_of(samples.direction), int(found.rows[row])
-    near, label = context.train.pictures(modality, [neighbour])[0], context.train.labels[neighbour]
+    train = context.train[modality]
+    near, label = train.pictures(modality, [neighbour])[0], train.labels[neighbour]
     tiles = [
         _tile("generated", modality, samples.generated[row], samples.labels[row], context),
         _tile("nearest in train", modality, near, label, context),
     ]
-    return Strip(f"{samples.ids[row]} – {context.train.ids[neighbour]}: {found.distances[row]:.3g} apart", tiles)
+    return Strip(f"{samples.ids[row]} – {train.ids[neighbour]}: {found.distances[row]:.3g} apart", tiles)
 
 
 @torch.inference_mode()
