@@ -10,20 +10,22 @@ Processes that a launcher starts share the drawing and the training. What an ear
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cycle_sound import paths
+from cycle_sound.dataset import reader
 from cycle_sound.dataset.drawn_cache import DrawnCache
-from cycle_sound.dataset.reader import Index, lone, read_index
+from cycle_sound.dataset.reader import Index
 from cycle_sound.inference import back_translation, bundle
 from cycle_sound.inference.back_translation import Drawing
 from cycle_sound.inference.engine import Engine
 from cycle_sound.io import code, files, stage
 from cycle_sound.models import transformer
 from cycle_sound.models.loading import load_tokenizer
+from cycle_sound.models.transformer import Transformer
 from cycle_sound.nn import device, distributed
 from cycle_sound.params import (
     DIRECTIONS,
@@ -96,40 +98,29 @@ def main(params: Params) -> None:
         figures: dict[str, Any] = {"rounds": rounds}
         for direction in DIRECTIONS:
             files.write_bytes(paths.cycle(direction), latest[direction].read_bytes())
-            figures |= _figures(direction, Turn(rounds, direction).curve) if rounds else _no_figures(direction)
+            curve = paths.curve("train_cycle", direction)
+            if rounds:
+                files.write_bytes(curve, Turn(rounds, direction).curve.read_bytes())
+                figures |= _figures(direction, files.read_csv(curve))
+            else:
+                Curve(curve).leave_empty("train_cross_entropy", "valid_shuffled")
         files.write_json(paths.metrics("train_cycle"), figures)
         shutil.rmtree(work, ignore_errors=True)
 
 
 def take(turn: Turn, latest: Checkpoints, setup: Setup) -> None:
     """Train a direction from where it is, on pairs and on targets without partners."""
-    direction, config = turn.direction, setup.config
+    direction, optimizer = turn.direction, setup.config.optimizer
     model, facts = transformer.load(latest[direction])
     model = model.to(device.best())
-    given = direction, model.config.condition
-    train, valid = (
-        inputs.of_pairs(direction, split, facts.tokenizers, facts.network_digest, setup.shards.digest)
-        for split in ("train", "valid")
-    )
-    source = AugmentedPairs(train, *given, model.shapes.source_codes, setup.augment)
     drawn = _drawn(turn, latest, setup)
-    others = inputs.of_lone(direction, facts.tokenizers, setup.shards.digest, drawn, config.keep)
-    targets = others and AugmentedTargets(others, *given, model.source_shape, setup.augment)
-    decode = None
-    if model.config.reconstruction_weight:
-        decode = load_tokenizer(paths.vae(target_of(direction)), device.best()).model.decode_relaxed
-    learned = mixed(source, targets, config.lone_share)
-    objective = TransformerObjective(model, direction, learned, valid, setup.validation.pairs, decode)
-
+    objective = _objective(direction, model, facts, drawn, setup)
     before = objective.validate(model)["loss"]
-    score = "" if drawn is None else float(drawn.scores.mean())
     earlier = files.read_csv(Turn(turn.number - 1, direction).curve) if turn.number else []
-    curve = Curve(
-        paths.curve("train_cycle", direction), earlier, round=turn.number, drawn_score=score, valid_before=before
-    )
+    told = {"round": turn.number, "drawn_score": "" if drawn is None else float(drawn.scores.mean())}
+    curve = Curve(paths.curve("train_cycle", direction), earlier, **told, valid_before=before)
     snapshot = Snapshot(paths.snapshot("train_cycle", direction), f"{setup.identity} {turn.number}")
-    seed = _seed(turn, setup)
-    figures = fit(model, objective, config.optimizer, seed, curve, snapshot, setup.workers, setup.parallel)
+    figures = fit(model, objective, optimizer, _seed(turn, setup), curve, snapshot, setup.workers, setup.parallel)
 
     if distributed.is_first():
         if figures["valid_loss"] < before:
@@ -142,9 +133,28 @@ def take(turn: Turn, latest: Checkpoints, setup: Setup) -> None:
     distributed.barrier()
 
 
+def _objective(
+    direction: Direction, model: Transformer, facts: transformer.Facts, drawn: DrawnCache | None, setup: Setup
+) -> TransformerObjective:
+    """Pairs, and targets without partners with what was drawn for them."""
+    config, condition, shards = setup.config, model.config.condition, setup.shards.digest
+    train, valid = (
+        inputs.of_pairs(direction, split, facts.tokenizers, facts.network_digest, shards)
+        for split in ("train", "valid")
+    )
+    lone = inputs.of_lone(direction, facts.tokenizers, shards, drawn, config.keep)
+    pairs = AugmentedPairs(train, direction, condition, model.shapes.source_codes, setup.augment)
+    targets = lone and AugmentedTargets(lone, direction, condition, model.source_shape, setup.augment)
+    decode = None
+    if model.config.reconstruction_weight:
+        decode = load_tokenizer(paths.vae(target_of(direction)), device.best()).model.decode_relaxed
+    learned = mixed(pairs, targets, config.lone_share)
+    return TransformerObjective(model, direction, learned, valid, setup.validation.pairs, decode)
+
+
 def _drawn(turn: Turn, latest: Checkpoints, setup: Setup) -> DrawnCache | None:
     """The sources that the other direction draws for a turn's targets; None in the first round and without targets."""
-    targets = lone(paths.SHARDS, target_of(turn.direction))
+    targets = reader.lone(paths.SHARDS, target_of(turn.direction))
     if targets is None or turn.number == 0 or setup.config.lone_share == 0:
         return None
     engine = Engine(bundle.generators(paths.DATA, latest, device.best()))
@@ -160,7 +170,7 @@ def _seed(turn: Turn, setup: Setup) -> int:
 
 def _setup(params: Params) -> Setup:
     config, augment, validation, seed = params.cycle, params.augment, params.validation, params.seed
-    index = read_index(paths.SHARDS)
+    index = reader.read_index(paths.SHARDS)
     models = [paths.transformer(direction) for direction in DIRECTIONS]
     models += [file for modality in MODALITIES for file in sorted(paths.decoder(modality).glob("*"))]
     settings = [part.model_dump() for part in (config, augment, validation)]
@@ -177,20 +187,12 @@ def _forget_others(work: Path, identity: str) -> None:
     distributed.barrier()
 
 
-def _figures(direction: Direction, curve: Path) -> dict[str, float]:
-    """Write a direction's curve; how it stood on valid before and after, and the mean score of what was drawn last."""
-    rows = files.read_csv(curve)
-    files.write_bytes(paths.curve("train_cycle", direction), curve.read_bytes())
-    before, score = float(rows[0]["valid_before"]), rows[-1]["drawn_score"]
-    after = min(before, *(float(row["valid_loss"]) for row in rows))
+def _figures(direction: Direction, curve: Sequence[Mapping[str, str]]) -> dict[str, float]:
+    """How a direction stood on valid before and after, and the mean score of what was last drawn for it."""
+    before, score = float(curve[0]["valid_before"]), curve[-1]["drawn_score"]
+    after = min(before, *(float(row["valid_loss"]) for row in curve))
     figures = {f"{direction}_cross_entropy_before": before, f"{direction}_cross_entropy": after}
     return figures | ({f"{direction}_drawn_score": float(score)} if score else {})
-
-
-def _no_figures(direction: Direction) -> dict[str, float]:
-    """Write a curve without rows."""
-    Curve(paths.curve("train_cycle", direction)).leave_empty("train_cross_entropy", "valid_shuffled")
-    return {}
 
 
 if __name__ == "__main__":
