@@ -1,4 +1,4 @@
-.PHONY: repro test test-slow lock dvc.yaml
+.PHONY: repro test test-slow cycle-experiment lock dvc.yaml
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -30,6 +30,9 @@ test: .venv/installed ## install, and pass the checks and the quick tests, in mi
 
 test-slow: .venv/installed ## install, and pass the tests marked `slow`
 	$(PYTEST) -m slow
+
+cycle-experiment: .venv/installed ## install, and measure cycle training on shares of the pairs; folder=PAIRS: of others
+	$(BIN)/python -m benchmarks.cycle $(if $(folder),--folder $(folder))
 
 dvc.yaml: .venv/installed ## write the code that each stage depends on
 	$(BIN)/python -m cycle_sound.io.dvc_yaml

@@ -436,6 +436,17 @@ class SamplingConfigs(PerDirection[SamplingConfig]):
     """How each direction draws tokens."""
 
 
+class CycleConfig(Config):
+    """The rounds in which each direction learns from what the other draws for real targets without partners."""
+
+    rounds: Annotated[int, Field(ge=0, le=100)]
+    lone_share: Share  # of a batch
+    candidates: Positive
+    keep: Share  # of the drawn sources
+    sampling: SamplingConfig
+    optimizer: OptimizerConfig
+
+
 class SweepConfig(Config):
     """The ways to draw that are tried."""
 
@@ -486,6 +497,7 @@ class Params(Config):
     classifier: ClassifierConfig
     judge: ClassifierConfig
     transformer: TransformerConfigs
+    cycle: CycleConfig
     sampling: SamplingConfigs
     sweep: SweepConfig
     evaluate: EvaluateConfig

@@ -23,7 +23,7 @@ FATES = PLOTS / "download.csv"
 def made() -> list[Path]:
     """The folders into which the stages write, and from which they remove."""
     of_modalities = [one("image") for one in (vae, decoder, tokens, features, classifier, judge)]
-    own = [*of_modalities, vocoder(), transformer("audio_to_image"), samples("audio_to_image")]
+    own = [*of_modalities, vocoder(), transformer("audio_to_image"), cycle("audio_to_image"), samples("audio_to_image")]
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
     return [RAW, *parts, WORK, SHARDS, REPORT, PLOTS.parent, *(path.parent for path in own)]
 
@@ -64,8 +64,13 @@ def vocoder(folder: Path = DATA) -> Path:
 
 
 def transformer(direction: Direction, folder: Path = DATA) -> Path:
-    """The transformer of a direction."""
+    """The transformer of a direction, trained on pairs alone."""
     return folder / f"transformer/{direction}.safetensors"
+
+
+def cycle(direction: Direction, folder: Path = DATA) -> Path:
+    """The generator of a direction: its transformer after the rounds in which both directions taught each other."""
+    return folder / f"cycle/{direction}.safetensors"
 
 
 def samples(direction: Direction) -> Path:

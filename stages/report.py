@@ -25,6 +25,7 @@ TRAININGS = {
     "train_classifier": MODALITIES,
     "train_judge": MODALITIES,
     "train_transformer": DIRECTIONS,
+    "train_cycle": DIRECTIONS,
 }
 TABLES = {"guidance": "sweep_sampling", "candidates": "evaluate"}  # what was tried, and the stage that tried it
 

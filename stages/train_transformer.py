@@ -4,16 +4,15 @@ python -m stages.train_transformer audio_to_image
 """
 
 from cycle_sound import paths
-from cycle_sound.dataset.feature_cache import FeatureCache
-from cycle_sound.dataset.reader import Split
-from cycle_sound.dataset.token_cache import TokenCache
+from cycle_sound.dataset.reader import read_index
 from cycle_sound.io import code, files, stage
 from cycle_sound.models import features, transformer
 from cycle_sound.models.loading import load_tokenizer
 from cycle_sound.nn import device, distributed
-from cycle_sound.params import DIRECTIONS, Direction, Params, SplitName, source_of, target_of
+from cycle_sound.params import DIRECTIONS, Direction, Params, source_of, target_of
+from cycle_sound.training import inputs
 from cycle_sound.training.loop import Curve, fit
-from cycle_sound.training.objectives.transformer import SplitInputs, TransformerObjective
+from cycle_sound.training.objectives.transformer import AugmentedPairs, TransformerObjective
 from cycle_sound.training.resume import Snapshot
 
 
@@ -25,15 +24,9 @@ def main(direction: Direction, params: Params) -> None:
     source, target = source_of(direction), target_of(direction)
     tokenizers = {modality: load_tokenizer(paths.vae(modality), device.best()) for modality in (source, target)}
     digests = {modality: tokenizer.digest for modality, tokenizer in tokenizers.items()}
-    shards = tokenizers[target].shards
+    shards = read_index(paths.SHARDS).digest
     network = files.digest(paths.features(source) / features.NAME) if config.condition == "features" else ""
-
-    def inputs(split: SplitName) -> SplitInputs:
-        tokens = {one: TokenCache(paths.tokens(one), split, digests[one], shards) for one in digests}
-        seen = FeatureCache(paths.features(source), split, network, shards) if network else None
-        return SplitInputs(Split(paths.SHARDS, split), tokens[source], tokens[target], seen)
-
-    train, valid = inputs("train"), inputs("valid")
+    train, valid = (inputs.of_pairs(direction, split, digests, network, shards) for split in ("train", "valid"))
     shapes = transformer.Shapes(
         source_codes=tokenizers[source].codes,
         source_picture=tokenizers[source].picture,
@@ -44,7 +37,8 @@ def main(direction: Direction, params: Params) -> None:
     device.prepare(params.seed)  # building the tokenizers took random numbers
     model = transformer.Transformer(config, shapes).to(device.best())
     decode = tokenizers[target].model.decode_relaxed if config.reconstruction_weight else None
-    objective = TransformerObjective(model, direction, (train, valid), augment, validation.pairs, decode)
+    pairs = AugmentedPairs(train, direction, config.condition, shapes.source_codes, augment)
+    objective = TransformerObjective(model, direction, pairs, valid, validation.pairs, decode)
     curve = Curve(paths.curve("train_transformer", direction))
     settings = [part.model_dump() for part in (config, augment, validation)]
     identity = code.identity("stages.train_transformer", settings, params.seed, shards, digests, network)

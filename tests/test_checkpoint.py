@@ -21,7 +21,7 @@ from cycle_sound.inference.system import CycleSound
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import VocoderConfig
 
-VAE, TRANSFORMER, CLASSIFIER = "vae/image", "transformer/audio_to_image", "classifier/image"
+VAE, TRANSFORMER, CLASSIFIER = "vae/image", "cycle/audio_to_image", "classifier/image"
 VOCODER = "vocoder/learned"
 KINDS = (VAE, TRANSFORMER, VOCODER, CLASSIFIER)
 HUGE = 1 << 40
@@ -221,7 +221,7 @@ def exported(data: Path, tmp_path: Path) -> Path:
 
 NAMES = [
     f"{kind}/{one}"
-    for kind, both in (("vae", ("image", "audio")), ("transformer", ("audio_to_image", "image_to_audio")))
+    for kind, both in (("vae", ("image", "audio")), ("cycle", ("audio_to_image", "image_to_audio")))
     for one in both
 ]
 

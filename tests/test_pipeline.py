@@ -120,7 +120,8 @@ def keys_read(module: str, name: str, place: int | str, key: str, declared: list
 
 def artifacts(module: str) -> set[str]:
     """The names of cycle_sound.paths that a stage uses, itself or through what trains or loads the models for it."""
-    modules = {module, *edges(module) & {"cycle_sound.training.classification"}}
+    helpers = {"cycle_sound.training.classification", "cycle_sound.training.inputs"}
+    modules = {module, *edges(module) & helpers}
     if "cycle_sound.evaluation.generation" in edges(module):
         modules |= {"cycle_sound.evaluation.generation", "cycle_sound.inference.bundle"}
     uses = {node for name in modules for node in ast.walk(parsed(name)) if isinstance(node, ast.Attribute)}
@@ -153,13 +154,14 @@ def known() -> dict[Path, str]:
     named[paths.vocoder()] = "vocoder"
     for kind in ("vae", "decoder", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
-    for kind in ("transformer", "samples", "contact_sheet"):
+    for kind in ("transformer", "cycle", "samples", "contact_sheet"):
         named |= {getattr(paths, kind)(direction): kind for direction in DIRECTIONS}
     for stage, words in {
         stage: next(iter(STAGES[stage].get("matrix", {"": [""]}).values())) for stage in STAGES
     }.items():
         named |= {paths.metrics(stage, word): "metrics" for word in words}
         named |= {paths.curve(stage, word): "curve" for word in words if stage.startswith(("train_", "finetune_"))}
+    named |= {paths.curve("train_cycle", direction): "curve" for direction in DIRECTIONS}  # both, in one stage
     for stage in ("sweep_sampling", "evaluate"):
         named |= {paths.settings(stage, direction): "settings" for direction in DIRECTIONS}
     return named

@@ -286,6 +286,7 @@ def test_another_audio_codebook_touches_only_what_hears_through_it(built: Path, 
             for stage in ("train_transformer", "sweep_sampling", "evaluate")
             for direction in DIRECTIONS
         ),
+        "train_cycle",
         "report",
     }
 
@@ -295,6 +296,7 @@ def test_every_kind_of_model_and_loss_goes_all_the_way(build: Callable[..., Path
     network = {"image": {"network": "resnet18", "weights": "resnet18.pth"}}
     folder = build(
         SMALL_NETWORKS,
+        data={"paired_share": 0.5},
         vae={modality: vae for modality in MODALITIES},
         tokens={"top": 3},
         features={"source": network, "judge": network},
@@ -302,6 +304,7 @@ def test_every_kind_of_model_and_loss_goes_all_the_way(build: Callable[..., Path
             "audio_to_image": {"condition": "tokens", "reconstruction_weight": 0.1},
             "image_to_audio": {"condition": "features", "reconstruction_weight": 0.1},
         },
+        cycle={"rounds": 1},
     )
     for modality in MODALITIES:
         codes = np.load(folder / f"data/tokens/{modality}/train.codes.npy")
@@ -310,6 +313,7 @@ def test_every_kind_of_model_and_loss_goes_all_the_way(build: Callable[..., Path
         assert min(learned(folder, f"train_vae_{modality}", "train_perceptual")) > 0
     for direction in DIRECTIONS:
         assert min(learned(folder, f"train_transformer_{direction}", "train_reconstruction")) > 0
+        assert min(learned(folder, f"train_cycle_{direction}", "train_reconstruction")) > 0
         found = figures(folder, f"evaluate_{direction}")
         assert found.keys() >= LIKELIHOOD | RETRIEVAL | CLASSES
         assert found["cross_entropy"] == pytest.approx(np.log(16), rel=0.2)  # nats per code: next to nothing is learned

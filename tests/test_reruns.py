@@ -23,7 +23,9 @@ JUDGES = {"train_judge@image", "train_judge@audio"}
 TRANSFORMERS = {"train_transformer@audio_to_image", "train_transformer@image_to_audio"}
 TOKENS = {"cache_tokens@image", "cache_tokens@audio"}
 FEATURES = {"cache_features@image", "cache_features@audio"}
-TRAININGS = VAES | DECODERS | VOCODER | CLASSIFIERS | JUDGES | TRANSFORMERS
+CYCLE = {"train_cycle"}
+GENERATORS = TRANSFORMERS | CYCLE
+TRAININGS = VAES | DECODERS | VOCODER | CLASSIFIERS | JUDGES | GENERATORS
 SWEEPS = {"sweep_sampling@audio_to_image", "sweep_sampling@image_to_audio"}
 EVALUATIONS = {"evaluate@audio_to_image", "evaluate@image_to_audio"}
 USERS = SWEEPS | EVALUATIONS  # of trained models
@@ -65,12 +67,13 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/lone.py": {"shard"},
     "cycle_sound/dataset/training_set.py": VAES | DECODERS | CLASSIFIERS | JUDGES | {"report"},
     "cycle_sound/dataset/lone_sounds.py": VOCODER,
-    "cycle_sound/models/gumbel.py": VAES | DECODERS | TOKENS | TRANSFORMERS | USERS,
-    "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | TRANSFORMERS | USERS | {"report"},
-    "cycle_sound/dataset/headers.py": TOKENS | FEATURES | TRANSFORMERS,
-    "cycle_sound/dataset/caching.py": TOKENS | FEATURES,
-    "cycle_sound/dataset/token_cache.py": TOKENS | TRANSFORMERS,
-    "cycle_sound/dataset/feature_cache.py": FEATURES | TRANSFORMERS,
+    "cycle_sound/models/gumbel.py": VAES | DECODERS | TOKENS | GENERATORS | USERS,
+    "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | GENERATORS | USERS | {"report"},
+    "cycle_sound/dataset/headers.py": TOKENS | FEATURES | GENERATORS,
+    "cycle_sound/dataset/caching.py": TOKENS | FEATURES | CYCLE,
+    "cycle_sound/dataset/token_cache.py": TOKENS | GENERATORS,
+    "cycle_sound/dataset/feature_cache.py": FEATURES | GENERATORS,
+    "cycle_sound/dataset/drawn_cache.py": GENERATORS,
     "cycle_sound/training/objectives/discriminator.py": DECODERS,
     "cycle_sound/training/objectives/vae.py": VAES | DECODERS,
     "cycle_sound/training/objectives/decoder.py": DECODERS,
@@ -81,12 +84,13 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/training/order.py": TRAININGS,
     "cycle_sound/training/prefetch.py": TRAININGS,
     "cycle_sound/training/classification.py": CLASSIFIERS | JUDGES,
-    "cycle_sound/training/objectives/transformer.py": TRANSFORMERS,
+    "cycle_sound/training/objectives/transformer.py": GENERATORS,
     "cycle_sound/training/objectives/vocoder.py": VOCODER,
     "cycle_sound/dataset/sounds.py": VOCODER | EVALUATIONS,
     "cycle_sound/models/vocoder.py": USERS | {"report"},
     "cycle_sound/models/learned_vocoder.py": VOCODER | USERS | {"report"},
-    "cycle_sound/inference/sampling.py": USERS,
+    "cycle_sound/inference/sampling.py": CYCLE | USERS,
+    "cycle_sound/inference/back_translation.py": CYCLE,
     "cycle_sound/evaluation/metrics.py": USERS,  # an interval
     "cycle_sound/evaluation/generation.py": USERS,
     "cycle_sound/evaluation/analysis.py": EVALUATIONS,
@@ -118,9 +122,9 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
             "train_classifier@image",
             "train_judge@image",
         ),
-        *TRANSFORMERS,
+        *GENERATORS,
     },
-    "augment.degradation.blur": FEATURES | CLASSIFIERS | JUDGES | TRANSFORMERS,
+    "augment.degradation.blur": FEATURES | CLASSIFIERS | JUDGES | GENERATORS,
     "validation.pairs": TRAININGS - VOCODER,
     "classifier.width": CLASSIFIERS,
     "judge.architecture": JUDGES,
@@ -129,6 +133,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "features.source.image.network": {"cache_features@image"},  # what reads the features hears of it by their bytes
     "features.judge.image.network": {"train_judge@image"},
     "transformer.audio_to_image.depth": {"train_transformer@audio_to_image"},
+    "cycle.rounds": CYCLE,
+    "cycle.sampling.guidance": CYCLE,
     "sampling.audio_to_image.guidance": USERS,  # the cycle draws in both directions
     "sweep.guidances": SWEEPS,
     "evaluate.rerank_candidates": EVALUATIONS,

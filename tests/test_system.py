@@ -279,7 +279,7 @@ def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, 
     assert "| class_consistency | 0.500 | 0.300 – 0.700 |" in readme
     assert "licence" in readme
     facts = json.loads((tmp_path / "models/card.json").read_text(encoding="utf-8"))
-    assert facts["models"]["transformer/audio_to_image.safetensors"]["config"]["width"] == 16
+    assert facts["models"]["cycle/audio_to_image.safetensors"]["config"]["width"] == 16
     assert "/home" not in readme + json.dumps(facts)
 
 
@@ -331,7 +331,7 @@ def test_an_export_carries_the_network_that_sources_are_read_by(
 
 
 def test_missing_cut_off_and_unknown_models_are_refused(copy: Path) -> None:
-    path = paths.transformer("image_to_audio", copy)
+    path = paths.cycle("image_to_audio", copy)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(BadCheckpoint, match="safetensors"):

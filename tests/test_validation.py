@@ -88,7 +88,7 @@ def transformer(params: Params, rows: Any) -> Callable[[], dict[str, float]]:
         params.transformer.image_to_audio.model_copy(update=small), Shapes(codes, (3, 32, 32), codes, (1, 32, 32), None)
     ).eval()
     inputs = SplitInputs(rows, rows, rows, None)
-    objective = TransformerObjective(model, "image_to_audio", (inputs, inputs), params.augment, CAP)
+    objective = TransformerObjective(model, "image_to_audio", rows, inputs, CAP)
     return lambda: objective.validate(model)
 
 

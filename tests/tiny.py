@@ -52,7 +52,7 @@ def write_cache(folder: Path, split: str, header: Any, layouts: Mapping[str, Any
 
 
 def write_shards(folder: Path, pairs: Mapping[str, int], size: int = 4, side: int = 64) -> None:
-    """Write shards of random pairs into a project's data/, so many for each split, `size` in a shard."""
+    """Write shards of random clips into a project's data/, so many for each split, `size` in a shard."""
     from cycle_sound import paths
     from cycle_sound.dataset.tars import Sample
 
@@ -60,8 +60,8 @@ def write_shards(folder: Path, pairs: Mapping[str, int], size: int = 4, side: in
 
     def sample(split: str, row: int) -> Sample:
         return Sample(
-            rng.integers(0, 256, (3, side, side), np.uint8),
-            rng.uniform(-1, 1, (1, side, side)).astype(np.float16),
+            None if split == "lone_audio" else rng.integers(0, 256, (3, side, side), np.uint8),
+            None if split == "lone_image" else rng.uniform(-1, 1, (1, side, side)).astype(np.float16),
             {"id": f"{split}{row}", "label": ("bell", "bird")[row % 2], "group": "", "attributes": {}},
         )
 
@@ -146,7 +146,7 @@ def untrained(
         model = transformer.Transformer(asked, known)
         torch.nn.init.normal_(model.head.linear[0].weight, std=1.0)  # as if it had learned to prefer some tokens
         torch.nn.init.normal_(model.summary_projection.weight, std=0.3)  # and to use the summary
-        transformer.save(paths.transformer(direction, data), model, digests, network)
+        transformer.save(paths.cycle(direction, data), model, digests, network)
     learned_vocoder.save(paths.vocoder(data), learned_vocoder.LearnedVocoder(config.vocoder.learned, config.audio))
     (folder / "metrics").mkdir()
     figures = {"pairs": 16, "class_consistency": 0.5, "class_consistency_low": 0.3, "class_consistency_high": 0.7}

@@ -553,7 +553,7 @@ KINDS: dict[str, Kind] = {
             Reader(DECODER, _decoder, (*CHECKPOINT, MixedModels)),
             Reader("project/data/vocoder/*", _vocoder, CHECKPOINT),
             Reader("project/data/classifier/*", classifier.load, CHECKPOINT),
-            Reader("project/data/transformer/*", transformer.load, CHECKPOINT),
+            Reader("project/data/cycle/*", transformer.load, CHECKPOINT),
             Reader("samples/*", samples.load, (BadSamples,)),
             Reader("snapshot/*", _snapshot, ()),
             Reader("tokens/*", _tokens, TOKENS),

@@ -124,20 +124,9 @@ class Generated(NamedTuple):
 def generate(models: DirectionModels, pairs: Pairs, candidates: int, seed: int) -> Generated:
     """Generate so many targets for every source, and go back from the first."""
     engine, target = models.engine, models.target
-    samples, information = draw(models, pairs.source, models.forward_sampling, candidates, seed)
+    samples, information = engine.candidates(models.direction, pairs.source, seed, candidates, models.forward_sampling)
     heard = target == "audio"
     waveforms = engine.waveforms(samples[:, 0]) if heard else np.empty((len(samples), 0), np.float32)
     perceived = engine.log_mels(waveforms) if heard else engine.as_perceived("image", samples[:, 0])
     tokenized = engine.decode(target, pairs.codes)
     return Generated(samples, information, waveforms, perceived, models.go_back(perceived, seed), tokenized)
-
-
-def draw(
-    models: DirectionModels, sources: Tensor, sampling: SamplingConfig, candidates: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Target pictures of source pictures and their pointwise mutual information: (b, m, c, h, w), (b, m) nats."""
-    engine, direction = models.engine, models.direction
-    codes = engine.draw(direction, sources, seed, candidates, sampling)
-    pictures = engine.decode(models.target, codes.flatten(0, 1))
-    information = engine.pointwise_mutual_information(direction, sources, pictures)
-    return pictures.unflatten(0, (-1, candidates)), information.unflatten(0, (-1, candidates))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from torch import Tensor
 
-from cycle_sound.evaluation.generation import DirectionModels, Generated, draw
+from cycle_sound.evaluation.generation import DirectionModels, Generated
 from cycle_sound.evaluation.scores import classify, consistency
 from cycle_sound.inference.engine import best
 from cycle_sound.nn import measures
@@ -21,7 +21,7 @@ def by_guidance(models: DirectionModels, config: SweepConfig, seed: int) -> list
 
     def guided(sources: Tensor, setting: str) -> Measures:
         sampling = models.forward_sampling.model_copy(update={"guidance": settings[setting]})
-        candidates, information = draw(models, sources, sampling, 1, seed)
+        candidates, information = models.engine.candidates(models.direction, sources, seed, 1, sampling)
         pictures = candidates[:, 0]
         return _measured(models, setting, pictures, information[:, 0], _returned(models, pictures, seed))
 

@@ -1,5 +1,6 @@
 """The trained models as one: tokenizers, transformers, the vocoder, and what there is of classifiers and networks."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ class Models(NamedTuple):
     transformers: dict[Direction, Transformer]
     classifiers: dict[Modality, Classifier | None]  # None: the data had no labels, or no classifier is there
     networks: dict[Modality, FeatureNetwork]  # of sources whose features are read
-    vocoder: Vocoder
+    vocoder: Vocoder | None  # None: nothing is to be heard
     audio: AudioConfig  # how a sound becomes a log-mel
     device: torch.device
 
@@ -53,7 +54,7 @@ def model_files(folder: Path, config: VocoderConfig) -> list[Path]:
     """The files of a folder's models: all that must be there with such a vocoder, and the decoders, classifiers and
     networks that are.
     """
-    needed = [paths.vae(one, folder) for one in MODALITIES] + [paths.transformer(one, folder) for one in DIRECTIONS]
+    needed = [paths.vae(one, folder) for one in MODALITIES] + [paths.cycle(one, folder) for one in DIRECTIONS]
     needed += [paths.vocoder(folder)] if config.kind == "learned" else []
     others = [of(one, folder) for of in (decoder_file, paths.classifier, network_file) for one in MODALITIES]
     return needed + [path for path in others if path.is_file()]
@@ -72,20 +73,33 @@ def network_file(modality: Modality, folder: Path) -> Path:
 def load(folder: Path, config: VocoderConfig, device: torch.device) -> Models:
     """Read the models of a project's `data/` or of an exported folder.
 
+    Raises what `generators` raises.
+    """
+    models = generators(folder, {direction: paths.cycle(direction, folder) for direction in DIRECTIONS}, device)
+    shapes = {one: models.tokenizers[one].picture for one in MODALITIES}
+    return models._replace(
+        classifiers={one: _classifier(one, folder, shapes[one][0], device) for one in MODALITIES},
+        vocoder=vocoder.load(paths.vocoder(folder), config, models.audio, device),
+    )
+
+
+def generators(folder: Path, checkpoints: Mapping[Direction, Path], device: torch.device) -> Models:
+    """Transformers of any files with the tokenizers and networks of a folder; nothing classifies, nothing is heard.
+
     Raises `MixedModels` where they do not belong together, `BadCheckpoint`, and `MissingPackage` where a network needs
     the code of one.
     """
     tokenizers = {modality: _tokenizer(modality, folder, device) for modality in MODALITIES}
     audio = tokenizers["audio"].audio
     _check_pictures(folder, tokenizers, audio)
-    transformers = {direction: _transformer(direction, folder, tokenizers).to(device) for direction in DIRECTIONS}
+    transformers = {one: _transformer(one, path, folder, tokenizers).to(device) for one, path in checkpoints.items()}
     reading = {source_of(one): model.shapes for one, model in transformers.items() if model.shapes.source_features}
     return Models(
         tokenizers,
         transformers,
-        {one: _classifier(one, folder, tokenizers[one].picture[0], device) for one in MODALITIES},
+        dict.fromkeys(MODALITIES),
         {one: _network(one, folder, shapes).to(device) for one, shapes in reading.items()},
-        vocoder.load(paths.vocoder(folder), config, audio, device),
+        None,
         audio,
         device,
     )
@@ -106,9 +120,10 @@ def _check_pictures(folder: Path, tokenizers: dict[Modality, LoadedTokenizer], a
             raise OtherVersion(path=path, reason=f"pictures of {found} are none of modality {modality}")
 
 
-def _transformer(direction: Direction, folder: Path, tokenizers: dict[Modality, LoadedTokenizer]) -> Transformer:
+def _transformer(
+    direction: Direction, path: Path, folder: Path, tokenizers: dict[Modality, LoadedTokenizer]
+) -> Transformer:
     """The transformer of a direction. Raises `MixedModels` beside other models than those it was trained with."""
-    path = paths.transformer(direction, folder)
     model, facts = transformer.load(path)
     for modality, tokenizer in tokenizers.items():
         if facts.tokenizers.get(modality) != tokenizer.digest:

@@ -49,8 +49,9 @@ class Engine:
 
     def waveforms(self, log_mels: Tensor) -> np.ndarray:
         """Waveforms of log-mels: (n, 1, mels, frames) → float32 (n, samples)."""
-        size = size_for(self.models.device)
-        parts = [self.models.vocoder.waveforms(part.to(self.models.device)).cpu() for part in log_mels.split(size)]
+        vocoder, size = self.models.vocoder, size_for(self.models.device)
+        assert vocoder is not None
+        parts = [vocoder.waveforms(part.to(self.models.device)).cpu() for part in log_mels.split(size)]
         return torch.cat(parts).numpy()
 
     def log_mels(self, waveforms: np.ndarray) -> Tensor:
@@ -129,12 +130,21 @@ class Engine:
     def _generate(
         self, direction: Direction, sources: Tensor, seed: int, candidates: int, sampling: SamplingConfig
     ) -> Tensor:
-        codes = self.draw(direction, sources, seed, candidates, sampling)
-        pictures = self.decode(target_of(direction), codes.flatten(0, 1))
         if candidates == 1:
-            return pictures
-        scores = self.pointwise_mutual_information(direction, sources, pictures)
-        return best(pictures.unflatten(0, (-1, candidates)), scores.unflatten(0, (-1, candidates)))
+            return self.decode(target_of(direction), self.draw(direction, sources, seed, 1, sampling)[:, 0])
+        return best(*self.candidates(direction, sources, seed, candidates, sampling))
+
+    def candidates(
+        self, direction: Direction, sources: Tensor, seed: int, count: int, sampling: SamplingConfig
+    ) -> tuple[Tensor, Tensor]:
+        """Target pictures drawn for each source picture, and their pointwise mutual information in nats.
+
+        (n, c, h, w) → (n, count, c, h, w), (n, count).
+        """
+        codes = self.draw(direction, sources, seed, count, sampling)
+        pictures = self.decode(target_of(direction), codes.flatten(0, 1))
+        information = self.pointwise_mutual_information(direction, sources, pictures)
+        return pictures.unflatten(0, (-1, count)), information.unflatten(0, (-1, count))
 
     def summaries(self, direction: Direction, modality: Modality, pictures: Tensor) -> Tensor:
         """What pictures of either modality share with their pairs, in the space of a direction's alignment.

@@ -124,8 +124,16 @@ class FeatureEncoder(nn.Module):
         return Source(self.to_latents(places), self.to_summary(places))
 
 
-def alignment(sources: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
-    """InfoNCE within the batch, both ways (van den Oord et al. 2018, arXiv:1807.03748): (b, d), (b, d) → () nats."""
+def alignment(sources: Tensor, targets: Tensor, scale: Tensor, known: Tensor | None = None) -> Tensor:
+    """InfoNCE within the batch, both ways (van den Oord et al. 2018, arXiv:1807.03748): (b, d), (b, d) → () nats.
+
+    `known`, bool (b,): the pairs that count, by default all; of none the loss is 0.
+    """
     logits = distributed.all_gather(sources) @ distributed.all_gather(targets).T * scale
+    if known is not None:
+        rows = distributed.all_gather(known.float()).nonzero()[:, 0]
+        logits = logits.index_select(0, rows).index_select(1, rows)
+        if not len(rows):
+            return logits.sum()  # with a gradient of zeros, which processes that average theirs need
     own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2

@@ -256,6 +256,16 @@ class Transformer(nn.Module):
         nn.init.zeros_(self.summary_projection.weight)  # or it would drown the embeddings it is added to
 
     @property
+    def source_shape(self) -> tuple[int, int, int]:
+        """What is read of one source: (channels, rows, columns), or (k, rows, columns) of codes."""
+        if self.config.condition == "encoder":
+            return self.shapes.source_picture
+        if self.shapes.source_features is not None:
+            return self.shapes.source_features
+        codes = self.shapes.source_codes
+        return codes.codebooks, codes.rows, codes.columns
+
+    @property
     def bos(self) -> int:
         """The code that stands for the neighbours beyond the grid."""
         return self.before.bos
@@ -322,17 +332,21 @@ class Transformer(nn.Module):
         chance, other = rng.uniform(2, *codes.shape[1:]).unbind(1)
         return torch.where(chance < rate, (other * self.bos).long(), codes)
 
-    def losses(self, source_input: Tensor, codes: Tensor, pictures: Tensor, rng: BatchRng) -> Losses:
+    def losses(
+        self, source_input: Tensor, codes: Tensor, pictures: Tensor, rng: BatchRng, known: Tensor | None = None
+    ) -> Losses:
         """Terms of a training step, from sources, target codes (b, k, t) and target pictures (b, c, h, w).
 
-        A share `condition_dropout` of the samples sees the null source; a share `corruption` of the neighbours is
-        random.
+        `known`, bool (b,): the samples that have a source, by default all. The others see the null source and are not
+        aligned, and so does a share `condition_dropout` see it; a share `corruption` of the neighbours is random.
         """
         source = self.source_encoder(source_input)
         drop = rng.uniform() < self.config.condition_dropout
+        if known is not None:
+            drop = drop | ~known
         prefix = torch.where(drop[:, None, None], self.null, self.prefix(source))
         logits = self(prefix, codes, self.corrupted(codes, rng), rng)
-        aligned = alignment(source.summary, self.target_encoder(pictures), self.scale.exp().clamp(max=50.0))
+        aligned = alignment(source.summary, self.target_encoder(pictures), self.scale.exp().clamp(max=50.0), known)
         return Losses(F.cross_entropy(logits.flatten(0, 2).float(), codes.flatten()), aligned, logits)
 
 

@@ -1,6 +1,6 @@
 """Random numbers from explicit generators: each is a function of a seed and of the purpose it is drawn for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 
 import torch
@@ -25,7 +25,7 @@ class BatchRng:
     batch: which rows are drawn for together changes none of them.
     """
 
-    def __init__(self, *numbers: int, places: range, device: torch.device | str = "cpu") -> None:
+    def __init__(self, *numbers: int, places: Sequence[int], device: torch.device | str = "cpu") -> None:
         """`places`: in the whole batch, of the rows of this part; `device`: what it draws on."""
         self._numbers, self._places, self._device = numbers, places, torch.device(device)
 
@@ -39,6 +39,10 @@ class BatchRng:
         They depend neither on what has been drawn nor on the draws for other parts.
         """
         return BatchRng(*self._numbers, number, places=self._places, device=self._device)
+
+    def of_rows(self, rows: Sequence[int]) -> "BatchRng":
+        """Random numbers for some rows of this part: those that each has among all of them, from the start."""
+        return BatchRng(*self._numbers, places=[self._places[row] for row in rows], device=self._device)
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform in [0, 1), on the device: float32 (b, *shape), b the rows of this part."""

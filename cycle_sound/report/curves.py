@@ -5,6 +5,10 @@ from collections.abc import Mapping, Sequence
 from cycle_sound.report.charts import Chart, Line, categories, chart
 
 Rows = Sequence[Mapping[str, str]]  # of a CSV file
+_GENERATOR = (
+    "nats per code",
+    {"train_cross_entropy": "train", "valid_loss": "valid", "valid_shuffled": "valid, sources shuffled"},
+)
 LEARNING = {  # stage: the unit of its losses, and the columns that are shown with their names
     "train_vae": ("squared error", {"train_error": "train, relaxed", "valid_loss": "valid, hard"}),
     "finetune_decoder": (
@@ -14,10 +18,8 @@ LEARNING = {  # stage: the unit of its losses, and the columns that are shown wi
     "train_vocoder": ("loss", {"train_loss": "train", "valid_loss": "valid"}),
     "train_classifier": ("cross-entropy", {"train_loss": "train", "valid_loss": "valid"}),
     "train_judge": ("cross-entropy", {"train_loss": "train", "valid_loss": "valid"}),
-    "train_transformer": (
-        "nats per code",
-        {"train_cross_entropy": "train", "valid_loss": "valid", "valid_shuffled": "valid, sources shuffled"},
-    ),
+    "train_transformer": _GENERATOR,
+    "train_cycle": _GENERATOR,
 }
 INFORMATION = "pointwise_mutual_information"
 CONSISTENCIES = {

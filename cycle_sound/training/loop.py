@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,10 +42,13 @@ class Objective(Protocol):
 
 
 class Curve:
-    """The learning curve: a row per validation, in a CSV file that is whole at any moment of the training."""
+    """The learning curve: a row per validation, in a CSV file that is whole at any moment of the training.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    One that goes on where others ended has their rows before its own, and in each of these what is said `of_all`.
+    """
+
+    def __init__(self, path: Path, before: Sequence[dict[str, Any]] = (), **of_all: Any) -> None:
+        self.path, self.before, self.of_all = path, before, of_all
         self.rows: list[dict[str, float]] = []
 
     def add(self, row: dict[str, float]) -> bool:
@@ -76,10 +79,16 @@ class Curve:
         last = self.rows[-1] if self.rows else {}
         return ", ".join(f"{name} {last[name]:.4g}" for name in ("train_loss", "valid_loss") if name in last)
 
+    def whole(self) -> list[dict[str, Any]]:
+        """The rows as they stand in the file, with those before; steps are counted on."""
+        done = float(self.before[-1]["step"]) if self.before else 0.0
+        own = [{**self.of_all, **row, "step": done + row["step"]} for row in self.rows]
+        return [*self.before, *({**row, "valid_loss": row.get("valid_loss", "")} for row in own)]
+
     def _write(self) -> None:
         if self.rows and distributed.is_first():
             # the column stands even where it is empty, since the plots name it
-            files.write_csv(self.path, [{**row, "valid_loss": row.get("valid_loss", "")} for row in self.rows])
+            files.write_csv(self.path, self.whole())
 
 
 class LossModule(nn.Module):

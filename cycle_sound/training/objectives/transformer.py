@@ -1,7 +1,12 @@
-"""What a transformer is trained for: the target's tokens given the source, and sources near their own targets."""
+"""What a transformer is trained for: the target's tokens given the source, and sources near their own targets.
+
+What it learns from are pairs, and beside them perhaps targets without partners, for which a model drew the sources
+(back-translation: Sennrich et al. 2016, arXiv:1511.06709): the target side is always real.
+"""
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from math import ceil
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound.dataset import augment
+from cycle_sound.dataset.drawn_cache import DrawnCache
 from cycle_sound.dataset.feature_cache import FeatureCache
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.token_cache import TokenCache
@@ -17,7 +23,7 @@ from cycle_sound.models.transformer import Transformer
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import AugmentConfig, Direction, Modality, source_of, target_of
-from cycle_sound.training import validation
+from cycle_sound.training import prefetch, validation
 
 
 class SplitInputs(NamedTuple):
@@ -35,6 +41,7 @@ class Batch(NamedTuple):
     source_inputs: Tensor  # (b, c, h, w) or (b, k or channels, rows, columns): what the model reads of the sources
     codes: Tensor  # (b, k, t): of the targets
     pictures: Tensor  # (b, c, h, w): the targets themselves
+    known: Tensor  # (b,) bool: whether there is a source; where there is none, what is read of it does not count
 
 
 class AugmentedPairs:
@@ -59,17 +66,102 @@ class AugmentedPairs:
     def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
         """What the transformer reads of the sources, as its condition says, and the targets."""
         codes = self._inputs.target.draw(rows, rng)
-        pictures = self._augmented(self._target, rows, rng)
-        if self._condition == "encoder":
-            return Batch(self._augmented(self._source, rows, rng), codes, pictures)
-        if self._inputs.features is not None:
-            return Batch(self._inputs.features.draw(rows, rng), codes, pictures)
-        return Batch(gridded(self._inputs.source.draw(rows, rng), self._source_codes), codes, pictures)
+        pictures = self._pictures(self._target, rows, rng)
+        return Batch(self._source_inputs(rows, rng), codes, pictures, torch.ones(len(rows), dtype=torch.bool))
 
-    def _augmented(self, modality: Modality, rows: Tensor, rng: BatchRng) -> Tensor:
-        """Pictures shifted and degraded: (b, c, h, w)."""
-        pictures, augments = self._inputs.pictures.pictures(modality, rows.tolist()), self._augments
-        return augment.degrade(augment.shifted(pictures, augments[modality], rng), augments.degradation, rng)
+    def _source_inputs(self, rows: Tensor, rng: BatchRng) -> Tensor:
+        if self._condition == "encoder":
+            return self._pictures(self._source, rows, rng)
+        if self._inputs.features is not None:
+            return self._inputs.features.draw(rows, rng)
+        return gridded(self._inputs.source.draw(rows, rng), self._source_codes)
+
+    def _pictures(self, modality: Modality, rows: Tensor, rng: BatchRng) -> Tensor:
+        return augmented(self._inputs.pictures.pictures(modality, rows.tolist()), modality, self._augments, rng)
+
+
+class LoneInputs(NamedTuple):
+    """Targets without partners, and what was drawn for them."""
+
+    pictures: Split
+    target: TokenCache
+    drawn: DrawnCache | None  # their sources; None: none were drawn
+    believed: Tensor  # (n,) bool: the targets whose sources are learned from; the others stand without one
+
+
+class AugmentedTargets:
+    """A `Source`: targets without partners, with the drawn sources that are believed, all augmented as pairs are."""
+
+    def __init__(
+        self,
+        inputs: LoneInputs,
+        direction: Direction,
+        condition: Literal["encoder", "tokens", "features"],
+        source_shape: tuple[int, int, int],
+        augments: AugmentConfig,
+    ) -> None:
+        """`source_shape`: of what the model reads of one source, by its condition."""
+        self._inputs, self._condition, self._augments = inputs, condition, augments
+        self._source, self._target = source_of(direction), target_of(direction)
+        self._blank = torch.zeros(1, *source_shape, dtype=torch.int64 if condition == "tokens" else torch.float32)
+
+    @property
+    def pairs(self) -> int:
+        """Targets to learn from."""
+        return len(self._inputs.target)
+
+    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+        """Targets, and of those that are believed what was drawn; of the others a blank."""
+        codes = self._inputs.target.draw(rows, rng)
+        pictures = self._inputs.pictures.pictures(self._target, rows.tolist())
+        pictures, known = augmented(pictures, self._target, self._augments, rng), self._inputs.believed[rows]
+        return Batch(self._source_inputs(rows, known, rng), codes, pictures, known)
+
+    def _source_inputs(self, rows: Tensor, known: Tensor, rng: BatchRng) -> Tensor:
+        if self._inputs.drawn is None:
+            return self._blank.repeat(len(rows), 1, 1, 1)
+        drawn = self._inputs.drawn.sources(rows)
+        if self._condition == "encoder":
+            drawn = augmented(drawn, self._source, self._augments, rng)
+        return torch.where(known[:, None, None, None], drawn, self._blank)
+
+
+class Mixture:
+    """A `Source`: the examples of two others, so many of the second that they are a share of all, in the mean.
+
+    Each of them comes at least once an epoch, and those of one source equally often, or once more.
+    """
+
+    def __init__(self, first: prefetch.Source, second: prefetch.Source, share: float) -> None:
+        """`share` of the second, above 0 and below 1."""
+        self._sources = first, second
+        self.pairs = ceil(max(first.pairs / (1 - share), second.pairs / share))
+        self._first = self.pairs - round(self.pairs * share)  # places of an epoch
+
+    def batch(self, rows: Tensor, rng: BatchRng) -> Any:
+        """Each row as its own source makes it, alone or among others."""
+        second = rows >= self._first
+        places = [(~second).nonzero()[:, 0], second.nonzero()[:, 0]]
+        starts = 0, self._first
+        parts = [
+            source.batch((rows[some] - start) % source.pairs, rng.of_rows(some.tolist()))
+            for source, some, start in zip(self._sources, places, starts, strict=True)
+            if len(some)
+        ]
+        order = torch.cat(places).argsort()
+        return type(parts[0])(*(torch.cat(columns)[order] for columns in zip(*parts, strict=True)))
+
+
+def mixed(pairs: prefetch.Source, others: prefetch.Source | None, share: float) -> prefetch.Source:
+    """Pairs, of which others take the place of a share; those alone where there are no others, or all are."""
+    if others is None or share == 0:
+        return pairs
+    return others if share == 1 else Mixture(pairs, others, share)
+
+
+def augmented(pictures: Tensor, modality: Modality, augments: AugmentConfig, rng: BatchRng) -> Tensor:
+    """Pictures of a modality shifted and degraded: (b, c, h, w) → (b, c, h, w)."""
+    return augment.degrade(augment.shifted(pictures, augments[modality], rng), augments.degradation, rng)
 
 
 def gridded(codes: Tensor, shape: CodeShape) -> Tensor:
@@ -88,22 +180,20 @@ class TransformerObjective:
         self,
         model: Transformer,
         direction: Direction,
-        splits: tuple[SplitInputs, SplitInputs],
-        augments: AugmentConfig,
+        train: prefetch.Source,
+        valid: SplitInputs,
         validation_pairs: int,
         decode: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.train, self.valid = model, train, valid
         self.source = source_of(direction)
-        train, self.valid = splits
-        self.train = AugmentedPairs(train, direction, model.config.condition, model.shapes.source_codes, augments)
         self.validation_pairs = validation_pairs
         self.decode = decode
 
     def loss(self, batch: Batch, _step: int, rng: BatchRng) -> Mapping[str, Tensor]:
         """Terms of one step, in nats; the reconstruction error per pixel."""
         config, codes = self.model.config, batch.codes
-        losses = self.model.losses(batch.source_inputs, codes, batch.pictures, rng)
+        losses = self.model.losses(batch.source_inputs, codes, batch.pictures, rng, batch.known)
         terms = {"cross_entropy": losses.cross_entropy, "alignment": losses.alignment}
         loss = losses.cross_entropy + config.alignment_weight * losses.alignment
         if self.decode is not None:

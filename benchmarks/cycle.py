@@ -1,0 +1,189 @@
+"""What pictures and sounds without partners are worth by cycle training: shares of the pairs, with it and without.
+
+python -m benchmarks.cycle [--folder PAIRS] [--shares 0.02 0.1 1] [--seeds 3]
+
+The data are those of params.yaml, or a folder of pairs, the sizes those of presets/cycle.yaml. VAEs, classifiers and
+judges learn once, from everything. Of each share transformers learn from the pairs that are left, and then as many
+steps from these alone as in cycle training; the smallest share by several seeds. With all pairs both are the same. What
+was measured stands in metrics/plots/cycle_DIRECTION.csv, and in a picture for each set of data. Stopped, it goes on
+where it was: what the same code made of the same by the same parameters is kept.
+"""
+
+import argparse
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import product
+from operator import getitem
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from ruamel.yaml import YAML
+
+from cycle_sound import params as parameters
+from cycle_sound import paths
+from cycle_sound.io import code, files
+from cycle_sound.media.spectrogram import save
+from cycle_sound.params import DIRECTIONS, Direction, source_of, target_of
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / paths.DATA / "cycle_experiment"
+STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+FIGURES = (
+    *("class_consistency", "class_consistency_low", "class_consistency_high"),
+    *("pitch_hue_correlation", "cross_entropy", "frechet_distance"),
+)
+
+Tree = dict[str, Any]  # of params.yaml
+Row = dict[str, Any]  # of a table
+
+
+class Level(NamedTuple):
+    """A folder like a project's, which has from the one around it whatever its own stages do not make."""
+
+    folder: Path
+    stages: Sequence[str]
+    values: dict[str, Any]  # of its parameters, by dotted key, beside those of the levels around it
+
+
+class Command(NamedTuple):
+    """What runs an instance of a stage."""
+
+    module: str
+    name: str
+    words: list[str]
+    settings: dict[str, Any]  # the parameters that it reads
+
+
+def main() -> None:
+    """Run what has not run yet, then write the tables and the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="of pairs, as data.source: folder reads them")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.02, 0.1, 1.0])
+    parser.add_argument("--seeds", type=int, default=3, help="of the smallest share; the others have one")
+    options = parser.parse_args()
+    tree = YAML(typ="safe").load(ROOT / "params.yaml")
+    parameters.put(tree, parameters.preset("cycle", ROOT / parameters.PRESETS))
+    if options.folder:
+        parameters.put(tree, {"data.source": "folder", "data.folder.path": str(options.folder.absolute())})
+    own = tree["data"][tree["data"]["source"]]
+    own |= {"path": str(ROOT / own["path"])} if "path" in own else {}
+    for levels in experiments(tree, sorted(options.shares), options.seeds):
+        run(tree, levels)
+    tables = {direction: list(rows(direction)) for direction in DIRECTIONS}
+    for direction, table in tables.items():
+        files.write_csv(ROOT / paths.settings("cycle", direction), table)
+    for data in sorted({row["data"] for row in tables["audio_to_image"]}):
+        chart(ROOT / paths.PLOTS / f"cycle_{data}.png", data, tables)
+
+
+def experiments(tree: Tree, shares: Sequence[float], seeds: int) -> Iterator[list[Level]]:
+    """The levels around each evaluation, from the outermost one on: FOLDER/DATA/SHARE/SEED/ROUNDS."""
+    source, first, rounds = tree["data"]["source"], tree["seed"], tree["cycle"]["rounds"]
+    folder = FOLDER / Path(tree["data"][source].get("path", source)).name
+    shared = ("download", "shard", "train_vae", "finetune_decoder", "train_classifier", "train_judge")
+    for share in shares:
+        paired = folder / f"{share:g}"
+        for seed in range(first, first + (seeds if share == shares[0] else 1)):
+            levels = [
+                Level(folder, shared, {"data.paired_share": 1.0}),
+                Level(paired, ("shard", "cache_tokens", "cache_features"), {"data.paired_share": share}),
+                Level(paired / f"{seed}", ("train_transformer",), {"seed": seed}),
+            ]
+            for taught in (0, rounds) if share < 1 else (0,):
+                values = {} if taught else {"cycle.lone_share": 0.0}
+                yield [*levels, Level(paired / f"{seed}/{taught}", ("train_cycle", "evaluate"), values)]
+
+
+def run(tree: Tree, levels: Sequence[Level]) -> None:
+    """Run the stages of nested levels, each unless it was run by this code and these parameters after the same ones."""
+    tree, identity, around = copy.deepcopy(tree), "", levels[0].folder
+    for level in levels:
+        parameters.put(tree, level.values)
+        inherit(level, around)
+        YAML().dump(tree, level.folder / "params.yaml")
+        for command in (one for stage in level.stages for one in commands(stage, tree)):
+            identity = code.identity(command.module, command.settings, identity)
+            receipt = level.folder / "done" / command.name
+            if not (receipt.is_file() and receipt.read_text() == identity):
+                print(f"{level.folder.relative_to(FOLDER)}: {command.name}", flush=True)
+                environment = os.environ | {"PYTHONPATH": str(ROOT)}
+                subprocess.run(command.words, cwd=level.folder, env=environment, check=True)
+                files.write_bytes(receipt, identity.encode())
+        around = level.folder
+
+
+def inherit(level: Level, around: Path) -> None:
+    """Make a level's folder, with links to what it has from the one around it."""
+    outs = [
+        next(iter(out)) if isinstance(out, dict) else out for stage in level.stages for out in STAGES[stage]["outs"]
+    ]
+    own = {Path(out).parts[1] for out in outs} | {paths.WORK.name}
+    data = level.folder / paths.DATA
+    data.mkdir(parents=True, exist_ok=True)
+    for one in (around / paths.DATA).iterdir():
+        if one.name not in own and not (data / one.name).exists():
+            (data / one.name).symlink_to(one)
+
+
+def commands(stage: str, tree: Tree) -> Iterator[Command]:
+    """How each instance of a stage is run, as dvc.yaml says."""
+    spec = STAGES[stage]
+    ((item, words),) = spec.get("matrix", {"": [""]}).items()
+    for word in words:
+        known = {f"item.{item}": word, "launcher": tree["launcher"], "data.source": tree["data"]["source"]}
+
+        def filled(text: str, known: dict[str, str] = known) -> str:
+            return reduce(lambda done, name: done.replace(f"${{{name}}}", known[name]), known, text)
+
+        command = [sys.executable if part == "python" else part for part in filled(spec["cmd"]).split()]
+        settings = {key: reduce(getitem, key.split("."), tree) for key in map(filled, spec["params"])}
+        yield Command(f"stages.{stage}", f"{stage} {word}".strip(), command, settings)
+
+
+def rows(direction: Direction) -> Iterator[Row]:
+    """What was measured of a direction, by data, share, rounds of the cycle and seed; without labels some is empty."""
+    found = sorted(FOLDER.glob(f"*/*/*/*/{paths.metrics('evaluate', direction)}"))
+    for path in found:
+        data, share, seed, rounds = path.relative_to(FOLDER).parts[:4]
+        figures = YAML(typ="safe").load(path)
+        keys = {"data": data, "share": float(share), "cycle": int(rounds), "seed": int(seed)}
+        yield {**keys, **{name: figures.get(name, "") for name in FIGURES}}
+
+
+def chart(path: Path, data: str, tables: dict[Direction, list[Row]]) -> None:
+    """Class consistency and cross-entropy by the share of pairs, with the cycle and without, of both directions."""
+    shown = {"class_consistency": "class consistency", "cross_entropy": "nats per code"}
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    axes = figure.subplots(len(shown), len(DIRECTIONS), squeeze=False)
+    for (line, name), (column, direction) in product(enumerate(shown), enumerate(DIRECTIONS)):
+        some = [row for row in tables[direction] if row["data"] == data and row[name] != ""]
+        draw(axes[line][column], some, name)
+        axes[line][column].set_ylabel(shown[name])
+        axes[0][column].set_title(f"{source_of(direction)} → {target_of(direction)}")
+        axes[-1][column].set_xlabel("share of the clips that are pairs")
+    axes[0][0].legend()
+    figure.suptitle(data)
+    save(figure, path)
+
+
+def draw(axes: Axes, table: Sequence[Row], name: str) -> None:
+    """A figure by share: each training with its interval, and the means over seeds, joined."""
+    for label, marker, taught in (("pairs alone", "o", False), ("with the cycle", "s", True)):
+        kept = [row for row in table if (row["cycle"] > 0) == taught or row["share"] == 1]
+        shares = sorted({row["share"] for row in kept})
+        means = [sum(found) / len(found) for found in ([r[name] for r in kept if r["share"] == one] for one in shares)]
+        (line,) = axes.plot(shares, means, marker=marker, label=label)
+        for row in (one for one in kept if f"{name}_low" in one):
+            ends = [row[f"{name}_low"], row[f"{name}_high"]]
+            axes.plot([row["share"]] * 2, ends, color=line.get_color(), alpha=0.4, linewidth=3)
+    axes.set_xscale("log")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What a direction's transformer learns from and is validated on, of a project's data/."""
+
+from collections.abc import Mapping
+
+import torch
+
+from cycle_sound import paths
+from cycle_sound.dataset import reader
+from cycle_sound.dataset.drawn_cache import DrawnCache
+from cycle_sound.dataset.feature_cache import FeatureCache
+from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.token_cache import TokenCache
+from cycle_sound.params import LONE, Direction, Modality, SplitName, source_of, target_of
+from cycle_sound.training.objectives.transformer import LoneInputs, SplitInputs
+
+
+def of_pairs(
+    direction: Direction, split: SplitName, tokenizers: Mapping[Modality, str], network: str, shards: str
+) -> SplitInputs:
+    """A split of pairs. Of what was made of it all must be by the tokenizers and the network of these digests.
+
+    `network`: of the sources' features; "": none are read. `shards`: the digest of the shards' index. Raises
+    `StaleCache`, `BadTokens`, `BadFeatures`, `BadShard`.
+    """
+    source, target = source_of(direction), target_of(direction)
+    tokens = {one: TokenCache(paths.tokens(one), split, tokenizers[one], shards) for one in (source, target)}
+    seen = FeatureCache(paths.features(source), split, network, shards) if network else None
+    return SplitInputs(Split(paths.SHARDS, split), tokens[source], tokens[target], seen)
+
+
+def of_lone(
+    direction: Direction, tokenizers: Mapping[Modality, str], shards: str, drawn: DrawnCache | None, keep: float
+) -> LoneInputs | None:
+    """The targets without partners, and of what was drawn for them the share `keep` that is believed; None: no targets.
+
+    Raises `StaleCache`, `BadTokens`, `BadShard`.
+    """
+    target = target_of(direction)
+    pictures = reader.lone(paths.SHARDS, target)
+    if pictures is None:
+        return None
+    tokens = TokenCache(paths.tokens(target), LONE[target], tokenizers[target], shards)
+    believed = torch.zeros(len(tokens), dtype=torch.bool) if drawn is None else drawn.best(keep)
+    return LoneInputs(pictures, tokens, drawn, believed)

@@ -1,0 +1,339 @@
+"""Each direction learns from what the other draws for real targets; the rounds can be killed, repeated and shared."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from pipelines import digests
+from test_distributed import TWO, run
+from torch import Tensor
+
+from cycle_sound import params as parameters
+from cycle_sound import paths
+from cycle_sound.dataset import reader
+from cycle_sound.dataset.drawn_cache import DrawnCache
+from cycle_sound.dataset.reader import Split
+from cycle_sound.inference import back_translation, bundle
+from cycle_sound.inference.back_translation import Drawing
+from cycle_sound.inference.engine import Engine
+from cycle_sound.io import files
+from cycle_sound.media import pixels
+from cycle_sound.models import transformer
+from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Params, SamplingConfig, opposite_of, target_of
+from cycle_sound.training import inputs, order
+from cycle_sound.training.loop import Curve, fit
+from cycle_sound.training.objectives.transformer import (
+    AugmentedPairs,
+    AugmentedTargets,
+    Batch,
+    LoneInputs,
+    TransformerObjective,
+    mixed,
+)
+from cycle_sound.training.resume import Snapshot
+from stages import cache_tokens, train_cycle
+
+CLIPS = {"train": 6, "valid": 5, "test": 1, "lone_image": 7, "lone_audio": 5}
+DRAWING = Drawing(3, SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=1.5), 3)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards, models that nobody trained, and tokens. Not to be changed."""
+    folder = tmp_path_factory.mktemp("prepared")
+    tiny.write_shards(folder, CLIPS)
+    tiny.untrained(folder, codebooks=2)
+    (folder / "data/cycle").rename(folder / "data/transformer")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for modality in MODALITIES:
+            cache_tokens.main(modality, made())
+    return folder
+
+
+@pytest.fixture
+def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is also the current folder."""
+    monkeypatch.chdir(shutil.copytree(prepared, tmp_path / "project"))
+    return Path.cwd()
+
+
+def made(**cycle: Any) -> Params:
+    """Tiny parameters with one round of drawing, or others."""
+    return parameters.parse(tiny.tree(cycle={"rounds": 1, **cycle}))
+
+
+def cycled(**cycle: Any) -> dict[str, str]:
+    """Run the stage; the digests of what it has made."""
+    train_cycle.main(made(**cycle))
+    return {name: sha for name, sha in digests(Path.cwd()).items() if "cycle" in name}
+
+
+def engine() -> Engine:
+    return Engine(bundle.generators(paths.DATA, {one: paths.transformer(one) for one in DIRECTIONS}, CPU))
+
+
+def lone(direction: Direction) -> Split:
+    found = reader.lone(paths.SHARDS, target_of(direction))
+    assert found is not None
+    return found
+
+
+def draw(direction: Direction) -> DrawnCache:
+    """What is drawn for the lone targets of a direction."""
+    shards = reader.read_index(paths.SHARDS).files
+    return back_translation.draw(Path("drawn"), engine(), direction, lone(direction), DRAWING, "work", shards)
+
+
+# --- the stage
+
+
+def test_without_rounds_the_generators_are_the_transformers_and_no_shard_is_read(project: Path) -> None:
+    for folder in ("data/shards", "data/tokens", "data/vae"):
+        shutil.rmtree(project / folder)
+    cycled(rounds=0)
+    for direction in DIRECTIONS:
+        assert paths.cycle(direction).read_bytes() == paths.transformer(direction).read_bytes()
+        assert len(paths.curve("train_cycle", direction).read_text().splitlines()) == 1
+    assert json.loads(paths.metrics("train_cycle").read_text()) == {"rounds": 0}
+
+
+@pytest.mark.parametrize(
+    ("where", "call"),
+    [*((TransformerObjective.loss, call) for call in (2, 7, 12)), *((Engine.candidates, call) for call in (2, 3))],
+)
+def test_a_killed_cycle_goes_on_to_the_same_bytes(
+    project: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Any, call: int
+) -> None:
+    whole = cycled()
+    monkeypatch.chdir(shutil.copytree(prepared, tmp_path / "killed"))
+    monkeypatch.setattr("cycle_sound.training.resume.SECONDS", 0.0)
+    owner, calls = (TransformerObjective if where is TransformerObjective.loss else Engine), []
+
+    def killed(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return where(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, where.__name__, killed)
+        with pytest.raises(KeyboardInterrupt):
+            cycled()
+        assert not paths.cycle("audio_to_image").exists()
+        before, calls[:] = len(calls), []
+        patch.setattr(owner, where.__name__, lambda *given: calls.append(given) or where(*given))
+        assert cycled() == whole
+    done = (before - 1) // 3 * 3 if owner is TransformerObjective else before - 1  # turns, and shards of drawn sources
+    assert len(calls) <= (12 if owner is TransformerObjective else 4) - done
+    assert not paths.unfinished("train_cycle", "").exists()
+    assert not list(paths.WORK.glob("*.safetensors"))
+
+
+def test_what_is_kept_of_other_rounds_is_not_gone_on_with(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = cycled(lone_share=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_json", None)  # fails when all is done
+        with pytest.raises(TypeError):
+            cycled(lone_share=1.0)
+    assert cycled(lone_share=0.5) == whole
+
+
+def test_pairs_alone_are_trained_on_as_they_were(project: Path) -> None:
+    params, direction = made(lone_share=0.0), DIRECTIONS[0]
+    model, facts = transformer.load(paths.transformer(direction))
+    shards = reader.read_index(paths.SHARDS).digest
+    train, valid = (inputs.of_pairs(direction, one, facts.tokenizers, "", shards) for one in ("train", "valid"))
+    pairs = AugmentedPairs(train, direction, "encoder", model.shapes.source_codes, params.augment)
+    objective = TransformerObjective(model, direction, pairs, valid, params.validation.pairs)
+    snapshot, config = Snapshot(Path("alone.safetensors"), ""), params.cycle.optimizer
+    fit(model, objective, config, params.seed + (1 << 32), Curve(Path("alone.csv")), snapshot)
+    train_cycle.main(params)
+    alone, rows = (files.read_csv(path) for path in (Path("alone.csv"), paths.curve("train_cycle", direction)))
+    assert [row | {"round": "0"} for row in alone] == [
+        {name: value for name, value in row.items() if name not in ("drawn_score", "valid_before")}
+        for row in rows
+        if row["round"] == "0"
+    ]
+
+
+def test_a_round_that_ends_no_better_on_valid_leaves_its_direction_as_it_was(project: Path) -> None:
+    optimizer = tiny.tree()["cycle"]["optimizer"]
+    cycled(optimizer={**optimizer, "learning_rate": 30.0, "warmup": 0})
+    figures = json.loads(paths.metrics("train_cycle").read_text())
+    for direction in DIRECTIONS:
+        assert paths.cycle(direction).read_bytes() == paths.transformer(direction).read_bytes()
+        assert figures[f"{direction}_cross_entropy"] == figures[f"{direction}_cross_entropy_before"]
+
+
+def test_the_curve_tells_rounds_and_scores_and_counts_steps_on(project: Path) -> None:
+    cycled()
+    rows = files.read_csv(paths.curve("train_cycle", "image_to_audio"))
+    assert [(row["round"], float(row["step"])) for row in rows] == [("0", 2), ("0", 3), ("1", 5), ("1", 6)]
+    assert [bool(row["drawn_score"]) for row in rows] == [False, False, True, True]
+
+
+def test_without_lone_targets_pairs_are_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.write_shards(tmp_path, {name: count for name, count in CLIPS.items() if "lone" not in name})
+    tiny.untrained(tmp_path, codebooks=2)
+    Path("data/cycle").rename("data/transformer")
+    for modality in MODALITIES:
+        cache_tokens.main(modality, made())
+    taught = cycled(lone_share=0.9)
+    assert taught == cycled(lone_share=0.0)
+
+
+# --- what is drawn
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_source_is_the_candidate_that_makes_its_real_target_likeliest(project: Path, direction: Direction) -> None:
+    drawn, models, back = draw(direction), engine(), opposite_of(direction)
+    targets = lone(direction).pictures(target_of(direction), range(len(drawn)))
+    codes = models.draw(back, targets, DRAWING.seed, DRAWING.candidates, DRAWING.sampling)
+    pictures = models.decode(target_of(back), codes.flatten(0, 1))
+    scores = models.pointwise_mutual_information(back, targets, pictures).unflatten(0, (-1, DRAWING.candidates))
+    assert torch.equal(torch.from_numpy(drawn.scores.copy()), scores.amax(1).double())
+    wanted = pictures.unflatten(0, (-1, DRAWING.candidates))[torch.arange(len(drawn)), scores.argmax(1)]
+    stored = pixels.to_float(pixels.to_bytes(wanted)) if direction == "image_to_audio" else wanted.half().float()
+    assert torch.equal(drawn.sources(torch.arange(len(drawn))), stored)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_best_share_is_believed(project: Path, share: float) -> None:
+    drawn = draw("audio_to_image")
+    best = drawn.best(share)
+    assert int(best.sum()) == round(share * len(drawn))
+    scores = torch.from_numpy(drawn.scores.copy())
+    if 0 < share < 1:
+        assert scores[best].min() >= scores[~best].max()
+
+
+SHARE = """
+import json
+from test_cycle import draw
+from cycle_sound.inference.engine import Engine
+from cycle_sound.nn import distributed
+
+calls, candidates = [], Engine.candidates
+Engine.candidates = lambda *given: calls.append(len(given[2])) or candidates(*given)
+with distributed.process_group():
+    draw("audio_to_image")
+    open(f"{distributed.rank()}.json", "w").write(json.dumps(calls))
+"""
+
+
+def test_two_processes_share_the_drawing_to_the_same_bytes(project: Path) -> None:
+    draw("audio_to_image")
+    alone = {path.name: path.read_bytes() for path in Path("drawn").iterdir()}
+    shutil.rmtree("drawn")
+    run(project, SHARE, TWO)
+    assert [json.loads((project / f"{rank}.json").read_text()) for rank in range(2)] == [[4], [3]]
+    assert {path.name: path.read_bytes() for path in Path("drawn").iterdir()} == alone
+
+
+@pytest.mark.slow
+def test_two_processes_are_taught_what_one_is(project: Path, prepared: Path, tmp_path: Path) -> None:
+    alone = shutil.copytree(prepared, tmp_path / "alone")
+    script = "from test_cycle import made\nfrom stages import train_cycle\ntrain_cycle.main(made())\n"
+    run(alone, script)
+    run(project, script, TWO)
+    for direction in DIRECTIONS:
+        one, two = (files.read_csv(folder / paths.curve("train_cycle", direction)) for folder in (alone, project))
+        losses = [[float(row["train_loss"]) for row in rows if row["round"] == "0"] for rows in (one, two)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+        assert len(one) == len(two) == 4
+
+
+# --- what is learned from
+
+
+def targets(direction: Direction, drawn: DrawnCache | None, keep: float = 0.5) -> tuple[LoneInputs, AugmentedTargets]:
+    model, facts = transformer.load(paths.transformer(direction))
+    shards = reader.read_index(paths.SHARDS).digest
+    found = inputs.of_lone(direction, facts.tokenizers, shards, drawn, keep)
+    assert found is not None
+    return found, AugmentedTargets(found, direction, "encoder", model.source_shape, made().augment)
+
+
+def test_the_targets_are_real_whatever_was_drawn(project: Path) -> None:
+    direction: Direction = "audio_to_image"
+    rows = torch.arange(CLIPS["lone_image"])
+    drawn, rng = draw(direction), lambda: BatchRng(0, places=range(len(rows)))
+    (_, plain), (found, taught) = targets(direction, None), targets(direction, drawn)
+    without, batch = plain.batch(rows, rng()), taught.batch(rows, rng())
+    assert torch.equal(batch.codes, without.codes)
+    assert torch.equal(batch.pictures, without.pictures)
+    assert torch.equal(batch.codes, found.target.draw(rows, rng()))
+    assert torch.equal(batch.known, drawn.best(0.5))
+    assert not without.known.any()
+    assert not without.source_inputs.any()
+    assert batch.source_inputs[batch.known].any()
+
+
+def terms(batch: Batch) -> list[Tensor]:
+    """The losses of a batch and their gradients."""
+    model, _ = transformer.load(paths.transformer("audio_to_image"))
+    losses = model.losses(batch.source_inputs, batch.codes, batch.pictures, BatchRng(1, places=range(7)), batch.known)
+    (losses.cross_entropy + losses.alignment).backward()
+    found = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    return [losses.cross_entropy.detach(), losses.alignment.detach(), *found]
+
+
+def test_a_source_that_is_not_believed_changes_nothing(project: Path) -> None:
+    _, taught = targets("audio_to_image", draw("audio_to_image"))
+    batch = taught.batch(torch.arange(7), BatchRng(0, places=range(7)))
+    other = batch.source_inputs.clone()
+    other[~batch.known] = torch.randn_like(other[~batch.known])
+    for one, two in zip(terms(batch), terms(batch._replace(source_inputs=other)), strict=True):
+        assert torch.allclose(one, two, rtol=1e-5, atol=1e-7)
+    other[batch.known] = torch.randn_like(other[batch.known])
+    assert not torch.allclose(terms(batch)[0], terms(batch._replace(source_inputs=other))[0])
+
+
+def test_without_any_source_there_is_a_loss_and_nothing_is_aligned(project: Path) -> None:
+    _, plain = targets("audio_to_image", None)
+    cross_entropy, alignment, *gradients = terms(plain.batch(torch.arange(7), BatchRng(0, places=range(7))))
+    assert cross_entropy > 0
+    assert alignment == 0
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+class Numbers:
+    """A source of examples that are their numbers, and noise of their places in the batch."""
+
+    def __init__(self, first: int, pairs: int) -> None:
+        self.first, self.pairs = first, pairs
+
+    def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
+        return Batch(rows + self.first, rng.uniform(), rows, rows < 0)
+
+
+@pytest.mark.parametrize(("pairs", "others", "share"), [(3, 50, 0.5), (50, 3, 0.5), (7, 9, 0.75), (1, 1, 0.1)])
+def test_a_mixture_shows_all_of_both_by_their_share(pairs: int, others: int, share: float) -> None:
+    mixture = mixed(Numbers(0, pairs), Numbers(1000, others), share)
+    places = range(mixture.pairs)
+    rows = order.rows(places, mixture.pairs, 0)
+    seen, noise, *_ = mixture.batch(rows, BatchRng(0, places=places))
+    assert torch.equal(noise, BatchRng(0, places=places).uniform())
+    counts = seen.bincount(minlength=1000 + others)
+    assert (counts[:pairs] > 0).all()
+    assert (counts[1000:] > 0).all()
+    assert abs(int((seen >= 1000).sum()) - share * len(rows)) <= 1
+    for of_one in (counts[:pairs], counts[1000:]):
+        assert of_one.max() - of_one.min() <= 1
+    half = mixture.batch(rows[1:], BatchRng(0, places=places[1:]))
+    assert torch.equal(half.source_inputs, seen[1:])
+
+
+def test_no_share_and_no_others_leave_the_pairs_themselves() -> None:
+    pairs = Numbers(0, 3)
+    assert mixed(pairs, None, 0.5) is pairs
+    assert mixed(pairs, Numbers(0, 4), 0.0) is pairs

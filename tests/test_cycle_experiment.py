@@ -1,0 +1,108 @@
+"""The experiment on cycle training: what it runs, in which folders, what it keeps, and the tables that it writes."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from benchmarks import cycle
+from cycle_sound.io import files
+from cycle_sound.params import DIRECTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+COLUMNS = [
+    *("data", "share", "cycle", "seed", "class_consistency", "class_consistency_low", "class_consistency_high"),
+    *("pitch_hue_correlation", "cross_entropy", "frechet_distance"),
+]
+Ran = list[tuple[str, str]]  # in which folder what ran
+
+
+@pytest.fixture
+def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """`measure(*words, stop)`: run the experiment, whose stages leave a word each, or end it at the n-th; what ran."""
+
+    def run(*words: str, stop: int = -1) -> Ran:
+        ran: Ran = []
+
+        def stage(command: list[str], cwd: Path, env: dict[str, str], check: bool) -> None:
+            if len(ran) == stop:
+                raise KeyboardInterrupt
+            name = " ".join(command[2:]).removeprefix("stages.")
+            ran.append((str(cwd.relative_to(tmp_path / "work")), name))
+            for out in cycle.STAGES[name.split()[0]]["outs"]:
+                path = cwd / (next(iter(out)) if isinstance(out, dict) else out)
+                files.write_bytes(Path(str(path).replace("${item.modality}", "image")) / "made", name.encode())
+            if name.startswith("evaluate"):
+                values = YAML(typ="safe").load(cwd / "params.yaml")
+                taught = values["cycle"]["lone_share"] > 0
+                figures = {name: 0.5 + 0.3 * taught for name in cycle.FIGURES if name != "pitch_hue_correlation"}
+                files.write_json(cwd / f"metrics/evaluate_{name.split()[1]}.json", figures)
+
+        monkeypatch.setattr(cycle.subprocess, "run", stage)
+        monkeypatch.setattr(sys, "argv", ["cycle", *words])
+        cycle.main()
+        return ran
+
+    monkeypatch.setattr(cycle, "FOLDER", tmp_path / "work")
+    monkeypatch.setattr(cycle.paths, "PLOTS", tmp_path / "plots")  # absolute: not under the project
+    return run
+
+
+def test_vaes_are_shared_by_all_shares_and_transformers_by_both_arms(measure: Callable[..., Ran]) -> None:
+    ran = measure("--shares", "0.02", "0.1", "1", "--seeds", "3")
+    assert max(Counter(ran).values()) == 1
+    folders = {name: [folder for folder, one in ran if one == name] for _, name in ran}
+    assert folders["train_vae image"] == ["synthetic"]
+    assert folders["cache_tokens image"] == ["synthetic/0.02", "synthetic/0.1", "synthetic/1"]
+    seeds = ["synthetic/0.02/0", "synthetic/0.02/1", "synthetic/0.02/2", "synthetic/0.1/0", "synthetic/1/0"]
+    assert folders["train_transformer audio_to_image"] == seeds
+    arms = [*(f"{seed}/{rounds}" for seed in seeds[:4] for rounds in (0, 2)), f"{seeds[4]}/0"]
+    assert folders["train_cycle"] == folders["evaluate audio_to_image"] == arms
+
+
+def test_a_level_has_what_is_around_it_and_its_own(measure: Callable[..., Ran], tmp_path: Path) -> None:
+    measure("--shares", "0.1", "--seeds", "1")
+    level, around = tmp_path / "work/synthetic/0.1/0/2/data", tmp_path / "work/synthetic"
+    assert (level / "vae").resolve() == around / "data/vae"
+    assert (level / "shards").resolve() == around / "0.1/data/shards"
+    assert (level / "transformer").resolve() == around / "0.1/0/data/transformer"
+    assert not (level / "cycle").is_symlink()
+
+
+def test_stopped_it_goes_on_where_it_was(measure: Callable[..., Ran]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        measure("--shares", "0.1", "--seeds", "1", stop=20)
+    rest = measure("--shares", "0.1", "--seeds", "1")
+    assert rest
+    assert measure("--shares", "0.1", "--seeds", "1") == []
+    assert len(measure("--shares", "0.1", "0.2", "--seeds", "1")) < 20
+
+
+def test_another_parameter_runs_what_reads_it_and_what_follows(
+    measure: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure("--shares", "0.1", "--seeds", "1")
+    preset = cycle.parameters.preset
+    monkeypatch.setattr(cycle.parameters, "preset", lambda *given: {**preset(*given), "cycle.keep": 0.3})
+    assert {name.split()[0] for _, name in measure("--shares", "0.1", "--seeds", "1")} == {"train_cycle", "evaluate"}
+
+
+def test_the_tables_and_the_picture_hold_all_sets_of_data(measure: Callable[..., Ran], tmp_path: Path) -> None:
+    measure("--shares", "0.1", "1", "--seeds", "2")
+    measure("--shares", "0.1", "--seeds", "1", "--folder", str(tmp_path / "digits"))
+    for direction in DIRECTIONS:
+        rows = files.read_csv(tmp_path / f"plots/cycle_{direction}.csv")
+        assert list(rows[0]) == COLUMNS
+        assert [(row["data"], row["share"], row["cycle"], row["seed"]) for row in rows] == [
+            *(("digits", "0.1", rounds, "0") for rounds in "02"),
+            *(("synthetic", "0.1", rounds, seed) for seed in "01" for rounds in "02"),
+            ("synthetic", "1.0", "0", "0"),
+        ]
+        assert {(row["cycle"], row["class_consistency"]) for row in rows} == {("0", "0.5"), ("2", "0.8")}
+    assert sorted(path.name for path in (tmp_path / "plots").glob("*.png")) == [
+        "cycle_digits.png",
+        "cycle_synthetic.png",
+    ]
