@@ -4,6 +4,7 @@ python -m stages.train_transformer audio_to_image
 """
 
 from cycle_sound import paths
+from cycle_sound.dataset import pairing
 from cycle_sound.dataset.feature_cache import FeatureCache
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.token_cache import TokenCache
@@ -31,7 +32,8 @@ def main(direction: Direction, params: Params) -> None:
     def inputs(split: SplitName) -> SplitInputs:
         tokens = {one: TokenCache(paths.tokens(one), split, digests[one], shards) for one in digests}
         seen = FeatureCache(paths.features(source), split, network, shards) if network else None
-        return SplitInputs(Split(paths.SHARDS, split), tokens[source], tokens[target], seen)
+        kept = pairing.of(paths.PAIRING, shards) if split == "train" else None
+        return SplitInputs(Split(paths.SHARDS, split), tokens[source], tokens[target], seen, kept)
 
     train, valid = inputs("train"), inputs("valid")
     shapes = transformer.Shapes(
@@ -47,7 +49,8 @@ def main(direction: Direction, params: Params) -> None:
     objective = TransformerObjective(model, direction, (train, valid), augment, validation.pairs, decode)
     curve = Curve(paths.curve("train_transformer", direction))
     settings = [part.model_dump() for part in (config, augment, validation)]
-    identity = code.identity("stages.train_transformer", settings, params.seed, shards, digests, network)
+    left = train.pairing.digest if train.pairing else ""
+    identity = code.identity("stages.train_transformer", settings, params.seed, shards, digests, network, left)
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
     workers, parallel = params.loader.workers, params.parallel
     figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot, workers, parallel)
