@@ -25,7 +25,7 @@ from cycle_sound.dataset import halves
 from cycle_sound.dataset.reader import Split
 from cycle_sound.evaluation import audit
 from cycle_sound.models.dual_encoder import DualEncoder
-from cycle_sound.params import Modality, Params, SplitName, load
+from cycle_sound.params import MODALITIES, Modality, Params, SplitName, load
 from cycle_sound.training import auditing
 from cycle_sound.training.resume import Snapshot
 
@@ -88,6 +88,7 @@ def measured(shards: Path, params: Params) -> dict[str, float]:
     """Audit a spoiled corpus."""
     whole = Split(shards, "train")
     sounds, swapped = spoiled(np.array(list(whole.labels)), params.seed)
+    shifts = {modality: params.augment[modality] for modality in MODALITIES}
     train, valid = SwappedSounds(shards, "train", sounds), Split(shards, "valid")
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +97,7 @@ def measured(shards: Path, params: Params) -> dict[str, float]:
         def trained(learner: int) -> DualEncoder:
             rows, where = np.flatnonzero(half == learner), Path(folder) / str(learner)
             snapshot = Snapshot(where.with_suffix(".safetensors"), "")
-            settings = params.audit, params.augment, params.validation, params.seed
+            settings = params.audit, shifts, params.validation, params.seed
             return auditing.train((train, valid), rows, *settings, where.with_suffix(".csv"), snapshot)
 
         found = audit.cross_fitted(trained, train, half, params.audit.partners, params.seed)

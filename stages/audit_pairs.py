@@ -19,7 +19,7 @@ from cycle_sound.evaluation import audit
 from cycle_sound.io import code, files, stage
 from cycle_sound.models.dual_encoder import DualEncoder
 from cycle_sound.nn import distributed
-from cycle_sound.params import Params
+from cycle_sound.params import Modality, Params, ShiftConfig
 from cycle_sound.report import audit_page
 from cycle_sound.training import auditing
 from cycle_sound.training.resume import Snapshot
@@ -40,15 +40,15 @@ def main(params: Params) -> None:
     one, other = (int((half == number).sum()) for number in halves.HALVES)
     if min(one, other) < 2:
         raise TooFewGroups(one=one, other=other)
-    settings = [part.model_dump() for part in (config, params.augment, params.validation)]
+    shifts: dict[Modality, ShiftConfig] = {"image": params.augment.image, "audio": params.augment.audio}
+    settings = [part.model_dump() for part in (config, *shifts.values(), params.validation)]
     identity = code.identity("stages.audit_pairs", settings, seed, index.digest)
     snapshots = [Snapshot(paths.snapshot("audit_pairs", str(number)), identity) for number in halves.HALVES]
 
     def trained(learner: int) -> DualEncoder:
         rows, curve, snapshot = np.flatnonzero(half == learner), folder / f"half_{learner}.csv", snapshots[learner]
-        both = train, valid
-        parts = config, params.augment, params.validation, seed
-        return auditing.train(both, rows, *parts, curve, snapshot, params.loader.workers)
+        settings = config, shifts, params.validation, seed
+        return auditing.train((train, valid), rows, *settings, curve, snapshot, params.loader.workers)
 
     scores = audit.cross_fitted(trained, train, half, config.partners, seed)
     if distributed.is_first():

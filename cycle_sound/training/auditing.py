@@ -1,5 +1,6 @@
 """The dual encoder of one half of the training pairs, which judges the other half."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from cycle_sound.dataset.reader import Split
 from cycle_sound.models.dual_encoder import DualEncoder
 from cycle_sound.nn import device
-from cycle_sound.params import MODALITIES, AuditConfig, AugmentConfig, ValidationConfig
+from cycle_sound.params import MODALITIES, AuditConfig, Modality, ShiftConfig, ValidationConfig
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.dual_encoder import DualEncoderObjective
 from cycle_sound.training.resume import Snapshot
@@ -17,7 +18,7 @@ def train(
     splits: tuple[Split, Split],
     rows: np.ndarray,
     config: AuditConfig,
-    augment: AugmentConfig,
+    shifts: Mapping[Modality, ShiftConfig],
     validation: ValidationConfig,
     seed: int,
     curve: Path,
@@ -32,6 +33,6 @@ def train(
     device.prepare(seed)
     shapes = {modality: splits[0].shape(modality) for modality in MODALITIES}
     model = DualEncoder(config, shapes).to(device.best())
-    objective = DualEncoderObjective(model, splits, rows, augment, validation.pairs)
+    objective = DualEncoderObjective(model, splits, rows, shifts, validation.pairs)
     fit(model, objective, config.optimizer, seed, Curve(curve), snapshot, workers)
     return model

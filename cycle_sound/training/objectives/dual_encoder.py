@@ -16,7 +16,7 @@ from cycle_sound.dataset.reader import Split
 from cycle_sound.models.dual_encoder import DualEncoder
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import AugmentConfig, Modality
+from cycle_sound.params import Modality, ShiftConfig
 from cycle_sound.training import validation
 
 
@@ -30,9 +30,9 @@ class Batch(NamedTuple):
 class ShiftedPairs:
     """A `Source`: some pairs of a split, both sides shifted."""
 
-    def __init__(self, split: Split, rows: np.ndarray, augments: AugmentConfig) -> None:
+    def __init__(self, split: Split, rows: np.ndarray, shifts: Mapping[Modality, ShiftConfig]) -> None:
         """`rows`: those of the split that there are to learn from, int64 (n,)."""
-        self._split, self._rows, self._augments = split, rows, augments
+        self._split, self._rows, self._shifts = split, rows, shifts
 
     @property
     def pairs(self) -> int:
@@ -44,7 +44,7 @@ class ShiftedPairs:
         chosen = self._rows[rows.numpy()].tolist()
 
         def shifted(modality: Modality) -> Tensor:
-            return augment.shifted(self._split.pictures(modality, chosen), self._augments[modality], rng)
+            return augment.shifted(self._split.pictures(modality, chosen), self._shifts[modality], rng)
 
         return Batch(shifted("image"), shifted("audio"))
 
@@ -57,13 +57,13 @@ class DualEncoderObjective:
         model: DualEncoder,
         splits: tuple[Split, Split],
         rows: np.ndarray,
-        augments: AugmentConfig,
+        shifts: Mapping[Modality, ShiftConfig],
         validation_pairs: int,
     ) -> None:
         """`rows`: of the first split, what to learn from; the second is what validations look at."""
         self.model = model
         train, self.valid = splits
-        self.train = ShiftedPairs(train, rows, augments)
+        self.train = ShiftedPairs(train, rows, shifts)
         self.validation_pairs = validation_pairs
 
     def loss(self, batch: Batch, _step: int, _rng: BatchRng) -> Mapping[str, Tensor]:
