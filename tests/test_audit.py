@@ -43,7 +43,7 @@ HOSTILE = "<script>alert('\u202e')</script>"
 
 
 def pairs(count: int, seed: int, groups: int = COUNT) -> list[Sample]:
-    """Pairs of two labels: a stripe whose place in the picture is that in the log-mel, and whose colour is the label."""
+    """Pairs of two labels: a stripe lies in the picture where it lies in the log-mel, and its colour is the label."""
     rng = np.random.default_rng(seed)
 
     def sample(number: int) -> Sample:
