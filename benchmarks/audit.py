@@ -122,7 +122,7 @@ def roc_auc(lower: np.ndarray, higher: np.ndarray) -> float:
 
 
 def spoiled_scores(shards: Path, sounds: np.ndarray, params: Params) -> np.ndarray:
-    """What the audit finds of every training pair of a corpus with so swapped sounds: float32 (n,)."""
+    """What the audit finds of every training pair of a corpus with so swapped sounds: float64 (n,)."""
     shifts = {modality: params.augment[modality] for modality in MODALITIES}
     train, valid = SwappedSounds(shards, "train", sounds), Split(shards, "valid")
     half = halves.of_rows(shards, train)

@@ -16,7 +16,7 @@ from cycle_sound.errors import BadPairing
 from cycle_sound.io import files
 from cycle_sound.params import fault
 
-SCORES = "train.scores.npy"  # of an audit: float32 (n,), by row
+SCORES = "train.scores.npy"  # of an audit: float64 (n,), by row
 TABLE = "pairs.csv"  # of an audit: a line for each pair, the worst first
 PAGE = "index.html"  # of an audit
 ROWS = "train.rows.npy"  # int64 (n,): the rows that keep their pairing
@@ -47,7 +47,7 @@ def worst_first(scores: np.ndarray) -> np.ndarray:
 
 
 def write_scores(folder: Path, scores: np.ndarray, shards: str) -> None:
-    """Write what an audit has found of every training pair, float32 (n,) by row, of shards of a digest."""
+    """Write what an audit has found of every training pair, float64 (n,) by row, of shards of a digest."""
     npy.write(folder / SCORES, scores)
     files.write_json(folder / "train.json", Header(shards, len(scores))._asdict())
 
@@ -58,7 +58,7 @@ def drop(audit: Path, folder: Path, share: float) -> None:
     Raises FileNotFoundError, and `BadPairing` for files that are no audit's.
     """
     header, scores = opened(audit, SCORES)
-    if scores.shape != (header.pairs,) or scores.dtype != np.float32:
+    if scores.shape != (header.pairs,) or scores.dtype != np.float64:
         raise BadPairing(path=audit / SCORES, reason=f"{scores.dtype} {scores.shape}")
     count = int(share * header.pairs)
     if not count:

@@ -21,11 +21,11 @@ BATCH = 128  # pairs at a time
 def cross_fitted(
     trained: Callable[[int], DualEncoder], pairs: Split, halves: np.ndarray, partners: int, seed: int
 ) -> np.ndarray:
-    """The score of every pair of a split, by the model that was `trained` on the other half: float32 (n,), in nats.
+    """The score of every pair of a split, by the model that was `trained` on the other half: float64 (n,), in nats.
 
     `halves`: of each row; `partners`: see `scores`.
     """
-    found = np.zeros(len(pairs), np.float32)
+    found = np.zeros(len(pairs), np.float64)
     for half in HALVES:
         judged = np.flatnonzero(halves == half)
         found[judged] = scores(trained(1 - half), pairs, judged, partners, seed)
@@ -34,7 +34,7 @@ def cross_fitted(
 
 @torch.inference_mode()
 def scores(model: DualEncoder, pairs: Split, rows: np.ndarray, partners: int, seed: int) -> np.ndarray:
-    """Pointwise mutual information of pairs, int64 (n,) rows of a split, in nats: float32 (n,).
+    """Pointwise mutual information of pairs, int64 (n,) rows of a split, in nats: float64 (n,).
 
     By how much the sound makes its own picture likelier than those of up to `partners` other pairs among the rows, and
     the picture its own sound: the mean of both. A few pairs are in memory at a time; processes share them.
@@ -50,14 +50,14 @@ def scores(model: DualEncoder, pairs: Split, rows: np.ndarray, partners: int, se
         matched = (own["image"] * own["audio"]).sum(1) * model.scale
         given_image = model.logits(own["image"], known["audio"]).masked_fill(itself, -torch.inf)
         given_audio = model.logits(known["image"], own["audio"]).T.masked_fill(itself, -torch.inf)
-        both = [pointwise_mutual_information(matched, one) for one in (given_image, given_audio)]
-        return {"score": (sum(both) / 2).cpu().numpy()}
+        both = torch.stack([pointwise_mutual_information(matched, one) for one in (given_image, given_audio)])
+        return {"score": both.mean(0).cpu().double().numpy()}
 
     return measures.of_rows(range(len(rows)), BATCH, measure)["score"]
 
 
 def table(pairs: Split, scores: np.ndarray, halves: np.ndarray) -> Iterator[Audited]:
-    """Every pair of a split, the worst first, by its score, float32 (n,), and the half of its row, (n,)."""
+    """Every pair of a split, the worst first, by its score, float64 (n,), and the half of its row, (n,)."""
     for rank, row in enumerate(dropping.worst_first(scores).tolist(), start=1):
         yield Audited(rank, pairs.ids[row], pairs.labels[row], int(halves[row]), float(scores[row]))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cycle_sound.models.source_encoder import Summary, alignment
 from cycle_sound.nn import device
 from cycle_sound.nn.blocks import feature_extractor
-from cycle_sound.params import MODALITIES, AuditConfig, Modality, PictureShape
+from cycle_sound.params import MODALITIES, AuditConfig, Modality
 
 FOLDED = 4  # pixels to a side that become channels at first: full resolution would cost more than all the rest
 MAX_SCALE = 50.0  # of cosines
@@ -39,11 +39,12 @@ class PlacedEncoder(nn.Module):
 class DualEncoder(nn.Module):
     """Pictures of either modality → vectors in one space."""
 
-    def __init__(self, config: AuditConfig, shapes: Mapping[Modality, PictureShape]) -> None:
+    def __init__(self, config: AuditConfig, channels: Mapping[Modality, int]) -> None:
+        """`channels`: of the pictures of each modality."""
         super().__init__()
         self.encoders = nn.ModuleDict(
             {
-                modality: PlacedEncoder(shapes[modality][0], config.width, config.downsamples, config.embedding)
+                modality: PlacedEncoder(channels[modality], config.width, config.downsamples, config.embedding)
                 for modality in MODALITIES
             }
         )

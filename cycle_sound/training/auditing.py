@@ -31,8 +31,8 @@ def train(
     same model at once.
     """
     device.prepare(seed)
-    shapes = {modality: splits[0].shape(modality) for modality in MODALITIES}
-    model = DualEncoder(config, shapes).to(device.best())
+    channels = {modality: splits[0].shape(modality)[0] for modality in MODALITIES}
+    model = DualEncoder(config, channels).to(device.best())
     objective = DualEncoderObjective(model, splits, rows, shifts, validation.pairs)
     fit(model, objective, config.optimizer, seed, Curve(curve), snapshot, workers)
     return model

@@ -80,7 +80,7 @@ class DualEncoderObjective:
             with device.autocast(where):
                 vectors = [model.embed(one, self.valid.pictures(one, rows).to(where)) for one in ("image", "audio")]
             logits, own = model.logits(*vectors), torch.arange(len(rows), device=where)
-            each = sum(F.cross_entropy(one, own, reduction="none") for one in (logits, logits.T)) / 2
-            return {"loss": each.cpu().double().numpy()}
+            both = torch.stack([F.cross_entropy(one, own, reduction="none") for one in (logits, logits.T)])
+            return {"loss": both.mean(0).cpu().double().numpy()}
 
         return {"loss": float(validation.measured(len(self.valid), self.validation_pairs, measure)["loss"].mean())}
