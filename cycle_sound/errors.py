@@ -219,8 +219,20 @@ class BadFeatures(UserError):
     text = "{path}: not features of this version: {reason}; run the cache_features stage again"
 
 
+class BadPairing(UserError):
+    """Files that do not hold an audit, or which pairs it leaves."""
+
+    text = "{path}: not of an audit of this version: {reason}; run the audit_pairs and drop_pairs stages again"
+
+
+class TooFewGroups(UserError):
+    """Groups of clips that do not make two halves, of which each can judge the other."""
+
+    text = "the audit needs two pairs or more in each half of the training groups, and there are {one} and {other}"
+
+
 class StaleCache(UserError):
-    """Cached tokens or features made by another model or from other shards than those given."""
+    """Cached tokens, features or kept pairs made by another model or from other shards than those given."""
 
     text = "{path}: made with other {what} ({found}, not {wanted})"
 

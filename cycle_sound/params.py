@@ -174,6 +174,7 @@ class DataConfig(Config):
     valid_share: Share
     unpaired: Unpaired  # what becomes of a training clip that has a picture or a sound alone
     paired_share: Annotated[float, Field(gt=0, le=1)]  # of the training groups
+    drop_worst: Annotated[float, Field(ge=0, lt=1)]  # share of the training pairs, by the audit
     synthetic: SyntheticConfig
     folder: FolderConfig
     videos: VideosConfig
@@ -372,6 +373,18 @@ class FeaturesConfig(Config):
     judge: NetworkConfigs  # for the classifier that only judges
 
 
+class AuditConfig(Config):
+    """How training pairs are held against each other: a dual encoder for each half of them, judged by the other's."""
+
+    enabled: bool
+    width: Width
+    downsamples: Annotated[int, Field(ge=1, le=6)]  # of a picture that has been folded to a quarter of its sides
+    embedding: Width
+    partners: Annotated[int, Field(ge=2, le=1 << 16)]
+    worst: Positive  # pairs on the page
+    optimizer: OptimizerConfig
+
+
 class ValidationConfig(Config):
     """What a training looks at of valid."""
 
@@ -490,6 +503,7 @@ class Params(Config):
     shard: ShardConfig
     augment: AugmentConfig
     validation: ValidationConfig
+    audit: AuditConfig
     vae: VaeConfigs
     decoder: DecoderConfigs
     tokens: TokensConfig
@@ -522,6 +536,11 @@ class Params(Config):
                 raise ValueError(f"{name} = {pixels} is less than the {LEAST_SIDE} that a discriminator needs")
         self.vae.image.check(self.image.size, self.image.size)
         self.vae.audio.check(self.audio.mels, frames)
+        if self.data.drop_worst and not self.audit.enabled:
+            raise ValueError(f"data.drop_worst {self.data.drop_worst}: the worst by what? Set audit.enabled to true")
+        least = 4 * 2**self.audit.downsamples
+        if self.audit.enabled and min(self.image.size, self.audio.mels, frames) < least:
+            raise ValueError(f"audit.downsamples {self.audit.downsamples} needs pictures of at least {least} pixels")
         for direction in DIRECTIONS:
             source = source_of(direction)
             if self.transformer[direction].condition == "features" and not self.features.source[source].network:

@@ -15,6 +15,8 @@ JOURNAL = WORK / "download.jsonl"  # of a download that has not ended
 SHARDS = DATA / "shards"
 INDEX = SHARDS / "index.json"  # of whole shards
 RECEIPTS = WORK / "shards"  # of finished shards
+AUDIT = DATA / "audit"  # of the training pairs; empty where none is wanted
+PAIRING = DATA / "pairing"  # of those whose pairing is learned from; empty where nothing is dropped
 REPORT = DATA / "report"  # index.html alone
 PLOTS = Path("metrics/plots")
 FATES = PLOTS / "download.csv"
@@ -25,7 +27,7 @@ def made() -> list[Path]:
     of_modalities = [one("image") for one in (vae, decoder, tokens, features, classifier, judge)]
     own = [*of_modalities, vocoder(), transformer("audio_to_image"), cycle("audio_to_image"), samples("audio_to_image")]
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
-    return [RAW, *parts, WORK, SHARDS, REPORT, PLOTS.parent, *(path.parent for path in own)]
+    return [RAW, *parts, WORK, SHARDS, AUDIT, PAIRING, REPORT, PLOTS.parent, *(path.parent for path in own)]
 
 
 def vae(modality: Modality, folder: Path = DATA) -> Path:

@@ -171,10 +171,11 @@ def _seed(turn: Turn, setup: Setup) -> int:
 def _setup(params: Params) -> Setup:
     config, augment, validation, seed = params.cycle, params.augment, params.validation, params.seed
     index = reader.read_index(paths.SHARDS)
-    models = [paths.transformer(direction) for direction in DIRECTIONS]
-    models += [file for modality in MODALITIES for file in sorted(paths.decoder(modality).glob("*"))]
+    made = [paths.transformer(direction) for direction in DIRECTIONS]
+    made += [file for modality in MODALITIES for file in sorted(paths.decoder(modality).glob("*"))]
+    made += sorted(paths.PAIRING.glob("*"))
     settings = [part.model_dump() for part in (config, augment, validation)]
-    identity = code.identity("stages.train_cycle", settings, seed, index.digest, files.digest(*models))
+    identity = code.identity("stages.train_cycle", settings, seed, index.digest, files.digest(*made))
     return Setup(config, augment, validation, seed, params.loader.workers, params.parallel, index, identity)
 
 

@@ -41,7 +41,8 @@ def main(direction: Direction, params: Params) -> None:
     objective = TransformerObjective(model, direction, pairs, valid, validation.pairs, decode)
     curve = Curve(paths.curve("train_transformer", direction))
     settings = [part.model_dump() for part in (config, augment, validation)]
-    identity = code.identity("stages.train_transformer", settings, params.seed, shards, digests, network)
+    left = train.pairing.digest if train.pairing else ""
+    identity = code.identity("stages.train_transformer", settings, params.seed, shards, digests, network, left)
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
     workers, parallel = params.loader.workers, params.parallel
     figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot, workers, parallel)

@@ -15,8 +15,8 @@ MADE = ("data", "metrics")
 GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
-from stages import cache_features, cache_tokens, download, evaluate, finetune_decoder, report, shard
-from stages import sweep_sampling, train_classifier, train_cycle, train_judge, train_transformer
+from stages import audit_pairs, cache_features, cache_tokens, download, drop_pairs, evaluate, finetune_decoder, report
+from stages import shard, sweep_sampling, train_classifier, train_cycle, train_judge, train_transformer
 from stages import train_vae, train_vocoder
 
 params = load()
@@ -26,6 +26,8 @@ for stage in (train_vae, finetune_decoder, cache_tokens, cache_features, train_c
     for modality in MODALITIES:
         stage.main(modality, params)
 train_vocoder.main(params)
+audit_pairs.main(params)
+drop_pairs.main(params)
 for direction in DIRECTIONS:
     train_transformer.main(direction, params)
 train_cycle.main(params)

@@ -38,7 +38,5 @@ def test_what_is_freed_is_kept_for_what_is_asked_for_next() -> None:
 @pytest.mark.parametrize(("given", "found"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
 def test_threads_soon_sleep_unless_the_user_says_else(given: dict[str, str], found: str) -> None:
     program, environment = "import os, cycle_sound; print(os.environ['GOMP_SPINCOUNT'])", {"PYTHONPATH": ROOT, **given}
-    told = subprocess.run(
-        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
-    )
+    told = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
     assert told.stdout.strip() == found

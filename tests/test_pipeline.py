@@ -151,6 +151,7 @@ def _is_code(path: Path) -> bool:
 def known() -> dict[Path, str]:
     """Every artifact that cycle_sound.paths names for the stages: path → the name there."""
     named = {paths.MANIFEST: "MANIFEST", paths.FATES: "FATES", paths.SHARDS: "SHARDS", paths.REPORT: "REPORT"}
+    named |= {paths.AUDIT: "AUDIT", paths.PAIRING: "PAIRING"}
     named[paths.vocoder()] = "vocoder"
     for kind in ("vae", "decoder", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
@@ -239,7 +240,7 @@ def test_every_input_is_made_by_one_stage():
 def test_a_stage_is_run_by_its_own_name_with_its_own_word():
     for stage, spec in STAGES.items():
         assert spec["cmd"].split() == [
-            "python" if stage in ("download", "shard", "report") else "${launcher}",
+            "python" if stage in ("download", "shard", "drop_pairs", "report") else "${launcher}",
             "-m",
             f"stages.{stage}",
             *(f"${{item.{item}}}" for item in spec.get("matrix", {})),

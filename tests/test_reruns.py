@@ -21,11 +21,12 @@ VOCODER = {"train_vocoder"}
 CLASSIFIERS = {"train_classifier@image", "train_classifier@audio"}
 JUDGES = {"train_judge@image", "train_judge@audio"}
 TRANSFORMERS = {"train_transformer@audio_to_image", "train_transformer@image_to_audio"}
+AUDIT = {"audit_pairs"}
 TOKENS = {"cache_tokens@image", "cache_tokens@audio"}
 FEATURES = {"cache_features@image", "cache_features@audio"}
 CYCLE = {"train_cycle"}
 GENERATORS = TRANSFORMERS | CYCLE
-TRAININGS = VAES | DECODERS | VOCODER | CLASSIFIERS | JUDGES | GENERATORS
+TRAININGS = VAES | DECODERS | VOCODER | CLASSIFIERS | JUDGES | AUDIT | GENERATORS
 SWEEPS = {"sweep_sampling@audio_to_image", "sweep_sampling@image_to_audio"}
 EVALUATIONS = {"evaluate@audio_to_image", "evaluate@image_to_audio"}
 USERS = SWEEPS | EVALUATIONS  # of trained models
@@ -50,14 +51,14 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/acquisition/quality.py": {"download"},
     "cycle_sound/acquisition/film_jobs.py": {"download"},
     "cycle_sound/acquisition/originals.py": READERS | {"download", "shard"},
-    "cycle_sound/io/names.py": {"download", "report"},  # which names are the same, and how they are shown
+    "cycle_sound/io/names.py": {"download", *AUDIT, "report"},  # which names are the same, and how they are shown
     "cycle_sound/acquisition/sources/footage.py": {"download"},
     "cycle_sound/io/pool.py": {"download", "shard"},
     "cycle_sound/io/xz.py": {"download"},
     "cycle_sound/media/images.py": {"download", "shard"},  # EXIF
     "cycle_sound/media/picture_blocks.py": {"download", "shard"},
-    "cycle_sound/media/mel.py": {"shard", *VOCODER, *USERS, "report"},
-    "cycle_sound/io/tar_members.py": {"download", "shard"},
+    "cycle_sound/media/mel.py": {"shard", *VOCODER, *AUDIT, *USERS, "report"},
+    "cycle_sound/io/tar_members.py": {"download", "shard", *AUDIT},
     "cycle_sound/dataset/writer.py": {"shard"},
     "cycle_sound/dataset/indexing.py": {"shard"},
     "cycle_sound/media/jpeg.py": READERS | {"shard"},
@@ -69,11 +70,15 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/lone_sounds.py": VOCODER,
     "cycle_sound/models/gumbel.py": VAES | DECODERS | TOKENS | GENERATORS | USERS,
     "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | GENERATORS | USERS | {"report"},
-    "cycle_sound/dataset/headers.py": TOKENS | FEATURES | GENERATORS,
+    "cycle_sound/dataset/headers.py": TOKENS | FEATURES | AUDIT | GENERATORS | {"drop_pairs"},
     "cycle_sound/dataset/caching.py": TOKENS | FEATURES | CYCLE,
     "cycle_sound/dataset/token_cache.py": TOKENS | GENERATORS,
     "cycle_sound/dataset/feature_cache.py": FEATURES | GENERATORS,
     "cycle_sound/dataset/drawn_cache.py": GENERATORS,
+    "cycle_sound/dataset/dropping.py": AUDIT | GENERATORS | {"drop_pairs"},
+    "cycle_sound/dataset/pairing.py": GENERATORS,
+    "cycle_sound/evaluation/audit.py": AUDIT,
+    "cycle_sound/models/dual_encoder.py": AUDIT,
     "cycle_sound/training/objectives/discriminator.py": DECODERS,
     "cycle_sound/training/objectives/vae.py": VAES | DECODERS,
     "cycle_sound/training/objectives/decoder.py": DECODERS,
@@ -86,7 +91,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/training/classification.py": CLASSIFIERS | JUDGES,
     "cycle_sound/training/objectives/transformer.py": GENERATORS,
     "cycle_sound/training/objectives/vocoder.py": VOCODER,
-    "cycle_sound/dataset/sounds.py": VOCODER | EVALUATIONS,
+    "cycle_sound/dataset/sounds.py": VOCODER | AUDIT | EVALUATIONS,
     "cycle_sound/models/vocoder.py": USERS | {"report"},
     "cycle_sound/models/learned_vocoder.py": VOCODER | USERS | {"report"},
     "cycle_sound/inference/sampling.py": CYCLE | USERS,
@@ -95,14 +100,15 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/evaluation/generation.py": USERS,
     "cycle_sound/evaluation/analysis.py": EVALUATIONS,
     "cycle_sound/evaluation/judges.py": EVALUATIONS,
-    "cycle_sound/report/report.css": {"report"},
-    "cycle_sound/report/templates/base.html.j2": {"report"},
+    "cycle_sound/report/report.css": {*AUDIT, "report"},
+    "cycle_sound/report/templates/base.html.j2": {*AUDIT, "report"},
     "stages/train_vae.py": VAES,
     # parameters
     "data.max_rejected": {"shard"},
     "data.valid_share": {"shard"},
     "data.paired_share": {"shard"},
     "data.unpaired": {"download"},
+    "data.drop_worst": {"drop_pairs"},  # what learns from pairs hears of it by their bytes
     "data.silence_db": {"download"},
     "data.synthetic.train_pairs": {"download"},
     "data.vggsound.retries": set(),  # of a source that is not chosen
@@ -121,11 +127,13 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
             "cache_features@image",
             "train_classifier@image",
             "train_judge@image",
+            "audit_pairs",
         ),
         *GENERATORS,
     },
     "augment.degradation.blur": FEATURES | CLASSIFIERS | JUDGES | GENERATORS,
     "validation.pairs": TRAININGS - VOCODER,
+    "audit.optimizer.steps": AUDIT,
     "classifier.width": CLASSIFIERS,
     "judge.architecture": JUDGES,
     "tokens.top": TOKENS,

@@ -1,7 +1,7 @@
 """Counts per label: clips asked for, accepted in train and in test, and rejected for each reason."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cycle_sound.acquisition import manifest
 from cycle_sound.acquisition.manifest import Row
@@ -10,11 +10,18 @@ UNLABELLED = "(no label)"
 TOTAL = "(all)"
 
 
-def table(rows: Iterable[Row]) -> list[dict[str, str | int]]:
-    """One row per label, sorted: label, asked, train, test, and the count of each other fate that occurs."""
+NONE: Mapping[str, str] = {}
+
+
+def table(rows: Iterable[Row], dropped: Mapping[str, str] = NONE) -> list[dict[str, str | int]]:
+    """One row per label, sorted: label, asked, train, test, and the count of each other fate that occurs.
+
+    `dropped`: of accepted training clips that an audit has dropped the status, by id.
+    """
     counts: dict[str, Counter[str]] = {}
     for row in rows:
-        counts.setdefault(row.label or UNLABELLED, Counter())[row.fate] += 1
+        fate = dropped.get(row.id, row.fate) if row.fate == "train" else row.fate
+        counts.setdefault(row.label or UNLABELLED, Counter())[fate] += 1
     statuses = sorted(set().union(*counts.values()) - {"train", "test"})
     return [
         {"label": label, "asked": fates.total(), **{name: fates[name] for name in ("train", "test", *statuses)}}
@@ -22,9 +29,9 @@ def table(rows: Iterable[Row]) -> list[dict[str, str | int]]:
     ]
 
 
-def lines(rows: Sequence[Row]) -> list[str]:
+def lines(rows: Sequence[Row], dropped: Mapping[str, str] = NONE) -> list[str]:
     """The table of the rows, at least one, with its totals, aligned for a terminal, and the split's digest."""
-    counted = table(rows)
+    counted = table(rows, dropped)
     names = list(counted[0])
     total = [TOTAL, *(sum(int(line[name]) for line in counted) for name in names[1:])]
     cells = [[str(cell) for cell in line] for line in (names, *(line.values() for line in counted), total)]

@@ -122,6 +122,7 @@ EPILOG = """Examples:
   cycle-sound export models/                the models as one folder, to use elsewhere
   cycle-sound web                           a page to play with, in the browser
   cycle-sound data report                   how many clips of each label, and what became of them
+  cycle-sound data audit                    which training pairs explain each other worst
 
 Models are read from data/, which `dvc repro` fills, or from an exported folder: --models FOLDER.
 """
@@ -156,16 +157,32 @@ def report() -> None:
     """Print how many clips of each label were asked for, are in train and in test, and were rejected, and why."""
     from cycle_sound import paths
     from cycle_sound.acquisition import manifest, summary
+    from cycle_sound.dataset import dropping
 
     if not paths.MANIFEST.is_file():
         fail(f"no such file: {paths.MANIFEST}; make it by `dvc repro download`")
-    for line in summary.lines(manifest.read(paths.MANIFEST)):
+    for line in summary.lines(manifest.read(paths.MANIFEST), dropping.dropped(paths.PAIRING)):
         say(line)
 
 
-@data.callback()
-def _data() -> None:
-    """Commands in a group, even while there is one."""
+@data.command()
+def audit(
+    worst: Annotated[int, typer.Option(min=1, help="How many pairs to print.")] = 20,
+) -> None:
+    """Print the training pairs whose sound and picture explain each other worst, and where they are seen and heard.
+
+    The table has all pairs. `dvc exp run -S audit.enabled=true` makes it; -S data.drop_worst=0.1 also drops a tenth.
+    """
+    from cycle_sound import paths
+    from cycle_sound.dataset import dropping
+
+    table, fates = paths.AUDIT / dropping.TABLE, dropping.dropped(paths.PAIRING)
+    if not table.is_file():
+        fail(f"no such file: {table}; make it by `dvc exp run -S audit.enabled=true`")
+    for pair in dropping.worst(paths.AUDIT, worst):
+        fate = f" ({fates[pair.id]})" if pair.id in fates else ""
+        say(f"{pair.rank:6}  {pair.pointwise_mutual_information:8.2f} nats  {pair.label or '-'}  {pair.id}{fate}")
+    show([table, paths.AUDIT / dropping.PAGE])
 
 
 @app.command()

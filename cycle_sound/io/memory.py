@@ -5,9 +5,7 @@ import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # numbers of mallopt's parameters in glibc's malloc.h
 LARGEST_BLOCK = 32 << 20  # bytes: the most that glibc takes for MMAP_THRESHOLD
-MOST_KEPT = (
-    2**31 - 1
-)  # bytes, in each of its arenas: the most that mallopt takes
+MOST_KEPT = 2**31 - 1  # bytes, in each of its arenas: the most that mallopt takes
 
 
 def keep_freed() -> None:

@@ -1,6 +1,6 @@
 """Pairs of a direction to see and hear: best, median and worst, around the cycle, beside training neighbours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from cycle_sound.models.vocoder import Vocoder
 from cycle_sound.params import AudioConfig, Modality, ReportConfig, target_of
 from cycle_sound.report import embed
 from cycle_sound.report.neighbours import Nearest
+from cycle_sound.report.tiles import Strip, Tile
 
 OUTCOME = ("source", "generated", "real")
 CYCLE = ("source", "generated", "returned")
@@ -29,22 +30,6 @@ class ReportContext(NamedTuple):
     audio: AudioConfig
     config: ReportConfig
     seed: int
-
-
-class Tile(NamedTuple):
-    """One picture, or one sound with its log-mel."""
-
-    name: str
-    picture: str  # a data URI
-    sound: str  # a data URI; "" for a picture
-    label: str  # "": none
-
-
-class Strip(NamedTuple):
-    """Tiles side by side under a caption."""
-
-    caption: str
-    tiles: Sequence[Tile]
 
 
 def ranked(samples: Samples, count: int) -> dict[str, list[int]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from cycle_sound import paths
-from cycle_sound.dataset import reader
+from cycle_sound.dataset import pairing, reader
 from cycle_sound.dataset.drawn_cache import DrawnCache
 from cycle_sound.dataset.feature_cache import FeatureCache
 from cycle_sound.dataset.reader import Split
@@ -20,12 +20,13 @@ def of_pairs(
     """A split of pairs. Of what was made of it all must be by the tokenizers and the network of these digests.
 
     `network`: of the sources' features; "": none are read. `shards`: the digest of the shards' index. Raises
-    `StaleCache`, `BadTokens`, `BadFeatures`, `BadShard`.
+    `StaleCache`, `BadTokens`, `BadFeatures`, `BadPairing`, `BadShard`.
     """
     source, target = source_of(direction), target_of(direction)
     tokens = {one: TokenCache(paths.tokens(one), split, tokenizers[one], shards) for one in (source, target)}
     seen = FeatureCache(paths.features(source), split, network, shards) if network else None
-    return SplitInputs(Split(paths.SHARDS, split), tokens[source], tokens[target], seen)
+    kept = pairing.of(paths.PAIRING, shards) if split == "train" else None
+    return SplitInputs(Split(paths.SHARDS, split), tokens[source], tokens[target], seen, kept)
 
 
 def of_lone(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cycle_sound.dataset import augment
 from cycle_sound.dataset.drawn_cache import DrawnCache
 from cycle_sound.dataset.feature_cache import FeatureCache
+from cycle_sound.dataset.pairing import Pairing
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.token_cache import TokenCache
 from cycle_sound.models.tokenizer import CodeShape
@@ -33,6 +34,7 @@ class SplitInputs(NamedTuple):
     source: TokenCache
     target: TokenCache
     features: FeatureCache | None  # None: none are read
+    pairing: Pairing | None = None  # which clips are learned from as pairs; None: all
 
 
 class Batch(NamedTuple):
@@ -61,10 +63,15 @@ class AugmentedPairs:
     @property
     def pairs(self) -> int:
         """Pairs to learn from."""
-        return len(self._inputs.target)
+        return len(self._inputs.target if self._inputs.pairing is None else self._inputs.pairing)
 
     def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
-        """What the transformer reads of the sources, as its condition says, and the targets."""
+        """What the transformer reads of the sources, as its condition says, and the targets.
+
+        `rows`: places among the pairs to learn from.
+        """
+        if self._inputs.pairing is not None:
+            rows = self._inputs.pairing.rows(rows)
         codes = self._inputs.target.draw(rows, rng)
         pictures = self._pictures(self._target, rows, rng)
         return Batch(self._source_inputs(rows, rng), codes, pictures, torch.ones(len(rows), dtype=torch.bool))

@@ -1,0 +1,79 @@
+"""Which sound goes with which picture: an encoder for each modality into one space (CLIP: Radford et al. 2021).
+
+Trained by InfoNCE, the product of a sound's and a picture's vectors is, up to what each of them has alone, the log of
+how much likelier they are to come together than by chance (van den Oord et al. 2018, arXiv:1807.03748).
+"""
+
+from collections.abc import Mapping
+from math import log
+
+import torch
+from torch import Tensor, nn
+
+from cycle_sound.models.source_encoder import Summary, alignment
+from cycle_sound.nn import device
+from cycle_sound.nn.blocks import feature_extractor
+from cycle_sound.params import MODALITIES, AuditConfig, Modality
+
+FOLDED = 4  # pixels to a side that become channels at first: full resolution would cost more than all the rest
+MAX_SCALE = 50.0  # of cosines
+
+
+class PlacedEncoder(nn.Module):
+    """Pictures → vectors of unit length. It is told where each pixel lies: a log-mel's pitch is where, not what."""
+
+    def __init__(self, channels: int, width: int, downsamples: int, embedding: int) -> None:
+        super().__init__()
+        self.fold = nn.PixelUnshuffle(FOLDED)
+        self.stack, wider = feature_extractor(FOLDED**2 * channels + 2, width, downsamples)
+        self.to_embedding = Summary(wider, embedding)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(b, channels, h, w) → (b, embedding)."""
+        folded = self.fold(pictures)
+        rows, columns = (torch.linspace(-1, 1, side, device=folded.device) for side in folded.shape[2:])
+        places = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(len(folded), -1, -1, -1)
+        return self.to_embedding(self.stack(torch.cat([folded, places], dim=1)).flatten(2).transpose(1, 2))
+
+
+class DualEncoder(nn.Module):
+    """Pictures of either modality → vectors in one space."""
+
+    def __init__(self, config: AuditConfig, channels: Mapping[Modality, int]) -> None:
+        """`channels`: of the pictures of each modality."""
+        super().__init__()
+        self.encoders = nn.ModuleDict(
+            {
+                modality: PlacedEncoder(channels[modality], config.width, config.downsamples, config.embedding)
+                for modality in MODALITIES
+            }
+        )
+        self.log_scale = nn.Parameter(torch.tensor([log(10.0)]))
+
+    @property
+    def scale(self) -> Tensor:
+        """What cosines are multiplied by to be nats: (1,)."""
+        return self.log_scale.exp().clamp(max=MAX_SCALE)
+
+    def embed(self, modality: Modality, pictures: Tensor) -> Tensor:
+        """(b, c, h, w) → (b, d), of unit length."""
+        return self.encoders[modality](pictures)
+
+    def forward(self, images: Tensor, audios: Tensor) -> Tensor:
+        """InfoNCE of pairs, both ways: (b, 3, h, w), (b, 1, mels, frames) → () nats."""
+        embedded = self.embed("image", images), self.embed("audio", audios)
+        with device.exact(images.device):
+            return alignment(embedded[0].float(), embedded[1].float(), self.scale)
+
+    def logits(self, images: Tensor, audios: Tensor) -> Tensor:
+        """How well each of m pictures goes with each of n sounds, both as vectors: (m, d), (n, d) → (m, n) nats."""
+        return images.float() @ audios.float().T * self.scale
+
+
+def pointwise_mutual_information(own: Tensor, others: Tensor) -> Tensor:
+    """By how many nats a thing's own partner explains it better than others do in the mean: (n,), (n, m) → (n,).
+
+    The estimate of log p(x, y) / p(x) p(y) that belongs to InfoNCE; what stands for no partner is -inf in `others`.
+    """
+    count = others.isfinite().sum(1)
+    return own - (others.logsumexp(1) - count.log())

@@ -1,0 +1,26 @@
+"""Drop the worst training pairs by the audit, where it is wanted.
+
+python -m stages.drop_pairs
+
+What pairs are learned from changes here, and not where the audit is made: so trying another share repeats no audit, and
+an audit that drops nothing repeats no training.
+"""
+
+import shutil
+
+from cycle_sound import paths
+from cycle_sound.dataset import dropping
+from cycle_sound.io import stage
+from cycle_sound.params import Params
+
+
+def main(params: Params) -> None:
+    """Write which pairs are left, and the fate of the others; where all are left an empty folder."""
+    shutil.rmtree(paths.PAIRING, ignore_errors=True)
+    paths.PAIRING.mkdir(parents=True)
+    if params.data.drop_worst:
+        dropping.drop(paths.AUDIT, paths.PAIRING, params.data.drop_worst)
+
+
+if __name__ == "__main__":
+    stage.run(main)
