@@ -439,6 +439,14 @@ class SweepConfig(Config):
     guidances: Annotated[list[NonNegative], Field(min_length=1)]
 
 
+class ConfidenceConfig(Config):
+    """What the confidence of each direction is fitted to."""
+
+    pairs: Positive
+    guidances: Annotated[list[NonNegative], Field(min_length=1)]
+    penalty: Above0
+
+
 class EvaluateConfig(Config):
     """What the evaluation looks at."""
 
@@ -484,6 +492,7 @@ class Params(Config):
     transformer: TransformerConfigs
     sampling: SamplingConfigs
     sweep: SweepConfig
+    confidence: ConfidenceConfig
     evaluate: EvaluateConfig
     report: ReportConfig
 

@@ -15,7 +15,7 @@ MADE = ("data", "metrics")
 GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
-from stages import cache_features, cache_tokens, download, evaluate, finetune_decoder, report, shard
+from stages import cache_features, cache_tokens, download, evaluate, finetune_decoder, fit_confidence, report, shard
 from stages import sweep_sampling, train_classifier, train_judge, train_transformer, train_vae, train_vocoder
 
 params = load()
@@ -25,7 +25,7 @@ for stage in (train_vae, finetune_decoder, cache_tokens, cache_features, train_c
     for modality in MODALITIES:
         stage.main(modality, params)
 train_vocoder.main(params)
-for stage in (train_transformer, sweep_sampling, evaluate):
+for stage in (train_transformer, sweep_sampling, fit_confidence, evaluate):
     for direction in DIRECTIONS:
         stage.main(direction, params)
 report.main(params)

@@ -26,7 +26,8 @@ FEATURES = {"cache_features@image", "cache_features@audio"}
 TRAININGS = VAES | DECODERS | VOCODER | CLASSIFIERS | JUDGES | TRANSFORMERS
 SWEEPS = {"sweep_sampling@audio_to_image", "sweep_sampling@image_to_audio"}
 EVALUATIONS = {"evaluate@audio_to_image", "evaluate@image_to_audio"}
-USERS = SWEEPS | EVALUATIONS  # of trained models
+CONFIDENCES = {"fit_confidence@audio_to_image", "fit_confidence@image_to_audio"}
+USERS = SWEEPS | CONFIDENCES | EVALUATIONS  # of trained models
 READERS = TRAININGS | TOKENS | FEATURES | USERS | {"report"}  # of shards
 
 EDITS = {  # a file, or a key of params.yaml → the stages that must run again
@@ -86,6 +87,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/inference/sampling.py": USERS,
     "cycle_sound/evaluation/metrics.py": USERS,  # an interval
     "cycle_sound/evaluation/generation.py": USERS,
+    "cycle_sound/evaluation/calibration.py": CONFIDENCES | EVALUATIONS,
+    "cycle_sound/inference/confidence.py": CONFIDENCES | EVALUATIONS,
     "cycle_sound/evaluation/analysis.py": EVALUATIONS,
     "cycle_sound/evaluation/judges.py": EVALUATIONS,
     "cycle_sound/report/report.css": {"report"},
@@ -126,6 +129,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "transformer.audio_to_image.depth": {"train_transformer@audio_to_image"},
     "sampling.audio_to_image.guidance": USERS,  # the cycle draws in both directions
     "sweep.guidances": SWEEPS,
+    "confidence.penalty": CONFIDENCES,
     "evaluate.rerank_candidates": EVALUATIONS,
     "evaluate.retrieval_pool": EVALUATIONS,
     "vocoder.kind": USERS | {"report"},
