@@ -15,7 +15,7 @@ from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.acquisition.claims import Claims
 from cycle_sound.dataset.reader import Split
-from cycle_sound.inference import confidence, fixed_batches
+from cycle_sound.inference import fixed_batches
 from cycle_sound.params import DIRECTIONS
 from stages import evaluate, fit_confidence, sweep_sampling
 
@@ -43,8 +43,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.write_shards(folder, {"valid": VALID, "test": TEST})
     data = tiny.untrained(folder, codebooks=2)
     shutil.copytree(data / "classifier", data / "judge")
-    for direction in DIRECTIONS:
-        confidence.save(paths.confidence(direction, data), None)
     originals = Split(folder / paths.SHARDS, "test").originals
     for path in (place for original in originals for place in original.places(folder / paths.RAW)):
         path.parent.mkdir(parents=True, exist_ok=True)
