@@ -292,6 +292,21 @@ class BadCard(NoModels):
     text = "{path}: not a card of models: {reason}"
 
 
+class BadConfidence(UserError):
+    """A file that does not hold a fitted confidence."""
+
+    text = "{path}: not a confidence of this version: {reason}; run the fit_confidence stage again"
+
+
+class NoConfidence(UserError):
+    """Models without a fitted confidence, where one is asked for."""
+
+    text = (
+        "{folder}: no confidence comes with these models; "
+        "`dvc repro fit_confidence` fits one to a project's, where its data have labels"
+    )
+
+
 class BadSamples(UserError):
     """A file that does not hold the samples of an evaluation."""
 

@@ -467,6 +467,14 @@ class SweepConfig(Config):
     guidances: Annotated[list[NonNegative], Field(min_length=1)]
 
 
+class ConfidenceConfig(Config):
+    """What the confidence of each direction is fitted to."""
+
+    pairs: Positive
+    guidances: Annotated[list[NonNegative], Field(min_length=1)]
+    penalty: Above0
+
+
 class EvaluateConfig(Config):
     """What the evaluation looks at."""
 
@@ -514,6 +522,7 @@ class Params(Config):
     cycle: CycleConfig
     sampling: SamplingConfigs
     sweep: SweepConfig
+    confidence: ConfidenceConfig
     evaluate: EvaluateConfig
     report: ReportConfig
 

@@ -25,7 +25,8 @@ FATES = PLOTS / "download.csv"
 def made() -> list[Path]:
     """The folders into which the stages write, and from which they remove."""
     of_modalities = [one("image") for one in (vae, decoder, tokens, features, classifier, judge)]
-    own = [*of_modalities, vocoder(), transformer("audio_to_image"), cycle("audio_to_image"), samples("audio_to_image")]
+    of_directions = [one("audio_to_image") for one in (transformer, cycle, confidence, samples)]
+    own = [*of_modalities, vocoder(), *of_directions]
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
     return [RAW, *parts, WORK, SHARDS, AUDIT, PAIRING, REPORT, PLOTS.parent, *(path.parent for path in own)]
 
@@ -75,6 +76,11 @@ def cycle(direction: Direction, folder: Path = DATA) -> Path:
     return folder / f"cycle/{direction}.safetensors"
 
 
+def confidence(direction: Direction, folder: Path = DATA) -> Path:
+    """The fitted confidence of a direction."""
+    return folder / f"confidence/{direction}.json"
+
+
 def samples(direction: Direction) -> Path:
     """What the evaluation of a direction generated."""
     return Path(f"data/samples/{direction}")
@@ -93,6 +99,11 @@ def curve(stage: str, instance: str = "") -> Path:
 def settings(stage: str, direction: Direction) -> Path:
     """The table of sampling settings that a stage tried."""
     return PLOTS / f"{stage}_{direction}.csv"
+
+
+def reliability(direction: Direction) -> Path:
+    """The table of how often a direction is right, by how confident it is."""
+    return PLOTS / f"confidence_{direction}.csv"
 
 
 def contact_sheet(direction: Direction) -> Path:

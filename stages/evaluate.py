@@ -8,7 +8,18 @@ Pairs come batch by batch, and processes that a launcher starts share the batche
 from cycle_sound import paths
 from cycle_sound.acquisition import restoring
 from cycle_sound.dataset import sounds
-from cycle_sound.evaluation import attributes, examples, generation, judges, realism, samples, scores, sweep
+from cycle_sound.evaluation import (
+    attributes,
+    calibration,
+    examples,
+    generation,
+    judges,
+    realism,
+    samples,
+    scores,
+    sweep,
+)
+from cycle_sound.inference import confidence
 from cycle_sound.io import files, stage
 from cycle_sound.nn import device, distributed, measures
 from cycle_sound.nn.measures import Measures
@@ -17,11 +28,12 @@ from cycle_sound.params import DIRECTIONS, Direction, Params
 
 @distributed.process_group()
 def main(direction: Direction, params: Params) -> None:
-    """Write the figures, the table of re-ranking, the contact sheet and the samples."""
+    """Write the figures, the tables of re-ranking and of confidence, the contact sheet and the samples."""
     device.prepare(params.seed)
     config, seed = params.evaluate, params.seed
     models = generation.load(direction, "test", params.sampling, params.vocoder)
     pairs, labels, moments = models.split, models.split.labels, scores.FeatureMoments()
+    fitted = confidence.read(paths.confidence(direction))
     shown = scores.one_of_each(labels, config.shown)
     wanted = {*shown, *range(max(config.waveforms, config.kernel_pairs, config.kept))}
     heard = range(config.waveforms) if models.target == "audio" else range(0)
@@ -35,6 +47,7 @@ def main(direction: Direction, params: Params) -> None:
             **scores.measure(models, rows, batch, generated, moments),
             **realism.measure(batch, generated),
             **attributes.measure(models, generated),
+            **calibration.measure(models, fitted, batch, generated, seed),
             **sweep.by_candidates(models, generated, config.rerank_candidates, seed),
             **examples.hold(rows, wanted, batch, generated),
         }
@@ -47,6 +60,7 @@ def main(direction: Direction, params: Params) -> None:
     own = sounds.of(pairs, paths.RAW, models.engine.models.audio)
     figures = scores.figures(models, measured, whole, ranks, config)
     figures |= realism.figures(measured, some.samples.first(config.kernel_pairs), models.engine.models.device)
+    figures |= calibration.figures(models, measured)
     figures |= attributes.figures(models, measured, some.first(config.waveforms), own)
     if models.classifiers[models.target] is None:
         print("the data has no labels: the class figures are skipped, likelihood and retrieval remain")
@@ -62,6 +76,7 @@ def main(direction: Direction, params: Params) -> None:
     samples.save(paths.samples(direction) / samples.NAME, some.samples.first(config.kept))
     settings = [sweep.best_of(count) for count in config.rerank_candidates]
     files.write_csv(paths.settings("evaluate", direction), sweep.table(models, settings, measured))
+    files.write_csv(paths.reliability(direction), calibration.table(models, measured))
     files.write_json(paths.metrics("evaluate", direction), figures)
 
 

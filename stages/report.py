@@ -57,6 +57,7 @@ def main(params: Params) -> None:
         page.learning(curves),
         page.codebooks({one: rows for name, one, rows in curves if name == "train_vae"}),
         page.sampling(tables),
+        page.confidence({one: files.read_csv(paths.reliability(one)) for one in DIRECTIONS}),
         *(page.examples(one, context) for one in both),
         page.memorisation(both, context),
     ]

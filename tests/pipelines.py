@@ -15,9 +15,9 @@ MADE = ("data", "metrics")
 GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
-from stages import audit_pairs, cache_features, cache_tokens, download, drop_pairs, evaluate, finetune_decoder, report
-from stages import shard, sweep_sampling, train_classifier, train_cycle, train_judge, train_transformer
-from stages import train_vae, train_vocoder
+from stages import audit_pairs, cache_features, cache_tokens, download, drop_pairs, evaluate, finetune_decoder
+from stages import fit_confidence, report, shard, sweep_sampling, train_classifier, train_cycle, train_judge
+from stages import train_transformer, train_vae, train_vocoder
 
 params = load()
 download.main(params)
@@ -31,7 +31,7 @@ drop_pairs.main(params)
 for direction in DIRECTIONS:
     train_transformer.main(direction, params)
 train_cycle.main(params)
-for stage in (sweep_sampling, evaluate):
+for stage in (sweep_sampling, fit_confidence, evaluate):
     for direction in DIRECTIONS:
         stage.main(direction, params)
 report.main(params)

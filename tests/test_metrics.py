@@ -197,3 +197,71 @@ def test_a_ratio_is_that_of_the_means_with_an_interval_as_wide_as_its_pairs_diff
     found = metrics.ratio(made, real)
     assert found.value == pytest.approx(made.mean() / real.mean())
     assert found.high - found.low == pytest.approx(2 * 1.96 * 10 / 40**0.5 / 100, rel=0.25)
+
+
+# --- confidence
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_area_under_the_roc_curve_is_how_often_a_positive_scores_higher(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    positive = rng.random(40) < 0.7
+    scores = np.round(rng.normal(size=40) + positive, 1)  # with ties
+    above = scores[positive][:, None] - scores[~positive]
+    found = metrics.roc_area(scores, positive)
+    assert found.value == pytest.approx(((above > 0) + (above == 0) / 2).mean())
+    assert 0 < found.low < found.value < found.high < 1
+    other_way = metrics.roc_area(-scores, positive)
+    assert other_way == pytest.approx((1 - found.value, 1 - found.high, 1 - found.low))
+
+
+def test_the_interval_of_an_area_narrows_with_the_pairs_and_is_not_empty_where_all_are_told_apart() -> None:
+    def separated(count: int) -> metrics.Interval:
+        return metrics.roc_area(np.arange(2.0 * count), np.arange(2 * count) >= count)
+
+    few, many = separated(5), separated(500)
+    assert (few.value, few.high, many.value) == (1.0, 1.0, 1.0)
+    assert few.low < 0.8 < many.low < 1
+    upside_down = metrics.roc_area(-np.arange(10.0), np.arange(10) >= 5)
+    assert (upside_down.value, upside_down.low) == (0.0, 0.0)
+    assert upside_down.high == pytest.approx(1 - few.low)
+
+
+def test_the_interval_of_an_area_covers_the_true_one() -> None:
+    rng = np.random.default_rng(0)
+    true, covered = 0.7602, 0  # of normal scores a standard deviation apart
+    for _ in range(300):
+        positive = np.arange(80) < 25
+        found = metrics.roc_area(rng.normal(size=80) + positive, positive)
+        covered += found.low <= true <= found.high
+    assert 0.92 <= covered / 300 <= 0.99
+
+
+def test_the_calibration_error_of_what_happens_as_often_as_was_said_is_none() -> None:
+    said = np.repeat([0.25, 0.75], 4)
+    happened = np.array([1, 0, 0, 0, 1, 1, 1, 0], bool)
+    assert metrics.calibration_error(said, happened, 10).value == 0
+    assert metrics.calibration_error(said, ~happened, 10).value == pytest.approx(0.5)
+    assert metrics.calibration_error(np.ones(4), np.zeros(4, bool), 10).value == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_interval_of_a_calibration_error_is_the_jackknifes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    said = rng.random(60)
+    happened = rng.random(60) < said**2
+
+    def error(rows: np.ndarray) -> float:
+        return metrics.calibration_error(said[rows], happened[rows], 10).value
+
+    every = np.arange(60)
+    without = np.array([error(every[every != row]) for row in every])
+    found = metrics.calibration_error(said, happened, 10)
+    assert found.high - found.value == pytest.approx(1.959964 * np.sqrt(59 * without.var()))
+    places = metrics.bins(said, 10)
+    parts = [np.abs((said - happened)[places == place].sum()) for place in range(10)]
+    assert found.value == pytest.approx(sum(parts) / 60)
+
+
+def test_a_probability_lies_in_the_bin_that_holds_it() -> None:
+    assert metrics.bins(np.array([0.0, 0.0999, 0.1, 0.95, 1.0]), 10).tolist() == [0, 0, 1, 9, 9]

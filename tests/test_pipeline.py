@@ -155,7 +155,7 @@ def known() -> dict[Path, str]:
     named[paths.vocoder()] = "vocoder"
     for kind in ("vae", "decoder", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
-    for kind in ("transformer", "cycle", "samples", "contact_sheet"):
+    for kind in ("transformer", "cycle", "confidence", "samples", "contact_sheet", "reliability"):
         named |= {getattr(paths, kind)(direction): kind for direction in DIRECTIONS}
     for stage, words in {
         stage: next(iter(STAGES[stage].get("matrix", {"": [""]}).values())) for stage in STAGES

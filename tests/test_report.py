@@ -30,6 +30,12 @@ CLASSES = {
     **{"class_consistency_floor": 0.1, "class_consistency_ceiling": 0.95},
 }
 CURVE = [{"step": f"{step}.0", "train_loss": "1.5", "valid_loss": f"{1 / step}"} for step in (1, 2, 3)]
+UNSURE = [
+    {"setting": f"<em>{setting}", "samples": "0", "confidence": "", "right": "", "right_low": "", "right_high": ""}
+    for setting in ("own", "other")
+]
+BIN = {"samples": "9", "confidence": "0.94", "right": "0.9", "right_low": "0.8", "right_high": "0.95"}
+SURE = [UNSURE[0], *({**row, **BIN} for row in UNSURE)]
 WRITTEN = {"setting": "guidance 2", "pointwise_mutual_information": "3.5"}
 
 
@@ -107,6 +113,7 @@ def whole(context: ReportContext, count: int, labelled: bool) -> str:
         page.learning([("train_classifier", NASTY, CURVE), ("train_classifier", "audio", CURVE[:1])]),
         page.codebooks({NASTY: [{"step": "1.0", "valid_usage": "0.5", "valid_perplexity": "9"}] * 2}),
         page.sampling(dict.fromkeys(DIRECTIONS, tables)),
+        page.confidence(dict.fromkeys(DIRECTIONS, SURE if labelled else UNSURE)),
         *(page.examples(one, context) for one in both),
         page.memorisation(both, context),
     ]
@@ -147,6 +154,7 @@ def test_data_without_labels_are_reported_to_have_none(train: Split, params: Par
     assert "pixels, since the data have no labels" in text
     assert "nats by guidance" in text
     assert "class consistency" not in text
+    assert text.count("The data have no labels to fit it to.") == 2
     assert "no labels" not in whole(context_of(train, params, labelled=True), 5, labelled=True)
 
 

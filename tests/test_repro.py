@@ -123,7 +123,7 @@ def build(tmp_path: Path, write_tiny: Write) -> Callable[..., Path]:
 
 def test_all_that_dvc_yaml_promises_is_made(built: Path):
     promised = [out["path"] for step in steps(built).values() for out in step["outs"]]
-    assert len(steps(built)) == 22
+    assert len(steps(built)) == 24
     assert {path for path in promised if not (built / path).exists()} == set()
     assert [path for path in promised if path.startswith("metrics/evaluate")] == [
         f"metrics/evaluate_{direction}.json" for direction in sorted(DIRECTIONS)

@@ -29,7 +29,8 @@ GENERATORS = TRANSFORMERS | CYCLE
 TRAININGS = VAES | DECODERS | VOCODER | CLASSIFIERS | JUDGES | AUDIT | GENERATORS
 SWEEPS = {"sweep_sampling@audio_to_image", "sweep_sampling@image_to_audio"}
 EVALUATIONS = {"evaluate@audio_to_image", "evaluate@image_to_audio"}
-USERS = SWEEPS | EVALUATIONS  # of trained models
+CONFIDENCES = {"fit_confidence@audio_to_image", "fit_confidence@image_to_audio"}
+USERS = SWEEPS | CONFIDENCES | EVALUATIONS  # of trained models
 READERS = TRAININGS | TOKENS | FEATURES | USERS | {"report"}  # of shards
 
 EDITS = {  # a file, or a key of params.yaml → the stages that must run again
@@ -98,6 +99,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/inference/back_translation.py": CYCLE,
     "cycle_sound/evaluation/metrics.py": USERS,  # an interval
     "cycle_sound/evaluation/generation.py": USERS,
+    "cycle_sound/evaluation/calibration.py": CONFIDENCES | EVALUATIONS,
+    "cycle_sound/inference/confidence.py": CONFIDENCES | EVALUATIONS,
     "cycle_sound/evaluation/analysis.py": EVALUATIONS,
     "cycle_sound/evaluation/judges.py": EVALUATIONS,
     "cycle_sound/report/report.css": {*AUDIT, "report"},
@@ -145,6 +148,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle.sampling.guidance": CYCLE,
     "sampling.audio_to_image.guidance": USERS,  # the cycle draws in both directions
     "sweep.guidances": SWEEPS,
+    "confidence.penalty": CONFIDENCES,
     "evaluate.rerank_candidates": EVALUATIONS,
     "evaluate.retrieval_pool": EVALUATIONS,
     "vocoder.kind": USERS | {"report"},

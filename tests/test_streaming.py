@@ -17,7 +17,7 @@ from cycle_sound.acquisition.claims import Claims
 from cycle_sound.dataset.reader import Split
 from cycle_sound.inference import fixed_batches
 from cycle_sound.params import DIRECTIONS
-from stages import evaluate, sweep_sampling
+from stages import evaluate, fit_confidence, sweep_sampling
 
 BATCH = 8  # pairs, in place of a CPU's 32
 TEST, VALID = 20, 12
@@ -25,12 +25,13 @@ BOTH = f"""
 from cycle_sound.inference import fixed_batches
 from cycle_sound.nn import distributed
 from cycle_sound.params import DIRECTIONS, load
-from stages import evaluate, sweep_sampling
+from stages import evaluate, fit_confidence, sweep_sampling
 
 fixed_batches.FIXED_BATCH["cpu"] = {BATCH}
 with distributed.process_group():
     for direction in DIRECTIONS:
         sweep_sampling.main(direction, load())
+        fit_confidence.main(direction, load())
         evaluate.main(direction, load())
 """
 
@@ -91,11 +92,20 @@ def test_an_evaluation_reads_every_pair_and_few_at_a_time(project: Path, read: l
     assert [len(rows) for rows in (targets, queries, shape)] == [pool, params.evaluate.retrieval_queries, 1]
 
 
+def test_a_confidence_is_fitted_to_the_first_of_valid_and_nothing_else(
+    project: Path, read: list[tuple[str, list[int]]]
+) -> None:
+    params = parameters.load()
+    fit_confidence.main("audio_to_image", params)
+    assert read == [("audio", list(range(params.confidence.pairs)))]
+
+
 def test_two_processes_measure_and_make_what_one_does(project: Path, models: Path, tmp_path: Path) -> None:
     together = shutil.copytree(models, tmp_path / "together")
     params = parameters.load()
     for direction in DIRECTIONS:
         sweep_sampling.main(direction, params)
+        fit_confidence.main(direction, params)
         evaluate.main(direction, params)
     run(together, BOTH, TWO)
     for direction in DIRECTIONS:
@@ -104,8 +114,10 @@ def test_two_processes_measure_and_make_what_one_does(project: Path, models: Pat
         )
         assert both == pytest.approx(alone, rel=1e-6)
         assert alone.keys() >= {"frechet_distance", "diversity", "recall_at_1", "cycle_consistency", "gradient_ratio"}
-        for stage in ("sweep_sampling", "evaluate"):
-            tables = [list(csv.reader((one / paths.settings(stage, direction)).open())) for one in (project, together)]
+        assert alone.keys() >= {"confidence_ece", "confidence_ece_unguided"}
+        places = [paths.settings(stage, direction) for stage in ("sweep_sampling", "evaluate")]
+        for place in (*places, paths.reliability(direction)):
+            tables = [list(csv.reader((one / place).open())) for one in (project, together)]
             assert tables[0] == tables[1]
     made = {name: sha for name, sha in digests(project).items() if name.startswith("data/samples")}
     assert made == {name: sha for name, sha in digests(together).items() if name.startswith("data/samples")}

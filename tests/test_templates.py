@@ -70,14 +70,15 @@ def test_what_markdown_would_read_as_markup_is_escaped(value: object, text: str)
 
 def test_the_page_of_a_cycle_shows_labels_and_names_letter_by_letter(params: Params):
     stations = [
-        Station(Sound(np.zeros(16000, np.float32), 16000), Label('<em>&"', 0.5), None, 1.0),
-        Station(Image.new("RGB", (8, 8)), Label("Ba$$in {{ x }}", 0.5), -2.0, 0.5),
+        Station(Sound(np.zeros(16000, np.float32), 16000), Label('<em>&"', 0.5), None, None, 1.0),
+        Station(Image.new("RGB", (8, 8)), Label("Ba$$in {{ x }}", 0.5), -2.0, 0.987, 0.5),
     ]
     text = cycle_page.cycle('<em>.wav & "', stations, params.audio)
     assert "<em>" not in text
     assert text.count("&lt;em&gt;.wav &amp; &#34;, around the cycle") == 2  # the title and the heading
     assert "<dd>&lt;em&gt;&amp;&#34; (0.50)</dd>" in text
     assert "<dd>Ba$$in {{ x }} (0.50)</dd>" in text
+    assert text.count("<dt>confidence</dt><dd>0.99</dd>") == 1
     assert (text.count("<audio"), text.count("<img")) == (1, 2)
     assert cycle_page.STYLE in text
     assert cycle_page.figures([("start", stations[0])], params.audio).startswith('<div class="stations">')

@@ -119,6 +119,7 @@ def untrained(
     import torch
 
     from cycle_sound import paths
+    from cycle_sound.inference import confidence
     from cycle_sound.models import classifier, dvae, features, learned_vocoder, transformer
     from cycle_sound.models.tokenizer import CodeShape
 
@@ -147,6 +148,7 @@ def untrained(
         torch.nn.init.normal_(model.head.linear[0].weight, std=1.0)  # as if it had learned to prefer some tokens
         torch.nn.init.normal_(model.summary_projection.weight, std=0.3)  # and to use the summary
         transformer.save(paths.cycle(direction, data), model, digests, network)
+        confidence.save(paths.confidence(direction, data), None)
     learned_vocoder.save(paths.vocoder(data), learned_vocoder.LearnedVocoder(config.vocoder.learned, config.audio))
     (folder / "metrics").mkdir()
     figures = {"pairs": 16, "class_consistency": 0.5, "class_consistency_low": 0.3, "class_consistency_high": 0.7}

@@ -48,6 +48,7 @@ from cycle_sound.dataset.tars import Sample
 from cycle_sound.dataset.token_cache import Header, TokenCache
 from cycle_sound.errors import (
     BadCheckpoint,
+    BadConfidence,
     BadFeatures,
     BadManifest,
     BadPicture,
@@ -63,7 +64,8 @@ from cycle_sound.errors import (
     StaleCache,
 )
 from cycle_sound.evaluation import samples
-from cycle_sound.inference import bundle, card, export
+from cycle_sound.inference import bundle, card, confidence, export
+from cycle_sound.inference.confidence import Evidence
 from cycle_sound.io import files, names
 from cycle_sound.media import images, sound_files
 from cycle_sound.models import classifier, dvae, features, learned_vocoder, loading, transformer
@@ -411,7 +413,22 @@ def _features(path: Path) -> None:
 def _cards(into: Path) -> None:
     project = into / "project"
     project.mkdir()
-    export.export(tiny.untrained(project), into / "exported")
+    data = tiny.untrained(project)
+    _regressions(data)
+    export.export(data, into / "exported")
+
+
+def _regressions(data: Path) -> None:
+    evidence = Evidence(*np.random.default_rng(SEED).normal(size=(len(Evidence._fields), 9)))
+    fitted = confidence.fit(evidence, evidence.alignment > 0, 1.0, confidence.digests(data))
+    for direction in params.DIRECTIONS:
+        confidence.save(paths.confidence(direction, data), fitted)
+
+
+def _regression(path: Path) -> None:
+    read = confidence.read(path)
+    if read is not None:
+        assert 0 <= read.of(Evidence(*np.full((len(Evidence._fields), 1), 1e3)))[0] <= 1
 
 
 def _card(path: Path) -> None:
@@ -566,6 +583,7 @@ KINDS: dict[str, Kind] = {
         [
             *[Reader("exported/card.json", _card, MODELS)] * 8,  # more often than whole folders, which take long
             *[Reader("project/metrics/*", partial(card._parsed, schema=card.Figures), MODELS)] * 3,
+            *[Reader("project/data/confidence/*", _regression, (BadConfidence,))] * 3,
             Reader("exported/*.safetensors", _model, MODELS),
         ],
     ),

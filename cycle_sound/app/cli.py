@@ -3,19 +3,20 @@
 The commands import what they need when they run: `--help` and completion must not wait for torch.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
-from cycle_sound.errors import BadInput, MissingPackage, UserError, told
+from cycle_sound.errors import BadInput, MissingPackage, NoConfidence, UserError, told
 from cycle_sound.io import names
 
 if TYPE_CHECKING:
-    from cycle_sound.inference.system import CycleSound
+    from cycle_sound.inference.system import CycleSound, Thing
     from cycle_sound.params import SamplingConfigs
 
 T = TypeVar("T")
@@ -69,6 +70,38 @@ class Readable(Iterable[tuple[Path, T]]):
     def end(self) -> None:
         """End with exit code 1 if a file could not be read."""
         if self._refused:
+            raise typer.Exit(1)
+
+
+class Abstention:
+    """Says what is confident enough to be written, and prints one line for each that is not.
+
+    Of a file that is used in several parts, the mean of their confidences counts. Raises `NoConfidence` where a `least`
+    is given and the models carry none.
+    """
+
+    def __init__(self, system: "CycleSound", least: float | None, folder: Path) -> None:
+        if least is not None and isnan(least):
+            raise typer.BadParameter("not a probability", param_hint="--min-confidence")
+        if least is not None and not system.knows_confidence:
+            raise NoConfidence(folder=folder)
+        self._system, self._least = system, least
+        self._abstained = False
+
+    def accepts(self, path: Path, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> bool:
+        """Whether to write the targets that were made of the sources in a file."""
+        if self._least is None:
+            return True
+        found = self._system.confidences(sources, targets) or []
+        sure = sum(found) / len(found)
+        if sure < self._least:
+            complain(f"{path}: confidence {sure:.3f} is below {self._least:g}: not written")
+            self._abstained = True
+        return sure >= self._least
+
+    def end(self) -> None:
+        """End with exit code 1 if something was not written."""
+        if self._abstained:
             raise typer.Exit(1)
 
 
@@ -141,6 +174,10 @@ Temperature = Annotated[float | None, typer.Option(help="0: always the likeliest
 TopK = Annotated[int | None, typer.Option(help="Draw from the K most likely tokens; 0: from all.")]
 TopP = Annotated[float | None, typer.Option(help="Draw from the most likely tokens that hold this share; 1: from all.")]
 Guidance = Annotated[float | None, typer.Option(help="How much the source counts; 1: as it was learned.")]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Write nothing that shows what its source holds with less confidence."),
+]
 DATA = Path("data")
 
 data = typer.Typer(help="Look at the pairs of a project, in its folder.", no_args_is_help=True)
@@ -206,6 +243,7 @@ def preset(
   cycle-sound image song.mp3 -o out
   cycle-sound image recordings/ -o out --samples 4 --seed 7
   cycle-sound image bell.wav -o out --rerank 8 --models models/
+  cycle-sound image recordings/ -o out --min-confidence 0.9
 """
 )
 def image(
@@ -218,6 +256,7 @@ def image(
     top_k: TopK = None,
     top_p: TopP = None,
     guidance: Guidance = None,
+    min_confidence: MinConfidence = None,
     models: Models = DATA,
     device: Device = "auto",
 ) -> None:
@@ -231,12 +270,14 @@ def image(
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     free, readable = outputs.Names(out, files).free, Readable(files, inputs.sound)
+    abstention = Abstention(system, min_confidence, models)
     for path, heard in readable:
         for number in range(samples):
             make = partial(system.images, seed=seed + number, candidates=rerank, sampling=sampling.audio_to_image)
             stem = free(numbered(path.stem, number, samples), ".png", ".mp4")
-            show(sound_to_files.see(make, heard, system.seconds, stem))
+            show(sound_to_files.see(make, heard, system.seconds, stem, partial(abstention.accepts, path)))
     readable.end()
+    abstention.end()
 
 
 @app.command(
@@ -245,6 +286,7 @@ def image(
 \b
   cycle-sound sound bell.png -o out
   cycle-sound sound pictures/ -o out --format mp3 --seed 7
+  cycle-sound sound pictures/ -o out --min-confidence 0.9
 """
 )
 def sound(
@@ -258,6 +300,7 @@ def sound(
     top_k: TopK = None,
     top_p: TopP = None,
     guidance: Guidance = None,
+    min_confidence: MinConfidence = None,
     models: Models = DATA,
     device: Device = "auto",
 ) -> None:
@@ -268,14 +311,16 @@ def sound(
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     free, readable = outputs.Names(out, files).free, Readable(files, inputs.picture)
+    abstention = Abstention(system, min_confidence, models)
     for number in range(samples):
         make = partial(system.sounds, seed=seed + number, candidates=rerank, sampling=sampling.image_to_audio)
 
         def stem(name: str, number: int = number) -> Path:
             return free(numbered(name, number, samples), f".{kind}", ".png")
 
-        show(pictures_to_files.hear(make, readable, stem, kind, system.models.audio))
+        show(pictures_to_files.hear(make, readable, stem, kind, system.models.audio, abstention.accepts))
     readable.end()
+    abstention.end()
 
 
 @app.command(
@@ -393,7 +438,10 @@ def web(
             raise
         raise MissingPackage(feature="the page", package="Gradio", extra="web") from None
     page.login(host, auth)  # which need not wait for the models
-    blocks = page.page(opened(models, device), models / "samples")
+    system = opened(models, device)
+    if not system.knows_confidence:
+        say("no confidence is shown: none comes with these models")
+    blocks = page.page(system, models / "samples")
     say(f"http://{host}:{port}")
     page.serve(blocks, host, port, auth=auth)
 

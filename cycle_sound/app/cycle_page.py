@@ -17,6 +17,7 @@ STYLE = str(STYLE_SHEET)  # for pages of another template engine
 LEGEND = (
     "Label: what a classifier trained on real data recognises in the station, and its probability. "
     "Likelihood: how much likelier the station makes the one before it, in nats; above 0 the two belong together. "
+    "Confidence: the probability that it shows what the one before it holds, where the models carry it. "
     "Content: the cosine of what the station shows to what the start shows, as the models see it; 1 is the same."
 )
 TEMPLATES = templates.environment("cycle_sound.app", "cycle_sound.report")
@@ -59,6 +60,8 @@ def facts(station: Station) -> dict[str, str]:
         known["label"] = f"{station.label.name} ({station.label.probability:.2f})"
     if station.score is not None:
         known["likelihood"] = f"{station.score:+.1f} nats"
+    if station.confidence is not None:
+        known["confidence"] = f"{station.confidence:.2f}"
     return {**known, "content": f"{station.content:.2f}"}
 
 

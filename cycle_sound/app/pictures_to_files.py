@@ -19,15 +19,18 @@ def hear(
     stem: Callable[[str], Path],
     kind: Format,
     config: AudioConfig,
+    accepts: Callable[[Path, Sequence[Image.Image], Sequence[Sound]], bool],
 ) -> Iterator[Path]:
     """Write the sound that `make` generates from each picture and its spectrogram; yield the paths written.
 
     `stem` gives a path without ending for a picture's name. Of several pictures their sounds are also written as one,
-    `stem("joined")`, up to `sound_files.MAX_SECONDS`.
+    `stem("joined")`, up to `sound_files.MAX_SECONDS`. A sound that is not accepted is left out.
     """
     heard: list[Sound] = []
     for batch in batched(pictures):
-        for (path, _), sound in zip(batch, make([picture for _, picture in batch]), strict=True):
+        for (path, picture), sound in zip(batch, make([picture for _, picture in batch]), strict=True):
+            if not accepts(path, [picture], [sound]):
+                continue
             yield from write(sound, stem(path.stem), kind, config)
             if (len(heard) + 1) * sound.seconds <= sound_files.MAX_SECONDS:
                 heard.append(sound)

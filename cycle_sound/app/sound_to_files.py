@@ -14,16 +14,25 @@ from cycle_sound.media.picture_files import encode_png
 from cycle_sound.media.sounds import Sound, windows
 
 
-def see(make: Callable[[Sequence[Sound]], list[Image.Image]], sound: Sound, seconds: float, stem: Path) -> list[Path]:
+def see(
+    make: Callable[[Sequence[Sound]], list[Image.Image]],
+    sound: Sound,
+    seconds: float,
+    stem: Path,
+    accepts: Callable[[Sequence[Sound], Sequence[Image.Image]], bool],
+) -> list[Path]:
     """Write the picture that `make` generates from a sound as STEM.png; return the paths written.
 
     Of a sound longer than `seconds` every window becomes a picture: a contact sheet STEM.png and a film STEM.mp4.
+    Nothing is written of windows and pictures that are not accepted.
     """
     parts = windows(sound, seconds)
-    if len(parts) == 1:
-        return [beside(stem, ".png", encode_png(make(parts)[0]))]
     batches = list(batched(parts))
     shown = progress.track(batches, len(batches), stem.name) if len(batches) > 1 else batches
     pictures = [picture for batch in shown for picture in make(batch)]
+    if not accepts(parts, pictures):
+        return []
+    if len(parts) == 1:
+        return [beside(stem, ".png", encode_png(pictures[0]))]
     sheet = beside(stem, ".png", encode_png(contact_sheet(pictures, seconds)))
     return [sheet, beside(stem, ".mp4", film(pictures, seconds, sound))]

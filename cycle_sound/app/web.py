@@ -47,6 +47,7 @@ CANVAS = 512  # pixels
 TITLE = "Cycle_Sound"
 TO_PICTURE, TO_SOUND = "Sound → picture", "Picture → sound"
 INTRODUCTION = f"# {TITLE}\nSound into pictures, pictures into sound, and round again."
+NO_CONFIDENCE = "These models carry no confidence: how sure a result is, is not shown."
 FONT = ("system-ui", "sans-serif")  # the browser's own: gradio's come from a server
 
 Expect = Callable[[], None]  # raises gr.Error if nobody waits for the result any more
@@ -84,6 +85,8 @@ def page(system: CycleSound, samples: Path | None = None) -> Page:
     examples = {name: sorted(samples.glob(f"{name}/*/source.*")) if samples else [] for name in DIRECTIONS}
     with Page() as blocks:
         gr.Markdown(INTRODUCTION)
+        if not system.knows_confidence:
+            gr.Markdown(NO_CONFIDENCE)
         with gr.Sidebar(label="How to draw", open=False):
             controls = _controls(system.sampling)
         with gr.Tab(TO_PICTURE):
@@ -298,7 +301,7 @@ def _results(
     request: SamplingRequest,
     expect: Expect,
 ) -> str:
-    """HTML of what `make` generates from the sources, with label and likelihood of each result.
+    """HTML of what `make` generates from the sources, with label, likelihood and confidence of each result.
 
     Raises `BadInput` for more than MAX_DRAWS, and as `expect` does between two batches of the models.
     """

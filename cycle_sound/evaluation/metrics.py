@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import sqrtm
-from scipy.stats import binomtest, spearmanr
+from scipy.optimize import brentq
+from scipy.stats import binomtest, rankdata, spearmanr
+
+TINY = 1e-9  # of a share
 
 
 class Interval(NamedTuple):
@@ -36,6 +39,45 @@ def wilson(hits: int, count: int) -> Interval:
     share = hits / count
     low, high = binomtest(hits, count).proportion_ci(0.95, method="wilson")
     return Interval(share, min(low, share), max(high, share))  # rounding must not leave the share outside
+
+
+def roc_area(scores: np.ndarray, positive: np.ndarray) -> Interval:
+    """The area under the ROC curve: how often a positive scores higher than a negative, ties counting half.
+
+    Of scores (n,) and which are positive, bool (n,), some and not all. The interval is the fifth of Newcombe (2006,
+    Statistics in Medicine 25:559), which like Wilson's is not empty where none or all are told apart.
+    """
+    count, hits = len(positive), int(positive.sum())
+    pairs = hits * (count - hits)
+    area = float((rankdata(scores)[positive].sum() - hits * (hits + 1) / 2) / pairs)
+
+    def beyond(value: float) -> float:
+        """How much further than 1.96 standard errors, of an area of that value, it lies from what was found."""
+        spread = 1 + (count / 2 - 1) * ((1 - value) / (2 - value) + value / (1 + value))
+        return (value - area) ** 2 - 1.959964**2 * value * (1 - value) * spread / pairs
+
+    low = brentq(beyond, 0.0, min(area, 1 - TINY)) if area > 0 else 0.0
+    high = brentq(beyond, max(area, TINY), 1.0) if area < 1 else 1.0
+    return Interval(area, low, high)
+
+
+def bins(probabilities: np.ndarray, count: int) -> np.ndarray:
+    """The bin of each probability (n,), of so many of equal width: int64 (n,)."""
+    return np.minimum((probabilities * count).astype(np.int64), count - 1)
+
+
+def calibration_error(probabilities: np.ndarray, happened: np.ndarray, count: int) -> Interval:
+    """Expected calibration error (Guo et al. 2017, arXiv:1706.04599) of probabilities (n,), n ≥ 2, of what may happen.
+
+    The mean over the samples of how far, in the bin of each, the mean probability is from how often it happened. There
+    are `count` bins of equal width. The interval is by the jackknife.
+    """
+    places, excess = bins(probabilities, count), probabilities - happened
+    sums = np.bincount(places, excess, count)
+    error, samples = float(np.abs(sums).sum()), len(excess)
+    without = error - np.abs(sums)[places] + np.abs(sums[places] - excess)  # the sum without one sample, for each
+    half = 1.959964 * float(np.sqrt((samples - 1) * (without / (samples - 1)).var()))
+    return Interval(error / samples, max(error / samples - half, 0.0), error / samples + half)
 
 
 def moments(features: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from pydantic_core import from_json
 
 from cycle_sound import params
 from cycle_sound.errors import BadCard, NoModels, OtherDigest
-from cycle_sound.inference import bundle
+from cycle_sound.inference import bundle, confidence
+from cycle_sound.inference.confidence import NONE, Confidences
 from cycle_sound.io import files, names
 from cycle_sound.params import Config, SamplingConfigs, VocoderConfig, fault
 
@@ -26,6 +27,7 @@ class Card(Config):
 
     sampling: SamplingConfigs  # how each direction draws unless told otherwise
     vocoder: VocoderConfig  # how a log-mel becomes a waveform
+    confidence: Confidences = NONE  # in what each direction makes; older cards carry none
     params: dict[str, JsonValue]  # params.yaml, but for where the data lay
     metrics: dict[str, Figures]  # metrics/NAME.json, by NAME
     models: dict[str, dict[str, JsonValue]]  # digest, kind and configuration of each file, once it is exported
@@ -41,7 +43,8 @@ class Card(Config):
 def read(folder: Path) -> Card:
     """The card of an exported folder, or of a project's `data/`.
 
-    Raises `NoModels`, `ParamsError`, and `BadCheckpoint` where a model is not the one that an exported card describes.
+    Raises `NoModels`, `ParamsError`, `BadConfidence`, and `BadCheckpoint` where a model is not the one that an exported
+    card describes.
     """
     if (folder / NAME).is_file():
         return _exported(folder)
@@ -52,7 +55,12 @@ def read(folder: Path) -> Card:
     figures = [path for path in sorted((project / "metrics").glob("*.json")) if not names.is_hidden(Path(path.name))]
     metrics = {path.stem: _parsed(path, Figures) for path in figures}
     return Card(
-        sampling=tree.sampling, vocoder=tree.vocoder, params=_unlocated(tree.model_dump()), metrics=metrics, models={}
+        sampling=tree.sampling,
+        vocoder=tree.vocoder,
+        confidence=confidence.load(folder),
+        params=_unlocated(tree.model_dump()),
+        metrics=metrics,
+        models={},
     )
 
 

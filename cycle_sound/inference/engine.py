@@ -6,6 +6,7 @@ generator of its own, seeded by the seed and by its source.
 """
 
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -33,19 +34,22 @@ class Classified(NamedTuple):
 
 
 class Engine:
-    """Trained models at work. Pictures are (n, c, h, w), codes (n, k, rows, columns), all on the CPU."""
+    """Trained models at work. Pictures are (n, c, h, w), codes (n, k, rows, columns), all on the CPU.
 
-    def __init__(self, models: Models) -> None:
-        self.models = models
+    `rows`: that a model sees at a time where it does not draw; by default the device's fixed batch.
+    """
+
+    def __init__(self, models: Models, rows: int | None = None) -> None:
+        self.models, self._rows = models, rows
         self._cached: dict[tuple[Direction, bool], CachedTransformer] = {}
 
     def encode(self, modality: Modality, pictures: Tensor) -> Tensor:
         """The codes of pictures."""
-        return map_fixed_batches(self.models.tokenizers[modality].model.encode, self.models.device, pictures)
+        return self._map(self.models.tokenizers[modality].model.encode, pictures)
 
     def decode(self, modality: Modality, codes: Tensor) -> Tensor:
         """The pictures of codes."""
-        return map_fixed_batches(self.models.tokenizers[modality].model.decode, self.models.device, codes)
+        return self._map(self.models.tokenizers[modality].model.decode, codes)
 
     def waveforms(self, log_mels: Tensor) -> np.ndarray:
         """Waveforms of log-mels: (n, 1, mels, frames) → float32 (n, samples)."""
@@ -70,13 +74,13 @@ class Engine:
         """What a direction's transformer reads of source pictures: themselves, their codes or their features."""
         condition, source = self.models.transformers[direction].config.condition, source_of(direction)
         if condition == "features":
-            return map_fixed_batches(self.models.networks[source], self.models.device, sources)
+            return self._map(self.models.networks[source], sources)
         return sources if condition == "encoder" else self.encode(source, sources)
 
     def prefixes(self, direction: Direction, sources: Tensor) -> Tensor:
         """What a direction's transformer makes of source pictures: (n, c, h, w) → (n, 1 + s, width)."""
         encode = self.models.transformers[direction].encode_source
-        return map_fixed_batches(encode, self.models.device, self.source_inputs(direction, sources))
+        return self._map(encode, self.source_inputs(direction, sources))
 
     def null_prefixes(self, direction: Direction, count: int) -> Tensor:
         """The prefix that stands for no source, `count` times: (count, 1 + s, width)."""
@@ -85,7 +89,7 @@ class Engine:
     def log_likelihood(self, direction: Direction, prefixes: Tensor, codes: Tensor) -> Tensor:
         """Exact log p(target codes | prefix) of a direction: (n, 1 + s, width), (n, k, rows, columns) → (n,) nats."""
         model = self.models.transformers[direction]
-        return map_fixed_batches(model.log_likelihood, self.models.device, prefixes, codes.flatten(2))
+        return self._map(model.log_likelihood, prefixes, codes.flatten(2))
 
     def pointwise_mutual_information(self, direction: Direction, sources: Tensor, targets: Tensor) -> Tensor:
         """How much likelier each target of a direction makes its source, by the direction back, in nats.
@@ -153,14 +157,24 @@ class Engine:
         """
         model = self.models.transformers[direction]
         if modality == target_of(direction):
-            return map_fixed_batches(model.target_encoder, self.models.device, pictures)
+            return self._map(model.target_encoder, pictures)
         inputs = self.source_inputs(direction, pictures)
-        return map_fixed_batches(lambda rows: model.source_encoder(rows).summary, self.models.device, inputs)
+        return self._map(lambda rows: model.source_encoder(rows).summary, inputs)
+
+    def alignment(self, direction: Direction, sources: Tensor, targets: Tensor) -> Tensor:
+        """Cosine of what sources and targets of a direction show: (n, c, h, w), (n, c, h, w) → (n,) in [-1, 1]."""
+        shown = self.summaries(direction, source_of(direction), sources)
+        made = self.summaries(direction, target_of(direction), targets)
+        return self._map(lambda first, second: (first * second).sum(1), shown, made)
 
     def classify(self, modality: Modality, pictures: Tensor) -> Classified | None:
         """What the modality's classifier says of pictures; None without a classifier."""
         model = self.models.classifiers[modality]
         return None if model is None else classified(model, pictures)
+
+    def _map(self, work: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+        """`work` on rows of tensors, a fixed batch of this engine at a time."""
+        return map_fixed_batches(work, self.models.device, *rows, size=self._rows)
 
     def _cached_transformer(self, direction: Direction, guided: bool) -> CachedTransformer:
         """A direction's transformer, made ready for a fixed batch the first time that it is asked for."""

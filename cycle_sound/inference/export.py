@@ -46,6 +46,7 @@ def readme(described: Card) -> str:
         models=sorted(described.models.items()),
         data=described.models["vae/image.safetensors"]["shards"],
         directions=[(one, found) for one, found in directions.items() if found],
+        confidences=[(one, fitted) for one in DIRECTIONS if (fitted := described.confidence[one])],
         source=described.source,
         networks=sorted({str(one["network"]) for one in described.models.values() if one.get("network")}),
         number=_number,

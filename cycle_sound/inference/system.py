@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from cycle_sound.errors import BadSound
-from cycle_sound.inference import bundle, card
+from cycle_sound.inference import bundle, card, confidence
 from cycle_sound.inference.bundle import Models
+from cycle_sound.inference.confidence import NONE, Confidences
 from cycle_sound.inference.engine import Engine
 from cycle_sound.media import images, mel, picture_files, pixels, sound_files
 from cycle_sound.media.sounds import Sound
@@ -41,6 +42,7 @@ class Station(NamedTuple):
     thing: Thing
     label: Label | None  # by the classifier of its modality; None without one
     score: float | None  # nats: how much likelier it makes the stop before; None at the start
+    confidence: float | None  # that it shows what the stop before holds; None at the start, or where none is fitted
     content: float  # cosine in [-1, 1] of what it shows to what the start shows
 
 
@@ -56,19 +58,20 @@ class CycleSound:
     are drawn (default: as `self.sampling` has it for the direction).
     """
 
-    def __init__(self, models: Models, sampling: SamplingConfigs) -> None:
+    def __init__(self, models: Models, sampling: SamplingConfigs, confidences: Confidences = NONE) -> None:
         self.engine = Engine(models)
         self.sampling = sampling
+        self._witness, self._fitted = Engine(models, confidence.ROWS), confidences
 
     @classmethod
     def load(cls, folder: str | Path = "models", where: str | torch.device | None = None) -> "CycleSound":
         """Read an exported folder or a project's `data/` to a device (default: a GPU if there is one, else the CPU).
 
-        Raises `NoModels`, `MixedModels` or `BadCheckpoint`, each with what is wrong in one line.
+        Raises `NoModels`, `MixedModels`, `BadCheckpoint` or `BadConfidence`, each with what is wrong in one line.
         """
         described = card.read(Path(folder))
         models = bundle.load(Path(folder), described.vocoder, torch.device(where or device.best()))
-        return cls(models, described.sampling)
+        return cls(models, described.sampling, described.confidence)
 
     @property
     def models(self) -> Models:
@@ -145,13 +148,33 @@ class CycleSound:
         """
         if not sources:
             return []
-        direction = _direction(sources[0])
-        given, wanted = self._pictures(sources), self._pictures(targets)
-        if len(given) != len(wanted) or any(_direction(one) == direction for one in targets):
-            raise ValueError(
-                f"{len(sources)} sources, {len(targets)} targets: pairs of one sound and one picture wanted"
-            )
-        return self.engine.pointwise_mutual_information(direction, given, wanted).tolist()
+        return self.engine.pointwise_mutual_information(*self._pairs(sources, targets)).tolist()
+
+    @property
+    def knows_confidence(self) -> bool:
+        """Whether a confidence was fitted to these models, of both directions."""
+        return None not in (self._fitted.audio_to_image, self._fitted.image_to_audio)
+
+    def confidence(self, source: Thing, target: Thing) -> float | None:
+        """How likely it is that what was made of a source shows what the source holds: a probability, calibrated.
+
+        Of any seed, sampling and number of candidates; None where none was fitted to these models. Raises `BadSound`.
+        """
+        found = self.confidences([source], [target])
+        return None if found is None else found[0]
+
+    def confidences(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> list[float] | None:
+        """The same of several, sounds and pictures, or pictures and sounds.
+
+        Raises `BadSound`, and ValueError where a pair does not hold one of each modality.
+        """
+        if not sources:
+            return []
+        direction, given, wanted = self._pairs(sources, targets)
+        fitted = self._fitted[direction]
+        if fitted is None:
+            return None
+        return fitted.of(confidence.evidence(self._witness, direction, given, wanted))
 
     def cycle(
         self,
@@ -191,7 +214,8 @@ class CycleSound:
         shown = self.engine.summaries(direction, modality, picture)
         wanted = self.engine.summaries(direction, _modality(start), first)
         score = None if before is None else self.scores([before], [thing])[0]
-        return Station(thing, label, score, float((shown * wanted).sum()))
+        sure = None if before is None else self.confidence(before, thing)
+        return Station(thing, label, score, sure, float((shown * wanted).sum()))
 
     def _generate(
         self,
@@ -204,6 +228,16 @@ class CycleSound:
         """The target pictures of things: (n, c, h, w)."""
         pictures = self._pictures(sources)
         return self.engine.generate(direction, pictures, seed, candidates, sampling or self.sampling[direction])
+
+    def _pairs(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> tuple[Direction, Tensor, Tensor]:
+        """The direction from sources, at least one, to targets, and the pictures of both. Raises ValueError."""
+        direction = _direction(sources[0])
+        given, wanted = self._pictures(sources), self._pictures(targets)
+        if len(given) != len(wanted) or any(_direction(one) == direction for one in targets):
+            raise ValueError(
+                f"{len(sources)} sources, {len(targets)} targets: pairs of one sound and one picture wanted"
+            )
+        return direction, given, wanted
 
     def _pictures(self, things: Sequence[Thing]) -> Tensor:
         """Sounds or pictures as the models see them: (n, c, h, w) in [-1, 1]."""

@@ -21,6 +21,7 @@ LEARNING = {  # stage: the unit of its losses, and the columns that are shown wi
     "train_transformer": _GENERATOR,
     "train_cycle": _GENERATOR,
 }
+RIGHT = ("right", "right_low", "right_high")
 INFORMATION = "pointwise_mutual_information"
 CONSISTENCIES = {
     "class_consistency": "class",
@@ -59,6 +60,28 @@ def sweep(unit: str, rows: Rows) -> list[Chart]:
     ]
     settings = [row["setting"].rpartition(" ")[2] for row in rows]
     return chart(f"{'consistency' if labelled else 'nats'} by {unit}", lines, unit, categories(settings))
+
+
+def reliability(rows: Rows) -> list[Chart]:
+    """How often samples are right, by how confident the model is in them, beside the diagonal of perfect calibration.
+
+    None where there was no confidence.
+    """
+    filled = [row for row in rows if row["right"]]
+    lines = [
+        _calibration([row for row in filled if row["setting"] == setting], setting, number)
+        for number, setting in enumerate(dict.fromkeys(row["setting"] for row in filled))
+    ]
+    if not lines:
+        return []
+    diagonal = Line("calibrated", [0, 1], [0, 1], colour=2)
+    return chart("fraction right by confidence", [*lines, diagonal], "confidence")
+
+
+def _calibration(rows: Rows, name: str, colour: int) -> Line:
+    """A line over the bins of confidence that hold samples, with its band."""
+    xs, ys, lows, highs = ([float(row[column]) for row in rows] for column in ("confidence", *RIGHT))
+    return Line(name, xs, ys, lows, highs, colour=colour)
 
 
 def _setting(rows: Rows, column: str, name: str, colour: int) -> Line:

@@ -69,6 +69,15 @@ def sampling(tables: Mapping[Direction, Mapping[str, Rows]]) -> Section:
     return _section("sampling", "Guidance and re-ranking", "sampling", directions=directions)
 
 
+def confidence(tables: Mapping[Direction, Rows]) -> Section:
+    """Whether each direction is right as often as its confidence says."""
+    directions = {
+        ARROWS[direction]: {"charts": curves.reliability(rows), "rows": [row for row in rows if row["right"]]}
+        for direction, rows in tables.items()
+    }
+    return _section("confidence", "Confidence", "confidence", directions=directions)
+
+
 def examples(samples: Samples, context: ReportContext) -> Section:
     """Best, median and worst pairs of a direction, and some around the cycle."""
     ranks = {

@@ -1,0 +1,142 @@
+"""Confidence on a split: what it is fitted to on valid, and whether it is what it says on test.
+
+It is fitted to what the classifier says of samples, and judged by the judge: what steers must not judge.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor
+
+from cycle_sound.evaluation import metrics
+from cycle_sound.evaluation.generation import DirectionModels, Generated, Pairs
+from cycle_sound.evaluation.scores import classify, labelled, named
+from cycle_sound.inference import confidence
+from cycle_sound.inference.confidence import Confidence, Evidence
+from cycle_sound.inference.engine import Engine
+from cycle_sound.models.classifier import Classifier
+from cycle_sound.nn import measures
+from cycle_sound.nn.measures import Measures
+from cycle_sound.params import ConfidenceConfig, Direction
+
+SETTINGS = {"": "as sampling has it", "_unguided": "guidance 1"}  # what ends a figure: how samples were drawn
+BINS = 10  # of equal width, of confidences
+Row = dict[str, float | str | None]
+
+
+def fitted(
+    models: DirectionModels, config: ConfidenceConfig, seed: int, transformers: Mapping[Direction, str]
+) -> tuple[Confidence | None, dict[str, float]]:
+    """The confidence fitted to samples of the first `config.pairs` sources, drawn once by each guidance, and figures.
+
+    None where the classifier of the target knows the labels of none.
+    """
+    classifier, labels = models.classifiers[models.target], models.split.labels
+    some = range(min(config.pairs, len(labels)))
+    rows = labelled(labels, classifier, some)
+    if not rows:
+        return None, {"samples": 0}
+    engine = Engine(models.engine.models, confidence.ROWS)
+
+    def measure(batch: range) -> Measures:
+        sources = models.sources(batch)
+        found: Measures = {}
+        for number, guidance in enumerate(config.guidances):
+            drawn = _measured(models, engine, classifier, sources, _drawn(models, sources, guidance, seed))
+            found |= {f"{number}: {what}": values for what, values in drawn.items()}
+        return found
+
+    measured = measures.of_rows(some, models.batch, measure)
+    own = np.array([labels[row] for row in rows])
+    parts = [measures.under(f"{number}: ", measured) for number in range(len(config.guidances))]
+    evidence = Evidence(*(np.concatenate([part[name][rows] for part in parts]) for name in Evidence._fields))
+    right = np.concatenate([part["label"][rows] == own for part in parts])
+    regression = confidence.fit(evidence, right, config.penalty, transformers)
+    return regression, {
+        "samples": len(right),
+        "wrong": int((~right).sum()),
+        **{f"weight_{name}": term["weight"] for name, term in regression.terms.model_dump().items()},
+    }
+
+
+def measure(
+    models: DirectionModels, fitted: Confidence | None, pairs: Pairs, generated: Generated, seed: int
+) -> Measures:
+    """The confidence in samples of some pairs, and what the judge says of them; of SETTINGS each."""
+    judge = models.judges[models.target]
+    if fitted is None or judge is None:
+        return {}
+    engine = Engine(models.engine.models, confidence.ROWS)
+    shown = zip(SETTINGS, (generated.perceived, _drawn(models, pairs.source, 1.0, seed)), strict=True)
+    found: Measures = {}
+    for setting, pictures in shown:
+        drawn = _measured(models, engine, judge, pairs.source, pictures)
+        sure = fitted.of(Evidence(*(drawn[name] for name in Evidence._fields)))
+        found |= {f"confidence{setting}": np.array(sure), f"confidence_label{setting}": drawn["label"]}
+    return found
+
+
+def figures(models: DirectionModels, measured: Measures) -> dict[str, float]:
+    """How well confidence tells right from wrong, and how far it is from how often samples are right.
+
+    Empty without a confidence, or where the judge knows no label.
+    """
+    found: dict[str, float] = {}
+    for setting in SETTINGS:
+        sure, right = _outcomes(models, measured, setting)
+        if 0 < right.sum() < len(right):  # else there is nothing to tell apart
+            found |= named(f"confidence_auc{setting}", metrics.roc_area(sure, right))
+            found[f"confidence_auc{setting}_floor"] = 0.5  # of confidence that knows nothing
+        if len(right) > 1:
+            found |= named(f"confidence_ece{setting}", metrics.calibration_error(sure, right, BINS))
+    return found
+
+
+def table(models: DirectionModels, measured: Measures) -> list[Row]:
+    """How often samples are right in each bin of confidence, of SETTINGS each; empty bins have no figures."""
+    return [row for setting in SETTINGS for row in _bins(setting, *_outcomes(models, measured, setting))]
+
+
+def _bins(setting: str, sure: np.ndarray, right: np.ndarray) -> list[Row]:
+    places = metrics.bins(sure, BINS)
+    rows: list[Row] = []
+    for place in range(BINS):
+        some = right[places == place]
+        share = metrics.wilson(int(some.sum()), len(some)) if len(some) else None
+        rows.append(
+            {
+                "setting": SETTINGS[setting],
+                "bin": place,
+                "samples": len(some),
+                "confidence": float(sure[places == place].mean()) if len(some) else None,
+                "right": share and share.value,
+                "right_low": share and share.low,
+                "right_high": share and share.high,
+            }
+        )
+    return rows
+
+
+def _outcomes(models: DirectionModels, measured: Measures, setting: str) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence in samples and whether the judge says they are right, of pairs whose label it knows: (n,), (n,)."""
+    labels = models.split.labels
+    rows = labelled(labels, models.judges[models.target])
+    if not rows or f"confidence{setting}" not in measured:
+        return np.zeros(0), np.zeros(0, bool)
+    own = np.array([labels[row] for row in rows])
+    return measured[f"confidence{setting}"][rows], measured[f"confidence_label{setting}"][rows] == own
+
+
+def _drawn(models: DirectionModels, sources: Tensor, guidance: float, seed: int) -> Tensor:
+    """Target pictures (b, c, h, w) as perceived, one drawn of each source by a guidance."""
+    sampling = models.forward_sampling.model_copy(update={"guidance": guidance})
+    pictures = models.engine.generate(models.direction, sources, seed, 1, sampling)
+    return models.engine.as_perceived(models.target, pictures)
+
+
+def _measured(
+    models: DirectionModels, engine: Engine, classifier: Classifier | None, sources: Tensor, perceived: Tensor
+) -> Measures:
+    """Evidence of some pairs, and the `label` that a classifier gives the targets."""
+    given = confidence.evidence(engine, models.direction, sources, perceived)
+    return {**given._asdict(), **classify("label", classifier, perceived)}

@@ -1,0 +1,174 @@
+"""Confidence: a calibrated probability that what a direction made of a source shows what the source holds.
+
+A logistic regression on evidence, which is a few numbers that the models give of any source and target, however the
+target was drawn. It is fitted to held-out pairs with labels; to be asked, it needs none.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
+from scipy.special import expit, logit
+from torch import Tensor
+
+from cycle_sound import paths
+from cycle_sound.errors import BadConfidence
+from cycle_sound.inference.engine import Engine
+from cycle_sound.io import files
+from cycle_sound.params import DIRECTIONS, Config, Direction, PerDirection, fault, opposite_of, source_of
+
+ROWS = 4  # of the engine that gives evidence: of a single pair it costs an eighth of what a whole batch does
+MAX_BYTES = 1 << 16  # of a file, which has 1 kB
+LIMIT = 1e6  # of any number in a file: no sum of them overflows
+STEPS = 100  # of Newton's method, which takes ten
+TOLERANCE = 1e-9  # of the gradient, for each sample
+
+Number = Annotated[float, Field(ge=-LIMIT, le=LIMIT)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Digests = dict[Direction, Digest]
+
+
+class Evidence(NamedTuple):
+    """What the models say of n sources and targets: the higher, the better a target fits its source."""
+
+    information: np.ndarray  # (n,) nats per code by which the target makes its source likelier, by the direction back
+    alignment: np.ndarray  # (n,) cosine in [-1, 1] of what source and target show, as the direction sees it
+    alignment_back: np.ndarray  # (n,) the same, as the direction back sees it
+
+
+def evidence(engine: Engine, direction: Direction, sources: Tensor, targets: Tensor) -> Evidence:
+    """The evidence of source pictures and of a target as it is perceived for each: (n, c, h, w), (n, c, h, w)."""
+    back, shape = opposite_of(direction), engine.models.tokenizers[source_of(direction)].codes
+    information = engine.pointwise_mutual_information(direction, sources, targets).double()
+    parts = (
+        information / (shape.codebooks * shape.places),
+        engine.alignment(direction, sources, targets),
+        engine.alignment(back, targets, sources),
+    )
+    return Evidence(*(part.double().numpy() for part in parts))
+
+
+class Term(Config):
+    """What one kind of evidence adds to the log-odds: weight × (value − mean) / scale."""
+
+    mean: Number
+    scale: Annotated[float, Field(ge=1 / LIMIT, le=LIMIT)]
+    weight: Number
+
+
+class Terms(Config):
+    """The terms of a regression, one for each kind of `Evidence`."""
+
+    information: Term
+    alignment: Term
+    alignment_back: Term
+
+
+class Confidence(Config):
+    """The regression of one direction."""
+
+    kind: Literal["confidence"]
+    transformers: Digests  # SHA-256 of the files of those that gave the evidence
+    intercept: Number
+    terms: Terms
+
+    def of(self, evidence: Evidence) -> list[float]:
+        """The confidence in each of n pairs, in [0, 1]: to the byte the same, whatever the other pairs are."""
+        return [self._one(Evidence(*pair)) for pair in zip(*(some.tolist() for some in evidence), strict=True)]
+
+    def _one(self, evidence: Evidence) -> float:
+        log_odds = self.intercept
+        for name, value in evidence._asdict().items():
+            term: Term = getattr(self.terms, name)
+            log_odds += term.weight * ((value - term.mean) / term.scale)
+        odds = math.exp(-abs(log_odds))  # of whichever of the two is less likely
+        return (1.0 if log_odds >= 0 else odds) / (1 + odds)
+
+
+class Confidences(PerDirection[Confidence | None]):
+    """The regression of each direction; None where none was fitted to these models."""
+
+
+NONE = Confidences(audio_to_image=None, image_to_audio=None)
+
+
+# --- fitting
+
+
+def fit(evidence: Evidence, right: np.ndarray, penalty: float, transformers: Mapping[Direction, str]) -> Confidence:
+    """The regression of whether targets are right, bool (n,) of n ≥ 1, on their evidence.
+
+    By maximum likelihood with an L2 `penalty` on the weights of evidence of unit variance. The outcomes are smoothed as
+    Platt (1999) has it, as if one more sample of each kind had been seen: where all are right or wrong, or evidence
+    parts them, the odds stay at what so many samples can tell.
+    """
+    values = np.stack(evidence, axis=1).astype(np.float64)
+    mean, scale = values.mean(0), values.std(0).clip(1 / LIMIT)
+    count, hits = len(right), int(right.sum())
+    outcomes = np.where(right, (hits + 1) / (hits + 2), 1 / (count - hits + 2))
+    intercept, *weights = _newton(np.insert((values - mean) / scale, 0, 1.0, axis=1), outcomes, penalty).tolist()
+    terms = zip(Evidence._fields, mean.tolist(), scale.tolist(), weights, strict=True)
+    return Confidence(
+        kind="confidence",
+        transformers=dict(transformers),
+        intercept=intercept,
+        terms=Terms(**{name: Term(mean=at, scale=by, weight=weight) for name, at, by, weight in terms}),
+    )
+
+
+def _newton(design: np.ndarray, outcomes: np.ndarray, penalty: float) -> np.ndarray:
+    """Weights (d,) of the columns of a design (n, d), by Newton's method; the first, of the intercept, goes free."""
+    ridge = np.full(design.shape[1], penalty)
+    ridge[0] = 0.0
+
+    def loss(weights: np.ndarray) -> float:
+        log_odds = design @ weights
+        return float(np.logaddexp(0, log_odds).sum() - outcomes @ log_odds + ridge @ weights**2 / 2)
+
+    weights = np.zeros(design.shape[1])
+    weights[0] = logit(outcomes.mean())
+    for _ in range(STEPS):
+        likely = expit(design @ weights)
+        gradient = design.T @ (likely - outcomes) + ridge * weights
+        if np.abs(gradient).max() <= TOLERANCE * len(design):
+            break
+        curvature = (design.T * (likely * (1 - likely))) @ design + np.diag(ridge)
+        step = np.linalg.solve(curvature, gradient)
+        while loss(weights - step) > loss(weights) and np.abs(step).max() > TOLERANCE:
+            step /= 2
+        weights -= step
+    return weights
+
+
+# --- files
+
+
+def digests(folder: Path) -> Digests:
+    """SHA-256 of the transformers in a folder of models."""
+    return {direction: files.digest(paths.cycle(direction, folder)) for direction in DIRECTIONS}
+
+
+def save(path: Path, confidence: Confidence | None) -> None:
+    """Write a regression atomically, or that none could be fitted."""
+    text = "null" if confidence is None else confidence.model_dump_json(indent=2)
+    files.write_bytes(path, f"{text}\n".encode())
+
+
+def load(folder: Path) -> Confidences:
+    """The regressions in a project's `data/` that were fitted to its transformers. Raises `BadConfidence`."""
+    there = {one: path for one in DIRECTIONS if (path := paths.confidence(one, folder)).is_file()}
+    own = digests(folder) if there else {}
+    found = {one: read(path) for one, path in there.items()}
+    return NONE.model_copy(update={one: of for one, of in found.items() if of and of.transformers == own})
+
+
+def read(path: Path) -> Confidence | None:
+    """A regression, or None where none could be fitted. Raises `BadConfidence`, FileNotFoundError."""
+    content = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
+    try:
+        return TypeAdapter[Confidence | None](Confidence | None).validate_json(content)
+    except ValidationError as error:
+        raise BadConfidence(path=path, reason=fault(error)) from None
