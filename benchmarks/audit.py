@@ -48,7 +48,7 @@ from cycle_sound.params import (
 )
 from cycle_sound.training import auditing
 from cycle_sound.training.loop import Curve, fit
-from cycle_sound.training.objectives.transformer import SplitInputs, TransformerObjective
+from cycle_sound.training.objectives.transformer import AugmentedPairs, SplitInputs, TransformerObjective
 from cycle_sound.training.resume import Snapshot
 
 SHARE = 0.1  # of the pairs, swapped in each way
@@ -175,8 +175,8 @@ def cross_entropy(
         device.prepare(params.seed)
         config = params.transformer[direction]
         model = transformer.Transformer(config, shapes).to(device.best())
-        splits = inputs("train"), inputs("valid")
-        objective = TransformerObjective(model, direction, splits, params.augment, params.validation.pairs)
+        pairs = AugmentedPairs(inputs("train"), direction, config.condition, source.codes, params.augment)
+        objective = TransformerObjective(model, direction, pairs, inputs("valid"), params.validation.pairs)
         optimizer = config.optimizer.model_copy(update={"steps": steps})
         curve, snapshot = Curve(work / f"{direction} without {share:.0%}.csv"), Snapshot(work / "snapshot", "")
         return fit(model, objective, optimizer, params.seed, curve, snapshot)["valid_loss"]

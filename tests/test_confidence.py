@@ -273,7 +273,7 @@ def test_an_older_bundle_loads_without_a_confidence(confident: Path, tmp_path: P
 
 def test_a_confidence_in_other_transformers_is_not_used(confident: Path) -> None:
     assert CycleSound.load(confident).knows_confidence
-    path = paths.transformer("image_to_audio", confident)
+    path = paths.cycle("image_to_audio", confident)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1  # one weight
     path.write_bytes(content)
