@@ -58,7 +58,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/io/xz.py": {"download"},
     "cycle_sound/media/images.py": {"download", "shard"},  # EXIF
     "cycle_sound/media/picture_blocks.py": {"download", "shard"},
-    "cycle_sound/media/mel.py": {"shard", *VOCODER, *AUDIT, *USERS, "report"},
+    "cycle_sound/media/mel.py": {"shard", *VOCODER, *AUDIT, *CYCLE, *USERS, "report"},  # the engine draws, and hears too
     "cycle_sound/io/tar_members.py": {"download", "shard", *AUDIT},
     "cycle_sound/dataset/writer.py": {"shard"},
     "cycle_sound/dataset/indexing.py": {"shard"},
@@ -93,8 +93,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/training/objectives/transformer.py": GENERATORS,
     "cycle_sound/training/objectives/vocoder.py": VOCODER,
     "cycle_sound/dataset/sounds.py": VOCODER | AUDIT | EVALUATIONS,
-    "cycle_sound/models/vocoder.py": USERS | {"report"},
-    "cycle_sound/models/learned_vocoder.py": VOCODER | USERS | {"report"},
+    "cycle_sound/models/vocoder.py": CYCLE | USERS | {"report"},
+    "cycle_sound/models/learned_vocoder.py": VOCODER | CYCLE | USERS | {"report"},
     "cycle_sound/inference/sampling.py": CYCLE | USERS,
     "cycle_sound/inference/back_translation.py": CYCLE,
     "cycle_sound/evaluation/metrics.py": USERS,  # an interval
