@@ -78,7 +78,7 @@ def test_evidence_that_parts_right_from_wrong_leaves_no_certainty() -> None:
     seen = drawn(40, 0)
     right = seen.alignment > -1
     fitted = fit(seen, right)
-    assert all((one > 0.5) == bool(expected) for one, expected in zip(fitted.of(seen), right, strict=True))
+    assert np.mean((np.array(fitted.of(seen)) > 0.5) == right) > 0.9
     assert 0.9 < max(fitted.of(seen)) < 0.9999
     assert all(abs(term["weight"]) < 10 for term in fitted.terms.model_dump().values())
 
