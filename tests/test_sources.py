@@ -49,6 +49,7 @@ def data(source: Literal["folder", "videos"], path: Path, **video: Any) -> DataC
         valid_share=0.1,
         unpaired="reject",
         paired_share=1.0,
+        drop_worst=0.0,
         synthetic=SyntheticConfig(train_pairs=1, test_pairs=1),
         folder=FolderConfig(path=str(path)),
         videos=VideosConfig(path=str(path), **settings),
