@@ -498,7 +498,7 @@ class ReportConfig(Config):
 class Params(Config):
     """The whole of params.yaml."""
 
-    seed: Count
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)]  # a CPU's generators take so many bits of it
     launcher: Annotated[
         str, Field(min_length=1)
     ]  # of all that computes on a device; before `-m stages.NAME` in dvc.yaml

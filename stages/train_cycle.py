@@ -10,6 +10,7 @@ Processes that a launcher starts share the drawing and the training. What an ear
 """
 
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -120,7 +121,9 @@ def take(turn: Turn, latest: Checkpoints, setup: Setup) -> None:
     told = {"round": turn.number, "drawn_score": "" if drawn is None else float(drawn.scores.mean())}
     curve = Curve(paths.curve("train_cycle", direction), earlier, **told, valid_before=before)
     snapshot = Snapshot(paths.snapshot("train_cycle", direction), f"{setup.identity} {turn.number}")
-    figures = fit(model, objective, optimizer, _seed(turn, setup), curve, snapshot, setup.workers, setup.parallel)
+    figures = fit(
+        model, objective, optimizer, seed_of(turn.number, setup.seed), curve, snapshot, setup.workers, setup.parallel
+    )
 
     if distributed.is_first():
         if figures["valid_loss"] < before:
@@ -158,14 +161,14 @@ def _drawn(turn: Turn, latest: Checkpoints, setup: Setup) -> DrawnCache | None:
     if targets is None or turn.number == 0 or setup.config.lone_share == 0:
         return None
     engine = Engine(bundle.generators(paths.DATA, latest, device.best()))
-    drawing = Drawing(setup.config.candidates, setup.config.sampling, _seed(turn, setup))
+    drawing = Drawing(setup.config.candidates, setup.config.sampling, seed_of(turn.number, setup.seed))
     identity = f"{setup.identity} {turn.number} {turn.direction}"
     return back_translation.draw(turn.drawn, engine, turn.direction, targets, drawing, identity, setup.shards.files)
 
 
-def _seed(turn: Turn, setup: Setup) -> int:
-    """Another one for each round, none of them that of another training."""
-    return setup.seed + ((turn.number + 1) << 32)
+def seed_of(round_number: int, seed: int) -> int:
+    """Another one for each round, none of them that of another training: a hash, of the 32 bits that torch takes."""
+    return zlib.crc32(f"train_cycle {round_number} {seed}".encode())
 
 
 def _setup(params: Params) -> Setup:

@@ -23,7 +23,7 @@ from cycle_sound.inference.engine import Engine
 from cycle_sound.io import files
 from cycle_sound.media import pixels
 from cycle_sound.models import transformer
-from cycle_sound.nn.rng import BatchRng
+from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Params, SamplingConfig, opposite_of, target_of
 from cycle_sound.training import inputs, order
 from cycle_sound.training.loop import Curve, fit
@@ -94,6 +94,13 @@ def draw(direction: Direction) -> DrawnCache:
 # --- the stage
 
 
+def test_every_round_draws_other_random_numbers_and_none_those_of_another_training() -> None:
+    given = (0, 1, (1 << 32) - 1)
+    seeds = [*given, *(train_cycle.seed_of(number, seed) for seed in given for number in range(20))]
+    drawn = [tuple(torch.rand(4, generator=seeded(seed, 5, 0, 3)).tolist()) for seed in seeds]
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_without_rounds_the_generators_are_the_transformers_and_no_shard_is_read(project: Path) -> None:
     for folder in ("data/shards", "data/tokens", "data/vae"):
         shutil.rmtree(project / folder)
@@ -153,7 +160,7 @@ def test_pairs_alone_are_trained_on_as_they_were(project: Path) -> None:
     pairs = AugmentedPairs(train, direction, "encoder", model.shapes.source_codes, params.augment)
     objective = TransformerObjective(model, direction, pairs, valid, params.validation.pairs)
     snapshot, config = Snapshot(Path("alone.safetensors"), ""), params.cycle.optimizer
-    fit(model, objective, config, params.seed + (1 << 32), Curve(Path("alone.csv")), snapshot)
+    fit(model, objective, config, train_cycle.seed_of(0, params.seed), Curve(Path("alone.csv")), snapshot)
     train_cycle.main(params)
     alone, rows = (files.read_csv(path) for path in (Path("alone.csv"), paths.curve("train_cycle", direction)))
     assert [row | {"round": "0"} for row in alone] == [

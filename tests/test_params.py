@@ -51,6 +51,7 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
     ),
     "an empty range of decibels": ("audio.min_db", 30.0, "audio: .*min_db 30.0 must lie below"),
     "the worst without an audit": ("data.drop_worst", 0.1, "data.drop_worst 0.1: .* audit.enabled"),
+    "a seed of which bits would be lost": ("seed", 1 << 32, "seed: "),
     "all of the pairs dropped": ("data.drop_worst", 1.0, "data.drop_worst: .*1.0"),
     "mels above the highest frequency": ("audio.fmin", 8000.0, "audio: .*fmin 8000.0"),
 }

@@ -57,19 +57,11 @@ def read(folder: Path) -> Card:
     return Card(
         sampling=tree.sampling,
         vocoder=tree.vocoder,
-        confidence=_confidences(folder),
+        confidence=confidence.load(folder),
         params=_unlocated(tree.model_dump()),
         metrics=metrics,
         models={},
     )
-
-
-def _confidences(folder: Path) -> Confidences:
-    """Those of a project; none where a model is missing, which is said by whoever reads the models."""
-    try:
-        return confidence.load(folder)
-    except FileNotFoundError:
-        return NONE
 
 
 def write(folder: Path, card: Card) -> None:

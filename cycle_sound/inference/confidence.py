@@ -147,8 +147,9 @@ def _newton(design: np.ndarray, outcomes: np.ndarray, penalty: float) -> np.ndar
 
 
 def digests(folder: Path) -> Digests:
-    """SHA-256 of the transformers in a folder of models."""
-    return {direction: files.digest(paths.cycle(direction, folder)) for direction in DIRECTIONS}
+    """SHA-256 of the transformers that are in a folder of models."""
+    there = {direction: paths.cycle(direction, folder) for direction in DIRECTIONS}
+    return {direction: files.digest(path) for direction, path in there.items() if path.is_file()}
 
 
 def save(path: Path, confidence: Confidence | None) -> None:
