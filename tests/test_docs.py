@@ -42,7 +42,7 @@ CHEAP = {  # what is run word for word, beside cycle-sound
     *(("dvc", "metrics", "diff"), ("dvc", "params", "diff"), ("git", "restore")),
 }
 UNTRAINED = {"--min-confidence", "audit"}  # ends, as it should, in a line: of models that know nothing; without audit
-MADE_BY_HAND = {"data/folder", "data/vggsound", "data/videos", "data/README.md", "data/"}
+MADE_BY_HAND = {"data/folder", "data/vggsound", "data/videos", "data/README.md"}
 HOOKS = (ROOT / "docs/hooks.py").read_text(encoding="utf-8")  # names the pictures that are added to the site
 KEY = re.compile(r"(…|[a-z_]+\.)([a-z_]+|\*)(\.([a-z_]+|\*))*")
 FOLDERS = ("cycle_sound/", "stages/", "tests/", "benchmarks/", "docs/", "metrics/", "presets/", "data/", ".github/")
@@ -118,8 +118,8 @@ def check_pip(words: tuple[str, ...]) -> None:
         assert set(extras.split(",")) <= PROJECT["optional-dependencies"].keys()
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_every_command_is_one_that_its_program_knows(command: Command, tmp_path: Path) -> None:
+def check(command: Command, folder: Path) -> None:
+    """Fail for a command that its program does not know, or that names what does not exist."""
     program, *rest = command.words
     words = tuple(rest)
     match program.removeprefix(".venv/bin/"):
@@ -128,13 +128,18 @@ def test_every_command_is_one_that_its_program_knows(command: Command, tmp_path:
         case "make":
             check_make(words)
         case "dvc":
-            check_dvc(words, tmp_path)
+            check_dvc(words, folder)
         case "python":
             check_python(words)
         case "pip":
             check_pip(words)
         case other:
             assert other in OTHERS
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_every_command_is_one_that_its_program_knows(command: Command, tmp_path: Path) -> None:
+    check(command, tmp_path)
 
 
 def known_key(name: str) -> bool:
@@ -154,38 +159,72 @@ def exists(path: str) -> bool:
     """Whether a path of the project exists, in git or once it is built; NAME and … stand for any."""
     if path.startswith("data/"):
         made = {str(folder) for folder in paths.made()} | {f"data/{name}" for name in ("transformer", "cycle")}
-        return any(path.startswith(folder) for folder in made | MADE_BY_HAND)
+        return path == "data/" or any(path.startswith(folder) for folder in made | MADE_BY_HAND)
     pattern = re.sub(r"NAME|ID|…", "*", path.rstrip("/"))
     return bool(list(ROOT.glob(pattern)))
 
 
+@cache
+def options() -> set[str]:
+    """Every option of cycle-sound, of DVC and of the scripts in tests/."""
+    own = {word for one in commands_below(typer.main.get_command(app)) for option in one.params for word in option.opts}
+    scripts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py")]
+    return own | dvc_options() | {word for text in scripts for word in re.findall(r'add_argument\("(--\w+)"', text)}
+
+
+def is_known(code: str) -> bool:
+    """Whether what a piece of code in the prose names exists; what this test cannot tell is taken to."""
+    name, (first, *rest) = code.partition("=")[0], code.split()
+    if code.startswith(FOLDERS) and not rest:
+        return exists(code)
+    if KEY.fullmatch(name) and (name.startswith("…") or name.split(".")[0] in TREE):
+        return known_key(name)
+    if first.startswith("--"):
+        return first in options()
+    match first, rest:
+        case "-S", [word]:
+            return known_key(word.partition("=")[0])
+        case "make", [*_, target]:
+            return target in TARGETS
+        case "cycle-sound", [word, *_]:
+            return word == "COMMAND" or word.startswith("-") or word in typer.main.get_command(app).commands
+        case "python", ["-m", module, *_]:
+            return "NAME" in module or importlib.util.find_spec(module) is not None
+        case "python", [path]:
+            return path.startswith("-") or exists(path)
+    return True
+
+
 @pytest.mark.parametrize("page", documents.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_name_in_the_prose_exists(page: Path) -> None:
-    options = [one for command in commands_below(typer.main.get_command(app)) for one in command.params]
-    own = {word for option in options for word in option.opts}
-    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("[fh]*.py"))
-    unknown = []
-    for span in documents.spans(page):
-        name, _, _ = span.partition("=")
-        first, *rest = span.split()
-        if span.startswith(FOLDERS) and " " not in span:
-            ok = exists(span)
-        elif KEY.fullmatch(name) and (name.split(".")[0] in TREE or name.startswith("…")):
-            ok = known_key(name)
-        elif first == "-S":
-            ok = known_key(rest[0].partition("=")[0]) if rest else True
-        elif first.startswith("--"):
-            ok = first in own | dvc_options() or f'"{first}"' in scripts
-        elif first == "make" and rest:
-            ok = rest[-1] in TARGETS
-        elif first == "cycle-sound" and rest:
-            ok = rest[0].isupper() or rest[0].startswith("-") or rest[0] in typer.main.get_command(app).commands
-        elif first == "python" and rest[:1] == ["-m"]:
-            ok = "NAME" in rest[1] or importlib.util.find_spec(rest[1]) is not None
-        else:
-            ok = True
-        unknown += [] if ok else [span]
-    assert not unknown
+    assert [code for code in documents.spans(page) if not is_known(code)] == []
+
+
+UNKNOWN_NAMES = (
+    *("cycle_sound/nn/nothing.py", "data/nothing", "tests/nothing.py", "python tests/nothing.py"),
+    *("vae.*.width_of", "…optimizer.speed", "-S image.sise=3", "--louder", "cycle-sound sing", "make everything"),
+    "python -m benchmarks.nothing",
+)
+IMPOSSIBLE_COMMANDS = (
+    *("cycle-sound sing -o out", "cycle-sound image bell.wav", "cycle-sound image bell.wav -o out --louder 3"),
+    *("make everything", "make preset=loud repro", "git status && make everything", "sing out loud"),
+    *("dvc exp ruin", "dvc exp run sing", "dvc exp run -S image.sise=3", "dvc exp run -S image.size=large"),
+    "dvc exp run $(cycle-sound preset fine) -S image.size=90",
+    *("python -m benchmarks.nothing", "pip install -e '.[loud]'"),
+)
+
+
+@pytest.mark.parametrize("code", UNKNOWN_NAMES)
+def test_a_name_that_does_not_exist_is_found(code: str) -> None:
+    assert not is_known(code)
+
+
+@pytest.mark.parametrize("line", IMPOSSIBLE_COMMANDS)
+def test_a_command_that_cannot_be_is_found(line: str, tmp_path: Path) -> None:
+    block = documents.Block(ROOT / "README.md", 1, "sh", line)
+    found = list(documents.commands(block, substitute))
+    with pytest.raises((Exception, SystemExit)):
+        any(check(command, tmp_path) for command in found)
 
 
 @pytest.mark.parametrize("page", documents.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -352,7 +391,8 @@ def test_the_notebook_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("CYCLE_SOUND_MODELS", str(project / "data"))
     notebook = nbformat.read(ROOT / "docs/tour.ipynb", as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(project))
-    assert not [cell for cell in notebook.cells if cell.cell_type == "code" and not (cell.outputs or cell.source)]
+    shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert [sum(kind in one for one in shown) for kind in ("image/png", "text/html")] == [2, 2]  # pictures, sounds
 
 
 @pytest.mark.slow
@@ -363,4 +403,4 @@ def test_the_site_builds_without_a_warning_and_asks_nobody_for_anything(tmp_path
     assert {page.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for page in documents.SITE} < pages.keys()
     for name, text in pages.items():
         assert not re.findall(r'(?:<script|<img)[^>]*src="?https?:|<link rel="?stylesheet"? href="?https?:', text), name
-    assert "class CycleSound" in re.sub("<[^>]+>|\xa0", " ", pages["reference/python.html"]).replace("  ", " ")
+    assert 'id="cycle_sound.inference.system.CycleSound.image"' in pages["reference/python.html"]
