@@ -6,7 +6,7 @@ headers are guesses, so the packets tell how long a film is.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain, dropwhile, groupby
+from itertools import chain, dropwhile, groupby, pairwise
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from cycle_sound.media.sound_reader import MAX_SECONDS, resampled
 MAX_PACKETS = 4_000_000  # of pictures: a day and a half
 MAX_DECODED = 5_000_000_000  # pixels from one picture to the next: 600 frames of 4K, and some ten seconds of work
 RESET = 1.0  # s back in decoding time: another recording begins, whose times are its own
+REORDERED = 32  # pictures, at most, that are decoded before one that is shown earlier; codecs allow 16
 JUMP = 0.1  # s between the time that a stretch of sound has and the one that it should have; less is rounded
 EXACT = 1e-6  # s; equal times differ by less
 SILENCE = 1 << 16  # samples of it at a time: a time stamp may lie years ahead
@@ -109,15 +110,31 @@ class FilmReader:
 
 
 def _timed_packets(packets: Iterable[Any]) -> Iterator[Any]:
-    """Packets, all with their times, from the first key frame on. Raises `BadFilm` for one without any time."""
+    """Packets, all with their times, from the first key frame on. Raises `BadFilm` for one without any time.
+
+    Matroska has no times of decoding: of the first packets, until the order is known, FFmpeg leaves them out.
+    """
+    held: list[Any] = []
     for packet in dropwhile(lambda packet: not packet.is_keyframe, packets):
         if not packet.size:  # the end of the file
-            return
+            break
         if packet.pts is None and packet.dts is None:
             raise BadFilm("holds pictures that no time is given for")
         packet.pts = packet.dts if packet.pts is None else packet.pts
-        packet.dts = packet.pts if packet.dts is None else packet.dts
-        yield packet
+        held.append(packet)
+        if packet.dts is not None or len(held) == REORDERED:
+            yield from _dated(held)
+            held = []
+    yield from _dated(held)
+
+
+def _dated(packets: list[Any]) -> list[Any]:
+    """Packets of which the last one at most has a time of decoding, with one for each, before all others."""
+    if packets and packets[-1].dts is None:
+        packets[-1].dts = min(packet.pts for packet in packets)
+    for packet, after in reversed(list(pairwise(packets))):
+        packet.dts = after.dts - (packet.duration or 1)
+    return packets
 
 
 def _extent(packets: Iterable[Any], base: float) -> tuple[int, int]:
