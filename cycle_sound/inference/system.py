@@ -16,15 +16,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cycle_sound.errors import BadSound
+from cycle_sound.errors import BadSound, BadSteering
 from cycle_sound.inference import bundle, card, confidence
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.confidence import NONE, Confidences
-from cycle_sound.inference.engine import Engine
+from cycle_sound.inference.engine import Engine, Steering
 from cycle_sound.media import images, mel, picture_files, pixels, sound_files
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device
-from cycle_sound.params import Direction, Modality, SamplingConfig, SamplingConfigs
+from cycle_sound.params import Direction, Modality, SamplingConfig, SamplingConfigs, source_of
 
 Thing = Sound | Image.Image
 
@@ -34,6 +34,13 @@ class Label(NamedTuple):
 
     name: str
     probability: float
+
+
+class Blend(NamedTuple):
+    """Another source of the same kind that is mixed with each source."""
+
+    thing: Thing
+    share: float = 0.5  # of it in the mixture, in [0, 1]
 
 
 class Station(NamedTuple):
@@ -56,6 +63,11 @@ class CycleSound:
     One source, one seed and one setting give the same bytes in any batch on one machine. `candidates` are drawn for
     each source, and the one from which the other direction best explains the source is kept; `sampling` says how tokens
     are drawn (default: as `self.sampling` has it for the direction).
+
+    Other sources can steer a draw: guidance leads away from `unlike`, a sound or picture as the sources are, where it
+    else leads away from no source at all (negative prompting); the more so, the further the guidance is above 1. Of
+    `blend` the transformer reads a share in place of as much of each source. Candidates that explain `unlike` are then
+    worse, those that explain `blend` better.
     """
 
     def __init__(self, models: Models, sampling: SamplingConfigs, confidences: Confidences = NONE) -> None:
@@ -101,24 +113,48 @@ class CycleSound:
         seed: int = 0,
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
+        unlike: Sound | None = None,
+        blend: Blend | None = None,
     ) -> Image.Image:
-        """The picture of a sound: (samples,) at `sample_rate` Hz → RGB, `size` × `size`. Raises `BadSound`."""
-        return self.images([Sound(waveform, sample_rate)], seed=seed, candidates=candidates, sampling=sampling)[0]
+        """The picture of a sound: (samples,) at `sample_rate` Hz → RGB, `size` × `size`.
+
+        Raises `BadSound`, and `BadSteering` as `images` does.
+        """
+        heard, draw = [Sound(waveform, sample_rate)], sampling
+        return self.images(heard, seed=seed, candidates=candidates, sampling=draw, unlike=unlike, blend=blend)[0]
 
     def images(
-        self, sounds: Sequence[Sound], *, seed: int = 0, candidates: int = 1, sampling: SamplingConfig | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+        unlike: Sound | None = None,
+        blend: Blend | None = None,
     ) -> list[Image.Image]:
-        """The pictures of sounds, of any rates. Raises `BadSound`."""
+        """The pictures of sounds, of any rates.
+
+        Raises `BadSound`, and `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1].
+        """
         if not sounds:
             return []
-        generated = self._generate("audio_to_image", sounds, seed, candidates, sampling)
+        generated = self._generate("audio_to_image", sounds, seed, candidates, sampling, unlike, blend)
         return [picture_files.to_picture(values) for values in generated.numpy()]
 
     def sound(
-        self, picture: Image.Image, *, seed: int = 0, candidates: int = 1, sampling: SamplingConfig | None = None
+        self,
+        picture: Image.Image,
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+        unlike: Image.Image | None = None,
+        blend: Blend | None = None,
     ) -> Sound:
-        """The sound of a picture: a waveform of `seconds` at `sample_rate`."""
-        return self.sounds([picture], seed=seed, candidates=candidates, sampling=sampling)[0]
+        """The sound of a picture: a waveform of `seconds` at `sample_rate`. Raises `BadSteering` as `sounds` does."""
+        seen, draw = [picture], sampling
+        return self.sounds(seen, seed=seed, candidates=candidates, sampling=draw, unlike=unlike, blend=blend)[0]
 
     def sounds(
         self,
@@ -127,11 +163,16 @@ class CycleSound:
         seed: int = 0,
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
+        unlike: Image.Image | None = None,
+        blend: Blend | None = None,
     ) -> list[Sound]:
-        """The sounds of pictures, of any sizes."""
+        """The sounds of pictures, of any sizes.
+
+        Raises `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1].
+        """
         if not pictures:
             return []
-        generated = self._generate("image_to_audio", pictures, seed, candidates, sampling)
+        generated = self._generate("image_to_audio", pictures, seed, candidates, sampling, unlike, blend)
         return [Sound(wave, self.sample_rate) for wave in self.engine.waveforms(generated)]
 
     def score(self, sound: Sound, picture: Image.Image) -> float:
@@ -224,10 +265,29 @@ class CycleSound:
         seed: int,
         candidates: int,
         sampling: SamplingConfig | None,
+        unlike: Thing | None,
+        blend: Blend | None,
     ) -> Tensor:
-        """The target pictures of things: (n, c, h, w)."""
-        pictures = self._pictures(sources)
-        return self.engine.generate(direction, pictures, seed, candidates, sampling or self.sampling[direction])
+        """The target pictures of things: (n, c, h, w). Raises `BadSteering`."""
+        draw = sampling or self.sampling[direction]
+        if unlike is not None and draw.guidance <= 1:
+            raise BadSteering(f"unlike: a guidance of {draw.guidance:g} leads away from nothing; give one above 1")
+        steering = self._steering(direction, unlike, blend)
+        return self.engine.generate(direction, self._pictures(sources), seed, candidates, draw, steering)
+
+    def _steering(self, direction: Direction, unlike: Thing | None, blend: Blend | None) -> Steering:
+        """Other sources as the engine takes them. Raises `BadSteering`."""
+        if blend is not None and not 0 <= blend.share <= 1:
+            raise BadSteering(f"blend: a share of {blend.share:g} is not between 0 and 1")
+        others = [thing for thing in (unlike, blend and blend.thing) if thing is not None]
+        if any(_direction(thing) != direction for thing in others):
+            wanted = "sounds" if source_of(direction) == "audio" else "pictures"
+            raise BadSteering(f"unlike and blend: of {wanted} other {wanted} alone can steer what is made")
+        return Steering(
+            None if unlike is None else self._pictures([unlike]),
+            None if blend is None else self._pictures([blend.thing]),
+            0.0 if blend is None else blend.share,
+        )
 
     def _pairs(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> tuple[Direction, Tensor, Tensor]:
         """The direction from sources, at least one, to targets, and the pictures of both. Raises ValueError."""
