@@ -1,21 +1,21 @@
 """What other sources do to a draw, audio → image, by the judge of pictures, by which nothing is chosen.
 
-python -m benchmarks.steering [--split test] [--clips 3] [--json]
+python -m benchmarks.steering unlike|blend [--split test] [--clips 2] [--guidance X] [--rerank K] [--json]
 
-In the folder of a built project whose data have labels. Each of the first clips of every label, the unwanted, is mixed,
-equally loud, with a clip of each other label but one. Figures are shares of the pictures drawn of the mixtures, as
-`sampling` has it: `unwanted` shows the label of the one, `wanted` that of the other; `…_unlike` with another clip of
-the unwanted label as `unlike`, and `…_floor` with one of the label left out, which should change nothing;
-`wanted_alone` is of the other clip without the mixture. `fall` is by how much `unlike` makes the unwanted rarer, and
-`wanted_kept` what remains of the wanted. `ambiguous_…` is the same of the mixtures of which both labels are drawn
-without `unlike`.
+In the folder of a built project whose data have labels. Intervals are 95 %, by the jackknife over the clips that count
+first: N of each label.
 
-A blend is half and half of two clips, by the share of their prefixes (what the program does) and by the mean of the
-logits that guidance gives for each: `either_…` shows one of both labels; `less_…` is by how many nats a picture makes
-that clip likelier which it makes less likely; of two clips of one label, `between_…` has a hue between those of their
-own pictures, and `apart_…` is how far it lies from their middle, by the distance of both.
+unlike: each of them, the unwanted, is mixed, equally loud, with a clip of each other label but one. Figures are shares
+of the pictures drawn of the mixtures: `unwanted` shows the label of the one, `wanted` that of the other; `…_unlike`
+with another clip of the unwanted label as `unlike`, and `…_floor` with one of the label left out, which should change
+little; `wanted_alone` is of the other clip without the mixture. `fall` is by how much `unlike` makes the unwanted
+rarer, and `wanted_kept` what remains of the wanted. `ambiguous_…` is the same of the mixtures of which both labels are
+drawn without `unlike`.
 
-Intervals are 95 %, by the jackknife over the unwanted clips.
+blend: half and half of two clips, by the share of their prefixes (what the program does) and by the mean of the logits
+that guidance gives for each. `either_…` shows one of both labels; `less_…` is by how many nats a picture makes that
+clip likelier which it makes less likely; of two clips of one label, `between_…` has a hue between those of their own
+pictures, and `apart_…` is how far it lies from their middle, by the distance of both, and 1 at most.
 """
 
 import argparse
@@ -34,10 +34,10 @@ from cycle_sound.evaluation import analysis, generation, metrics
 from cycle_sound.evaluation.generation import DirectionModels
 from cycle_sound.inference import sampling
 from cycle_sound.inference.cached_transformer import CachedTransformer
-from cycle_sound.inference.engine import PLAIN, Steering, classified
+from cycle_sound.inference.engine import PLAIN, Steering, best, classified
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import seeded
-from cycle_sound.params import Direction
+from cycle_sound.params import Direction, SamplingConfig
 
 DIRECTION: Direction = "audio_to_image"
 DRAWS, SEED = 4, 0
@@ -61,6 +61,8 @@ class Measure(NamedTuple):
     models: DirectionModels
     recorded: Sounds
     rows: dict[str, list[int]]
+    sampling: SamplingConfig
+    candidates: int  # to re-rank for each picture
 
     def log_mels(self, rows: Sequence[int]) -> Tensor:
         """The sounds of clips as the models see them."""
@@ -68,9 +70,13 @@ class Measure(NamedTuple):
 
     def pictures(self, sources: Tensor, steering: Steering = PLAIN) -> Tensor:
         """DRAWS pictures of each source, one after another: (n, …) → (n × DRAWS, 3, h, w)."""
-        models = self.models
-        codes = models.engine.draw(DIRECTION, sources, SEED, DRAWS, models.forward_sampling, steering)
-        return models.engine.decode("image", codes.flatten(0, 1))
+        engine, asked = self.models.engine, (self.sampling, steering)
+        if self.candidates == 1:
+            codes = engine.draw(DIRECTION, sources, SEED, DRAWS, *asked)
+            return engine.decode("image", codes.flatten(0, 1))
+        made, information = engine.candidates(DIRECTION, sources, SEED, DRAWS * self.candidates, *asked)
+        each = -1, self.candidates
+        return best(made.flatten(0, 1).unflatten(0, each), information.reshape(each))
 
     def seen(self, pictures: Tensor) -> np.ndarray:
         """What the judge calls pictures: (n × DRAWS, 3, h, w) → labels (n, DRAWS)."""
@@ -146,7 +152,7 @@ def unlike_figures(measure: Measure, clips: int) -> dict[str, float]:
 @torch.inference_mode()
 def mean_of_logits(measure: Measure, sources: Tensor, other: Tensor) -> Tensor:
     """DRAWS pictures of each source blended with one other, drawn by the mean of their guided logits."""
-    engine, config = measure.models.engine, measure.models.forward_sampling
+    engine, config = measure.models.engine, measure.sampling
     model, where = engine.models.transformers[DIRECTION], engine.models.device
     rows, shape = len(sources) * DRAWS, engine.models.transformers[DIRECTION].shapes.target_codes
     each = [CachedTransformer(model, rows, guided=True) for _ in range(2)]
@@ -216,17 +222,22 @@ def named(name: str, interval: metrics.Interval) -> dict[str, float]:
 def main() -> None:
     """Print the table, and with --json one object as the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("unlike", "blend"))
     parser.add_argument("--split", choices=("valid", "test"), default="test")
-    parser.add_argument("--clips", type=int, default=3, help="of each label")
+    parser.add_argument("--clips", type=int, default=2, help="of each label")
+    parser.add_argument("--guidance", type=float)
+    parser.add_argument("--rerank", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     tree = params.load()
     device.prepare(tree.seed)
     models = generation.load(DIRECTION, given.split, tree.sampling, tree.vocoder)
     rows = {label: models.split.labelled([label]).tolist() for label in sorted(models.split.known_labels())}
-    measure = Measure(models, sounds.of(models.split, paths.RAW, models.engine.models.audio), rows)
-    figures = unlike_figures(measure, given.clips) | blend_figures(measure, given.clips)
-    printing.show(figures, given.json)
+    recorded = sounds.of(models.split, paths.RAW, models.engine.models.audio)
+    config = models.forward_sampling.model_copy(update={"guidance": given.guidance} if given.guidance else {})
+    measure = Measure(models, recorded, rows, config, given.rerank)
+    figures = unlike_figures if given.what == "unlike" else blend_figures
+    printing.show(figures(measure, given.clips), given.json)
 
 
 if __name__ == "__main__":

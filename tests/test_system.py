@@ -19,7 +19,7 @@ from cycle_sound import paths
 from cycle_sound.errors import BadCheckpoint, BadSound, BadSteering, BadTarget, MixedModels, NoModels, ParamsError
 from cycle_sound.inference import card, export
 from cycle_sound.inference.engine import Steering
-from cycle_sound.inference.system import Blend, CycleSound
+from cycle_sound.inference.system import CycleSound
 from cycle_sound.media.sounds import Sound
 from cycle_sound.models import features
 from cycle_sound.params import SamplingConfigs
@@ -162,8 +162,8 @@ def test_other_sources_steer_a_draw_and_leave_no_trace_in_the_next(conditioned: 
     steered = [
         pixels(conditioned.image(*first, unlike=other)),
         pixels(conditioned.image(*first, unlike=third)),
-        pixels(conditioned.image(*first, blend=Blend(other))),
-        pixels(conditioned.image(*first, unlike=third, blend=Blend(other))),
+        pixels(conditioned.image(*first, blend=(other, 0.5))),
+        pixels(conditioned.image(*first, unlike=third, blend=(other, 0.5))),
     ]
     assert len({plain, *steered}) == 5
     assert pixels(conditioned.image(*first)) == plain
@@ -176,7 +176,7 @@ def test_other_sources_steer_a_draw_and_leave_no_trace_in_the_next(conditioned: 
 @pytest.mark.parametrize("candidates", [1, 2])
 def test_a_steered_seed_gives_the_same_bytes_in_a_batch_of_any_size(system: CycleSound, candidates: int) -> None:
     *given, unlike, other = tones(7)
-    how = {"seed": 5, "candidates": candidates, "unlike": unlike, "blend": Blend(other, 0.3)}
+    how = {"seed": 5, "candidates": candidates, "unlike": unlike, "blend": (other, 0.3)}
     whole = [pixels(picture) for picture in system.images(given, **how)]
     assert [pixels(system.images([one], **how)[0]) for one in given] == whole
 
@@ -184,7 +184,7 @@ def test_a_steered_seed_gives_the_same_bytes_in_a_batch_of_any_size(system: Cycl
 def test_a_share_leads_from_one_source_to_another(conditioned: CycleSound) -> None:
     one, other = tones(2)
     greedy = conditioned.sampling.audio_to_image.model_copy(update={"temperature": 0.0})
-    made = {share: pixels(conditioned.image(*one, sampling=greedy, blend=Blend(other, share))) for share in (0, 1)}
+    made = {share: pixels(conditioned.image(*one, sampling=greedy, blend=(other, share))) for share in (0, 1)}
     assert made[0] == pixels(conditioned.image(*one, sampling=greedy))
     assert made[1] == pixels(conditioned.image(*other, sampling=greedy))
 
@@ -214,10 +214,10 @@ def test_what_cannot_steer_is_said_in_one_line(system: CycleSound) -> None:
             system.image(*one, unlike=other, sampling=weak)
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(BadSteering, match="between 0 and 1"):
-            system.image(*one, blend=Blend(other, share))
-    with pytest.raises(BadSteering, match="other sounds alone"):
-        system.image(*one, blend=Blend(picture))
-    with pytest.raises(BadSteering, match="other pictures alone"):
+            system.image(*one, blend=(other, share))
+    with pytest.raises(BadSteering, match="by other sounds alone"):
+        system.image(*one, blend=(picture, 0.5))
+    with pytest.raises(BadSteering, match="by other pictures alone"):
         system.sound(picture, unlike=one)
 
 

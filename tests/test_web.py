@@ -258,8 +258,8 @@ def test_another_source_steers_and_at_guidance_1_is_refused(
     panel.get_by_role("button", name="Make sounds").click()
     panel.locator(".stations audio").first.wait_for()
     (how,) = drawn
-    assert how["unlike"].size == how["blend"].thing.size == (80, 60)
-    assert how["blend"].share == 0.5
+    assert how["unlike"].size == how["blend"][0].size == (80, 60)
+    assert how["blend"][1] == 0.5
     page.get_by_role("button", name="sidebar").click()
     page.get_by_role("button", name="Picture → sound").click()
     guidance = page.get_by_label("number input for Guidance").filter(visible=True)

@@ -136,11 +136,9 @@ def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
 
 def steered(read: Callable[[Path], Any], unlike: Path | None, blend: tuple[Path, float] | None) -> dict[str, Any]:
     """The other sources that steer a draw, as keywords of `CycleSound.images` and `sounds`. Raises `BadInput`."""
-    from cycle_sound.inference.system import Blend
-
     return {
         "unlike": None if unlike is None else read(unlike),
-        "blend": None if blend is None else Blend(read(blend[0]), blend[1]),
+        "blend": None if blend is None else (read(blend[0]), blend[1]),
     }
 
 
@@ -187,7 +185,7 @@ Guidance = Annotated[float | None, typer.Option(help="How much the source counts
 Unlike = Annotated[
     Path | None, typer.Option(help="Another source: less of what it shows, in place of guidance from nothing.")
 ]
-BlendWith = Annotated[
+Blend = Annotated[
     tuple[Path, float] | None,
     typer.Option(metavar="FILE SHARE", help="Mix another source into each, by a share between 0 and 1."),
 ]
@@ -277,7 +275,7 @@ def image(
     top_p: TopP = None,
     guidance: Guidance = None,
     unlike: Unlike = None,
-    blend: BlendWith = None,
+    blend: Blend = None,
     min_confidence: MinConfidence = None,
     scale: Scale = 1,
     models: Models = DATA,
@@ -327,7 +325,7 @@ def sound(
     top_p: TopP = None,
     guidance: Guidance = None,
     unlike: Unlike = None,
-    blend: BlendWith = None,
+    blend: Blend = None,
     min_confidence: MinConfidence = None,
     models: Models = DATA,
     device: Device = "auto",

@@ -30,7 +30,7 @@ from cycle_sound.app import cycle_page, gate, inputs, knowledge, page_examples
 from cycle_sound.app.page_examples import Example
 from cycle_sound.errors import BadInput, BadLogin, UserError
 from cycle_sound.inference.fixed_batches import size_for
-from cycle_sound.inference.system import Blend, CycleSound, Station, Thing
+from cycle_sound.inference.system import CycleSound, Station, Thing
 from cycle_sound.io import files
 from cycle_sound.media.contact_sheet import clock
 from cycle_sound.media.sounds import Sound, windows
@@ -325,7 +325,7 @@ def _steered(read: Callable[[Path], Thing], unlike: Path | None, blend: Path | N
     """The other sources, where they are given, as keywords of `CycleSound.images` and `sounds`. Raises `BadInput`."""
     return {
         "unlike": None if unlike is None else read(unlike),
-        "blend": None if blend is None else Blend(read(blend), share),
+        "blend": None if blend is None else (read(blend), share),
     }
 
 

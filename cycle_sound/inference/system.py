@@ -36,13 +36,6 @@ class Label(NamedTuple):
     probability: float
 
 
-class Blend(NamedTuple):
-    """Another source of the same kind that is mixed with each source."""
-
-    thing: Thing
-    share: float = 0.5  # of it in the mixture, in [0, 1]
-
-
 class Station(NamedTuple):
     """One stop of the way round the cycle."""
 
@@ -64,10 +57,10 @@ class CycleSound:
     each source, and the one from which the other direction best explains the source is kept; `sampling` says how tokens
     are drawn (default: as `self.sampling` has it for the direction).
 
-    Other sources can steer a draw: guidance leads away from `unlike`, a sound or picture as the sources are, where it
-    else leads away from no source at all (negative prompting); the more so, the further the guidance is above 1. Of
-    `blend` the transformer reads a share in place of as much of each source. Candidates that explain `unlike` are then
-    worse, those that explain `blend` better.
+    Other sources, of the same kind, can steer a draw. Guidance leads away from `unlike`, where it else leads away from
+    no source at all (negative prompting), the more so, the further it is above 1. Of `blend`, a source and its share in
+    [0, 1], the transformer reads so much in place of each source. Of candidates, those that explain `unlike` are then
+    worse, and those that explain `blend` better.
     """
 
     def __init__(self, models: Models, sampling: SamplingConfigs, confidences: Confidences = NONE) -> None:
@@ -114,7 +107,7 @@ class CycleSound:
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
         unlike: Sound | None = None,
-        blend: Blend | None = None,
+        blend: tuple[Sound, float] | None = None,
     ) -> Image.Image:
         """The picture of a sound: (samples,) at `sample_rate` Hz → RGB, `size` × `size`.
 
@@ -131,7 +124,7 @@ class CycleSound:
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
         unlike: Sound | None = None,
-        blend: Blend | None = None,
+        blend: tuple[Sound, float] | None = None,
     ) -> list[Image.Image]:
         """The pictures of sounds, of any rates.
 
@@ -150,7 +143,7 @@ class CycleSound:
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
         unlike: Image.Image | None = None,
-        blend: Blend | None = None,
+        blend: tuple[Image.Image, float] | None = None,
     ) -> Sound:
         """The sound of a picture: a waveform of `seconds` at `sample_rate`. Raises `BadSteering` as `sounds` does."""
         seen, draw = [picture], sampling
@@ -164,7 +157,7 @@ class CycleSound:
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
         unlike: Image.Image | None = None,
-        blend: Blend | None = None,
+        blend: tuple[Image.Image, float] | None = None,
     ) -> list[Sound]:
         """The sounds of pictures, of any sizes.
 
@@ -266,7 +259,7 @@ class CycleSound:
         candidates: int,
         sampling: SamplingConfig | None,
         unlike: Thing | None,
-        blend: Blend | None,
+        blend: tuple[Thing, float] | None,
     ) -> Tensor:
         """The target pictures of things: (n, c, h, w). Raises `BadSteering`."""
         draw = sampling or self.sampling[direction]
@@ -275,19 +268,16 @@ class CycleSound:
         steering = self._steering(direction, unlike, blend)
         return self.engine.generate(direction, self._pictures(sources), seed, candidates, draw, steering)
 
-    def _steering(self, direction: Direction, unlike: Thing | None, blend: Blend | None) -> Steering:
+    def _steering(self, direction: Direction, unlike: Thing | None, blend: tuple[Thing, float] | None) -> Steering:
         """Other sources as the engine takes them. Raises `BadSteering`."""
-        if blend is not None and not 0 <= blend.share <= 1:
-            raise BadSteering(f"blend: a share of {blend.share:g} is not between 0 and 1")
-        others = [thing for thing in (unlike, blend and blend.thing) if thing is not None]
-        if any(_direction(thing) != direction for thing in others):
+        other, share = blend or (None, 0.0)
+        if not 0 <= share <= 1:
+            raise BadSteering(f"blend: a share of {share:g} is not between 0 and 1")
+        if any(thing is not None and _direction(thing) != direction for thing in (unlike, other)):
             wanted = "sounds" if source_of(direction) == "audio" else "pictures"
-            raise BadSteering(f"unlike and blend: of {wanted} other {wanted} alone can steer what is made")
-        return Steering(
-            None if unlike is None else self._pictures([unlike]),
-            None if blend is None else self._pictures([blend.thing]),
-            0.0 if blend is None else blend.share,
-        )
+            raise BadSteering(f"unlike and blend: what is made of {wanted} is steered by other {wanted} alone")
+        away, mixed_in = (None if thing is None else self._pictures([thing]) for thing in (unlike, other))
+        return Steering(away, mixed_in, share)
 
     def _pairs(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> tuple[Direction, Tensor, Tensor]:
         """The direction from sources, at least one, to targets, and the pictures of both. Raises ValueError."""
