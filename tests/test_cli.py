@@ -172,17 +172,17 @@ def test_exported_models_are_used_by_name(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["image", "sound"])
 def test_other_sources_steer_what_is_made(run: Run, tmp_path: Path, command: str) -> None:
     ending = ".wav" if command == "image" else ".png"
-    for number, name in enumerate(("one", "other")):
+    for number, name in enumerate(("in/1", "in/2", "in/3", "other")):
         if command == "image":
-            write_sound(tmp_path / f"{name}.wav", frequency=440 * (1 + number))
+            write_sound(tmp_path / f"{name}.wav", frequency=200 * (1 + number) ** 2)
         else:
-            write_picture(tmp_path / f"{name}.png", ("red", "blue")[number])
-    one, other = f"one{ending}", f"other{ending}"
+            write_picture(tmp_path / f"{name}.png", ("red", "green", "white", "blue")[number])
+    other = f"other{ending}"
     ways = {"plain": (), "unlike": ("--unlike", other), "blend": ("--blend", other, 0.5), "none": ("--blend", other, 0)}
     for name, words in ways.items():
-        result = run(command, one, "-o", name, "--guidance", 3, *words)
+        result = run(command, "in", "-o", name, "--guidance", 8, *words)
         assert result.exit_code == 0, result.output
-    made = {name: (tmp_path / name / "one.png").read_bytes() for name in ways}
+    made = {name: b"".join(path.read_bytes() for path in sorted((tmp_path / name).glob("*"))) for name in ways}
     assert made["none"] == made["plain"]
     assert len(set(made.values())) == 3
 

@@ -251,10 +251,11 @@ def test_another_source_steers_and_at_guidance_1_is_refused(
     panel = opened(page, "Picture → sound")
     given(panel, write_picture(tmp_path / "bell.png"))
     panel.get_by_role("button", name="Less of one thing").click()
-    for place in (1, 2):
+    for name in ("Unlike", "Blend"):
+        other = panel.locator(".block").filter(has_text=f"{name}:").last
         with page.expect_response(lambda response: "upload" in response.url and response.ok):
-            panel.locator("input[type=file]").nth(place).set_input_files(write_picture(tmp_path / f"{place}.png"))
-        panel.get_by_label(REMOVE).nth(place).wait_for()
+            other.locator("input[type=file]").set_input_files(write_picture(tmp_path / f"{name}.png"))
+        other.get_by_label(REMOVE).first.wait_for()
     panel.get_by_role("button", name="Make sounds").click()
     panel.locator(".stations audio").first.wait_for()
     (how,) = drawn

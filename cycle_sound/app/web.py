@@ -23,6 +23,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when importe
 os.environ["GRADIO_TEMP_DIR"] = str(uploads.FOLDER)  # else a folder that all programs of the machine share
 
 import gradio as gr
+from gradio import processing_utils
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
@@ -244,6 +245,25 @@ def _sampling(temperature: float, top_k: float, top_p: float, guidance: float) -
     return SamplingConfig(temperature=temperature, top_k=int(top_k), top_p=top_p, guidance=guidance)
 
 
+def _examples(source: gr.components.Component, examples: Sequence[Example]) -> None:
+    """A button for each example, which puts it into `source`. Those of gr.Examples go round the queue, and the gate."""
+    copies = [processing_utils.save_file_to_cache(one.source, uploads.FOLDER) for one in examples]
+
+    def chosen(row: Any) -> str:
+        if not isinstance(row, int) or not 0 <= row < len(copies):
+            raise gr.Error("no such example", print_exception=False)
+        return copies[row]
+
+    buttons = gr.Dataset(
+        label="From the test pairs",
+        components=[source],
+        samples=[[path] for path in copies],
+        sample_labels=[one.name for one in examples],
+        type="index",
+    )
+    buttons.click(chosen, buttons, source, show_progress="hidden", concurrency_limit=None)
+
+
 def _task(
     blocks: Page,
     name: str,
@@ -257,9 +277,7 @@ def _task(
     That is HTML; below it the legend.
     """
     if examples:
-        names = [one.name for one in examples]
-        given = [[str(one.source)] for one in examples]
-        gr.Examples(given, [sources[0]], label="From the test pairs", example_labels=names)
+        _examples(sources[0], examples)
 
     def pressed(visitor: gr.Request, *values: Any) -> str:
         paths, session = [_path_of(value) for value in values[: len(sources)]], str(visitor.session_hash)
