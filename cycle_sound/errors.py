@@ -244,6 +244,10 @@ class StaleCache(UserError):
 # --- models and samples
 
 
+class BadSteering(UserError):
+    """Another source that cannot have the say in a draw that it is given; the message says why."""
+
+
 class BadCheckpoint(UserError):
     """A file of a model that is missing or cannot be used; the subclasses say why."""
 

@@ -170,7 +170,60 @@ def test_exported_models_are_used_by_name(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "mine/bell.png").read_bytes() == (tmp_path / "theirs/bell.png").read_bytes()
 
 
+@pytest.mark.parametrize("command", ["image", "sound"])
+def test_other_sources_steer_what_is_made(run: Run, tmp_path: Path, command: str) -> None:
+    ending = ".wav" if command == "image" else ".png"
+    for number, name in enumerate(("in/1", "in/2", "in/3", "other")):
+        if command == "image":
+            write_sound(tmp_path / f"{name}.wav", frequency=200 * (1 + number) ** 2)
+        else:
+            write_picture(tmp_path / f"{name}.png", ("red", "green", "white", "blue")[number])
+    other = f"other{ending}"
+    ways = {"plain": (), "unlike": ("--unlike", other), "blend": ("--blend", other, 0.5), "none": ("--blend", other, 0)}
+    for name, words in ways.items():
+        result = run(command, "in", "-o", name, "--guidance", 8, *words)
+        assert result.exit_code == 0, result.output
+    made = {name: b"".join(path.read_bytes() for path in sorted((tmp_path / name).glob("*"))) for name in ways}
+    assert made["none"] == made["plain"]
+    assert len(set(made.values())) == 3
+
+
+def test_a_scale_enlarges_pictures_smoothly(run: Run, tmp_path: Path) -> None:
+    write_sound(tmp_path / "bell.wav")
+    assert run("image", "bell.wav", "-o", "one").exit_code == 0
+    assert run("image", "bell.wav", "-o", "large", "--scale", 3).exit_code == 0
+    small, large = (Image.open(tmp_path / f"{name}/bell.png") for name in ("one", "large"))
+    assert (small.size, large.size) == ((64, 64), (192, 192))
+    again = large.resize(small.size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(again, int) - np.asarray(small, int)).mean() < 8
+    steps = np.abs(np.diff(np.asarray(large, int), axis=0)).mean((1, 2))
+    assert (steps > 0).mean() > 0.9  # no pixel is merely repeated
+    assert run("image", write_sound(tmp_path / "long.wav", 3.0), "-o", "large", "--scale", 5).exit_code == 0
+    with av.open(str(tmp_path / "large/long.mp4")) as film:
+        assert film.streams.video[0].width == 320
+
+
 # --- one clear line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--unlike", "other.wav", "--guidance", 1), "guidance of 1"),
+        (("--unlike", "missing.wav"), "missing.wav: no such file"),
+        (("--unlike", "red.png"), "red.png"),
+        (("--blend", "other.wav", 1.5), "share of 1.5"),
+        (("--blend", "missing.wav", 0.5), "missing.wav: no such file"),
+    ],
+)
+def test_what_cannot_steer_is_said_and_nothing_is_written(
+    run: Run, tmp_path: Path, words: tuple[object, ...], said: str
+) -> None:
+    write_picture(tmp_path / "red.png")
+    for name in ("one", "other"):
+        write_sound(tmp_path / f"{name}.wav")
+    assert is_one_line_of_error(run("image", "one.wav", "-o", "out", *words), said)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("command", ["image", "sound", "cycle", "search"])
@@ -259,6 +312,8 @@ def test_a_folder_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> N
         ("--temperature", "-1"),
         ("--guidance", "inf"),
         ("--samples", "0"),
+        ("--scale", "0"),
+        ("--scale", "9"),
         ("--device", "abacus"),
         ("--seed", "-1"),
     ],

@@ -164,6 +164,14 @@ def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
         raise typer.BadParameter(f"{first['msg']}", param_hint=f"--{str(first['loc'][-1]).replace('_', '-')}") from None
 
 
+def steered(read: Callable[[Path], Any], unlike: Path | None, blend: tuple[Path, float] | None) -> dict[str, Any]:
+    """The other sources that steer a draw, as keywords of `CycleSound.images` and `sounds`. Raises `BadInput`."""
+    return {
+        "unlike": None if unlike is None else read(unlike),
+        "blend": None if blend is None else (read(blend[0]), blend[1]),
+    }
+
+
 def numbered(stem: str, number: int, samples: int) -> str:
     """The file name of sample `number`, from 0: STEM.1, STEM.2, …; STEM if there is one sample."""
     return f"{stem}.{number + 1}" if samples > 1 else stem
@@ -205,10 +213,18 @@ Temperature = Annotated[float | None, typer.Option(help="0: always the likeliest
 TopK = Annotated[int | None, typer.Option(help="Draw from the K most likely tokens; 0: from all.")]
 TopP = Annotated[float | None, typer.Option(help="Draw from the most likely tokens that hold this share; 1: from all.")]
 Guidance = Annotated[float | None, typer.Option(help="How much the source counts; 1: as it was learned.")]
+Unlike = Annotated[
+    Path | None, typer.Option(help="Another source: less of what it shows, in place of guidance from nothing.")
+]
+Blend = Annotated[
+    tuple[Path, float] | None,
+    typer.Option(metavar="FILE SHARE", help="Mix another source into each, by a share between 0 and 1."),
+]
 MinConfidence = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Write nothing that shows what its source holds with less confidence."),
 ]
+Scale = Annotated[int, typer.Option(min=1, max=8, help="Write pictures so many times as wide and as high.")]
 DATA = Path("data")
 
 data = typer.Typer(help="Look at the pairs of a project, in its folder.", no_args_is_help=True)
@@ -275,6 +291,8 @@ def preset(
   cycle-sound image recordings/ -o out --samples 4 --seed 7
   cycle-sound image bell.wav -o out --rerank 8 --models models/
   cycle-sound image recordings/ -o out --min-confidence 0.9
+  cycle-sound image street.wav -o out --unlike siren.wav
+  cycle-sound image bell.wav -o out --blend bird.wav 0.5 --scale 8
 """
 )
 def image(
@@ -287,7 +305,10 @@ def image(
     top_k: TopK = None,
     top_p: TopP = None,
     guidance: Guidance = None,
+    unlike: Unlike = None,
+    blend: Blend = None,
     min_confidence: MinConfidence = None,
+    scale: Scale = 1,
     models: Models = DATA,
     device: Device = "auto",
 ) -> None:
@@ -298,18 +319,18 @@ def image(
     """
     from cycle_sound.app import inputs, outputs, sound_to_files
 
-    files = inputs.expanded(sounds, "audio")
+    files, steering = inputs.expanded(sounds, "audio"), steered(inputs.sound, unlike, blend)
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     free, readable = outputs.Names(out, files).free, Readable(files, inputs.long_sound)
+    draw = partial(system.images, candidates=rerank, sampling=sampling.audio_to_image, **steering)
     abstention = Abstention(system, min_confidence, models)
     for path, heard in readable:
         for number in range(samples):
-            draw = partial(system.images, seed=seed + number, candidates=rerank, sampling=sampling.audio_to_image)
-            make, accepts = abstention.watching(path, draw)
+            make, accepts = abstention.watching(path, partial(draw, seed=seed + number))
             stem = free(numbered(path.stem, number, samples), ".png", ".mp4")
             with readable.reading(path):
-                show(sound_to_files.see(make, heard, system.seconds, stem, accepts))
+                show(sound_to_files.see(make, heard, system.seconds, stem, accepts, scale))
     readable.end()
     abstention.end()
 
@@ -322,6 +343,7 @@ def image(
   cycle-sound sound pictures/ -o out --format mp3 --seed 7
   cycle-sound sound film.mp4 -o out --mix
   cycle-sound sound pictures/ -o out --min-confidence 0.9
+  cycle-sound sound street.png -o out --unlike siren.png
 """
 )
 def sound(
@@ -336,6 +358,8 @@ def sound(
     top_k: TopK = None,
     top_p: TopP = None,
     guidance: Guidance = None,
+    unlike: Unlike = None,
+    blend: Blend = None,
     min_confidence: MinConfidence = None,
     models: Models = DATA,
     device: Device = "auto",
@@ -346,7 +370,7 @@ def sound(
     """
     from cycle_sound.app import film_to_files, inputs, outputs, pictures_to_files
 
-    files = inputs.expanded(pictures, "image")
+    files, steering = inputs.expanded(pictures, "image"), steered(inputs.picture, unlike, blend)
     films = [path for path in files if inputs.is_film(path)]
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
@@ -355,9 +379,10 @@ def sound(
         Readable([path for path in files if path not in films], inputs.picture),
         Readable(films, inputs.film),
     )
+    draw = partial(system.sounds, candidates=rerank, sampling=sampling.image_to_audio, **steering)
     abstention = Abstention(system, min_confidence, models)
     for number in range(samples):
-        make = partial(system.sounds, seed=seed + number, candidates=rerank, sampling=sampling.image_to_audio)
+        make = partial(draw, seed=seed + number)
 
         def stem(name: str, number: int = number) -> Path:
             return free(numbered(name, number, samples), f".{kind}", ".png")

@@ -11,7 +11,7 @@ from cycle_sound.app.outputs import beside, written
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
 from cycle_sound.io import progress
 from cycle_sound.media import sound_reader
-from cycle_sound.media.contact_sheet import Thumbnails
+from cycle_sound.media.contact_sheet import Thumbnails, enlarged
 from cycle_sound.media.film_writer import write_film
 from cycle_sound.media.picture_files import encode_png
 from cycle_sound.media.sounds import Sound
@@ -23,21 +23,23 @@ def see(
     seconds: float,
     stem: Path,
     accepts: Callable[[], bool],
+    scale: int = 1,
 ) -> list[Path]:
     """Write the picture that `make` generates from a sound as STEM.png; return the paths written.
 
     Of a sound longer than `seconds` every window becomes a picture: a contact sheet STEM.png and a film STEM.mp4, in
-    memory that does not grow with it. Nothing is written of pictures that are not accepted, once all are made.
-    Raises `BadInput`.
+    memory that does not grow with it. Nothing is written of pictures that are not accepted, once all are made. The
+    picture, or those of the film, are written `scale` times as wide and as high. Raises `BadInput`.
     """
     parts = sound_reader.windows(sound.blocks(), seconds)
     begin = list(islice(parts, 2))
     if len(begin) == 1:
         [picture] = make(begin)
-        return [beside(stem, ".png", encode_png(picture))] if accepts() else []
+        return [beside(stem, ".png", encode_png(enlarged(picture, scale)))] if accepts() else []
     sheet, film = Thumbnails(), stem.with_name(f"{stem.name}.mp4")
     pictures = sheet.noted(_made(make, chain(begin, parts), sound.seconds / seconds, stem.name))
-    if not written(film, lambda part: write_film(part, pictures, seconds, sound.blocks()), accepts):
+    large = (enlarged(picture, scale) for picture in pictures)
+    if not written(film, lambda part: write_film(part, large, seconds, sound.blocks()), accepts):
         return []
     return [beside(stem, ".png", encode_png(sheet.drawn(seconds))), film]
 

@@ -46,6 +46,11 @@ def magnified(picture: Image.Image, least: int) -> Image.Image:
     return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
 
 
+def enlarged(picture: Image.Image, times: int) -> Image.Image:
+    """A picture enlarged by a whole factor, smoothly: bicubic, whose edges overshoot less than Lanczos's."""
+    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.BICUBIC)
+
+
 def contact_sheet(pictures: Sequence[Image.Image], seconds: float) -> Image.Image:
     """Draw pictures of one size row by row, captioned with the times at which they begin, `seconds` apart."""
     tiles = [magnified(picture, SHOWN) for picture in pictures]
