@@ -1,4 +1,4 @@
-.PHONY: repro test test-slow cycle-experiment lock dvc.yaml
+.PHONY: repro test test-slow docs cycle-experiment lock dvc.yaml
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,6 +31,9 @@ test: .venv/installed ## install, and pass the checks and the quick tests, in mi
 test-slow: .venv/installed ## install, and pass the tests marked `slow`
 	$(PYTEST) -m slow
 
+docs: .venv/installed ## install, and build the documentation, site/index.html; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 cycle-experiment: .venv/installed ## install, and measure cycle training on shares of the pairs; folder=PAIRS: of others
 	$(BIN)/python -m benchmarks.cycle $(if $(folder),--folder $(folder))
 
@@ -39,7 +42,7 @@ dvc.yaml: .venv/installed ## write the code that each stage depends on
 
 lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --all-extras --generate-hashes pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --group docs --all-extras --generate-hashes pyproject.toml -o requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -111,6 +111,10 @@ class BadSound(UserError):
     """Content that cannot be used as a sound; the message says why."""
 
 
+class BadFilm(UserError):
+    """Content that cannot be used as a film; the message says why."""
+
+
 # --- sharding
 
 

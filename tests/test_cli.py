@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from films import evenly, telling_film
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -17,7 +18,7 @@ from cycle_sound.app import inputs
 from cycle_sound.app.cli import app, chosen
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import names
-from cycle_sound.media import sound_files
+from cycle_sound.media import sound_files, sound_reader
 from cycle_sound.params import DIRECTIONS, SamplingConfig, SamplingConfigs
 
 RATE = 16000
@@ -267,13 +268,22 @@ def test_the_good_files_are_used_beside_the_bad(run: Run, tmp_path: Path) -> Non
     assert files(tmp_path / "out") == ["good.1.png", "good.2.png"]
 
 
-def test_hours_of_sound_are_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_would_fill_the_memory_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sound(tmp_path / "x.wav", 3.0)
+    monkeypatch.setattr(sound_reader, "MAX_SECONDS", 2.0)
+    assert is_one_line_of_error(run("image", "x.wav", "-o", "out"), "x.wav", "more than 2 s")
+    assert files(tmp_path) == ["x.wav"]
     monkeypatch.setattr(sound_files, "MAX_SECONDS", 2.0)
-    assert is_one_line_of_error(
-        run("image", write_sound(tmp_path / "x.wav", 3.0), "-o", "out"), "x.wav", "more than 2 s"
-    )
+    assert is_one_line_of_error(run("cycle", "x.wav", "-o", "out"), "x.wav", "more than 2 s")
     monkeypatch.setattr(inputs, "MAX_BYTES", 1000)
-    assert is_one_line_of_error(run("image", "x.wav", "-o", "out"), "x.wav", "GiB")
+    assert is_one_line_of_error(run("cycle", "x.wav", "-o", "out"), "x.wav", "GiB")
+
+
+def test_the_sound_of_a_film_becomes_a_film_and_one_in_python(run: Run, tmp_path: Path, data: Path) -> None:
+    telling_film(tmp_path / "seen.mkv", evenly(0, 4), (0, 4))
+    assert run("image", "seen.mkv", "-o", "out").stdout.split() == ["out/seen.png", "out/seen.mp4"]
+    CycleSound.load(data, "cpu").film(tmp_path / "seen.mkv", tmp_path / "mine.mp4")
+    assert (tmp_path / "mine.mp4").read_bytes() == (tmp_path / "out/seen.mp4").read_bytes()
 
 
 @pytest.mark.parametrize("words", [("image", "nothing.wav"), ("image", "/dev/zero"), ("sound", "empty")])
@@ -331,7 +341,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(run: Run, tmp_path: Path, mo
     def broken(path: Path) -> None:
         raise ValueError("a fault")
 
-    monkeypatch.setattr(inputs, "sound", broken)
+    monkeypatch.setattr(inputs, "long_sound", broken)
     assert isinstance(run("image", write_sound(tmp_path / "bell.wav"), "-o", "out").exception, ValueError)
 
 

@@ -4,6 +4,7 @@ The commands import what they need when they run: `--help` and completion must n
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from math import isnan
 from pathlib import Path
@@ -61,11 +62,22 @@ class Readable(Iterable[tuple[Path, T]]):
             try:
                 thing = self._read(path)
             except BadInput as error:
-                if path not in self._refused:  # a second sample reads again
-                    complain(str(error))
-                self._refused.add(path)
+                self._refuse(path, error)
                 continue
             yield path, thing
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[None]:
+        """Go on with the next file where this one turns out to be broken further on. One line is printed of it."""
+        try:
+            yield
+        except BadInput as error:
+            self._refuse(path, error)
+
+    def _refuse(self, path: Path, error: BadInput) -> None:
+        if path not in self._refused:  # a second sample reads again
+            complain(str(error))
+        self._refused.add(path)
 
     def end(self) -> None:
         """End with exit code 1 if a file could not be read."""
@@ -90,9 +102,27 @@ class Abstention:
 
     def accepts(self, path: Path, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> bool:
         """Whether to write the targets that were made of the sources in a file."""
+        return self._suffices(path, self._found(sources, targets))
+
+    def watching(
+        self, path: Path, make: Callable[[Sequence[Any]], list[Any]]
+    ) -> tuple[Callable[[Sequence[Any]], list[Any]], Callable[[], bool]]:
+        """`make`, and whether to write what it has made of the sources in a file until then."""
+        found: list[float] = []
+
+        def watched(sources: Sequence[Any]) -> list[Any]:
+            targets = make(sources)
+            found.extend(self._found(sources, targets))
+            return targets
+
+        return watched, lambda: self._suffices(path, found)
+
+    def _found(self, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> list[float]:
+        return [] if self._least is None else self._system.confidences(sources, targets) or []
+
+    def _suffices(self, path: Path, found: Sequence[float]) -> bool:
         if self._least is None:
             return True
-        found = self._system.confidences(sources, targets) or []
         sure = sum(found) / len(found)
         if sure < self._least:
             complain(f"{path}: confidence {sure:.3f} is below {self._least:g}: not written")
@@ -158,6 +188,7 @@ EPILOG = """Examples:
 \b
   cycle-sound image song.mp3 -o out         a picture; of a long sound a sheet and a film
   cycle-sound sound *.jpg -o out            sounds of pictures, and all of them joined
+  cycle-sound sound film.mp4 -o out         the film with a soundtrack
   cycle-sound cycle bell.wav -o out         there and back, as a page
   cycle-sound search bell.wav pictures/     which picture belongs to the sound?
   cycle-sound export models/                the models as one folder, to use elsewhere
@@ -265,7 +296,7 @@ def preset(
 """
 )
 def image(
-    sounds: Annotated[list[Path], typer.Argument(help="Sound files (WAV, FLAC, OGG, MP3) or folders of them.")],
+    sounds: Annotated[list[Path], typer.Argument(help="Sound files (WAV, FLAC, OGG, MP3), folders of them, films.")],
     out: Out,
     samples: Samples = 1,
     seed: Seed = 0,
@@ -283,22 +314,23 @@ def image(
 ) -> None:
     """Make pictures of sounds.
 
-    Of a sound longer than the models' clips every window becomes a picture: a contact sheet, and a film with the sound.
+    Of a sound longer than the models' clips, or of a film's, every window becomes a picture: a contact sheet, and a
+    film with the sound. Hours of it take no more memory than minutes.
     """
     from cycle_sound.app import inputs, outputs, sound_to_files
 
     files, steering = inputs.expanded(sounds, "audio"), steered(inputs.sound, unlike, blend)
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-    free, readable = outputs.Names(out, files).free, Readable(files, inputs.sound)
+    free, readable = outputs.Names(out, files).free, Readable(files, inputs.long_sound)
     draw = partial(system.images, candidates=rerank, sampling=sampling.audio_to_image, **steering)
     abstention = Abstention(system, min_confidence, models)
     for path, heard in readable:
         for number in range(samples):
-            make = partial(draw, seed=seed + number)
+            make, accepts = abstention.watching(path, partial(draw, seed=seed + number))
             stem = free(numbered(path.stem, number, samples), ".png", ".mp4")
-            accepts = partial(abstention.accepts, path)
-            show(sound_to_files.see(make, heard, system.seconds, stem, accepts, scale))
+            with readable.reading(path):
+                show(sound_to_files.see(make, heard, system.seconds, stem, accepts, scale))
     readable.end()
     abstention.end()
 
@@ -309,13 +341,15 @@ def image(
 \b
   cycle-sound sound bell.png -o out
   cycle-sound sound pictures/ -o out --format mp3 --seed 7
+  cycle-sound sound film.mp4 -o out --mix
   cycle-sound sound pictures/ -o out --min-confidence 0.9
   cycle-sound sound street.png -o out --unlike siren.png
 """
 )
 def sound(
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files (JPEG, PNG, WebP, …) or folders of them.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files (JPEG, PNG, …), folders of them, films.")],
     out: Out,
+    mix: Annotated[bool, typer.Option("--mix", help="Keep a film's own sound under the new one.")] = False,
     kind: Annotated[Literal["wav", "flac", "mp3"], typer.Option("--format", help="Of the sound files.")] = "wav",
     samples: Samples = 1,
     seed: Seed = 0,
@@ -330,13 +364,21 @@ def sound(
     models: Models = DATA,
     device: Device = "auto",
 ) -> None:
-    """Make sounds of pictures, each with its spectrogram; of several also one longer sound, cross-faded."""
-    from cycle_sound.app import inputs, outputs, pictures_to_files
+    """Make sounds of pictures, each with its spectrogram; of several also one longer sound, cross-faded.
+
+    A film gets a soundtrack made of its pictures, which stay as they are. Hours take no more memory than minutes.
+    """
+    from cycle_sound.app import film_to_files, inputs, outputs, pictures_to_files
 
     files, steering = inputs.expanded(pictures, "image"), steered(inputs.picture, unlike, blend)
+    films = [path for path in files if inputs.is_film(path)]
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-    free, readable = outputs.Names(out, files).free, Readable(files, inputs.picture)
+    free = outputs.Names(out, files).free
+    readable, shown = (
+        Readable([path for path in files if path not in films], inputs.picture),
+        Readable(films, inputs.film),
+    )
     draw = partial(system.sounds, candidates=rerank, sampling=sampling.image_to_audio, **steering)
     abstention = Abstention(system, min_confidence, models)
     for number in range(samples):
@@ -346,7 +388,13 @@ def sound(
             return free(numbered(name, number, samples), f".{kind}", ".png")
 
         show(pictures_to_files.hear(make, readable, stem, kind, system.models.audio, abstention.accepts))
+        for path, film in shown:
+            watched, accepts = abstention.watching(path, make)
+            where = free(numbered(path.stem, number, samples), ".mp4", ".mkv")
+            with shown.reading(path):
+                show(film_to_files.hear(watched, film, where, system.models, mix, accepts))
     readable.end()
+    shown.end()
     abstention.end()
 
 

@@ -8,6 +8,7 @@ Nothing is global: two systems may live side by side, each with its models on it
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 from cycle_sound.errors import BadSound, BadSteering
-from cycle_sound.inference import bundle, card, confidence
+from cycle_sound.inference import bundle, card, confidence, soundtrack
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.confidence import NONE, Confidences
 from cycle_sound.inference.engine import Engine, Steering
-from cycle_sound.media import images, mel, picture_files, pixels, sound_files
+from cycle_sound.inference.fixed_batches import batched
+from cycle_sound.io import files
+from cycle_sound.media import film_writer, images, mel, picture_files, pixels, sound_files, sound_reader
+from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device
 from cycle_sound.params import Direction, Modality, SamplingConfig, SamplingConfigs, source_of
@@ -167,6 +171,47 @@ class CycleSound:
             return []
         generated = self._generate("image_to_audio", pictures, seed, candidates, sampling, unlike, blend)
         return [Sound(wave, self.sample_rate) for wave in self.engine.waveforms(generated)]
+
+    def soundtrack(
+        self,
+        film: str | Path,
+        to: str | Path,
+        *,
+        mix: bool = False,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+    ) -> Path:
+        """Write a film with sounds of its pictures, of which no packet changes; return the path of the new film.
+
+        That is `to`, which ends in .mp4, or in .mkv where MP4 does not hold the pictures' encoding. `mix` keeps the
+        film's own sound under the new one. Films of any length take the same memory. Raises `BadFilm` or `BadSound`.
+        """
+        given = FilmReader(Path(film))
+        path = Path(to).with_suffix(film_writer.ending(given))
+        make = partial(self.sounds, seed=seed, candidates=candidates, sampling=sampling)
+        with files.replacing(path) as part:
+            soundtrack.write(part, given, make, self.models, mix)
+        return path
+
+    def film(
+        self,
+        sound: str | Path,
+        to: str | Path,
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+    ) -> None:
+        """Write an MP4 of a sound file's pictures, or of a film's sound's, one for each `seconds`, with that sound.
+
+        Sounds of any length take the same memory. Raises `BadSound`.
+        """
+        make = partial(self.images, seed=seed, candidates=candidates, sampling=sampling)
+        parts = sound_reader.windows(sound_reader.blocks(Path(sound)), self.seconds)
+        pictures = (picture for batch in batched(parts) for picture in make(batch))
+        with files.replacing(Path(to)) as part:
+            film_writer.write_film(part, pictures, self.seconds, sound_reader.blocks(Path(sound)))
 
     def score(self, sound: Sound, picture: Image.Image) -> float:
         """How much likelier the picture makes the sound, in nats: log p(sound | picture) − log p(sound | nothing).
