@@ -292,11 +292,11 @@ def _task(
 # --- what the buttons do
 
 
-def _path_of(value: dict[str, Any] | None) -> Path | None:
+def _path_of(value: Any) -> Path | None:
     """The uploaded file in the value of a component; of a drawing, the whole of it."""
-    if value and "composite" in value:
+    if isinstance(value, dict) and "composite" in value:
         value = value["composite"]
-    return Path(value["path"]) if value else None
+    return Path(value["path"]) if isinstance(value, dict) else None
 
 
 def _within(controls: Sequence[Control], values: Sequence[Any]) -> Sequence[Any]:
