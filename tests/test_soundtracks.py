@@ -247,11 +247,11 @@ def test_each_window_hears_the_picture_in_the_middle_of_its_moment(system: Cycle
 
     film = FilmReader(telling_film(tmp_path / "film.mp4", evenly(0, 8, 25), (0, 8)))
     soundtrack.write(tmp_path / "new.mp4", film, watched, system.models)
-    hop = system.seconds * 7 / 8
+    hop = system.seconds * (1 - soundtrack.SHARED)
     middles = [number * hop + system.seconds / 2 for number in range(len(seen))]
-    assert len(seen) == 6
+    assert len(seen) == 9
     assert seen[:-1] == pytest.approx(middles[:-1], abs=0.1)
-    assert seen[-1] == pytest.approx((5 * hop + 8) / 2, abs=0.1)  # of the part that lies in the film
+    assert seen[-1] == pytest.approx((8 * hop + 8) / 2, abs=0.1)  # of the part that lies in the film
 
 
 def test_the_level_of_a_films_sound_is_steady(system: CycleSound, tmp_path: Path):

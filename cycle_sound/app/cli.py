@@ -315,7 +315,7 @@ def image(
     """Make pictures of sounds.
 
     Of a sound longer than the models' clips, or of a film's, every window becomes a picture: a contact sheet, and a
-    film with the sound. Hours of it take no more memory than minutes.
+    film with the sound. An hour takes hardly more memory than a minute.
     """
     from cycle_sound.app import inputs, outputs, sound_to_files
 
@@ -366,7 +366,8 @@ def sound(
 ) -> None:
     """Make sounds of pictures, each with its spectrogram; of several also one longer sound, cross-faded.
 
-    A film gets a soundtrack made of its pictures, which stay as they are. Hours take no more memory than minutes.
+    A film gets a soundtrack made of its pictures, which stay as they are. An hour takes hardly more memory than a
+    minute.
     """
     from cycle_sound.app import film_to_files, inputs, outputs, pictures_to_files
 

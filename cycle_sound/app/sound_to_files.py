@@ -27,9 +27,9 @@ def see(
 ) -> list[Path]:
     """Write the picture that `make` generates from a sound as STEM.png; return the paths written.
 
-    Of a sound longer than `seconds` every window becomes a picture: a contact sheet STEM.png and a film STEM.mp4, in
-    memory that does not grow with it. Nothing is written of pictures that are not accepted, once all are made. The
-    picture, or those of the film, are written `scale` times as wide and as high. Raises `BadInput`.
+    Of a sound longer than `seconds` every window becomes a picture: a contact sheet STEM.png and a film STEM.mp4, a
+    batch of windows at a time. Nothing is written of pictures that are not accepted, once all are made. The picture,
+    or those of the film, are written `scale` times as wide and as high. Raises `BadInput`.
     """
     parts = sound_reader.windows(sound.blocks(), seconds)
     begin = list(islice(parts, 2))

@@ -185,7 +185,9 @@ class CycleSound:
         """Write a film with sounds of its pictures, of which no packet changes; return the path of the new film.
 
         That is `to`, which ends in .mp4, or in .mkv where MP4 does not hold the pictures' encoding. `mix` keeps the
-        film's own sound under the new one. Films of any length take the same memory. Raises `BadFilm` or `BadSound`.
+        film's own sound under the new one. An hour takes hardly more memory than a minute.
+
+        Raises `BadFilm` or `BadSound`.
         """
         given = FilmReader(Path(film))
         path = Path(to).with_suffix(film_writer.ending(given))
@@ -205,7 +207,7 @@ class CycleSound:
     ) -> None:
         """Write an MP4 of a sound file's pictures, or of a film's sound's, one for each `seconds`, with that sound.
 
-        Sounds of any length take the same memory. Raises `BadSound`.
+        An hour takes hardly more memory than a minute. Raises `BadSound`.
         """
         make = partial(self.images, seed=seed, candidates=candidates, sampling=sampling)
         parts = sound_reader.windows(sound_reader.blocks(Path(sound)), self.seconds)

@@ -1,4 +1,4 @@
-"""A film read from its start to its end, in memory that does not grow with its length: pictures, sound, packets.
+"""A film read from its start to its end, a picture, a stretch of sound or a packet at a time.
 
 Each is read for itself, from a file opened anew, so that none waits for another. Files are not trusted: durations in
 headers are guesses, so the packets tell how long a film is.

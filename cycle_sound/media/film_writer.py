@@ -1,4 +1,4 @@
-"""Films written a picture and a block of sound at a time, in memory that does not grow with their length."""
+"""Films written a picture or a packet and a block of sound at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
