@@ -23,8 +23,8 @@ from cycle_sound.media.sound_files import fit_length
 from cycle_sound.media.sound_reader import resampled
 from cycle_sound.media.sounds import Sound
 
-# Of a window, with each neighbour. Clips rise at their start and fade at their end: of the default models' sounds of
-# pictures of valid, seams are 1.2 dB softer than what lies between them with 1 / 8, 0.6 to 2.0 with 1 / 4, 0.2 with this.
+# Of a window, with each neighbour. Clips rise at their start and fade at their end: seams of the default models' sounds
+# of valid's pictures are 1.2 dB softer than what lies between them with 1 / 8, 0.6 to 2.0 with 1 / 4, 0.2 with this.
 SHARED = 7 / 16
 UNDER = 0.5  # × the original sound where it is kept: 6 dB below itself
 

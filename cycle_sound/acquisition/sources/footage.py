@@ -19,7 +19,8 @@ from PIL import Image
 
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.moments import Frame, Moment
-from cycle_sound.media import containers, images, sound_files
+from cycle_sound.errors import BadFilm
+from cycle_sound.media import containers, frames, sound_files
 
 MAX_PACKETS = 4_000_000  # of a file: ten hours; a packet's times take 100 bytes
 MAX_DECODED = 5_000_000_000  # pixels for one pair: 600 frames of 4K, and some ten seconds of work
@@ -28,18 +29,6 @@ RESET = 1.0  # s back in decoding time: another recording begins, whose times ar
 OFFSET = 0.1  # s by which pictures may begin before the sound, or end after it, and yet be of one moment
 GAP = 0.5  # s between the picture on show and the one that could be decoded: more, and it is another picture
 EXACT = 1e-6  # s; equal times differ by less
-ASPECTS = (Fraction(1, 4), Fraction(4))  # of a pixel, width to height: no film has others, and a file may say anything
-TURNS: dict[
-    tuple[int, ...], Image.Transpose
-] = {  # by the signs of a display matrix: where the axes to the right and down point
-    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
-    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
-    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
-    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
-    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
-    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
-    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
-}
 
 
 class Track(NamedTuple):
@@ -89,7 +78,7 @@ class Footage:
         self._file = file
         self._container = containers.opened(file, containers.VIDEOS)
         video, sound = _streams(self._container, lone)
-        self._aspect = Fraction(1) if video is None else _aspect(video)
+        self._aspect = Fraction(1) if video is None else frames.aspect(video)
         self.index = index or _index(self._container, video, sound)
         self._pictures, self._sounds, self._jumps = self.index
         self._decoded = 0  # pixels
@@ -134,16 +123,17 @@ class Footage:
             shown, found = frame, stamp
         if shown is None or abs(found - wanted) * track.base > GAP:
             raise Rejected("corrupt", f"the picture shown at {time:.3f} s cannot be decoded")
-        return _upright(shown, self._aspect)
+        with _rejecting():
+            return frames.upright(shown, self._aspect)
 
     def sound(self, start: float, seconds: float, least: float) -> tuple[np.ndarray, int]:
         """The waveform of so many seconds from `start` on, silence where the file has a gap, and its rate.
 
         Raises `Rejected` where less than `least` seconds of it are in the file.
         """
-        frames = containers.decoded(self._packets(_needed(self._sounds, "audio"), start - PREROLL))
+        decoded = containers.decoded(self._packets(_needed(self._sounds, "audio"), start - PREROLL))
         wave, rate, held = np.zeros(0, np.float32), 1, 0
-        for stretch in sound_files.stretches(takewhile(lambda frame: _starts_before(frame, start + seconds), frames)):
+        for stretch in sound_files.stretches(takewhile(lambda frame: _starts_before(frame, start + seconds), decoded)):
             if not wave.size:
                 wave, rate = np.zeros(round(seconds * stretch.rate), np.float32), stretch.rate
             part = sound_files.resample(stretch.wave, stretch.rate, rate)
@@ -185,7 +175,8 @@ class Footage:
     def _counted(self, frame: Any) -> Any:
         """A frame of pictures that was decoded. Raises `Rejected` for one that is too large, and for too many."""
         pixels = frame.width * frame.height
-        _check_size(frame.width, frame.height)  # the stream may say otherwise than its header
+        with _rejecting():
+            frames.check_size(frame.width, frame.height)  # the stream may say otherwise than its header
         self._decoded += pixels
         if self._decoded > MAX_DECODED:
             raise Rejected("corrupt", f"more than {MAX_DECODED} pixels lie between its key frames")
@@ -236,13 +227,18 @@ def _streams(container: Any, lone: bool) -> tuple[Any, Any]:
     if sound is not None and sound.codec_context is None:
         raise Rejected("no_audio", "its sound's encoding is unknown")
     if video is not None:
-        _check_size(video.width, video.height)
+        with _rejecting():
+            frames.check_size(video.width, video.height)
     return video, sound
 
 
-def _check_size(width: int, height: int) -> None:
-    if not images.fits(width, height):
-        raise Rejected("corrupt", f"frames of {width} x {height} pixels")
+@contextmanager
+def _rejecting() -> Iterator[None]:
+    """Make frames that cannot be shown a clip's fate."""
+    try:
+        yield
+    except BadFilm as error:
+        raise Rejected("corrupt", str(error)) from None
 
 
 def _index(container: Any, video: Any, sound: Any) -> Index:
@@ -295,36 +291,3 @@ def _stamp(one: Any) -> int | None:
 
 def _starts_before(frame: Any, time: float) -> bool:
     return frame.time is None or frame.time < time
-
-
-# --- pictures as they are seen
-
-
-def _aspect(video: Any) -> Fraction:
-    """Width to height of a stream's pixels."""
-    aspect = video.sample_aspect_ratio or Fraction(1)
-    return aspect if ASPECTS[0] <= aspect <= ASPECTS[1] else Fraction(1)
-
-
-def _upright(frame: Any, aspect: Fraction) -> Image.Image:
-    """A frame as players show it: of square pixels, turned and mirrored by its display matrix. Raises `Rejected`."""
-    picture: Image.Image = frame.to_image()
-    if aspect != 1:
-        width = max(round(picture.width * aspect), 1)
-        _check_size(width, picture.height)
-        picture = picture.resize((width, picture.height), Image.Resampling.LANCZOS)
-    turn = TURNS.get(_axes(frame))
-    return picture if turn is None else picture.transpose(turn)
-
-
-def _axes(frame: Any) -> tuple[int, ...]:
-    """The signs of a frame's display matrix, of a turn that is not a quarter's those of the nearest."""
-    try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # beside side data of a kind that PyAV does not know
-        matrix = None
-    if matrix is None:
-        return ()
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)
-    upright = abs(a) + abs(d) >= abs(b) + abs(c)
-    return tuple(int(sign) for sign in np.sign([a, 0, 0, d] if upright else [0, b, c, 0]))
