@@ -34,12 +34,13 @@ from cycle_sound.evaluation import analysis, generation, metrics
 from cycle_sound.evaluation.generation import DirectionModels
 from cycle_sound.inference import sampling
 from cycle_sound.inference.cached_transformer import CachedTransformer
-from cycle_sound.inference.engine import PLAIN, Steering, best, classified
+from cycle_sound.inference.engine import Drawing, Steering, best, classified
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import seeded
 from cycle_sound.params import Direction, SamplingConfig
 
 DIRECTION: Direction = "audio_to_image"
+PLAIN = Steering()  # by no other source
 DRAWS, SEED = 4, 0
 SILENCE = 1e-9  # added to a level that is divided by
 
@@ -70,11 +71,10 @@ class Measure(NamedTuple):
 
     def pictures(self, sources: Tensor, steering: Steering = PLAIN) -> Tensor:
         """DRAWS pictures of each source, one after another: (n, …) → (n × DRAWS, 3, h, w)."""
-        engine, asked = self.models.engine, (self.sampling, steering)
+        engine, drawing = self.models.engine, Drawing(DRAWS * self.candidates, self.sampling, SEED, steering)
         if self.candidates == 1:
-            codes = engine.draw(DIRECTION, sources, SEED, DRAWS, *asked)
-            return engine.decode("image", codes.flatten(0, 1))
-        made, information = engine.candidates(DIRECTION, sources, SEED, DRAWS * self.candidates, *asked)
+            return engine.decode("image", engine.draw(DIRECTION, sources, drawing).flatten(0, 1))
+        made, information = engine.candidates(DIRECTION, sources, drawing)
         each = -1, self.candidates
         return best(made.flatten(0, 1).unflatten(0, each), information.reshape(each))
 

@@ -21,8 +21,7 @@ from cycle_sound.dataset import reader
 from cycle_sound.dataset.drawn_cache import DrawnCache
 from cycle_sound.dataset.reader import Index
 from cycle_sound.inference import back_translation, bundle
-from cycle_sound.inference.back_translation import Drawing
-from cycle_sound.inference.engine import Engine
+from cycle_sound.inference.engine import Drawing, Engine
 from cycle_sound.io import code, files, stage
 from cycle_sound.models import transformer
 from cycle_sound.models.loading import load_tokenizer

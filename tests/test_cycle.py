@@ -18,8 +18,7 @@ from cycle_sound.dataset import reader
 from cycle_sound.dataset.drawn_cache import DrawnCache
 from cycle_sound.dataset.reader import Split
 from cycle_sound.inference import back_translation, bundle
-from cycle_sound.inference.back_translation import Drawing
-from cycle_sound.inference.engine import Engine
+from cycle_sound.inference.engine import Drawing, Engine
 from cycle_sound.io import files
 from cycle_sound.media import pixels
 from cycle_sound.models import transformer
@@ -204,7 +203,7 @@ def test_without_lone_targets_pairs_are_trained_on(tmp_path: Path, monkeypatch: 
 def test_a_source_is_the_candidate_that_makes_its_real_target_likeliest(project: Path, direction: Direction) -> None:
     drawn, models, back = draw(direction), engine(), opposite_of(direction)
     targets = lone(direction).pictures(target_of(direction), range(len(drawn)))
-    codes = models.draw(back, targets, DRAWING.seed, DRAWING.candidates, DRAWING.sampling)
+    codes = models.draw(back, targets, DRAWING)
     pictures = models.decode(target_of(back), codes.flatten(0, 1))
     scores = models.pointwise_mutual_information(back, targets, pictures).unflatten(0, (-1, DRAWING.candidates))
     assert torch.equal(torch.from_numpy(drawn.scores.copy()), scores.amax(1).double())

@@ -19,7 +19,7 @@ import cycle_sound
 from cycle_sound import paths
 from cycle_sound.errors import BadCheckpoint, BadSound, BadSteering, BadTarget, MixedModels, NoModels, ParamsError
 from cycle_sound.inference import card, export
-from cycle_sound.inference.engine import Steering
+from cycle_sound.inference.engine import Drawing, Steering
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media.sounds import Sound
 from cycle_sound.models import features
@@ -206,13 +206,13 @@ def test_to_be_unlike_itself_leaves_a_source_without_guidance(system: CycleSound
 
 def test_reranking_counts_a_mixture_by_its_shares_and_an_unwanted_source_against_it(system: CycleSound) -> None:
     engine, direction, (source, unlike, other) = system.engine, "audio_to_image", system._pictures(tones(3)).split(1)
-    sampling, steering = system.sampling[direction], Steering(unlike, other, 0.25)
-    made, information = engine.candidates(direction, source, 3, 5, sampling, steering)
+    drawing = Drawing(5, system.sampling[direction], 3, Steering(unlike, other, 0.25))
+    made, information = engine.candidates(direction, source, drawing)
     own, against, mixed = (
         engine.pointwise_mutual_information(direction, one, made[0]) for one in (source, unlike, other)
     )
     assert torch.allclose(information[0], 0.75 * own + 0.25 * mixed - against, atol=1e-4)
-    assert torch.equal(engine.generate(direction, source, 3, 5, sampling, steering)[0], made[0, information.argmax()])
+    assert torch.equal(engine.generate(direction, source, drawing)[0], made[0, information.argmax()])
 
 
 def test_what_cannot_steer_is_said_in_one_line(system: CycleSound) -> None:
@@ -236,27 +236,27 @@ def test_what_cannot_steer_is_said_in_one_line(system: CycleSound) -> None:
 def test_reranking_keeps_the_candidate_that_best_explains_its_source(conditioned: CycleSound) -> None:
     engine, sampling = conditioned.engine, conditioned.sampling.audio_to_image
     sources = conditioned._pictures(tones(2))
-    codes = engine.draw("audio_to_image", sources, 3, 6, sampling)  # (2, 6, k, rows, columns)
+    codes = engine.draw("audio_to_image", sources, Drawing(6, sampling, 3))  # (2, 6, k, rows, columns)
     pictures = engine.decode("image", codes.flatten(0, 1))
     scores = engine.pointwise_mutual_information("audio_to_image", sources, pictures).unflatten(0, (2, 6))
     repeated = sources.repeat_interleave(6, dim=0)  # one target for each source, the scores are the same
     assert torch.equal(engine.pointwise_mutual_information("audio_to_image", repeated, pictures), scores.flatten())
     assert len(set(scores[0].tolist())) > 1
-    kept = engine.generate("audio_to_image", sources, 3, 6, sampling)
+    kept = engine.generate("audio_to_image", sources, Drawing(6, sampling, 3))
     for row, best in enumerate(scores.argmax(1).tolist()):
         assert torch.equal(kept[row], pictures.unflatten(0, (2, 6))[row, best])
 
 
 def test_the_first_of_several_candidates_is_the_only_one_of_one(system: CycleSound) -> None:
     engine, sampling, sources = system.engine, system.sampling.audio_to_image, system._pictures(tones(3))
-    several = engine.draw("audio_to_image", sources, 3, 4, sampling)
-    assert torch.equal(several[:, :1], engine.draw("audio_to_image", sources, 3, 1, sampling))
+    several = engine.draw("audio_to_image", sources, Drawing(4, sampling, 3))
+    assert torch.equal(several[:, :1], engine.draw("audio_to_image", sources, Drawing(1, sampling, 3)))
 
 
 def test_sources_of_one_seed_draw_apart(system: CycleSound) -> None:
     """Or all samples of an evaluation would hang together."""
     sampling = system.sampling.audio_to_image.model_copy(update={"temperature": 1e6})  # nothing but noise
-    codes = system.engine.draw("audio_to_image", system._pictures(tones(4)), 0, 2, sampling).flatten(0, 1)
+    codes = system.engine.draw("audio_to_image", system._pictures(tones(4)), Drawing(2, sampling, 0)).flatten(0, 1)
     agreeing = [(one == other).float().mean() for n, one in enumerate(codes) for other in codes[n + 1 :]]
     assert max(agreeing) < 0.3  # of 16 codes, by chance 0.06
 
@@ -271,7 +271,7 @@ def test_weights_are_packed_once_however_many_batches(system: CycleSound) -> Non
 def test_the_likelihood_of_a_batch_is_that_of_each_row(conditioned: CycleSound) -> None:
     engine, sources = conditioned.engine, conditioned._pictures(tones(11))
     prefixes = engine.prefixes("audio_to_image", sources)
-    codes = engine.draw("audio_to_image", sources, 0, 1, conditioned.sampling.audio_to_image)[:, 0]
+    codes = engine.draw("audio_to_image", sources, Drawing(1, conditioned.sampling.audio_to_image, 0))[:, 0]
     whole = engine.log_likelihood("audio_to_image", prefixes, codes)
     for row in (0, 7, 10):
         alone = engine.log_likelihood("audio_to_image", prefixes[row : row + 1], codes[row : row + 1])

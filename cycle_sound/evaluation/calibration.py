@@ -13,7 +13,7 @@ from cycle_sound.evaluation.generation import DirectionModels, Generated, Pairs
 from cycle_sound.evaluation.scores import classify, labelled, named
 from cycle_sound.inference import confidence
 from cycle_sound.inference.confidence import Confidence, Evidence
-from cycle_sound.inference.engine import Engine
+from cycle_sound.inference.engine import Drawing, Engine
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.nn import measures
 from cycle_sound.nn.measures import Measures
@@ -130,7 +130,7 @@ def _outcomes(models: DirectionModels, measured: Measures, setting: str) -> tupl
 def _drawn(models: DirectionModels, sources: Tensor, guidance: float, seed: int) -> Tensor:
     """Target pictures (b, c, h, w) as perceived, one drawn of each source by a guidance."""
     sampling = models.forward_sampling.model_copy(update={"guidance": guidance})
-    pictures = models.engine.generate(models.direction, sources, seed, 1, sampling)
+    pictures = models.engine.generate(models.direction, sources, Drawing(1, sampling, seed))
     return models.engine.as_perceived(models.target, pictures)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from cycle_sound import paths
 from cycle_sound.dataset.reader import Split
 from cycle_sound.inference import bundle
-from cycle_sound.inference.engine import Engine
+from cycle_sound.inference.engine import Drawing, Engine
 from cycle_sound.inference.fixed_batches import size_for
 from cycle_sound.models import classifier
 from cycle_sound.models.classifier import Classifier
@@ -87,7 +87,7 @@ class DirectionModels(NamedTuple):
     def go_back(self, pictures: Tensor, seed: int) -> Tensor:
         """Source pictures that the direction back makes of targets as they are perceived, themselves as perceived."""
         back = opposite_of(self.direction)
-        returned = self.engine.generate(back, pictures, seed, 1, self.backward_sampling)
+        returned = self.engine.generate(back, pictures, Drawing(1, self.backward_sampling, seed))
         return self.engine.as_perceived(self.source, returned)
 
 
@@ -124,7 +124,8 @@ class Generated(NamedTuple):
 def generate(models: DirectionModels, pairs: Pairs, candidates: int, seed: int) -> Generated:
     """Generate so many targets for every source, and go back from the first."""
     engine, target = models.engine, models.target
-    samples, information = engine.candidates(models.direction, pairs.source, seed, candidates, models.forward_sampling)
+    drawing = Drawing(candidates, models.forward_sampling, seed)
+    samples, information = engine.candidates(models.direction, pairs.source, drawing)
     heard = target == "audio"
     waveforms = engine.waveforms(samples[:, 0]) if heard else np.empty((len(samples), 0), np.float32)
     perceived = engine.log_mels(waveforms) if heard else engine.as_perceived("image", samples[:, 0])

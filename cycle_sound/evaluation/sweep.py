@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cycle_sound.evaluation.generation import DirectionModels, Generated
 from cycle_sound.evaluation.scores import classify, consistency
-from cycle_sound.inference.engine import best
+from cycle_sound.inference.engine import Drawing, best
 from cycle_sound.nn import measures
 from cycle_sound.nn.measures import Measures
 from cycle_sound.params import SweepConfig
@@ -21,7 +21,7 @@ def by_guidance(models: DirectionModels, config: SweepConfig, seed: int) -> list
 
     def guided(sources: Tensor, setting: str) -> Measures:
         sampling = models.forward_sampling.model_copy(update={"guidance": settings[setting]})
-        candidates, information = models.engine.candidates(models.direction, sources, seed, 1, sampling)
+        candidates, information = models.engine.candidates(models.direction, sources, Drawing(1, sampling, seed))
         pictures = candidates[:, 0]
         return _measured(models, setting, pictures, information[:, 0], _returned(models, pictures, seed))
 

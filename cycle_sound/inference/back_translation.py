@@ -6,7 +6,6 @@ Of several candidates the one is kept that makes its target likeliest, by the di
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,19 +14,11 @@ from cycle_sound.dataset.caching import CachedSplit
 from cycle_sound.dataset.drawn_cache import DrawnCache, Header
 from cycle_sound.dataset.encoding import Encoded
 from cycle_sound.dataset.reader import Split
-from cycle_sound.inference.engine import Engine, best
+from cycle_sound.inference.engine import Drawing, Engine, best
 from cycle_sound.inference.fixed_batches import size_for
 from cycle_sound.media import pixels
 from cycle_sound.nn import distributed
-from cycle_sound.params import LONE, Direction, SamplingConfig, opposite_of, target_of
-
-
-class Drawing(NamedTuple):
-    """How sources are drawn."""
-
-    candidates: int  # for each target
-    sampling: SamplingConfig
-    seed: int
+from cycle_sound.params import LONE, Direction, opposite_of, target_of
 
 
 def draw(
@@ -64,7 +55,7 @@ def sources(engine: Engine, direction: Direction, targets: Split, drawing: Drawi
     back, size = opposite_of(direction), size_for(engine.models.device)
     for start in range(0, len(rows), size):
         pictures = targets.pictures(target_of(direction), rows[start : start + size])
-        drawn, scores = engine.candidates(back, pictures, drawing.seed, drawing.candidates, drawing.sampling)
+        drawn, scores = engine.candidates(back, pictures, drawing)
         read, kind = engine.source_inputs(direction, best(drawn, scores)), _kind(engine, direction)
         stored = (pixels.to_bytes(read) if kind is np.uint8 else read).numpy().astype(kind)
         yield {"sources": stored, "scores": scores.amax(1).double().numpy()}

@@ -41,7 +41,13 @@ class Steering(NamedTuple):
     share: float = 0.0  # of `blend` in the mixture, in [0, 1]
 
 
-PLAIN = Steering()
+class Drawing(NamedTuple):
+    """How targets are drawn for each source."""
+
+    candidates: int
+    sampling: SamplingConfig
+    seed: int
+    steering: Steering = Steering()
 
 
 class Engine:
@@ -116,17 +122,10 @@ class Engine:
         given = self.log_likelihood(back, self.prefixes(back, targets), codes.repeat_interleave(each, dim=0))
         return given - null.repeat_interleave(each)
 
-    def draw(
-        self,
-        direction: Direction,
-        sources: Tensor,
-        seed: int,
-        candidates: int,
-        sampling: SamplingConfig,
-        steering: Steering = PLAIN,
-    ) -> Tensor:
+    def draw(self, direction: Direction, sources: Tensor, drawing: Drawing) -> Tensor:
         """Codes drawn for each source picture: (n, c, h, w) → (n, candidates, k, rows, columns)."""
         model, device = self.models.transformers[direction], self.models.device
+        candidates, sampling, seed, steering = drawing
         cached = self._cached_transformer(direction, guided=sampling.guidance != 1)
         if cached.copies == 2:
             unlike = steering.unlike
@@ -141,51 +140,28 @@ class Engine:
         shape = model.shapes.target_codes
         return codes.unflatten(2, (shape.rows, shape.columns)).unflatten(0, (-1, candidates))
 
-    def generate(
-        self,
-        direction: Direction,
-        sources: Tensor,
-        seed: int,
-        candidates: int,
-        sampling: SamplingConfig,
-        steering: Steering = PLAIN,
-    ) -> Tensor:
+    def generate(self, direction: Direction, sources: Tensor, drawing: Drawing) -> Tensor:
         """A target picture for each source picture: (n, c, h, w) → (n, c, h, w).
 
         Of several candidates the one that explains its source best is kept.
         """
         parts = sources.split(size_for(self.models.device))  # so that few candidates lie in memory at a time
-        return torch.cat([self._generate(direction, part, seed, candidates, sampling, steering) for part in parts])
+        return torch.cat([self._generate(direction, part, drawing) for part in parts])
 
-    def _generate(
-        self,
-        direction: Direction,
-        sources: Tensor,
-        seed: int,
-        candidates: int,
-        sampling: SamplingConfig,
-        steering: Steering,
-    ) -> Tensor:
-        if candidates == 1:
-            return self.decode(target_of(direction), self.draw(direction, sources, seed, 1, sampling, steering)[:, 0])
-        return best(*self.candidates(direction, sources, seed, candidates, sampling, steering))
+    def _generate(self, direction: Direction, sources: Tensor, drawing: Drawing) -> Tensor:
+        if drawing.candidates == 1:
+            return self.decode(target_of(direction), self.draw(direction, sources, drawing)[:, 0])
+        return best(*self.candidates(direction, sources, drawing))
 
-    def candidates(
-        self,
-        direction: Direction,
-        sources: Tensor,
-        seed: int,
-        count: int,
-        sampling: SamplingConfig,
-        steering: Steering = PLAIN,
-    ) -> tuple[Tensor, Tensor]:
+    def candidates(self, direction: Direction, sources: Tensor, drawing: Drawing) -> tuple[Tensor, Tensor]:
         """Target pictures drawn for each source picture, and their pointwise mutual information in nats.
 
-        (n, c, h, w) → (n, count, c, h, w), (n, count). Steered, it is that with the mixture less that with `unlike`.
+        (n, c, h, w) → (n, candidates, c, h, w), (n, candidates). Steered, the nats are those with the mixture
+        less those with `unlike`.
         """
-        codes = self.draw(direction, sources, seed, count, sampling, steering)
+        codes, count = self.draw(direction, sources, drawing), drawing.candidates
         pictures = self.decode(target_of(direction), codes.flatten(0, 1))
-        information = self._steered_information(direction, sources, pictures, steering)
+        information = self._steered_information(direction, sources, pictures, drawing.steering)
         return pictures.unflatten(0, (-1, count)), information.unflatten(0, (-1, count))
 
     def _blended(self, direction: Direction, sources: Tensor, steering: Steering) -> Tensor:

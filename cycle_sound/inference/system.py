@@ -21,7 +21,7 @@ from cycle_sound.errors import BadSound, BadSteering
 from cycle_sound.inference import bundle, card, confidence, soundtrack
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.confidence import NONE, Confidences
-from cycle_sound.inference.engine import Engine, Steering
+from cycle_sound.inference.engine import Drawing, Engine, Steering
 from cycle_sound.inference.fixed_batches import batched
 from cycle_sound.io import files
 from cycle_sound.media import film_writer, images, mel, picture_files, pixels, sound_files, sound_reader
@@ -313,7 +313,7 @@ class CycleSound:
         if unlike is not None and draw.guidance <= 1:
             raise BadSteering(f"unlike: a guidance of {draw.guidance:g} leads away from nothing; give one above 1")
         steering = self._steering(direction, unlike, blend)
-        return self.engine.generate(direction, self._pictures(sources), seed, candidates, draw, steering)
+        return self.engine.generate(direction, self._pictures(sources), Drawing(candidates, draw, seed, steering))
 
     def _steering(self, direction: Direction, unlike: Thing | None, blend: tuple[Thing, float] | None) -> Steering:
         """Other sources as the engine takes them. Raises `BadSteering`."""
