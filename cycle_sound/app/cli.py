@@ -164,14 +164,6 @@ def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
         raise typer.BadParameter(f"{first['msg']}", param_hint=f"--{str(first['loc'][-1]).replace('_', '-')}") from None
 
 
-def steered(read: Callable[[Path], Any], unlike: Path | None, blend: tuple[Path, float] | None) -> dict[str, Any]:
-    """The other sources that steer a draw, as keywords of `CycleSound.images` and `sounds`. Raises `BadInput`."""
-    return {
-        "unlike": None if unlike is None else read(unlike),
-        "blend": None if blend is None else (read(blend[0]), blend[1]),
-    }
-
-
 def numbered(stem: str, number: int, samples: int) -> str:
     """The file name of sample `number`, from 0: STEM.1, STEM.2, …; STEM if there is one sample."""
     return f"{stem}.{number + 1}" if samples > 1 else stem
@@ -319,7 +311,7 @@ def image(
     """
     from cycle_sound.app import inputs, outputs, sound_to_files
 
-    files, steering = inputs.expanded(sounds, "audio"), steered(inputs.sound, unlike, blend)
+    files, steering = inputs.expanded(sounds, "audio"), inputs.steering(inputs.sound, unlike, *(blend or (None, 0.0)))
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     free, readable = outputs.Names(out, files).free, Readable(files, inputs.long_sound)
@@ -371,7 +363,10 @@ def sound(
     """
     from cycle_sound.app import film_to_files, inputs, outputs, pictures_to_files
 
-    files, steering = inputs.expanded(pictures, "image"), steered(inputs.picture, unlike, blend)
+    files, steering = (
+        inputs.expanded(pictures, "image"),
+        inputs.steering(inputs.picture, unlike, *(blend or (None, 0.0))),
+    )
     films = [path for path in files if inputs.is_film(path)]
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)

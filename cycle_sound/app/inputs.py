@@ -1,9 +1,9 @@
 """Input files of the command line and the page: sounds, pictures, folders of them. None of it is trusted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 from PIL import Image
@@ -105,6 +105,19 @@ def long_sound(path: Path) -> LongSound:
     _check(path)
     with named(path):
         return LongSound(path, sound_reader.seconds(path))
+
+
+def steering(
+    read: Callable[[Path], Sound | Image.Image], unlike: Path | None, blend: Path | None, share: float
+) -> dict[str, Any]:
+    """The files of other sources that steer a draw, as keywords of `CycleSound.images` and `sounds`.
+
+    `share`: of `blend`. Raises what `read` raises.
+    """
+    return {
+        "unlike": None if unlike is None else read(unlike),
+        "blend": None if blend is None else (read(blend), share),
+    }
 
 
 @contextmanager

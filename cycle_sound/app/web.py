@@ -313,7 +313,7 @@ def _pictures(system: CycleSound, reals: Reals) -> Callable[..., str]:
         expect: Expect, path: Path | None, unlike: Path | None, blend: Path | None, share: float, *values: float
     ) -> str:
         parts, request = windows(_sound(path), system.seconds), _request(values)
-        steering = _steered(_sound, unlike, blend, share)
+        steering = inputs.steering(_sound, unlike, blend, share)
         make = partial(system.images, sampling=request.sampling.audio_to_image, **steering)
         return _results(system, parts, make, request, expect, _real(reals, path))
 
@@ -326,19 +326,11 @@ def _sounds(system: CycleSound, reals: Reals) -> Callable[..., str]:
     ) -> str:
         if path is None:
             raise BadInput("drop, photograph or draw a picture first")
-        request, steering = _request(values), _steered(inputs.picture, unlike, blend, share)
+        request, steering = _request(values), inputs.steering(inputs.picture, unlike, blend, share)
         make = partial(system.sounds, sampling=request.sampling.image_to_audio, **steering)
         return _results(system, [inputs.picture(path)], make, request, expect, _real(reals, path))
 
     return work
-
-
-def _steered(read: Callable[[Path], Thing], unlike: Path | None, blend: Path | None, share: float) -> dict[str, Any]:
-    """The other sources, where they are given, as keywords of `CycleSound.images` and `sounds`. Raises `BadInput`."""
-    return {
-        "unlike": None if unlike is None else read(unlike),
-        "blend": None if blend is None else (read(blend), share),
-    }
 
 
 def _cycle(system: CycleSound, reals: Reals) -> Callable[..., str]:

@@ -10,9 +10,8 @@ from cycle_sound.errors import BadFilm
 from cycle_sound.media import images
 
 ASPECTS = (Fraction(1, 4), Fraction(4))  # of a pixel, width to height: no film has others, and a file may say anything
-TURNS: dict[
-    tuple[int, ...], Image.Transpose
-] = {  # by the signs of a display matrix: where the axes to the right and down point
+# By the signs of a display matrix: where the axes to the right and down point.
+TURNS: dict[tuple[int, ...], Image.Transpose] = {
     (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
     (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
     (-1, 0, 0, -1): Image.Transpose.ROTATE_180,

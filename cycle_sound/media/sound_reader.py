@@ -98,9 +98,8 @@ def _blocks(path: Path) -> Iterator[Sound]:
             samples, rate = samples + len(block.waveform), block.sample_rate
             yield block
         size, read = path.stat().st_size, file.tell()
-        if (
-            samples and samples / rate * (size - read) / max(read, 1) < sound_files.MISSED
-        ):  # at the rate of what was read
+        left = (size - read) / max(read, 1)  # of what was read
+        if samples and samples / rate * left < sound_files.MISSED:
             return
         file.seek(0)
         try:
