@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks import cycle
+from cycle_sound import params as parameters
 from cycle_sound.io import files
 from cycle_sound.params import DIRECTIONS
 
@@ -17,6 +18,7 @@ COLUMNS = [
     *("data", "share", "cycle", "seed", "class_consistency", "class_consistency_low", "class_consistency_high"),
     *("pitch_hue_correlation", "cross_entropy", "frechet_distance"),
 ]
+ROUNDS = parameters.preset("cycle", ROOT / parameters.PRESETS)["cycle.rounds"]
 Ran = list[tuple[str, str]]  # in which folder what ran
 
 
@@ -59,13 +61,13 @@ def test_vaes_are_shared_by_all_shares_and_transformers_by_both_arms(measure: Ca
     assert folders["cache_tokens image"] == ["synthetic/0.02", "synthetic/0.1", "synthetic/1"]
     seeds = ["synthetic/0.02/0", "synthetic/0.02/1", "synthetic/0.02/2", "synthetic/0.1/0", "synthetic/1/0"]
     assert folders["train_transformer audio_to_image"] == seeds
-    arms = [*(f"{seed}/{rounds}" for seed in seeds[:4] for rounds in (0, 2)), f"{seeds[4]}/0"]
+    arms = [*(f"{seed}/{rounds}" for seed in seeds[:4] for rounds in (0, ROUNDS)), f"{seeds[4]}/0"]
     assert folders["train_cycle"] == folders["evaluate audio_to_image"] == arms
 
 
 def test_a_level_has_what_is_around_it_and_its_own(measure: Callable[..., Ran], tmp_path: Path) -> None:
     measure("--shares", "0.1", "--seeds", "1")
-    level, around = tmp_path / "work/synthetic/0.1/0/2/data", tmp_path / "work/synthetic"
+    level, around = tmp_path / f"work/synthetic/0.1/0/{ROUNDS}/data", tmp_path / "work/synthetic"
     assert (level / "vae").resolve() == around / "data/vae"
     assert (level / "shards").resolve() == around / "0.1/data/shards"
     assert (level / "transformer").resolve() == around / "0.1/0/data/transformer"
@@ -97,11 +99,11 @@ def test_the_tables_and_the_picture_hold_all_sets_of_data(measure: Callable[...,
         rows = files.read_csv(tmp_path / f"plots/cycle_{direction}.csv")
         assert list(rows[0]) == COLUMNS
         assert [(row["data"], row["share"], row["cycle"], row["seed"]) for row in rows] == [
-            *(("digits", "0.1", rounds, "0") for rounds in "02"),
-            *(("synthetic", "0.1", rounds, seed) for seed in "01" for rounds in "02"),
+            *(("digits", "0.1", rounds, "0") for rounds in ("0", f"{ROUNDS}")),
+            *(("synthetic", "0.1", rounds, seed) for seed in "01" for rounds in ("0", f"{ROUNDS}")),
             ("synthetic", "1.0", "0", "0"),
         ]
-        assert {(row["cycle"], row["class_consistency"]) for row in rows} == {("0", "0.5"), ("2", "0.8")}
+        assert {(row["cycle"], row["class_consistency"]) for row in rows} == {("0", "0.5"), (f"{ROUNDS}", "0.8")}
     assert sorted(path.name for path in (tmp_path / "plots").glob("*.png")) == [
         "cycle_digits.png",
         "cycle_synthetic.png",
