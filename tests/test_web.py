@@ -150,7 +150,7 @@ def test_a_recording_becomes_a_picture(page: playwright.Page) -> None:
     panel.get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(1500)
     panel.get_by_role("button", name="Stop", exact=True).click()
-    panel.get_by_label(REMOVE).first.wait_for()
+    panel.get_by_label("Download").wait_for()  # that is offered once the recording has been sent; removing it, before
     panel.get_by_role("button", name="Make pictures").click()
     panel.locator(".stations img").first.wait_for()  # of each moment of it one: a slow machine records longer
 
