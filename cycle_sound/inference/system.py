@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cycle_sound import paths
 from cycle_sound.errors import BadSound
-from cycle_sound.inference import bundle, card, confidence
+from cycle_sound.inference import bundle, card, confidence, hub
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.confidence import NONE, Confidences
 from cycle_sound.inference.engine import Engine
@@ -72,6 +73,28 @@ class CycleSound:
         described = card.read(Path(folder))
         models = bundle.load(Path(folder), described.vocoder, torch.device(where or device.best()))
         return cls(models, described.sampling, described.confidence)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path | None = None, revision: str | None = None, where: str | torch.device | None = None
+    ) -> "CycleSound":
+        """Read the models that come along, those of a folder, or USER/NAME from the Hugging Face Hub.
+
+        A folder of that name goes first. From the Hub safetensors and their card are fetched once, of a `revision`
+        (branch, tag or commit; default: main), and kept where `huggingface_hub` keeps them; nothing is executed.
+        Raises what `load` and `hub.download` raise.
+        """
+        if name is None or Path(name).exists() or not hub.is_name(str(name)):
+            return cls.load(paths.PRETRAINED if name is None else name, where)
+        return cls.load(hub.download(str(name), revision), where)
+
+    def __str__(self) -> str:
+        """What the models know, in a line: labels, where they have classifiers, and the shapes of what they make."""
+        labels = sorted({label for one in self.models.classifiers.values() if one for label in one.labels})
+        return (
+            f"{', '.join(labels) or 'no labels'}; pictures of {self.size} × {self.size} pixels, "
+            f"sounds of {self.seconds:.3g} s at {self.sample_rate:,} Hz"
+        )
 
     @property
     def models(self) -> Models:
