@@ -15,7 +15,7 @@ MADE = ("data", "metrics")
 GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
-from stages import audit_pairs, cache_features, cache_tokens, download, drop_pairs, evaluate, finetune_decoder
+from stages import audit_pairs, cache_features, cache_tokens, download, drop_pairs, evaluate, export, finetune_decoder
 from stages import fit_confidence, report, shard, sweep_sampling, train_classifier, train_cycle, train_judge
 from stages import train_transformer, train_vae, train_vocoder
 
@@ -35,6 +35,7 @@ for stage in (sweep_sampling, fit_confidence, evaluate):
     for direction in DIRECTIONS:
         stage.main(direction, params)
 report.main(params)
+export.main(params)
 """
 IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 
