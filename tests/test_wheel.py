@@ -71,7 +71,7 @@ def test_an_installed_wheel_makes_its_first_picture_and_sound_at_once_and_offlin
         assert "models that come along: bell, bird, drum" in done.stderr
         return time.perf_counter() - start
 
-    assert seconds("image", "examples/sounds/low_bell.mp3", "-o", "out") <= 15
-    assert seconds("sound", "examples/pictures/low_bell.jpg", "-o", "out") <= 60
-    assert Image.open(tmp_path / "out/low_bell.png").size == (64, 64)
-    assert (tmp_path / "out/low_bell.wav").stat().st_size > 10_000
+    assert seconds("image", "examples/sounds/low_bell.mp3", "-o", "seen") <= 15
+    assert seconds("sound", "examples/pictures/low_bell.jpg", "-o", "heard") <= 60
+    assert Image.open(tmp_path / "seen/low_bell.png").size == (64, 64)
+    assert (tmp_path / "heard/low_bell.wav").stat().st_size > 10_000
