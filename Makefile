@@ -1,4 +1,4 @@
-.PHONY: repro test test-slow cycle-experiment pretrained lock dvc.yaml
+.PHONY: repro test test-slow docs cycle-experiment pretrained lock dvc.yaml
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,6 +31,9 @@ test: .venv/installed ## install, and pass the checks and the quick tests, in mi
 test-slow: .venv/installed ## install, and pass the tests marked `slow`
 	$(PYTEST) -m slow
 
+docs: .venv/installed ## install, and build the documentation, site/index.html; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 cycle-experiment: .venv/installed ## install, and measure cycle training on shares of the pairs; folder=PAIRS: of others
 	$(BIN)/python -m benchmarks.cycle $(if $(folder),--folder $(folder))
 
@@ -50,7 +53,7 @@ pretrained: .venv/installed ## export the models that come along anew, from data
 
 lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --all-extras --generate-hashes pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --group docs --all-extras --generate-hashes pyproject.toml -o requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml | .git
 	$(PYTHON) -m venv .venv

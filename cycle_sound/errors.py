@@ -111,6 +111,10 @@ class BadSound(UserError):
     """Content that cannot be used as a sound; the message says why."""
 
 
+class BadFilm(UserError):
+    """Content that cannot be used as a film; the message says why."""
+
+
 # --- sharding
 
 
@@ -238,6 +242,10 @@ class StaleCache(UserError):
 
 
 # --- models and samples
+
+
+class BadSteering(UserError):
+    """Another source that cannot have the say in a draw that it is given; the message says why."""
 
 
 class BadCheckpoint(UserError):

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ("data", "metrics")
+LEFT = (*MADE, "cycle_sound/pretrained")  # a project uses models of its own
 GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
@@ -78,7 +79,7 @@ def build(folder: Path, before: str = "") -> None:
 def copied(project: Path) -> Path:
     """The working tree as git sees it, without what DVC makes, as a repository of its own."""
     for name in run(ROOT, "git", "ls-files", "-co", "--exclude-standard").splitlines():
-        made = name == "dvc.lock" or (name.startswith(MADE) and name not in GIVEN)
+        made = name == "dvc.lock" or (name.startswith(LEFT) and name not in GIVEN)
         if (ROOT / name).is_file() and not made:
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, project / name)

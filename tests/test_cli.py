@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from films import evenly, telling_film
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -21,7 +22,7 @@ from cycle_sound.app.cli import app, chosen
 from cycle_sound.inference import export
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import names
-from cycle_sound.media import sound_files
+from cycle_sound.media import sound_files, sound_reader
 from cycle_sound.params import DIRECTIONS, SamplingConfig, SamplingConfigs
 
 RATE = 16000
@@ -173,7 +174,60 @@ def test_exported_models_are_used_by_name(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "mine/bell.png").read_bytes() == (tmp_path / "theirs/bell.png").read_bytes()
 
 
+@pytest.mark.parametrize("command", ["image", "sound"])
+def test_other_sources_steer_what_is_made(run: Run, tmp_path: Path, command: str) -> None:
+    ending = ".wav" if command == "image" else ".png"
+    for number, name in enumerate(("in/1", "in/2", "in/3", "other")):
+        if command == "image":
+            write_sound(tmp_path / f"{name}.wav", frequency=200 * (1 + number) ** 2)
+        else:
+            write_picture(tmp_path / f"{name}.png", ("red", "green", "white", "blue")[number])
+    other = f"other{ending}"
+    ways = {"plain": (), "unlike": ("--unlike", other), "blend": ("--blend", other, 0.5), "none": ("--blend", other, 0)}
+    for name, words in ways.items():
+        result = run(command, "in", "-o", name, "--guidance", 8, *words)
+        assert result.exit_code == 0, result.output
+    made = {name: b"".join(path.read_bytes() for path in sorted((tmp_path / name).glob("*"))) for name in ways}
+    assert made["none"] == made["plain"]
+    assert len(set(made.values())) == 3
+
+
+def test_a_scale_enlarges_pictures_smoothly(run: Run, tmp_path: Path) -> None:
+    write_sound(tmp_path / "bell.wav")
+    assert run("image", "bell.wav", "-o", "one").exit_code == 0
+    assert run("image", "bell.wav", "-o", "large", "--scale", 3).exit_code == 0
+    small, large = (Image.open(tmp_path / f"{name}/bell.png") for name in ("one", "large"))
+    assert (small.size, large.size) == ((64, 64), (192, 192))
+    again = large.resize(small.size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(again, int) - np.asarray(small, int)).mean() < 8
+    steps = np.abs(np.diff(np.asarray(large, int), axis=0)).mean((1, 2))
+    assert (steps > 0).mean() > 0.9  # no pixel is merely repeated
+    assert run("image", write_sound(tmp_path / "long.wav", 3.0), "-o", "large", "--scale", 5).exit_code == 0
+    with av.open(str(tmp_path / "large/long.mp4")) as film:
+        assert film.streams.video[0].width == 320
+
+
 # --- one clear line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--unlike", "other.wav", "--guidance", 1), "guidance of 1"),
+        (("--unlike", "missing.wav"), "missing.wav: no such file"),
+        (("--unlike", "red.png"), "red.png"),
+        (("--blend", "other.wav", 1.5), "share of 1.5"),
+        (("--blend", "missing.wav", 0.5), "missing.wav: no such file"),
+    ],
+)
+def test_what_cannot_steer_is_said_and_nothing_is_written(
+    run: Run, tmp_path: Path, words: tuple[object, ...], said: str
+) -> None:
+    write_picture(tmp_path / "red.png")
+    for name in ("one", "other"):
+        write_sound(tmp_path / f"{name}.wav")
+    assert is_one_line_of_error(run("image", "one.wav", "-o", "out", *words), said)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("command", ["image", "sound", "cycle", "search"])
@@ -218,13 +272,22 @@ def test_the_good_files_are_used_beside_the_bad(run: Run, tmp_path: Path) -> Non
     assert files(tmp_path / "out") == ["good.1.png", "good.2.png"]
 
 
-def test_hours_of_sound_are_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_would_fill_the_memory_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sound(tmp_path / "x.wav", 3.0)
+    monkeypatch.setattr(sound_reader, "MAX_SECONDS", 2.0)
+    assert is_one_line_of_error(run("image", "x.wav", "-o", "out"), "x.wav", "more than 2 s")
+    assert files(tmp_path) == ["x.wav"]
     monkeypatch.setattr(sound_files, "MAX_SECONDS", 2.0)
-    assert is_one_line_of_error(
-        run("image", write_sound(tmp_path / "x.wav", 3.0), "-o", "out"), "x.wav", "more than 2 s"
-    )
+    assert is_one_line_of_error(run("cycle", "x.wav", "-o", "out"), "x.wav", "more than 2 s")
     monkeypatch.setattr(inputs, "MAX_BYTES", 1000)
-    assert is_one_line_of_error(run("image", "x.wav", "-o", "out"), "x.wav", "GiB")
+    assert is_one_line_of_error(run("cycle", "x.wav", "-o", "out"), "x.wav", "GiB")
+
+
+def test_the_sound_of_a_film_becomes_a_film_and_one_in_python(run: Run, tmp_path: Path, data: Path) -> None:
+    telling_film(tmp_path / "seen.mkv", evenly(0, 4), (0, 4))
+    assert run("image", "seen.mkv", "-o", "out").stdout.split() == ["out/seen.png", "out/seen.mp4"]
+    CycleSound.load(data, "cpu").film(tmp_path / "seen.mkv", tmp_path / "mine.mp4")
+    assert (tmp_path / "mine.mp4").read_bytes() == (tmp_path / "out/seen.mp4").read_bytes()
 
 
 @pytest.mark.parametrize("words", [("image", "nothing.wav"), ("image", "/dev/zero"), ("sound", "empty")])
@@ -262,9 +325,11 @@ def test_the_models_of_a_project_go_before_those_that_come_along(
     monkeypatch.setattr(paths, "PRETRAINED", tmp_path / "pretrained")
     monkeypatch.chdir(project)
     write_sound(Path("bell.wav"))
-    assert used() == ("models of data: bell, bird; pictures of 64 × 64 pixels, sounds of 1.54 s at 16,000 Hz\n")
+    said = used()
+    assert said.startswith("using the models of data. These models know 2 kinds: bell, bird. ")
+    assert said.count("\n") == 1
     paths.cycle("audio_to_image").unlink()  # as in a build that has not ended
-    assert used().startswith("models that come along: bell, bird; ")
+    assert used().startswith("using the models that come along. These models know 2 kinds")
     shutil.rmtree(tmp_path / "pretrained")
     result = CliRunner().invoke(app, ["image", "bell.wav", "-o", "out"])
     assert is_one_line_of_error(result, "data/cycle/audio_to_image.safetensors", "no such model")
@@ -292,6 +357,8 @@ def test_a_folder_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> N
         ("--temperature", "-1"),
         ("--guidance", "inf"),
         ("--samples", "0"),
+        ("--scale", "0"),
+        ("--scale", "9"),
         ("--device", "abacus"),
         ("--seed", "-1"),
     ],
@@ -319,7 +386,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(run: Run, tmp_path: Path, mo
     def broken(path: Path) -> None:
         raise ValueError("a fault")
 
-    monkeypatch.setattr(inputs, "sound", broken)
+    monkeypatch.setattr(inputs, "long_sound", broken)
     assert isinstance(run("image", write_sound(tmp_path / "bell.wav"), "-o", "out").exception, ValueError)
 
 

@@ -10,7 +10,6 @@ from pipelines import IDENTITY, dvc, run
 
 from cycle_sound import paths
 from cycle_sound.inference import export
-from cycle_sound.inference.system import CycleSound
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,8 +48,6 @@ def test_one_folder_comes_out_of_a_repository_and_works(shared: Path, built: Pat
     assert same(elsewhere / "artifact", models)
     shutil.copy2(next((built / "data/raw/test_data").glob("*.mp3")), elsewhere / "bell.mp3")
     run(elsewhere, sys.executable, "-m", "cycle_sound", "image", "bell.mp3", "-o", "out", "--models", "got")
-    here = CycleSound.load(built / "data", "cpu")
-    assert str(here) == str(CycleSound.load(elsewhere / "got", "cpu"))
     assert (elsewhere / "out/bell.png").is_file()
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from tiny import small_networks
 
 import cycle_sound
 from cycle_sound import paths
-from cycle_sound.errors import BadCheckpoint, BadSound, BadTarget, MixedModels, NoModels, ParamsError
+from cycle_sound.errors import BadCheckpoint, BadSound, BadSteering, BadTarget, MixedModels, NoModels, ParamsError
 from cycle_sound.inference import card, export
+from cycle_sound.inference.engine import Steering
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media.sounds import Sound
 from cycle_sound.models import features
@@ -150,6 +152,82 @@ def test_nothing_becomes_nothing(system: CycleSound) -> None:
 def test_what_is_no_waveform_is_refused(system: CycleSound, waveform: np.ndarray, rate: int, reason: str) -> None:
     with pytest.raises(BadSound, match=reason):
         system.image(waveform, rate)
+
+
+# --- what steers
+
+
+def test_other_sources_steer_a_draw_and_leave_no_trace_in_the_next(conditioned: CycleSound) -> None:
+    *given, other, third = tones(6)  # untrained models hear little of one alone
+    strong = conditioned.sampling.audio_to_image.model_copy(update={"guidance": 8.0})
+
+    def seen(**steering: Any) -> bytes:
+        return b"".join(map(pixels, conditioned.images(given, sampling=strong, **steering)))
+
+    plain, blend = seen(), (other, 0.5)
+    steered = [seen(unlike=other), seen(unlike=third), seen(blend=blend), seen(unlike=third, blend=blend)]
+    assert len({plain, *steered}) == 5
+    assert seen() == plain
+
+
+def test_other_pictures_steer_a_sound(system: CycleSound) -> None:
+    *given, other = pictures(4)
+    strong = system.sampling.image_to_audio.model_copy(update={"guidance": 8.0})
+
+    def heard(**steering: Any) -> bytes:
+        return b"".join(sound.waveform.tobytes() for sound in system.sounds(given, sampling=strong, **steering))
+
+    plain = heard()
+    assert len({plain, heard(unlike=other), heard(blend=(other, 0.5))}) == 3
+    assert heard() == plain
+
+
+@pytest.mark.parametrize("candidates", [1, 2])
+def test_a_steered_seed_gives_the_same_bytes_in_a_batch_of_any_size(system: CycleSound, candidates: int) -> None:
+    *given, unlike, other = tones(7)
+    how = {"seed": 5, "candidates": candidates, "unlike": unlike, "blend": (other, 0.3)}
+    whole = [pixels(picture) for picture in system.images(given, **how)]
+    assert [pixels(system.images([one], **how)[0]) for one in given] == whole
+
+
+def test_a_share_leads_from_one_source_to_another(conditioned: CycleSound) -> None:
+    one, other = tones(2)
+    greedy = conditioned.sampling.audio_to_image.model_copy(update={"temperature": 0.0})
+    made = {share: pixels(conditioned.image(*one, sampling=greedy, blend=(other, share))) for share in (0, 1)}
+    assert made[0] == pixels(conditioned.image(*one, sampling=greedy))
+    assert made[1] == pixels(conditioned.image(*other, sampling=greedy))
+
+
+def test_to_be_unlike_itself_leaves_a_source_without_guidance(system: CycleSound) -> None:
+    (one,) = tones(1)
+    unguided = system.sampling.audio_to_image.model_copy(update={"guidance": 1.0})
+    assert pixels(system.image(*one, unlike=one)) == pixels(system.image(*one, sampling=unguided))
+
+
+def test_reranking_counts_a_mixture_by_its_shares_and_an_unwanted_source_against_it(system: CycleSound) -> None:
+    engine, direction, (source, unlike, other) = system.engine, "audio_to_image", system._pictures(tones(3)).split(1)
+    sampling, steering = system.sampling[direction], Steering(unlike, other, 0.25)
+    made, information = engine.candidates(direction, source, 3, 5, sampling, steering)
+    own, against, mixed = (
+        engine.pointwise_mutual_information(direction, one, made[0]) for one in (source, unlike, other)
+    )
+    assert torch.allclose(information[0], 0.75 * own + 0.25 * mixed - against, atol=1e-4)
+    assert torch.equal(engine.generate(direction, source, 3, 5, sampling, steering)[0], made[0, information.argmax()])
+
+
+def test_what_cannot_steer_is_said_in_one_line(system: CycleSound) -> None:
+    (one, other), (picture,) = tones(2), pictures(1)
+    for guidance in (1.0, 0.5):
+        weak = system.sampling.audio_to_image.model_copy(update={"guidance": guidance})
+        with pytest.raises(BadSteering, match=rf"unlike: a guidance of {guidance:g} .* above 1"):
+            system.image(*one, unlike=other, sampling=weak)
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(BadSteering, match="between 0 and 1"):
+            system.image(*one, blend=(other, share))
+    with pytest.raises(BadSteering, match="by other sounds alone"):
+        system.image(*one, blend=(picture, 0.5))
+    with pytest.raises(BadSteering, match="by other pictures alone"):
+        system.sound(picture, unlike=one)
 
 
 # --- what is judged

@@ -130,6 +130,29 @@ def test_cached_logits_equal_uncached_ones(model: Transformer) -> None:
                     assert torch.allclose(logits, wanted[:, number, place], atol=1e-5, rtol=1e-5)
 
 
+@torch.inference_mode()
+def test_guidance_leads_away_from_any_source_and_leaves_no_trace_of_it(model: Transformer) -> None:
+    prefix, other, far = model.encode_source(sources(model, 5)).split([3, 1, 1])
+    guided = SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=3.0)
+    cached = CachedTransformer(model, 3, guided=True)
+
+    def drawn(negative: Tensor, behind: CachedTransformer) -> Tensor:
+        behind.guide_from(negative)
+        return sample(behind, prefix, guided, [seeded(0, row) for row in range(3)])
+
+    codes = [drawn(negative, cached) for negative in (model.null, other[0], far[0], model.null)]
+    assert torch.equal(codes[0], codes[3])
+    assert not torch.equal(codes[0], codes[1])
+    assert not torch.equal(codes[1], codes[2])
+    assert torch.equal(codes[1], drawn(other[0], CachedTransformer(model, 3, guided=True)))
+    cached.guide_from(other[0])
+    cached.start(prefix)
+    before = torch.full((3, codes[0].shape[1]), model.bos)
+    logits = cached.logits(cached.step(before, before, 0), before[:, :0])
+    wanted = model(torch.cat([prefix, other.expand(3, -1, -1)]), codes[0].repeat(2, 1, 1))[:, 0, 0]
+    assert torch.allclose(logits, wanted, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("guided", [False, True])
 @torch.inference_mode()
 def test_a_gpu_caches_in_bfloat16_half_of_the_bytes(

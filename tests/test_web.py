@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
 gradio = pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cycle-sound[web]'")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-from cycle_sound.app import web  # noqa: E402
+from cycle_sound.app import page_examples, web  # noqa: E402
+from cycle_sound.evaluation import samples as evaluated  # noqa: E402
 from cycle_sound.inference.system import CycleSound  # noqa: E402
-from cycle_sound.params import SamplingConfig  # noqa: E402
+from cycle_sound.params import DIRECTIONS, SamplingConfig  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page is not tested")
@@ -41,7 +43,11 @@ def system(data: Path) -> CycleSound:
 @pytest.fixture(scope="module")
 def address(system: CycleSound, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     samples = tmp_path_factory.mktemp("samples")
-    write_sound(samples / "audio_to_image/bell/source.wav")
+    write_sound(samples / "audio_to_image/test_1/source.wav")
+    write_picture(samples / "audio_to_image/test_1/real.png")
+    write_picture(samples / "image_to_audio/test_1/source.png")
+    write_sound(samples / "image_to_audio/test_1/real.wav")
+    write_labels(samples, test_1="bell", test_2="bird")
     blocks = web.page(system, samples)
     yield web.serve(blocks, "127.0.0.1", None, block=False)
     blocks.close()
@@ -77,8 +83,23 @@ def write_sound(path: Path, seconds: float = 1.5) -> Path:
 
 
 def write_picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (80, 60), "teal").save(path)
     return path
+
+
+def write_labels(folder: Path, **labels: str) -> None:
+    """Write what the evaluate stage says of samples, whose pictures are of no account here."""
+    shows = dict.fromkeys(evaluated.SHOWS, torch.zeros(len(labels), 3, 8, 8))
+    for direction in DIRECTIONS:
+        some = evaluated.Samples(
+            direction,
+            **shows,
+            pointwise_mutual_information=torch.zeros(len(labels)),
+            ids=[*labels],
+            labels=[*labels.values()],
+        )
+        evaluated.save(folder / direction / evaluated.NAME, some)
 
 
 def opened(page: playwright.Page, name: str) -> playwright.Locator:
@@ -177,10 +198,92 @@ def test_sliders_start_as_their_direction_draws_and_steer_it_alone(
     assert drawn == [system.sampling.audio_to_image, back] * 2
 
 
-def test_an_example_is_a_click_away(page: playwright.Page) -> None:
-    panel = opened(page, "Sound → picture")
-    panel.get_by_role("button", name="bell").first.click()
+@pytest.mark.parametrize(
+    ("tab", "example", "button", "real"),
+    [
+        ("Sound → picture", "bell", "Make pictures", "img"),
+        ("Picture → sound", "bell", "Make sounds", "audio"),
+        ("Cycle", "bell, a sound", "Go round", "img"),
+    ],
+)
+def test_an_example_is_a_click_away_and_shows_its_real_target(
+    page: playwright.Page, tab: str, example: str, button: str, real: str
+) -> None:
+    panel = opened(page, tab)
+    panel.get_by_role("button", name=example, exact=True).click()
     panel.get_by_label(REMOVE).first.wait_for()
+    panel.get_by_role("button", name=button).click()
+    last = panel.locator(".stations figure").last
+    last.wait_for()
+    assert last.locator("figcaption").inner_text() == "real"
+    assert last.locator(real).count() == 1
+    assert "nats" in last.inner_text()
+
+
+def test_an_example_without_a_label_goes_by_its_name(tmp_path: Path) -> None:
+    for clip in ("b", "a"):
+        write_picture(tmp_path / f"image_to_audio/{clip}/source.png")
+    write_labels(tmp_path, a="", b="horn")
+    found = page_examples.examples(tmp_path, "image_to_audio")
+    assert [(one.name, one.source.parent.name, one.real) for one in found] == [("a", "a", None), ("horn", "b", None)]
+    assert page_examples.examples(tmp_path, "audio_to_image") == []
+    (tmp_path / "image_to_audio" / evaluated.NAME).unlink()
+    assert [one.name for one in page_examples.examples(tmp_path, "image_to_audio")] == ["a", "b"]
+
+
+def test_the_page_says_what_its_models_know_and_what_its_figures_mean(page: playwright.Page) -> None:
+    page.get_by_text("know 2 kinds: bell, bird. ").wait_for()
+    for tab in ("Sound → picture", "Picture → sound", "Drawing → sound", "Cycle"):
+        legend = opened(page, tab).get_by_text("Likelihood: how much likelier")
+        playwright.expect(legend).to_be_visible()
+
+
+def test_another_source_steers_and_at_guidance_1_is_refused(
+    page: playwright.Page, system: CycleSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[dict[str, Any]] = []
+
+    def noted(make: Callable[..., Any], *things: Any, **how: Any) -> Any:
+        drawn.append(how)
+        return make(*things, **how)
+
+    monkeypatch.setattr(system, "sounds", partial(noted, system.sounds))
+    panel = opened(page, "Picture → sound")
+    given(panel, write_picture(tmp_path / "bell.png"))
+    panel.get_by_role("button", name="Less of one thing").click()
+    for name in ("Unlike", "Blend"):
+        other = panel.locator(".block").filter(has_text=f"{name}:").last
+        with page.expect_response(lambda response: "upload" in response.url and response.ok):
+            other.locator("input[type=file]").set_input_files(write_picture(tmp_path / f"{name}.png"))
+        other.get_by_label(REMOVE).first.wait_for()
+    panel.get_by_role("button", name="Make sounds").click()
+    panel.locator(".stations audio").first.wait_for()
+    (how,) = drawn
+    assert how["unlike"].size == how["blend"][0].size == (80, 60)
+    assert how["blend"][1] == 0.5
+    page.get_by_role("button", name="sidebar").click()
+    page.get_by_role("button", name="Picture → sound").click()
+    guidance = page.get_by_label("number input for Guidance").filter(visible=True)
+    guidance.fill("1")
+    guidance.press("Tab")
+    playwright.expect(page.get_by_label("range slider for Guidance").filter(visible=True)).to_have_value("1")
+    panel.get_by_role("button", name="Make sounds").click()
+    message = page.get_by_test_id("toast-body")
+    message.wait_for()
+    assert "a guidance of 1 leads away from nothing" in message.inner_text()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_is_wider_than_its_window(page: playwright.Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    for tab in ("Sound → picture", "Picture → sound", "Cycle"):
+        if not page.get_by_role("tab", name=tab).is_visible():
+            continue  # behind the tabs' own menu
+        panel = opened(page, tab)
+        steered = panel.get_by_role("button", name="Less of one thing")
+        if steered.count():
+            steered.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize(

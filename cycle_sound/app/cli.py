@@ -4,6 +4,7 @@ The commands import what they need when they run: `--help` and completion must n
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from math import isnan
 from pathlib import Path
@@ -61,11 +62,22 @@ class Readable(Iterable[tuple[Path, T]]):
             try:
                 thing = self._read(path)
             except BadInput as error:
-                if path not in self._refused:  # a second sample reads again
-                    complain(str(error))
-                self._refused.add(path)
+                self._refuse(path, error)
                 continue
             yield path, thing
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[None]:
+        """Go on with the next file where this one turns out to be broken further on. One line is printed of it."""
+        try:
+            yield
+        except BadInput as error:
+            self._refuse(path, error)
+
+    def _refuse(self, path: Path, error: BadInput) -> None:
+        if path not in self._refused:  # a second sample reads again
+            complain(str(error))
+        self._refused.add(path)
 
     def end(self) -> None:
         """End with exit code 1 if a file could not be read."""
@@ -90,9 +102,27 @@ class Abstention:
 
     def accepts(self, path: Path, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> bool:
         """Whether to write the targets that were made of the sources in a file."""
+        return self._suffices(path, self._found(sources, targets))
+
+    def watching(
+        self, path: Path, make: Callable[[Sequence[Any]], list[Any]]
+    ) -> tuple[Callable[[Sequence[Any]], list[Any]], Callable[[], bool]]:
+        """`make`, and whether to write what it has made of the sources in a file until then."""
+        found: list[float] = []
+
+        def watched(sources: Sequence[Any]) -> list[Any]:
+            targets = make(sources)
+            found.extend(self._found(sources, targets))
+            return targets
+
+        return watched, lambda: self._suffices(path, found)
+
+    def _found(self, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> list[float]:
+        return [] if self._least is None else self._system.confidences(sources, targets) or []
+
+    def _suffices(self, path: Path, found: Sequence[float]) -> bool:
         if self._least is None:
             return True
-        found = self._system.confidences(sources, targets) or []
         sure = sum(found) / len(found)
         if sure < self._least:
             complain(f"{path}: confidence {sure:.3f} is below {self._least:g}: not written")
@@ -126,6 +156,7 @@ def opened(given: Path | None, device: str) -> "CycleSound":
     import torch
 
     from cycle_sound import CycleSound, paths
+    from cycle_sound.app import knowledge
 
     folder = located(given)
     try:
@@ -136,7 +167,7 @@ def opened(given: Path | None, device: str) -> "CycleSound":
     system = CycleSound.load(folder, None if device == "auto" else device)
     if given is None:
         whose = "that come along" if folder == paths.PRETRAINED else f"of {folder}"
-        typer.echo(names.one_line(f"models {whose}: {system}"), err=True)
+        typer.echo(names.one_line(f"using the models {whose}. {knowledge.sentence(system.models)}"), err=True)
     return system
 
 
@@ -155,6 +186,14 @@ def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
         raise typer.BadParameter(f"{first['msg']}", param_hint=f"--{str(first['loc'][-1]).replace('_', '-')}") from None
 
 
+def steered(read: Callable[[Path], Any], unlike: Path | None, blend: tuple[Path, float] | None) -> dict[str, Any]:
+    """The other sources that steer a draw, as keywords of `CycleSound.images` and `sounds`. Raises `BadInput`."""
+    return {
+        "unlike": None if unlike is None else read(unlike),
+        "blend": None if blend is None else (read(blend[0]), blend[1]),
+    }
+
+
 def numbered(stem: str, number: int, samples: int) -> str:
     """The file name of sample `number`, from 0: STEM.1, STEM.2, …; STEM if there is one sample."""
     return f"{stem}.{number + 1}" if samples > 1 else stem
@@ -171,6 +210,7 @@ EPILOG = """Examples:
 \b
   cycle-sound image song.mp3 -o out         a picture; of a long sound a sheet and a film
   cycle-sound sound *.jpg -o out            sounds of pictures, and all of them joined
+  cycle-sound sound film.mp4 -o out         the film with a soundtrack
   cycle-sound cycle bell.wav -o out         there and back, as a page
   cycle-sound search bell.wav pictures/     which picture belongs to the sound?
   cycle-sound export models/                the models as one folder, to use elsewhere
@@ -204,11 +244,19 @@ Temperature = Annotated[float | None, typer.Option(help="0: always the likeliest
 TopK = Annotated[int | None, typer.Option(help="Draw from the K most likely tokens; 0: from all.")]
 TopP = Annotated[float | None, typer.Option(help="Draw from the most likely tokens that hold this share; 1: from all.")]
 Guidance = Annotated[float | None, typer.Option(help="How much the source counts; 1: as it was learned.")]
+Unlike = Annotated[
+    Path | None, typer.Option(help="Another source: less of what it shows, in place of guidance from nothing.")
+]
+Blend = Annotated[
+    tuple[Path, float] | None,
+    typer.Option(metavar="FILE SHARE", help="Mix another source into each, by a share between 0 and 1."),
+]
 MinConfidence = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Write nothing that shows what its source holds with less confidence."),
 ]
 License = Annotated[str, typer.Option(help="Of the models, such as mit or cc-by-4.0; for the card.")]
+Scale = Annotated[int, typer.Option(min=1, max=8, help="Write pictures so many times as wide and as high.")]
 
 data = typer.Typer(help="Look at the pairs of a project, in its folder.", no_args_is_help=True)
 app.add_typer(data, name="data")
@@ -287,10 +335,12 @@ def preset(
   cycle-sound image recordings/ -o out --samples 4 --seed 7
   cycle-sound image bell.wav -o out --rerank 8 --models models/
   cycle-sound image recordings/ -o out --min-confidence 0.9
+  cycle-sound image street.wav -o out --unlike siren.wav
+  cycle-sound image bell.wav -o out --blend bird.wav 0.5 --scale 8
 """
 )
 def image(
-    sounds: Annotated[list[Path], typer.Argument(help="Sound files (WAV, FLAC, OGG, MP3) or folders of them.")],
+    sounds: Annotated[list[Path], typer.Argument(help="Sound files (WAV, FLAC, OGG, MP3), folders of them, films.")],
     out: Out,
     samples: Samples = 1,
     seed: Seed = 0,
@@ -299,26 +349,32 @@ def image(
     top_k: TopK = None,
     top_p: TopP = None,
     guidance: Guidance = None,
+    unlike: Unlike = None,
+    blend: Blend = None,
     min_confidence: MinConfidence = None,
+    scale: Scale = 1,
     models: Models = None,
     device: Device = "auto",
 ) -> None:
     """Make pictures of sounds.
 
-    Of a sound longer than the models' clips every window becomes a picture: a contact sheet, and a film with the sound.
+    Of a sound longer than the models' clips, or of a film's, every window becomes a picture: a contact sheet, and a
+    film with the sound. Hours of it take no more memory than minutes.
     """
     from cycle_sound.app import inputs, outputs, sound_to_files
 
-    files = inputs.expanded(sounds, "audio")
+    files, steering = inputs.expanded(sounds, "audio"), steered(inputs.sound, unlike, blend)
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-    free, readable = outputs.Names(out, files).free, Readable(files, inputs.sound)
+    free, readable = outputs.Names(out, files).free, Readable(files, inputs.long_sound)
+    draw = partial(system.images, candidates=rerank, sampling=sampling.audio_to_image, **steering)
     abstention = Abstention(system, min_confidence, models)
     for path, heard in readable:
         for number in range(samples):
-            make = partial(system.images, seed=seed + number, candidates=rerank, sampling=sampling.audio_to_image)
+            make, accepts = abstention.watching(path, partial(draw, seed=seed + number))
             stem = free(numbered(path.stem, number, samples), ".png", ".mp4")
-            show(sound_to_files.see(make, heard, system.seconds, stem, partial(abstention.accepts, path)))
+            with readable.reading(path):
+                show(sound_to_files.see(make, heard, system.seconds, stem, accepts, scale))
     readable.end()
     abstention.end()
 
@@ -329,12 +385,15 @@ def image(
 \b
   cycle-sound sound bell.png -o out
   cycle-sound sound pictures/ -o out --format mp3 --seed 7
+  cycle-sound sound film.mp4 -o out --mix
   cycle-sound sound pictures/ -o out --min-confidence 0.9
+  cycle-sound sound street.png -o out --unlike siren.png
 """
 )
 def sound(
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files (JPEG, PNG, WebP, …) or folders of them.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files (JPEG, PNG, …), folders of them, films.")],
     out: Out,
+    mix: Annotated[bool, typer.Option("--mix", help="Keep a film's own sound under the new one.")] = False,
     kind: Annotated[Literal["wav", "flac", "mp3"], typer.Option("--format", help="Of the sound files.")] = "wav",
     samples: Samples = 1,
     seed: Seed = 0,
@@ -343,26 +402,43 @@ def sound(
     top_k: TopK = None,
     top_p: TopP = None,
     guidance: Guidance = None,
+    unlike: Unlike = None,
+    blend: Blend = None,
     min_confidence: MinConfidence = None,
     models: Models = None,
     device: Device = "auto",
 ) -> None:
-    """Make sounds of pictures, each with its spectrogram; of several also one longer sound, cross-faded."""
-    from cycle_sound.app import inputs, outputs, pictures_to_files
+    """Make sounds of pictures, each with its spectrogram; of several also one longer sound, cross-faded.
 
-    files = inputs.expanded(pictures, "image")
+    A film gets a soundtrack made of its pictures, which stay as they are. Hours take no more memory than minutes.
+    """
+    from cycle_sound.app import film_to_files, inputs, outputs, pictures_to_files
+
+    files, steering = inputs.expanded(pictures, "image"), steered(inputs.picture, unlike, blend)
+    films = [path for path in files if inputs.is_film(path)]
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-    free, readable = outputs.Names(out, files).free, Readable(files, inputs.picture)
+    free = outputs.Names(out, files).free
+    readable, shown = (
+        Readable([path for path in files if path not in films], inputs.picture),
+        Readable(films, inputs.film),
+    )
+    draw = partial(system.sounds, candidates=rerank, sampling=sampling.image_to_audio, **steering)
     abstention = Abstention(system, min_confidence, models)
     for number in range(samples):
-        make = partial(system.sounds, seed=seed + number, candidates=rerank, sampling=sampling.image_to_audio)
+        make = partial(draw, seed=seed + number)
 
         def stem(name: str, number: int = number) -> Path:
             return free(numbered(name, number, samples), f".{kind}", ".png")
 
         show(pictures_to_files.hear(make, readable, stem, kind, system.models.audio, abstention.accepts))
+        for path, film in shown:
+            watched, accepts = abstention.watching(path, make)
+            where = free(numbered(path.stem, number, samples), ".mp4", ".mkv")
+            with shown.reading(path):
+                show(film_to_files.hear(watched, film, where, system.models, mix, accepts))
     readable.end()
+    shown.end()
     abstention.end()
 
 

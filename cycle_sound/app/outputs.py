@@ -1,6 +1,6 @@
 """Output files: named after their sources, all in one folder, each written whole or not at all."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cycle_sound.io import files, names
@@ -35,6 +35,25 @@ def beside(stem: Path, ending: str, content: bytes) -> Path:
     path = stem.with_name(stem.name + ending)  # with_suffix would cut a name at its last dot
     files.write_bytes(path, content)
     return path
+
+
+class _Withheld(Exception):
+    """What was written is not to be kept."""
+
+
+def written(path: Path, write: Callable[[Path], None], accepts: Callable[[], bool]) -> bool:
+    """Let `write` write a file, to the path that it is given; it takes its place if `accepts` then says so.
+
+    Returns whether it did. Raises what both raise, and nothing is left then.
+    """
+    try:
+        with files.replacing(path) as part:
+            write(part)
+            if not accepts():
+                raise _Withheld
+    except _Withheld:
+        return False
+    return True
 
 
 def _same(name: str) -> str:

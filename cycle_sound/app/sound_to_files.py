@@ -1,38 +1,52 @@
 """From a sound to files: a picture, or of a long sound a contact sheet and a film."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from PIL import Image
 
-from cycle_sound.app.outputs import beside
-from cycle_sound.inference.fixed_batches import batched
+from cycle_sound.app.inputs import LongSound
+from cycle_sound.app.outputs import beside, written
+from cycle_sound.inference.fixed_batches import TOGETHER, batched
 from cycle_sound.io import progress
-from cycle_sound.media.contact_sheet import contact_sheet
-from cycle_sound.media.film import film
+from cycle_sound.media import sound_reader
+from cycle_sound.media.contact_sheet import Thumbnails, enlarged
+from cycle_sound.media.film_writer import write_film
 from cycle_sound.media.picture_files import encode_png
-from cycle_sound.media.sounds import Sound, windows
+from cycle_sound.media.sounds import Sound
 
 
 def see(
     make: Callable[[Sequence[Sound]], list[Image.Image]],
-    sound: Sound,
+    sound: LongSound,
     seconds: float,
     stem: Path,
-    accepts: Callable[[Sequence[Sound], Sequence[Image.Image]], bool],
+    accepts: Callable[[], bool],
+    scale: int = 1,
 ) -> list[Path]:
     """Write the picture that `make` generates from a sound as STEM.png; return the paths written.
 
-    Of a sound longer than `seconds` every window becomes a picture: a contact sheet STEM.png and a film STEM.mp4.
-    Nothing is written of windows and pictures that are not accepted.
+    Of a sound longer than `seconds` every window becomes a picture: a contact sheet STEM.png and a film STEM.mp4, in
+    memory that does not grow with it. Nothing is written of pictures that are not accepted, once all are made. The
+    picture, or those of the film, are written `scale` times as wide and as high. Raises `BadInput`.
     """
-    parts = windows(sound, seconds)
-    batches = list(batched(parts))
-    shown = progress.track(batches, len(batches), stem.name) if len(batches) > 1 else batches
-    pictures = [picture for batch in shown for picture in make(batch)]
-    if not accepts(parts, pictures):
+    parts = sound_reader.windows(sound.blocks(), seconds)
+    begin = list(islice(parts, 2))
+    if len(begin) == 1:
+        [picture] = make(begin)
+        return [beside(stem, ".png", encode_png(enlarged(picture, scale)))] if accepts() else []
+    sheet, film = Thumbnails(), stem.with_name(f"{stem.name}.mp4")
+    pictures = sheet.noted(_made(make, chain(begin, parts), sound.seconds / seconds, stem.name))
+    large = (enlarged(picture, scale) for picture in pictures)
+    if not written(film, lambda part: write_film(part, large, seconds, sound.blocks()), accepts):
         return []
-    if len(parts) == 1:
-        return [beside(stem, ".png", encode_png(pictures[0]))]
-    sheet = beside(stem, ".png", encode_png(contact_sheet(pictures, seconds)))
-    return [sheet, beside(stem, ".mp4", film(pictures, seconds, sound))]
+    return [beside(stem, ".png", encode_png(sheet.drawn(seconds))), film]
+
+
+def _made(
+    make: Callable[[Sequence[Sound]], list[Image.Image]], parts: Iterator[Sound], count: float, name: str
+) -> Iterator[Image.Image]:
+    """The pictures of windows, about so many; how far they are is shown where they are more than one batch."""
+    pictures = (picture for batch in batched(parts) for picture in make(batch))
+    return progress.track(pictures, round(count), name) if count > TOGETHER else pictures

@@ -9,10 +9,11 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,13 +23,16 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when importe
 os.environ["GRADIO_TEMP_DIR"] = str(uploads.FOLDER)  # else a folder that all programs of the machine share
 
 import gradio as gr
+from gradio import processing_utils
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
-from cycle_sound.app import cycle_page, gate, inputs
+from cycle_sound.app import cycle_page, gate, inputs, knowledge, page_examples
+from cycle_sound.app.page_examples import Example
 from cycle_sound.errors import BadInput, BadLogin, UserError
 from cycle_sound.inference.fixed_batches import size_for
 from cycle_sound.inference.system import CycleSound, Station, Thing
+from cycle_sound.io import files
 from cycle_sound.media.contact_sheet import clock
 from cycle_sound.media.sounds import Sound, windows
 from cycle_sound.params import DIRECTIONS, SamplingConfig, SamplingConfigs
@@ -43,14 +47,19 @@ SESSIONS = 100  # whose settings gradio remembers, in some 100 kB each; a forgot
 PATIENCE = 10.0  # seconds until a browser that asked for a result must listen for it: meanwhile all others wait
 TIDY_EVERY = 60.0  # seconds
 CANVAS = 512  # pixels
+OTHER_PICTURE = partial(gr.Image, sources=["upload", "clipboard"], height=200)
 
 TITLE = "Cycle_Sound"
 TO_PICTURE, TO_SOUND = "Sound → picture", "Picture → sound"
 INTRODUCTION = f"# {TITLE}\nSound into pictures, pictures into sound, and round again."
 NO_CONFIDENCE = "These models carry no confidence: how sure a result is, is not shown."
+STEERING = "Less of one thing, some of another"
+REAL = "real"  # the caption of an example's own target
 FONT = ("system-ui", "sans-serif")  # the browser's own: gradio's come from a server
 
 Expect = Callable[[], None]  # raises gr.Error if nobody waits for the result any more
+Control = gr.Number | gr.Slider
+Reals = Mapping[str, Path]  # by the SHA-256 of an example, its own target
 
 
 class SamplingRequest(NamedTuple):
@@ -80,29 +89,42 @@ class Page(gr.Blocks):
 
 
 def page(system: CycleSound, samples: Path | None = None) -> Page:
-    """The page of a system. `samples` is the folder of the evaluate stage, whose DIRECTION/ID/source.* are examples."""
+    """The page of a system. `samples` is the folder of the evaluate stage, which holds examples.
+
+    Raises `BadSamples` for a file there that holds none.
+    """
     uploads.prepare()
-    examples = {name: sorted(samples.glob(f"{name}/*/source.*")) if samples else [] for name in DIRECTIONS}
+    examples = {name: page_examples.examples(samples, name) if samples else [] for name in DIRECTIONS}
+    reals = {files.digest(one.source): one.real for some in examples.values() for one in some if one.real}
     with Page() as blocks:
         gr.Markdown(INTRODUCTION)
+        gr.HTML(f"<p>{escape(knowledge.sentence(system.models))}</p>")
         if not system.knows_confidence:
             gr.Markdown(NO_CONFIDENCE)
         with gr.Sidebar(label="How to draw", open=False):
             controls = _controls(system.sampling)
         with gr.Tab(TO_PICTURE):
             sound = gr.Audio(label="A sound", sources=["upload", "microphone"], type="filepath", editable=False)
-            _task(blocks, "Make pictures", sound, controls, _pictures(system), examples["audio_to_image"])
+            steered, share = _steering(partial(gr.Audio, sources=["upload"], type="filepath", editable=False))
+            work = _pictures(system, reals)
+            _task(blocks, "Make pictures", [sound, *steered], [share, *controls], work, examples["audio_to_image"])
         with gr.Tab(TO_SOUND):
             picture = gr.Image(label="A picture", sources=["upload", "webcam", "clipboard"], height=300)
-            _task(blocks, "Make sounds", picture, controls, _sounds(system), examples["image_to_audio"])
+            steered, share = _steering(OTHER_PICTURE)
+            work = _sounds(system, reals)
+            _task(blocks, "Make sounds", [picture, *steered], [share, *controls], work, examples["image_to_audio"])
         with gr.Tab("Drawing → sound"):
             drawing = gr.Sketchpad(label="A drawing", canvas_size=(CANVAS, CANVAS), height=CANVAS, layers=False)
-            _task(blocks, "Make sounds", drawing, controls, _sounds(system), [])
+            steered, share = _steering(OTHER_PICTURE)
+            _task(blocks, "Make sounds", [drawing, *steered], [share, *controls], _sounds(system, reals), [])
         with gr.Tab("Cycle"):
             start = gr.File(label="A sound or a picture", type="filepath")
             rounds = gr.Slider(1, MAX_ROUNDS, 2, step=1, label="Rounds", info="How often there and back")
-            both = examples["audio_to_image"][:4] + examples["image_to_audio"][:4]
-            _task(blocks, "Go round", start, [rounds, *controls], _cycle(system), both)
+            both = [
+                *(one._replace(name=f"{one.name}, a sound") for one in examples["audio_to_image"][:4]),
+                *(one._replace(name=f"{one.name}, a picture") for one in examples["image_to_audio"][:4]),
+            ]
+            _task(blocks, "Go round", [start], [rounds, *controls], _cycle(system, reals), both)
     blocks.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
     return blocks
 
@@ -177,9 +199,9 @@ async def _tidied(_: Any, blocks: Page, kept: set[Path]) -> AsyncIterator[None]:
 # --- the parts of the page
 
 
-def _controls(sampling: SamplingConfigs) -> list[gr.Number | gr.Slider]:
+def _controls(sampling: SamplingConfigs) -> list[Control]:
     """The inputs that `_request` reads: seed, results, candidates, then the sliders of each direction."""
-    controls: list[gr.Number | gr.Slider] = [
+    controls: list[Control] = [
         gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, info="The same seed, the same result."),
         gr.Slider(1, 4, 1, step=1, label="Results"),
         gr.Slider(1, 16, 1, step=1, label="Candidates", info="Of so many, keep the one that explains its source best."),
@@ -201,6 +223,16 @@ def _sliders(sampling: SamplingConfig) -> list[gr.Slider]:
     ]
 
 
+def _steering(component: Callable[..., gr.components.Component]) -> tuple[list[gr.components.Component], gr.Slider]:
+    """The inputs of other sources, unlike and blend, and the share of the latter."""
+    with gr.Accordion(STEERING, open=False), gr.Row():
+        unlike = component(label="Unlike: less of this, the more so the higher the guidance")
+        with gr.Column():
+            blend = component(label="Blend: mixed with this")
+            share = gr.Slider(0, 1, 0.5, step=0.05, label="Share", info="Of it in the mixture.")
+    return [unlike, blend], share
+
+
 def _request(values: Sequence[float]) -> SamplingRequest:
     """The values of `_controls` as a request."""
     seed, results, candidates, *sliders = values
@@ -213,31 +245,53 @@ def _sampling(temperature: float, top_k: float, top_p: float, guidance: float) -
     return SamplingConfig(temperature=temperature, top_k=int(top_k), top_p=top_p, guidance=guidance)
 
 
+def _examples(source: gr.components.Component, examples: Sequence[Example]) -> None:
+    """A button for each example, which puts it into `source`. Those of gr.Examples go round the queue, and the gate."""
+    copies = [processing_utils.save_file_to_cache(one.source, uploads.FOLDER) for one in examples]
+
+    def chosen(row: Any) -> str:
+        if not isinstance(row, int) or not 0 <= row < len(copies):
+            raise gr.Error("no such example", print_exception=False)
+        return copies[row]
+
+    buttons = gr.Dataset(
+        label="From the test pairs",
+        components=[source],
+        samples=[[path] for path in copies],
+        sample_labels=[one.name for one in examples],
+        type="index",
+    )
+    buttons.click(chosen, buttons, source, show_progress="hidden", concurrency_limit=None)
+
+
 def _task(
     blocks: Page,
     name: str,
-    source: gr.components.Component,
-    controls: Sequence[gr.Number | gr.Slider],
+    sources: Sequence[gr.components.Component],
+    controls: Sequence[Control],
     work: Callable[..., str],
-    examples: Sequence[Path],
+    examples: Sequence[Example],
 ) -> None:
-    """Examples for `source`, a button that calls `work(expect, path, *controls)`, and the HTML that it returns."""
-    if examples:
-        names = [f"{path.parent.name}{path.suffix}" for path in examples]
-        gr.Examples([[str(path)] for path in examples], [source], label="From the test pairs", example_labels=names)
+    """Examples for the first of `sources`, a button that calls `work(expect, *paths, *controls)`, and what it returns.
 
-    def pressed(visitor: gr.Request, value: Any, *values: Any) -> str:
-        path, session = _path_of(value), str(visitor.session_hash)
+    That is HTML; below it the legend.
+    """
+    if examples:
+        _examples(sources[0], examples)
+
+    def pressed(visitor: gr.Request, *values: Any) -> str:
+        paths, session = [_path_of(value) for value in values[: len(sources)]], str(visitor.session_hash)
         blocks.expect(session, PATIENCE)
-        with friendly(path):
-            given = _within(controls, values)
-            return blocks.worker.submit(work, partial(blocks.expect, session), path, *given).result()
+        with friendly(paths):
+            given = _within(controls, values[len(sources) :])
+            return blocks.worker.submit(work, partial(blocks.expect, session), *paths, *given).result()
 
     button = gr.Button(name, variant="primary")
     shown = gr.HTML(min_height=40)
+    gr.HTML(f'<p class="legend">{escape(cycle_page.LEGEND)}</p>')
     # Without `preprocess` a value is what the gate let in; the components would decode files of any size.
     button.click(
-        pressed, [source, *controls], shown, show_progress="full", preprocess=False, concurrency_id="the models"
+        pressed, [*sources, *controls], shown, show_progress="full", preprocess=False, concurrency_id="the models"
     )
 
 
@@ -251,7 +305,7 @@ def _path_of(value: dict[str, Any] | None) -> Path | None:
     return Path(value["path"]) if value else None
 
 
-def _within(controls: Sequence[gr.Number | gr.Slider], values: Sequence[Any]) -> Sequence[Any]:
+def _within(controls: Sequence[Control], values: Sequence[Any]) -> Sequence[Any]:
     """The values of controls. Raises `BadInput` for one that its control does not allow."""
     for control, value in zip(controls, values, strict=True):
         least, most = control.minimum or 0, control.maximum or 0
@@ -260,27 +314,40 @@ def _within(controls: Sequence[gr.Number | gr.Slider], values: Sequence[Any]) ->
     return values
 
 
-def _pictures(system: CycleSound) -> Callable[..., str]:
-    def work(expect: Expect, path: Path | None, *values: float) -> str:
+def _pictures(system: CycleSound, reals: Reals) -> Callable[..., str]:
+    def work(
+        expect: Expect, path: Path | None, unlike: Path | None, blend: Path | None, share: float, *values: float
+    ) -> str:
         parts, request = windows(_sound(path), system.seconds), _request(values)
-        make = partial(system.images, sampling=request.sampling.audio_to_image)
-        return _results(system, parts, make, request, expect)
+        steering = _steered(_sound, unlike, blend, share)
+        make = partial(system.images, sampling=request.sampling.audio_to_image, **steering)
+        return _results(system, parts, make, request, expect, _real(reals, path))
 
     return work
 
 
-def _sounds(system: CycleSound) -> Callable[..., str]:
-    def work(expect: Expect, path: Path | None, *values: float) -> str:
+def _sounds(system: CycleSound, reals: Reals) -> Callable[..., str]:
+    def work(
+        expect: Expect, path: Path | None, unlike: Path | None, blend: Path | None, share: float, *values: float
+    ) -> str:
         if path is None:
             raise BadInput("drop, photograph or draw a picture first")
-        request = _request(values)
-        make = partial(system.sounds, sampling=request.sampling.image_to_audio)
-        return _results(system, [inputs.picture(path)], make, request, expect)
+        request, steering = _request(values), _steered(inputs.picture, unlike, blend, share)
+        make = partial(system.sounds, sampling=request.sampling.image_to_audio, **steering)
+        return _results(system, [inputs.picture(path)], make, request, expect, _real(reals, path))
 
     return work
 
 
-def _cycle(system: CycleSound) -> Callable[..., str]:
+def _steered(read: Callable[[Path], Thing], unlike: Path | None, blend: Path | None, share: float) -> dict[str, Any]:
+    """The other sources, where they are given, as keywords of `CycleSound.images` and `sounds`. Raises `BadInput`."""
+    return {
+        "unlike": None if unlike is None else read(unlike),
+        "blend": None if blend is None else (read(blend), share),
+    }
+
+
+def _cycle(system: CycleSound, reals: Reals) -> Callable[..., str]:
     def work(_: Expect, path: Path | None, rounds: float, *values: float) -> str:
         if path is None:
             raise BadInput("drop a sound or a picture first")
@@ -288,8 +355,8 @@ def _cycle(system: CycleSound) -> Callable[..., str]:
         stations = system.cycle(
             start, int(rounds), seed=request.seed, candidates=request.candidates, sampling=request.sampling
         )
-        shown = ((cycle_page.place(number), station) for number, station in enumerate(stations))
-        return cycle_page.figures(shown, system.models.audio) + f'<p style="margin-top: 1rem">{cycle_page.LEGEND}</p>'
+        shown = [(cycle_page.place(number), station) for number, station in enumerate(stations)]
+        return cycle_page.figures([*shown, *_beside(system, _real(reals, path), start)], system.models.audio)
 
     return work
 
@@ -300,10 +367,12 @@ def _results(
     make: Callable[..., list[Any]],
     request: SamplingRequest,
     expect: Expect,
+    real: Thing | None,
 ) -> str:
     """HTML of what `make` generates from the sources, with label, likelihood and confidence of each result.
 
-    Raises `BadInput` for more than MAX_DRAWS, and as `expect` does between two batches of the models.
+    `real`: the first source's own target, which is shown beside them. Raises `BadInput` for more than
+    MAX_DRAWS, and as `expect` does between two batches of the models.
     """
     draws = len(sources) * request.results * request.candidates
     if draws > MAX_DRAWS:
@@ -321,16 +390,29 @@ def _results(
             for place, (source, thing) in enumerate(zip(part, generated, strict=True), first):
                 moment = f"{clock(place * system.seconds)}, " if len(sources) > 1 else ""
                 shown.append((f"{moment}seed {seed}", system.describe(thing, source, source)))
-    return cycle_page.figures(shown, system.models.audio)
+    return cycle_page.figures([*shown, *_beside(system, real, sources[0])], system.models.audio)
+
+
+def _real(reals: Reals, path: Path | None) -> Thing | None:
+    """The own target of an uploaded file, if that is one of the examples."""
+    own = None if path is None else reals.get(files.digest(path))
+    return None if own is None else inputs.either(own)
+
+
+def _beside(system: CycleSound, real: Thing | None, source: Thing) -> list[tuple[str, Station]]:
+    """A source's own target as a station, with its caption; none where it has none."""
+    return [] if real is None else [(REAL, system.describe(real, source, source))]
 
 
 @contextmanager
-def friendly(path: Path | None) -> Iterator[None]:
-    """Show a `UserError` as a message that names an uploaded file as the user does, without the folder it lies in."""
+def friendly(paths: Sequence[Path | None]) -> Iterator[None]:
+    """Show a `UserError` as a message that names uploaded files as the user does, without the folders they lie in."""
     try:
         yield
     except UserError as error:
-        text = str(error).replace(str(path), path.name) if path else str(error)
+        text = str(error)
+        for path in filter(None, paths):
+            text = text.replace(str(path), path.name)
         raise gr.Error(text, title="That did not work", print_exception=False) from None
 
 

@@ -64,14 +64,23 @@ def save(path: Path, samples: Samples) -> None:
     checkpoint.write(path, tensors, json.dumps(facts, sort_keys=True))
 
 
-def load(path: Path) -> Samples:
-    """Read samples. Raises `BadSamples` for another file, FileNotFoundError."""
+def described(path: Path) -> Facts:
+    """What a file of samples says of them. Raises `BadSamples` for another file, FileNotFoundError."""
     try:
         with checkpoint.opened(path) as file:
-            facts = Facts.model_validate_json((file.metadata() or {}).get("facts", ""))
+            return Facts.model_validate_json((file.metadata() or {}).get("facts", ""))
+    except (NoSafetensors, ValidationError):
+        raise BadSamples(path=path) from None
+
+
+def load(path: Path) -> Samples:
+    """Read samples. Raises `BadSamples` for another file, FileNotFoundError."""
+    facts = described(path)
+    try:
+        with checkpoint.opened(path) as file:
             tensors = {show: _unpacked(file.get_tensor(show)) for show in SHOWS}
             pointwise_mutual_information = file.get_tensor("pointwise_mutual_information")
-    except (NoSafetensors, ValidationError):
+    except NoSafetensors:
         raise BadSamples(path=path) from None
     return Samples(
         facts.direction,

@@ -182,7 +182,8 @@ class CachedTransformer:
     """A transformer made ready to generate `batch` targets at a time, one batch after another.
 
     Weights are packed, the cache is laid out, the prefix of the null source run and a CUDA graph captured once. The
-    weights must not change meanwhile. `guided`: behind the rows of the targets as many follow that see no source.
+    weights must not change meanwhile. `guided`: behind the rows of the targets as many follow that see no source, or
+    the one that `guide_from` names.
     """
 
     @torch.inference_mode()
@@ -196,8 +197,16 @@ class CachedTransformer:
         self.offsets = model.null.new_zeros(places, rows, width)  # what is added to the embedding of each place
         self.numbers = torch.arange(length, device=model.null.device)
         self.graph: CudaGraph | None = None
+        self.negative: Tensor | None = None
         if guided:
-            self._run(model.null[None], slice(batch, rows))
+            self.guide_from(model.null)
+
+    @torch.inference_mode()
+    def guide_from(self, prefix: Tensor) -> None:
+        """From now on guide away from a prefix (1 + s, width). Run is only one that differs from that before it."""
+        if self.negative is None or not torch.equal(prefix, self.negative):
+            self._run(prefix[None], slice(self.batch, self.batch * self.copies))
+            self.negative = prefix.detach().clone()
 
     @torch.inference_mode()
     def start(self, prefix: Tensor) -> None:

@@ -33,6 +33,17 @@ class Classified(NamedTuple):
     features: np.ndarray  # (n, d), from which it decides
 
 
+class Steering(NamedTuple):
+    """Other sources that have a say in a draw, each a picture of the source's modality, (1, c, h, w)."""
+
+    unlike: Tensor | None = None  # that guidance leads away from, in place of no source
+    blend: Tensor | None = None  # that is mixed with each source
+    share: float = 0.0  # of `blend` in the mixture, in [0, 1]
+
+
+PLAIN = Steering()
+
+
 class Engine:
     """Trained models at work. Pictures are (n, c, h, w), codes (n, k, rows, columns), all on the CPU.
 
@@ -106,49 +117,93 @@ class Engine:
         return given - null.repeat_interleave(each)
 
     def draw(
-        self, direction: Direction, sources: Tensor, seed: int, candidates: int, sampling: SamplingConfig
+        self,
+        direction: Direction,
+        sources: Tensor,
+        seed: int,
+        candidates: int,
+        sampling: SamplingConfig,
+        steering: Steering = PLAIN,
     ) -> Tensor:
         """Codes drawn for each source picture: (n, c, h, w) → (n, candidates, k, rows, columns)."""
         model, device = self.models.transformers[direction], self.models.device
         cached = self._cached_transformer(direction, guided=sampling.guidance != 1)
+        if cached.copies == 2:
+            unlike = steering.unlike
+            cached.guide_from(model.null if unlike is None else self.prefixes(direction, unlike)[0].to(device))
 
         def drawn(prefix: Tensor, seeds: Tensor) -> Tensor:
             return sample(cached, prefix, sampling, [seeded(seed, *numbers) for numbers in seeds.tolist()])
 
-        prefixes = self.prefixes(direction, sources).repeat_interleave(candidates, dim=0)
+        prefixes = self._blended(direction, sources, steering).repeat_interleave(candidates, dim=0)
         seeds = torch.tensor([(number, key) for key in _keys(sources) for number in range(candidates)])
         codes = map_fixed_batches(drawn, device, prefixes, seeds, size=cached.batch)
         shape = model.shapes.target_codes
         return codes.unflatten(2, (shape.rows, shape.columns)).unflatten(0, (-1, candidates))
 
     def generate(
-        self, direction: Direction, sources: Tensor, seed: int, candidates: int, sampling: SamplingConfig
+        self,
+        direction: Direction,
+        sources: Tensor,
+        seed: int,
+        candidates: int,
+        sampling: SamplingConfig,
+        steering: Steering = PLAIN,
     ) -> Tensor:
         """A target picture for each source picture: (n, c, h, w) → (n, c, h, w).
 
         Of several candidates the one that explains its source best is kept.
         """
         parts = sources.split(size_for(self.models.device))  # so that few candidates lie in memory at a time
-        return torch.cat([self._generate(direction, part, seed, candidates, sampling) for part in parts])
+        return torch.cat([self._generate(direction, part, seed, candidates, sampling, steering) for part in parts])
 
     def _generate(
-        self, direction: Direction, sources: Tensor, seed: int, candidates: int, sampling: SamplingConfig
+        self,
+        direction: Direction,
+        sources: Tensor,
+        seed: int,
+        candidates: int,
+        sampling: SamplingConfig,
+        steering: Steering,
     ) -> Tensor:
         if candidates == 1:
-            return self.decode(target_of(direction), self.draw(direction, sources, seed, 1, sampling)[:, 0])
-        return best(*self.candidates(direction, sources, seed, candidates, sampling))
+            return self.decode(target_of(direction), self.draw(direction, sources, seed, 1, sampling, steering)[:, 0])
+        return best(*self.candidates(direction, sources, seed, candidates, sampling, steering))
 
     def candidates(
-        self, direction: Direction, sources: Tensor, seed: int, count: int, sampling: SamplingConfig
+        self,
+        direction: Direction,
+        sources: Tensor,
+        seed: int,
+        count: int,
+        sampling: SamplingConfig,
+        steering: Steering = PLAIN,
     ) -> tuple[Tensor, Tensor]:
         """Target pictures drawn for each source picture, and their pointwise mutual information in nats.
 
-        (n, c, h, w) → (n, count, c, h, w), (n, count).
+        (n, c, h, w) → (n, count, c, h, w), (n, count). Steered, it is that with the mixture less that with `unlike`.
         """
-        codes = self.draw(direction, sources, seed, count, sampling)
+        codes = self.draw(direction, sources, seed, count, sampling, steering)
         pictures = self.decode(target_of(direction), codes.flatten(0, 1))
-        information = self.pointwise_mutual_information(direction, sources, pictures)
+        information = self._steered_information(direction, sources, pictures, steering)
         return pictures.unflatten(0, (-1, count)), information.unflatten(0, (-1, count))
+
+    def _blended(self, direction: Direction, sources: Tensor, steering: Steering) -> Tensor:
+        """The prefixes of source pictures, with the share in them that another has: (n, c, h, w) → as `prefixes`."""
+        own = self.prefixes(direction, sources)
+        return own if steering.blend is None else own.lerp(self.prefixes(direction, steering.blend), steering.share)
+
+    def _steered_information(
+        self, direction: Direction, sources: Tensor, targets: Tensor, steering: Steering
+    ) -> Tensor:
+        """`pointwise_mutual_information`, of a mixture in the mean by its shares, less that of an unwanted source."""
+        information = self.pointwise_mutual_information(direction, sources, targets)
+        if steering.blend is not None:
+            other = self.pointwise_mutual_information(direction, steering.blend, targets)
+            information = information.lerp(other, steering.share)
+        if steering.unlike is not None:
+            information = information - self.pointwise_mutual_information(direction, steering.unlike, targets)
+        return information
 
     def summaries(self, direction: Direction, modality: Modality, pictures: Tensor) -> Tensor:
         """What pictures of either modality share with their pairs, in the space of a direction's alignment.

@@ -16,8 +16,9 @@ Generators = Sequence[torch.Generator]  # one per sample, so that a draw does no
 def sample(cached: CachedTransformer, prefix: Tensor, config: SamplingConfig, generators: Generators) -> Tensor:
     """Draw targets behind prefixes: (b, 1 + s, width) → codes (b, k, t) int64.
 
-    By a guided transformer the logits are null + guidance × (conditional − null) (Ho and Salimans 2022,
-    arXiv:2207.12598), both passes in one batch of 2 b rows. A temperature of 0 takes the most likely code each time.
+    By a guided transformer the logits are negative + guidance × (conditional − negative) (Ho and Salimans 2022,
+    arXiv:2207.12598), both passes in one batch of 2 b rows; the negative is the null source, or another that guidance
+    leads away from. A temperature of 0 takes the most likely code each time.
     """
     shape = cached.model.shapes.target_codes
     cached.start(prefix)
@@ -30,8 +31,8 @@ def sample(cached: CachedTransformer, prefix: Tensor, config: SamplingConfig, ge
         for number in range(shape.codebooks):
             logits = cached.logits(state, codes[:, :number]).float()  # (b, v), guided (2 b, v)
             if cached.copies == 2:
-                conditional, unconditional = logits.chunk(2)
-                logits = unconditional + config.guidance * (conditional - unconditional)
+                conditional, negative = logits.chunk(2)
+                logits = negative + config.guidance * (conditional - negative)
             codes[:, number] = draw(logits, config, generators)
     return known[..., shape.columns :]
 

@@ -8,6 +8,7 @@ Nothing is global: two systems may live side by side, each with its models on it
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,15 +18,18 @@ from PIL import Image
 from torch import Tensor
 
 from cycle_sound import paths
-from cycle_sound.errors import BadSound
-from cycle_sound.inference import bundle, card, confidence, hub
+from cycle_sound.errors import BadSound, BadSteering
+from cycle_sound.inference import bundle, card, confidence, hub, soundtrack
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.confidence import NONE, Confidences
-from cycle_sound.inference.engine import Engine
-from cycle_sound.media import images, mel, picture_files, pixels, sound_files
+from cycle_sound.inference.engine import Engine, Steering
+from cycle_sound.inference.fixed_batches import batched
+from cycle_sound.io import files
+from cycle_sound.media import film_writer, images, mel, picture_files, pixels, sound_files, sound_reader
+from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device
-from cycle_sound.params import Direction, Modality, SamplingConfig, SamplingConfigs
+from cycle_sound.params import Direction, Modality, SamplingConfig, SamplingConfigs, source_of
 
 Thing = Sound | Image.Image
 
@@ -57,6 +61,11 @@ class CycleSound:
     One source, one seed and one setting give the same bytes in any batch on one machine. `candidates` are drawn for
     each source, and the one from which the other direction best explains the source is kept; `sampling` says how tokens
     are drawn (default: as `self.sampling` has it for the direction).
+
+    Other sources, of the same kind, can steer a draw. Guidance leads away from `unlike`, where it else leads away from
+    no source at all (negative prompting), the more so, the further it is above 1. Of `blend`, a source and its share in
+    [0, 1], the transformer reads so much in place of each source. Of candidates, those that explain `unlike` are then
+    worse, and those that explain `blend` better.
     """
 
     def __init__(self, models: Models, sampling: SamplingConfigs, confidences: Confidences = NONE) -> None:
@@ -88,14 +97,6 @@ class CycleSound:
             return cls.load(paths.PRETRAINED if name is None else name, where)
         return cls.load(hub.download(str(name), revision), where)
 
-    def __str__(self) -> str:
-        """What the models know, in a line: labels, where they have classifiers, and the shapes of what they make."""
-        labels = sorted({label for one in self.models.classifiers.values() if one for label in one.labels})
-        return (
-            f"{', '.join(labels) or 'no labels'}; pictures of {self.size} × {self.size} pixels, "
-            f"sounds of {self.seconds:.3g} s at {self.sample_rate:,} Hz"
-        )
-
     @property
     def models(self) -> Models:
         """The trained models."""
@@ -124,24 +125,48 @@ class CycleSound:
         seed: int = 0,
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
+        unlike: Sound | None = None,
+        blend: tuple[Sound, float] | None = None,
     ) -> Image.Image:
-        """The picture of a sound: (samples,) at `sample_rate` Hz → RGB, `size` × `size`. Raises `BadSound`."""
-        return self.images([Sound(waveform, sample_rate)], seed=seed, candidates=candidates, sampling=sampling)[0]
+        """The picture of a sound: (samples,) at `sample_rate` Hz → RGB, `size` × `size`.
+
+        Raises `BadSound`, and `BadSteering` as `images` does.
+        """
+        heard, draw = [Sound(waveform, sample_rate)], sampling
+        return self.images(heard, seed=seed, candidates=candidates, sampling=draw, unlike=unlike, blend=blend)[0]
 
     def images(
-        self, sounds: Sequence[Sound], *, seed: int = 0, candidates: int = 1, sampling: SamplingConfig | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+        unlike: Sound | None = None,
+        blend: tuple[Sound, float] | None = None,
     ) -> list[Image.Image]:
-        """The pictures of sounds, of any rates. Raises `BadSound`."""
+        """The pictures of sounds, of any rates.
+
+        Raises `BadSound`, and `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1].
+        """
         if not sounds:
             return []
-        generated = self._generate("audio_to_image", sounds, seed, candidates, sampling)
+        generated = self._generate("audio_to_image", sounds, seed, candidates, sampling, unlike, blend)
         return [picture_files.to_picture(values) for values in generated.numpy()]
 
     def sound(
-        self, picture: Image.Image, *, seed: int = 0, candidates: int = 1, sampling: SamplingConfig | None = None
+        self,
+        picture: Image.Image,
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+        unlike: Image.Image | None = None,
+        blend: tuple[Image.Image, float] | None = None,
     ) -> Sound:
-        """The sound of a picture: a waveform of `seconds` at `sample_rate`."""
-        return self.sounds([picture], seed=seed, candidates=candidates, sampling=sampling)[0]
+        """The sound of a picture: a waveform of `seconds` at `sample_rate`. Raises `BadSteering` as `sounds` does."""
+        seen, draw = [picture], sampling
+        return self.sounds(seen, seed=seed, candidates=candidates, sampling=draw, unlike=unlike, blend=blend)[0]
 
     def sounds(
         self,
@@ -150,12 +175,58 @@ class CycleSound:
         seed: int = 0,
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
+        unlike: Image.Image | None = None,
+        blend: tuple[Image.Image, float] | None = None,
     ) -> list[Sound]:
-        """The sounds of pictures, of any sizes."""
+        """The sounds of pictures, of any sizes.
+
+        Raises `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1].
+        """
         if not pictures:
             return []
-        generated = self._generate("image_to_audio", pictures, seed, candidates, sampling)
+        generated = self._generate("image_to_audio", pictures, seed, candidates, sampling, unlike, blend)
         return [Sound(wave, self.sample_rate) for wave in self.engine.waveforms(generated)]
+
+    def soundtrack(
+        self,
+        film: str | Path,
+        to: str | Path,
+        *,
+        mix: bool = False,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+    ) -> Path:
+        """Write a film with sounds of its pictures, of which no packet changes; return the path of the new film.
+
+        That is `to`, which ends in .mp4, or in .mkv where MP4 does not hold the pictures' encoding. `mix` keeps the
+        film's own sound under the new one. Films of any length take the same memory. Raises `BadFilm` or `BadSound`.
+        """
+        given = FilmReader(Path(film))
+        path = Path(to).with_suffix(film_writer.ending(given))
+        make = partial(self.sounds, seed=seed, candidates=candidates, sampling=sampling)
+        with files.replacing(path) as part:
+            soundtrack.write(part, given, make, self.models, mix)
+        return path
+
+    def film(
+        self,
+        sound: str | Path,
+        to: str | Path,
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+    ) -> None:
+        """Write an MP4 of a sound file's pictures, or of a film's sound's, one for each `seconds`, with that sound.
+
+        Sounds of any length take the same memory. Raises `BadSound`.
+        """
+        make = partial(self.images, seed=seed, candidates=candidates, sampling=sampling)
+        parts = sound_reader.windows(sound_reader.blocks(Path(sound)), self.seconds)
+        pictures = (picture for batch in batched(parts) for picture in make(batch))
+        with files.replacing(Path(to)) as part:
+            film_writer.write_film(part, pictures, self.seconds, sound_reader.blocks(Path(sound)))
 
     def score(self, sound: Sound, picture: Image.Image) -> float:
         """How much likelier the picture makes the sound, in nats: log p(sound | picture) − log p(sound | nothing).
@@ -247,10 +318,26 @@ class CycleSound:
         seed: int,
         candidates: int,
         sampling: SamplingConfig | None,
+        unlike: Thing | None,
+        blend: tuple[Thing, float] | None,
     ) -> Tensor:
-        """The target pictures of things: (n, c, h, w)."""
-        pictures = self._pictures(sources)
-        return self.engine.generate(direction, pictures, seed, candidates, sampling or self.sampling[direction])
+        """The target pictures of things: (n, c, h, w). Raises `BadSteering`."""
+        draw = sampling or self.sampling[direction]
+        if unlike is not None and draw.guidance <= 1:
+            raise BadSteering(f"unlike: a guidance of {draw.guidance:g} leads away from nothing; give one above 1")
+        steering = self._steering(direction, unlike, blend)
+        return self.engine.generate(direction, self._pictures(sources), seed, candidates, draw, steering)
+
+    def _steering(self, direction: Direction, unlike: Thing | None, blend: tuple[Thing, float] | None) -> Steering:
+        """Other sources as the engine takes them. Raises `BadSteering`."""
+        other, share = blend or (None, 0.0)
+        if not 0 <= share <= 1:
+            raise BadSteering(f"blend: a share of {share:g} is not between 0 and 1")
+        if any(thing is not None and _direction(thing) != direction for thing in (unlike, other)):
+            wanted = "sounds" if source_of(direction) == "audio" else "pictures"
+            raise BadSteering(f"unlike and blend: what is made of {wanted} is steered by other {wanted} alone")
+        away, mixed_in = (None if thing is None else self._pictures([thing]) for thing in (unlike, other))
+        return Steering(away, mixed_in, share)
 
     def _pairs(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> tuple[Direction, Tensor, Tensor]:
         """The direction from sources, at least one, to targets, and the pictures of both. Raises ValueError."""

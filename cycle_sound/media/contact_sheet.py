@@ -1,15 +1,37 @@
 """A contact sheet: the pictures of a long sound on one, in the order of time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont
 
 COLUMNS = 8
 SHOWN = 128  # pixels of a picture on the sheet, at least: models make small ones
+MOST = 400  # pictures on a sheet: of the default models those of ten minutes, fifty rows
 GAP = 8  # pixels
 CAPTION = 16  # pixels
 INK, PAPER = (70, 70, 70), (255, 255, 255)
+
+
+class Thumbnails:
+    """The pictures of a sound of any length that a sheet shows: all, or every second, fourth, … of more than MOST."""
+
+    def __init__(self) -> None:
+        self._kept: list[Image.Image] = []
+        self._step = 1
+
+    def noted(self, pictures: Iterable[Image.Image]) -> Iterator[Image.Image]:
+        """Hand pictures on, of one size, and keep what the sheet shows of them."""
+        for number, picture in enumerate(pictures):
+            if number % self._step == 0:
+                self._kept.append(picture)
+            if len(self._kept) > MOST:
+                self._kept, self._step = self._kept[::2], 2 * self._step
+            yield picture
+
+    def drawn(self, seconds: float) -> Image.Image:
+        """The contact sheet of pictures that begin `seconds` apart."""
+        return contact_sheet(self._kept, self._step * seconds)
 
 
 def clock(seconds: float) -> str:
@@ -22,6 +44,11 @@ def magnified(picture: Image.Image, least: int) -> Image.Image:
     """A picture enlarged by a whole factor to at least `least` pixels of width, each pixel repeated."""
     times = ceil(least / picture.width)
     return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+
+
+def enlarged(picture: Image.Image, times: int) -> Image.Image:
+    """A picture enlarged by a whole factor, smoothly: bicubic, whose edges overshoot less than Lanczos's."""
+    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.BICUBIC)
 
 
 def contact_sheet(pictures: Sequence[Image.Image], seconds: float) -> Image.Image:

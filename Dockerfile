@@ -1,0 +1,20 @@
+# Cycle_Sound with all that it needs, to build and to use:
+#   docker build -t cycle-sound .
+#   docker run --rm -v "$PWD/data:/cycle_sound/data" -v "$PWD/metrics:/cycle_sound/metrics" cycle-sound make repro
+#   docker run --rm -v "$PWD/models:/models" -v "$PWD:/here" -w /here cycle-sound cycle-sound image bell.wav -o out --models /models
+FROM python:3.11-slim
+
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends git make \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /cycle_sound
+
+# The packages first: they change less often than the code.
+COPY pyproject.toml requirements.txt README.md LICENSE Makefile ./
+COPY .dvc/config .dvc/
+RUN python -m venv .venv && .venv/bin/python -m pip install --no-cache-dir --require-hashes -r requirements.txt
+
+COPY . .
+RUN git init -q . && make .venv/installed
+ENV PATH=/cycle_sound/.venv/bin:$PATH
+CMD ["cycle-sound", "--help"]

@@ -1,0 +1,87 @@
+"""A film's soundtrack, made of its pictures while it is written: windows that overlap, each the sound of one picture.
+
+A window hears the picture in the middle of its moment, as in training. However long a film is, no more of it is in
+memory than a batch of windows.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cycle_sound.inference.bundle import Models
+from cycle_sound.inference.fixed_batches import batched
+from cycle_sound.io import progress
+from cycle_sound.media import film_writer
+from cycle_sound.media.crossfade import crossfaded
+from cycle_sound.media.film_reader import FilmReader
+from cycle_sound.media.film_writer import AUDIO_RATE
+from cycle_sound.media.sound_files import fit_length
+from cycle_sound.media.sound_reader import resampled
+from cycle_sound.media.sounds import Sound
+
+SHARED = 1 / 8  # of a window, with each neighbour: the more, the less is heard of either alone
+UNDER = 0.5  # × the original sound where it is kept: 6 dB below itself
+
+Make = Callable[[Sequence[Image.Image]], list[Sound]]
+
+
+class Layout(NamedTuple):
+    """Windows that overlap and cover a film."""
+
+    total: int  # samples of the film
+    width: int  # samples of a window
+    shared: int  # of them, with the next one
+    windows: int
+
+    @property
+    def middles(self) -> Iterator[float]:
+        """The middle of each in samples; of the last, of what lies in the film."""
+        for number in range(self.windows):
+            start = number * (self.width - self.shared)
+            yield (start + min(start + self.width, self.total)) / 2
+
+
+def layout(seconds: float, models: Models) -> Layout:
+    """The windows of a film of so many seconds."""
+    rate = models.audio.sample_rate
+    total, width = ceil(seconds * rate), round(models.seconds * rate)
+    shared = int(SHARED * width)
+    return Layout(total, width, shared, max(1, ceil((total - shared) / (width - shared))))
+
+
+def write(path: Path, film: FilmReader, make: Make, models: Models, mix: bool = False, report: str = "") -> None:
+    """Write a film with the sounds that `make` generates of its pictures; the packets of its pictures stay as they are.
+
+    `mix` keeps its own sound under them. `report` names the work whose progress is printed on stderr; "" prints none.
+    Raises `BadFilm`, `BadSound`, and what `make` raises.
+    """
+    laid, rate = layout(film.seconds, models), models.audio.sample_rate
+    pictures = film.pictures((middle / rate for middle in laid.middles), models.size)
+    waves = (sound.waveform for batch in batched(pictures) for sound in make(batch))
+    shown = progress.track(waves, laid.windows, report) if report else waves
+    blocks = resampled(crossfaded(shown, laid.shared), rate, AUDIO_RATE)
+    heard = _mixed(blocks, film.sound(AUDIO_RATE)) if mix else blocks
+    film_writer.write_soundtrack(path, film, _cut(heard, round(film.seconds * AUDIO_RATE)))
+
+
+def _mixed(blocks: Iterable[np.ndarray], under: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """A waveform in blocks (samples,) with another, in blocks of any size, under it as far as that reaches."""
+    rest = np.zeros(0, np.float32)
+    for block in blocks:
+        while len(rest) < len(block) and (more := next(under, None)) is not None:
+            rest = np.concatenate([rest, more])
+        yield block + UNDER * fit_length(rest, len(block))
+        rest = rest[len(block) :]
+
+
+def _cut(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
+    """The first samples of a waveform in blocks."""
+    for block in blocks:
+        yield block[:samples]
+        samples -= len(block)
+        if samples <= 0:
+            return

@@ -1,0 +1,203 @@
+"""A film read from its start to its end, in memory that does not grow with its length: pictures, sound, packets.
+
+Each is read for itself, from a file opened anew, so that none waits for another. Files are not trusted: durations in
+headers are guesses, so the packets tell how long a film is.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, dropwhile, groupby, pairwise
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from cycle_sound.errors import BadFilm
+from cycle_sound.media import containers, frames, images, sound_files
+from cycle_sound.media.sound_files import Stretch
+from cycle_sound.media.sound_reader import MAX_SECONDS, resampled
+
+MAX_PACKETS = 4_000_000  # of pictures: a day and a half
+MAX_DECODED = 5_000_000_000  # pixels from one picture to the next: 600 frames of 4K, and some ten seconds of work
+RESET = 1.0  # s back in decoding time: another recording begins, whose times are its own
+REORDERED = 32  # pictures, at most, that are decoded before one that is shown earlier; codecs allow 16
+JUMP = 0.1  # s between the time that a stretch of sound has and the one that it should have; less is rounded
+EXACT = 1e-6  # s; equal times differ by less
+SILENCE = 1 << 16  # samples of it at a time: a time stamp may lie years ahead
+
+
+class FilmReader:
+    """A film file. Times are in seconds from its first picture on.
+
+    Raises `BadFilm` for what is no film, or cannot be copied packet by packet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self.opened() as (container, video):
+            self.codec: str = video.codec_context.name
+            self._base = float(video.time_base)
+            self._first, last = _extent(_timed_packets(containers.packets(container, video)), self._base)
+        self.seconds = (last - self._first) * self._base
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[Any, Any]]:
+        """Its container and the stream of its pictures. Raises `BadFilm`."""
+        with self.path.open("rb") as file:
+            try:
+                # Where a file gives no times of presentation they follow from the order of the packets.
+                container = containers.opened(file, containers.VIDEOS, fflags="genpts")
+            except av.FFmpegError as error:
+                raise BadFilm(f"cannot be read as a film: {error.strerror}") from None
+            with container:
+                video = containers.picture_of(container)
+                if video is None or video.codec_context is None:
+                    raise BadFilm("holds no moving picture of a known encoding")
+                frames.check_size(video.width, video.height)
+                yield container, video
+
+    def packets(self, container: Any, video: Any) -> Iterator[Any]:
+        """The packets of its pictures, from the first that can be decoded on; the first picture is shown at 0."""
+        for packet in _timed_packets(containers.packets(container, video)):
+            packet.pts, packet.dts = packet.pts - self._first, packet.dts - self._first
+            yield packet
+
+    def pictures(self, times: Iterable[float], size: int) -> Iterator[Image.Image]:
+        """The picture on show at each of ascending times: upright, its centre square, of `size` × `size` pixels.
+
+        What cannot be decoded is passed over: the one before stays. Raises `BadFilm` where there is none at all, or
+        where one takes more work than MAX_DECODED.
+        """
+        with self.opened() as (container, video):
+            video.thread_type = "AUTO"
+            aspect = frames.aspect(video)
+            decoded = self._timed(containers.decoded(containers.packets(container, video)))
+            shown, ahead = None, next(decoded, None)
+            for time in times:
+                pixels = 0
+                while ahead is not None and (shown is None or ahead[0] <= time + EXACT):
+                    shown = ahead[1]
+                    frames.check_size(shown.width, shown.height)  # the stream may say otherwise than its header
+                    pixels += shown.width * shown.height
+                    if pixels > MAX_DECODED:
+                        raise BadFilm(f"more than {MAX_DECODED} pixels lie before the picture at {time:.3f} s")
+                    ahead = next(decoded, None)
+                if shown is None:
+                    raise BadFilm("none of its pictures can be decoded")
+                square = images.to_array(frames.upright(shown, aspect), size)
+                yield Image.fromarray(square.transpose(1, 2, 0).copy())
+
+    def sound(self, rate: int) -> Iterator[np.ndarray]:
+        """Its sound, mixed to mono, at a rate in Hz, as it is heard from the first picture on: blocks (samples,).
+
+        Silence where it has a gap, nothing after its end; of a film without sound nothing at all. Raises `BadSound`.
+        """
+        with self.opened() as (container, video):
+            track = containers.sound_of(container, video)
+            if track is not None and track.codec_context is not None:
+                heard = sound_files.stretches(containers.decoded(containers.packets(container, track)))
+                yield from _laid_out(heard, self._first * self._base, rate)
+
+    def _timed(self, decoded: Iterable[Any]) -> Iterator[tuple[float, Any]]:
+        """Frames with the times at which they are shown."""
+        for frame in decoded:
+            stamp = frame.dts if frame.pts is None else frame.pts
+            if stamp is not None:
+                yield (stamp - self._first) * self._base, frame
+
+
+def _timed_packets(packets: Iterable[Any]) -> Iterator[Any]:
+    """Packets, all with their times, from the first key frame on. Raises `BadFilm` for one without any time.
+
+    Matroska has no times of decoding: of the first packets, until the order is known, FFmpeg leaves them out.
+    """
+    held: list[Any] = []
+    for packet in dropwhile(lambda packet: not packet.is_keyframe, packets):
+        if not packet.size:  # the end of the file
+            break
+        if packet.pts is None and packet.dts is None:
+            raise BadFilm("holds pictures that no time is given for")
+        packet.pts = packet.dts if packet.pts is None else packet.pts
+        held.append(packet)
+        if packet.dts is not None or len(held) == REORDERED:
+            yield from _dated(held)
+            held = []
+    yield from _dated(held)
+
+
+def _dated(packets: list[Any]) -> list[Any]:
+    """Packets of which the last one at most has a time of decoding, with one for each, before all others."""
+    if packets and packets[-1].dts is None:
+        packets[-1].dts = min(packet.pts for packet in packets)
+    for packet, after in reversed(list(pairwise(packets))):
+        packet.dts = after.dts - (packet.duration or 1)
+    return packets
+
+
+def _extent(packets: Iterable[Any], base: float) -> tuple[int, int]:
+    """When the first picture is shown, and when the last one ends, in units of `base`. Raises `BadFilm`."""
+    key, first, last, duration, latest, count = None, None, None, 0, None, 0
+    for packet in packets:
+        count += 1
+        if count > MAX_PACKETS:
+            raise BadFilm(f"more than {MAX_PACKETS} pictures")
+        if latest is not None and packet.dts < latest - RESET / base:
+            raise BadFilm(f"its times start anew behind {latest * base:.3f} s: another recording")
+        latest = packet.dts
+        key = packet.pts if key is None else key
+        if packet.is_discard or packet.pts < key:  # never shown, or not to be decoded
+            continue
+        first = packet.pts if first is None else min(first, packet.pts)
+        if last is None or packet.pts >= last:
+            last, duration = packet.pts, packet.duration or 0
+    if first is None or last is None:
+        raise BadFilm("holds no picture that can be decoded")
+    end = last + (duration or (last - first) / max(count - 1, 1))
+    if not 0 < (end - first) * base <= MAX_SECONDS:
+        raise BadFilm(f"shows pictures for {(end - first) * base:.3f} s")
+    return first, round(end)
+
+
+# --- sound on the film's clock
+
+
+def _laid_out(stretches: Iterable[Stretch], start: float, rate: int) -> Iterator[np.ndarray]:
+    """Sound from a time on, in seconds, at a rate in Hz, with silence in its gaps: blocks (samples,)."""
+    place = 0
+    for _, run in groupby(stretches, _run_number()):
+        first, waves = _peeked(run)
+        target = place if first.time is None else round((first.time - start) * rate)
+        while place < target:
+            silence = np.zeros(min(SILENCE, target - place), np.float32)
+            place += len(silence)
+            yield silence
+        skipped = place - target
+        for wave in resampled(waves, first.rate, rate):
+            part = wave[skipped:]
+            skipped = max(skipped - len(wave), 0)
+            place += len(part)
+            yield part
+
+
+def _peeked(run: Iterator[Stretch]) -> tuple[Stretch, Iterator[np.ndarray]]:
+    """The first stretch of a run, and the waveforms of all."""
+    first = next(run)
+    return first, chain([first.wave], (stretch.wave for stretch in run))
+
+
+def _run_number() -> Callable[[Stretch], int]:
+    """A function that tells of stretches, one after another, in which run of one rate without a gap they are."""
+    number, rate, end = 0, 0, -inf
+
+    def of(stretch: Stretch) -> int:
+        nonlocal number, rate, end
+        time = end if stretch.time is None else stretch.time
+        if stretch.rate != rate or abs(time - end) > JUMP:
+            number += 1
+        rate, end = stretch.rate, time + len(stretch.wave) / stretch.rate
+        return number
+
+    return of

@@ -1,0 +1,148 @@
+"""Sounds of any length read from their start to their end, a block at a time; of films, too. No file is trusted.
+
+As `sound_files.decode` reads shorter ones: libsndfile decodes what it knows, FFmpeg the rest, and what is missing
+where libsndfile ends early.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import av
+import numpy as np
+import soundfile
+import soxr
+
+from cycle_sound.errors import BadSound
+from cycle_sound.media import containers, mel, sound_files
+from cycle_sound.media.sounds import SCRAP, Sound
+
+FORMATS = f"{containers.SOUNDS},{containers.VIDEOS}"
+MAX_SECONDS = 36_000.0  # ten hours: a small file may hold years of silence
+
+
+def blocks(path: Path) -> Iterator[Sound]:
+    """The sound of a file, of `sound_files.KINDS` or of a film: blocks of one rate, the first one's, mixed to mono.
+
+    Raises `BadSound` for what is no sound, empty or not finite, or longer than MAX_SECONDS.
+    """
+    if not path.stat().st_size:
+        raise BadSound("empty file")
+    samples = 0
+    for block in _blocks(path):
+        samples += len(block.waveform)
+        if samples > MAX_SECONDS * block.sample_rate:
+            raise BadSound(f"more than {MAX_SECONDS:.0f} s of sound")
+        if not np.isfinite(block.waveform).all():
+            raise BadSound("holds NaN or infinite samples")
+        yield block
+    if not samples:
+        raise BadSound("no samples")
+
+
+def seconds(path: Path) -> float:
+    """How long the sound of a file is, nearly: as libsndfile's header says, or else FFmpeg's packets.
+
+    Raises `BadSound` for what is no sound, or empty.
+    """
+    if not path.stat().st_size:
+        raise BadSound("empty file")
+    with suppress(soundfile.SoundFileError):
+        said = float(soundfile.info(path).duration)
+        if 0 < said <= MAX_SECONDS:
+            return said
+    with path.open("rb") as file, _opened(file) as (container, track):
+        return float(sum(packet.duration or 0 for packet in containers.packets(container, track)) * track.time_base)
+
+
+def windows(sound: Iterable[Sound], seconds: float) -> Iterator[Sound]:
+    """The `sounds.windows` of a sound that comes in blocks; one window and one block are held at a time."""
+    rest, start, number, rate = np.zeros(0, np.float32), 0, 0, 1  # `rest` begins at sample `start`
+
+    def cut(number: int) -> Sound:
+        width, margin = seconds * rate, round(mel.MARGIN * rate)
+        return Sound(rest[round(number * width) - start : round((number + 1) * width) + margin - start], rate)
+
+    for block in sound:
+        rest, rate = np.concatenate([rest, block.waveform]), block.sample_rate
+        while start + len(rest) >= round((number + 1) * seconds * rate) + round(mel.MARGIN * rate):
+            yield cut(number)
+            number += 1
+        kept = min(max(round(number * seconds * rate) - start, 0), len(rest))
+        rest, start = rest[kept:], start + kept
+    while number == 0 or (start + len(rest)) / (seconds * rate) - SCRAP > number:
+        yield cut(number)
+        number += 1
+
+
+def resampled(waves: Iterable[np.ndarray], rate_from: int, rate_to: int) -> Iterator[np.ndarray]:
+    """A waveform that comes in blocks (samples,) at another rate, in Hz; blocks leave no seams."""
+    if rate_from == rate_to:
+        yield from waves
+        return
+    stream = soxr.ResampleStream(rate_from, rate_to, 1, dtype="float32")
+    for wave in waves:
+        yield stream.resample_chunk(wave)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+# --- the two decoders
+
+
+def _blocks(path: Path) -> Iterator[Sound]:
+    """The blocks of libsndfile, and what it has left of the file by FFmpeg."""
+    samples, rate = 0, 0
+    with path.open("rb") as file:
+        for block in _by_libsndfile(file):
+            samples, rate = samples + len(block.waveform), block.sample_rate
+            yield block
+        size, read = path.stat().st_size, file.tell()
+        if (
+            samples and samples / rate * (size - read) / max(read, 1) < sound_files.MISSED
+        ):  # at the rate of what was read
+            return
+        file.seek(0)
+        try:
+            yield from _by_ffmpeg(file, samples, rate)
+        except BadSound:
+            if not samples:
+                raise
+
+
+def _by_libsndfile(file: IO[bytes]) -> Iterator[Sound]:
+    """The blocks of a file; none of one that it does not know, and no more where it gives up. Raises `BadSound`."""
+    with suppress(soundfile.SoundFileError), soundfile.SoundFile(file) as sound:
+        _check(sound.samplerate, sound.channels)
+        while len(block := sound.read(sound_files.BLOCK // sound.channels, dtype="float32", always_2d=True)):
+            yield Sound(sound_files.mono(block), sound.samplerate)
+
+
+def _by_ffmpeg(file: IO[bytes], skipped: int, rate: int) -> Iterator[Sound]:
+    """The blocks of a file after so many samples at a rate, by default the first one's. Raises `BadSound`."""
+    with _opened(file) as (container, track):
+        for stretch in sound_files.stretches(containers.decoded(containers.packets(container, track))):
+            rate = rate or stretch.rate
+            wave = sound_files.resample(stretch.wave, stretch.rate, rate)
+            yield Sound(wave[skipped:], rate)
+            skipped = max(skipped - len(wave), 0)
+
+
+@contextmanager
+def _opened(file: IO[bytes]) -> Iterator[tuple[Any, Any]]:
+    """The container in a file, and its sound. Raises `BadSound`."""
+    try:
+        # A WAV file that was never closed says that it holds nothing.
+        container = containers.opened(file, FORMATS, ignore_length="1")
+    except av.FFmpegError:
+        raise BadSound(f"cannot be decoded: none of {sound_files.KINDS}") from None
+    with container:
+        track = containers.sound_of(container, containers.picture_of(container))
+        if track is None or track.codec_context is None:
+            raise BadSound("holds no sound")
+        yield container, track
+
+
+def _check(rate: int, channels: int) -> None:
+    if rate not in sound_files.RATES or channels > sound_files.MAX_CHANNELS:
+        raise BadSound(f"{rate} Hz, {channels} channels: outside what is decoded")

@@ -1,0 +1,168 @@
+"""Sounds read a block at a time are those read whole; films of them are written a picture at a time."""
+
+import io
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from films import evenly, heard, mux, sound_stream, telling_film
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cycle_sound.errors import BadSound
+from cycle_sound.media import contact_sheet, film_writer, sound_files, sound_reader, sounds
+from cycle_sound.media.contact_sheet import Thumbnails
+from cycle_sound.media.sounds import Sound
+
+RATE = 16000
+
+
+def tone(seconds: float, rate: int = RATE, channels: int = 1) -> np.ndarray:
+    """(samples, channels): a chirp, in the first channel loudest."""
+    times = np.arange(round(seconds * rate)) / rate
+    return np.stack([0.5 / (1 + i) * np.sin((2000 + 300 * times) * times) for i in range(channels)], axis=1)
+
+
+def in_blocks(wave: np.ndarray, rate: int, size: int) -> Iterator[Sound]:
+    return (Sound(wave[start : start + size], rate) for start in range(0, len(wave), size))
+
+
+def whole(blocks: Iterator[Sound]) -> tuple[np.ndarray, int]:
+    found = list(blocks)
+    return np.concatenate([block.waveform for block in found]), found[0].sample_rate
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3", "aiff"])
+@pytest.mark.parametrize(("rate", "channels", "seconds"), [(16000, 1, 3.0), (44100, 2, 30.0), (48000, 6, 10.0)])
+def test_blocks_are_the_whole(kind: str, rate: int, channels: int, seconds: float, tmp_path: Path):
+    path, channels = tmp_path / f"x.{kind}", min(channels, 2) if kind == "mp3" else channels
+    soundfile.write(path, tone(seconds, rate, channels), rate)
+    wave, found = whole(sound_reader.blocks(path))
+    wanted, expected = sound_files.decode(path.read_bytes())
+    assert found == expected
+    assert np.array_equal(wave, wanted)
+    assert sound_reader.seconds(path) == pytest.approx(seconds, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".m4a", ".mp4", ".mkv", ".aac"])
+def test_blocks_of_what_ffmpeg_decodes_are_the_whole(suffix: str, tmp_path: Path):
+    path = tmp_path / f"x{suffix}"
+    with av.open(str(path), "w", format={".m4a": "mp4", ".aac": "adts"}.get(suffix)) as container:
+        mux(container, sound_stream(container), heard(tone(40.0).T))
+    assert np.array_equal(whole(sound_reader.blocks(path))[0], sound_files.decode(path.read_bytes())[0])
+    assert sound_reader.seconds(path) == pytest.approx(40, abs=0.2)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".ts", ".flv", ".webm"])
+def test_the_sound_of_a_film_is_a_sound(suffix: str, tmp_path: Path):
+    codec = {".avi": "mpeg4", ".webm": "libvpx"}.get(suffix, "libx264")
+    path = telling_film(tmp_path / f"film{suffix}", evenly(0, 2, 25), (0, 2), codec, ticks=25)
+    wave, rate = whole(sound_reader.blocks(path))
+    assert len(wave) / rate == pytest.approx(2, abs=0.15)  # with what AAC puts before it
+    assert sound_files.level_db(wave) == pytest.approx(-9, abs=0.5)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_of_a_wav_file_that_was_never_closed_or_cut_off_all_is_read(kept: float, tmp_path: Path):
+    file = io.BytesIO()
+    soundfile.write(file, tone(3.0), RATE, format="WAV")
+    content = bytearray(file.getvalue())
+    (tmp_path / "cut.wav").write_bytes(content[: round(kept * len(content))])
+    content[40:44] = bytes(4)  # the length of its samples
+    (tmp_path / "open.wav").write_bytes(content)
+    for name in ("cut.wav", "open.wav"):
+        wave, _ = whole(sound_reader.blocks(tmp_path / name))
+        assert np.array_equal(wave, sound_files.decode((tmp_path / name).read_bytes())[0])
+        assert len(wave) / RATE == pytest.approx(3.0 if name == "open.wav" else 3 * kept, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "empty file"), (b"%PDF-1.4\n" * 500, "cannot be decoded"), (bytes(4000), "cannot be")]
+)
+def test_what_is_no_sound_is_refused(content: bytes, words: str, tmp_path: Path):
+    (tmp_path / "x.wav").write_bytes(content)
+    for read in (sound_reader.seconds, lambda path: list(sound_reader.blocks(path))):
+        with pytest.raises(BadSound, match=words):
+            read(tmp_path / "x.wav")
+
+
+def test_sounds_that_are_not_finite_or_too_long_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    soundfile.write(tmp_path / "x.wav", np.array([0.1, np.nan, 0.1]), RATE, subtype="FLOAT")
+    with pytest.raises(BadSound, match="NaN"):
+        list(sound_reader.blocks(tmp_path / "x.wav"))
+    soundfile.write(tmp_path / "long.wav", tone(3.0), RATE)
+    monkeypatch.setattr(sound_reader, "MAX_SECONDS", 2.0)
+    with pytest.raises(BadSound, match="more than 2 s"):
+        list(sound_reader.blocks(tmp_path / "long.wav"))
+
+
+@given(
+    samples=st.integers(1, 100_000),
+    size=st.integers(500, 40_000),
+    rate=st.sampled_from([8000, 11025, 44100]),
+    seconds=st.floats(0.2, 2.0),
+)
+@settings(deadline=None)
+def test_windows_of_blocks_are_those_of_the_whole(samples: int, size: int, rate: int, seconds: float):
+    wave = np.arange(samples, dtype=np.float32)
+    wanted = sounds.windows(Sound(wave, rate), seconds)
+    found = list(sound_reader.windows(in_blocks(wave, rate, size), seconds))
+    assert len(found) == len(wanted)
+    assert all(
+        one.sample_rate == rate and np.array_equal(one.waveform, other.waveform)
+        for one, other in zip(found, wanted, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("rate_from", "rate_to"), [(16000, 48000), (44100, 48000), (48000, 16000), (8000, 8000)])
+@pytest.mark.parametrize("size", [100, 4096, 100_000])
+def test_resampling_in_blocks_leaves_no_seams(rate_from: int, rate_to: int, size: int):
+    wave = tone(2.0, rate_from)[:, 0].astype(np.float32)
+    parts = (wave[start : start + size] for start in range(0, len(wave), size))
+    found = np.concatenate(list(sound_reader.resampled(parts, rate_from, rate_to)))
+    wanted = sound_files.resample(wave, rate_from, rate_to)
+    assert abs(len(found) - len(wanted)) <= 1
+    assert np.abs(found[: len(wanted)] - wanted[: len(found)]).max() < 1e-5
+
+
+@pytest.mark.parametrize("seconds", [2.2, 3.0, 3.04])
+def test_a_film_shows_each_picture_while_its_window_is_heard(seconds: float, tmp_path: Path):
+    pictures = [Image.new("RGB", (64, 64), (60 * number, 0, 0)) for number in range(3)]
+    wave = tone(seconds)[:, 0].astype(np.float32)
+    film_writer.write_film(tmp_path / "film.mp4", iter(pictures), 1.0, in_blocks(wave, RATE, 5000))
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        shown = [frame.to_ndarray(format="rgb24")[:, :, 0].mean() for frame in film.decode(video=0)]
+        film.seek(0)
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
+    assert len(shown) == round(min(seconds, 3.0) * 10)
+    assert [round(level / 60) for level in shown] == [number // 10 for number in range(len(shown))]
+    assert len(sound) / film_writer.AUDIO_RATE == pytest.approx(seconds, abs=0.03)
+
+
+def test_a_sheet_of_many_pictures_shows_evenly_spaced_ones(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(contact_sheet, "MOST", 8)
+    for count, shown, step in ((8, 8, 1), (9, 5, 2), (17, 5, 4), (100, 7, 16)):
+        sheet = Thumbnails()
+        pictures = [Image.new("RGB", (64, 64), (number, 0, 0)) for number in range(count)]
+        assert list(sheet.noted(iter(pictures))) == pictures
+        wanted = contact_sheet.contact_sheet(pictures[::step], 2.0 * step)
+        assert len(pictures[::step]) == shown
+        assert sheet.drawn(2.0).tobytes() == wanted.tobytes()
+
+
+def test_memory_does_not_grow_with_a_sounds_length(tmp_path: Path):
+    peaks = []
+    for seconds in (200, 800):
+        soundfile.write(tmp_path / "x.flac", tone(seconds)[:, 0], RATE)
+        blocks = (sound_reader.blocks(tmp_path / "x.flac") for _ in range(2))
+        tracemalloc.start()
+        pictures = (Image.new("RGB", (64, 64)) for _ in sound_reader.windows(next(blocks), 1.5))
+        film_writer.write_film(tmp_path / "film.mp4", pictures, 1.5, next(blocks))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
