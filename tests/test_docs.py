@@ -345,6 +345,7 @@ def project(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the tiny build, committed, with the files that the pages name."""
     folder = tmp_path_factory.mktemp("docs") / "project"
     shutil.copytree(built, folder, symlinks=True)
+    shutil.copytree(paths.PRETRAINED, folder / "cycle_sound/pretrained")
     run(folder, "git", "add", "--all")
     run(folder, "git", *IDENTITY, "commit", "-qm", "A build")
     rng = np.random.default_rng(0)
