@@ -22,6 +22,7 @@ import typer
 from documents import ROOT, Command
 from dvc.cli.parser import get_main_parser
 from dvc.utils.hydra import apply_overrides
+from films import telling_film
 from PIL import Image
 from pipelines import IDENTITY, digests, dvc, environment, run
 from ruamel.yaml import YAML
@@ -355,6 +356,7 @@ def project(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("bell.png", "pictures/one.png", "pictures/two.png"):
         (folder / name).parent.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(folder / name)
+    telling_film(folder / "film.mp4", [number / 10 for number in range(40)], (0.0, 4.0))
     return folder
 
 

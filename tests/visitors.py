@@ -78,7 +78,7 @@ class Visitor:
         made = [part["id"] for part in config["components"] if part["type"] == "button"]
         pressed = next(one for one in config["dependencies"] if [made[button], "click"] in map(list, one["targets"]))
         controls = [parts[number] for number in pressed["inputs"][1:]]
-        values = [settings.get(props["label"].lower(), props["value"]) for props in controls]
+        values = [settings.get(props["label"].lower(), props.get("value")) for props in controls]  # a file: none
         return {"fn_index": pressed["id"], "session_hash": self.session, "data": [value, *values]}
 
     def join(self, call: Any, **headers: str) -> httpx.Response:

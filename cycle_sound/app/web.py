@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ from cycle_sound.app.page_examples import Example
 from cycle_sound.errors import BadInput, BadLogin, UserError
 from cycle_sound.inference.fixed_batches import size_for
 from cycle_sound.inference.system import CycleSound, Station, Thing
-from cycle_sound.io import files
+from cycle_sound.io import files, templates
 from cycle_sound.media.contact_sheet import clock
 from cycle_sound.media.sounds import Sound, windows
 from cycle_sound.params import DIRECTIONS, SamplingConfig, SamplingConfigs
@@ -98,33 +97,32 @@ def page(system: CycleSound, samples: Path | None = None) -> Page:
     reals = {files.digest(one.source): one.real for some in examples.values() for one in some if one.real}
     with Page() as blocks:
         gr.Markdown(INTRODUCTION)
-        gr.HTML(f"<p>{escape(knowledge.sentence(system.models))}</p>")
+        gr.Markdown(templates.markdown(knowledge.sentence(system.models)), latex_delimiters=[])
         if not system.knows_confidence:
             gr.Markdown(NO_CONFIDENCE)
         with gr.Sidebar(label="How to draw", open=False):
             controls = _controls(system.sampling)
         with gr.Tab(TO_PICTURE):
             sound = gr.Audio(label="A sound", sources=["upload", "microphone"], type="filepath", editable=False)
+            _examples(sound, examples["audio_to_image"])
             steered, share = _steering(partial(gr.Audio, sources=["upload"], type="filepath", editable=False))
-            work = _pictures(system, reals)
-            _task(blocks, "Make pictures", [sound, *steered], [share, *controls], work, examples["audio_to_image"])
+            _task(blocks, "Make pictures", [sound, *steered], [share, *controls], _pictures(system, reals))
         with gr.Tab(TO_SOUND):
             picture = gr.Image(label="A picture", sources=["upload", "webcam", "clipboard"], height=300)
+            _examples(picture, examples["image_to_audio"])
             steered, share = _steering(OTHER_PICTURE)
-            work = _sounds(system, reals)
-            _task(blocks, "Make sounds", [picture, *steered], [share, *controls], work, examples["image_to_audio"])
+            _task(blocks, "Make sounds", [picture, *steered], [share, *controls], _sounds(system, reals))
         with gr.Tab("Drawing → sound"):
             drawing = gr.Sketchpad(label="A drawing", canvas_size=(CANVAS, CANVAS), height=CANVAS, layers=False)
             steered, share = _steering(OTHER_PICTURE)
-            _task(blocks, "Make sounds", [drawing, *steered], [share, *controls], _sounds(system, reals), [])
+            _task(blocks, "Make sounds", [drawing, *steered], [share, *controls], _sounds(system, reals))
         with gr.Tab("Cycle"):
             start = gr.File(label="A sound or a picture", type="filepath")
+            heard = [one._replace(name=f"{one.name}, a sound") for one in examples["audio_to_image"][:4]]
+            seen = [one._replace(name=f"{one.name}, a picture") for one in examples["image_to_audio"][:4]]
+            _examples(start, heard + seen)
             rounds = gr.Slider(1, MAX_ROUNDS, 2, step=1, label="Rounds", info="How often there and back")
-            both = [
-                *(one._replace(name=f"{one.name}, a sound") for one in examples["audio_to_image"][:4]),
-                *(one._replace(name=f"{one.name}, a picture") for one in examples["image_to_audio"][:4]),
-            ]
-            _task(blocks, "Go round", [start], [rounds, *controls], _cycle(system, reals), both)
+            _task(blocks, "Go round", [start], [rounds, *controls], _cycle(system, reals))
     blocks.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
     return blocks
 
@@ -247,6 +245,8 @@ def _sampling(temperature: float, top_k: float, top_p: float, guidance: float) -
 
 def _examples(source: gr.components.Component, examples: Sequence[Example]) -> None:
     """A button for each example, which puts it into `source`. Those of gr.Examples go round the queue, and the gate."""
+    if not examples:
+        return
     copies = [processing_utils.save_file_to_cache(one.source, uploads.FOLDER) for one in examples]
 
     def chosen(row: Any) -> str:
@@ -270,14 +270,8 @@ def _task(
     sources: Sequence[gr.components.Component],
     controls: Sequence[Control],
     work: Callable[..., str],
-    examples: Sequence[Example],
 ) -> None:
-    """Examples for the first of `sources`, a button that calls `work(expect, *paths, *controls)`, and what it returns.
-
-    That is HTML; below it the legend.
-    """
-    if examples:
-        _examples(sources[0], examples)
+    """A button that calls `work(expect, *paths, *controls)`, the HTML that it returns, and the legend."""
 
     def pressed(visitor: gr.Request, *values: Any) -> str:
         paths, session = [_path_of(value) for value in values[: len(sources)]], str(visitor.session_hash)
@@ -288,7 +282,7 @@ def _task(
 
     button = gr.Button(name, variant="primary")
     shown = gr.HTML(min_height=40)
-    gr.HTML(f'<p class="legend">{escape(cycle_page.LEGEND)}</p>')
+    gr.Markdown(cycle_page.LEGEND)
     # Without `preprocess` a value is what the gate let in; the components would decode files of any size.
     button.click(
         pressed, [*sources, *controls], shown, show_progress="full", preprocess=False, concurrency_id="the models"
@@ -298,11 +292,11 @@ def _task(
 # --- what the buttons do
 
 
-def _path_of(value: dict[str, Any] | None) -> Path | None:
+def _path_of(value: Any) -> Path | None:
     """The uploaded file in the value of a component; of a drawing, the whole of it."""
-    if value and "composite" in value:
+    if isinstance(value, dict) and "composite" in value:
         value = value["composite"]
-    return Path(value["path"]) if value else None
+    return Path(value["path"]) if isinstance(value, dict) else None
 
 
 def _within(controls: Sequence[Control], values: Sequence[Any]) -> Sequence[Any]:
