@@ -1,4 +1,4 @@
-.PHONY: repro test test-slow docs cycle-experiment lock dvc.yaml
+.PHONY: repro test test-slow docs cycle-experiment pretrained lock dvc.yaml
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -40,14 +40,30 @@ cycle-experiment: .venv/installed ## install, and measure cycle training on shar
 dvc.yaml: .venv/installed ## write the code that each stage depends on
 	$(BIN)/python -m cycle_sound.io.dvc_yaml
 
+pretrained: .venv/installed ## export the models that come along anew, from data/ or models=FOLDER, with the examples
+	rm -rf cycle_sound/pretrained
+	$(BIN)/cycle-sound export cycle_sound/pretrained --license mit --models $(or $(models),data)
+	@cd cycle_sound/pretrained && for name in $(notdir $(basename $(wildcard examples/sounds/*.mp3))); do \
+		mkdir -p samples/audio_to_image/$$name samples/image_to_audio/$$name && \
+		cp ../../examples/sounds/$$name.mp3 samples/audio_to_image/$$name/source.mp3 && \
+		cp ../../examples/pictures/$$name.jpg samples/audio_to_image/$$name/real.jpg && \
+		cp ../../examples/pictures/$$name.jpg samples/image_to_audio/$$name/source.jpg && \
+		cp ../../examples/sounds/$$name.mp3 samples/image_to_audio/$$name/real.mp3 || exit; \
+	done
+
 lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --group docs --all-extras --generate-hashes pyproject.toml -o requirements.txt
 
-.venv/installed: requirements.txt pyproject.toml
+.venv/installed: requirements.txt pyproject.toml | .git
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@# DVC's own place for what it remembers, /var/tmp, is one where anybody may write.
 	$(BIN)/dvc config --local core.site_cache_dir "$(abspath .dvc/tmp/site)"
 	@touch $@
+
+# A source archive has none, and DVC works in a repository alone.
+.git:
+	@echo "no git repository here, which DVC needs: clone one, or make one: git init -q && git add -A && git commit -qm start" >&2
+	@exit 1

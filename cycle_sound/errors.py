@@ -294,6 +294,12 @@ class NoModels(UserError):
     text = "{folder}: no models here; `dvc repro` makes a project's data/, an exported folder has a card.json"
 
 
+class HubRefused(UserError):
+    """Something that the Hugging Face Hub does not give or take, or that is not wanted from it."""
+
+    text = "{name} on the Hugging Face Hub: {reason}"
+
+
 class BadCard(NoModels):
     """A card.json that does not describe exported models."""
 

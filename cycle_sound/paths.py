@@ -5,9 +5,10 @@ A folder of models that was exported has the layout of `data/`.
 
 from pathlib import Path
 
-from cycle_sound.params import Direction, Modality
+from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Modality
 
 DATA = Path("data")
+PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models that come along with the package
 RAW = DATA / "raw"
 MANIFEST = RAW / "manifest.csv"
 WORK = DATA / "work"  # what unfinished work has finished
@@ -18,6 +19,7 @@ RECEIPTS = WORK / "shards"  # of finished shards
 AUDIT = DATA / "audit"  # of the training pairs; empty where none is wanted
 PAIRING = DATA / "pairing"  # of those whose pairing is learned from; empty where nothing is dropped
 REPORT = DATA / "report"  # index.html alone
+MODELS = DATA / "models"  # what generates, exported as one folder
 PLOTS = Path("metrics/plots")
 FATES = PLOTS / "download.csv"
 
@@ -28,7 +30,7 @@ def made() -> list[Path]:
     of_directions = [one("audio_to_image") for one in (transformer, cycle, confidence, samples)]
     own = [*of_modalities, vocoder(), *of_directions]
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
-    return [RAW, *parts, WORK, SHARDS, AUDIT, PAIRING, REPORT, PLOTS.parent, *(path.parent for path in own)]
+    return [RAW, *parts, WORK, SHARDS, AUDIT, PAIRING, REPORT, MODELS, PLOTS.parent, *(path.parent for path in own)]
 
 
 def vae(modality: Modality, folder: Path = DATA) -> Path:
@@ -74,6 +76,11 @@ def transformer(direction: Direction, folder: Path = DATA) -> Path:
 def cycle(direction: Direction, folder: Path = DATA) -> Path:
     """The generator of a direction: its transformer after the rounds in which both directions taught each other."""
     return folder / f"cycle/{direction}.safetensors"
+
+
+def generators(folder: Path = DATA) -> list[Path]:
+    """The tokenizers and the transformers of a folder: without them nothing is generated."""
+    return [*(vae(one, folder) for one in MODALITIES), *(cycle(one, folder) for one in DIRECTIONS)]
 
 
 def confidence(direction: Direction, folder: Path = DATA) -> Path:

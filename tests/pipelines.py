@@ -12,10 +12,11 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ("data", "metrics")
+LEFT = (*MADE, "cycle_sound/pretrained")  # a project uses models of its own
 GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
-from stages import audit_pairs, cache_features, cache_tokens, download, drop_pairs, evaluate, finetune_decoder
+from stages import audit_pairs, cache_features, cache_tokens, download, drop_pairs, evaluate, export, finetune_decoder
 from stages import fit_confidence, report, shard, sweep_sampling, train_classifier, train_cycle, train_judge
 from stages import train_transformer, train_vae, train_vocoder
 
@@ -35,6 +36,7 @@ for stage in (sweep_sampling, fit_confidence, evaluate):
     for direction in DIRECTIONS:
         stage.main(direction, params)
 report.main(params)
+export.main(params)
 """
 IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 
@@ -77,7 +79,7 @@ def build(folder: Path, before: str = "") -> None:
 def copied(project: Path) -> Path:
     """The working tree as git sees it, without what DVC makes, as a repository of its own."""
     for name in run(ROOT, "git", "ls-files", "-co", "--exclude-standard").splitlines():
-        made = name == "dvc.lock" or (name.startswith(MADE) and name not in GIVEN)
+        made = name == "dvc.lock" or (name.startswith(LEFT) and name not in GIVEN)
         if (ROOT / name).is_file() and not made:
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, project / name)

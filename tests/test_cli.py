@@ -1,9 +1,11 @@
 """The command line: useful files, or one clear line and a code that is not zero."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib import metadata
 from pathlib import Path
 
 import av
@@ -14,8 +16,10 @@ from films import evenly, telling_film
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from cycle_sound import paths
 from cycle_sound.app import inputs
 from cycle_sound.app.cli import app, chosen
+from cycle_sound.inference import export
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import names
 from cycle_sound.media import sound_files, sound_reader
@@ -298,6 +302,47 @@ def test_no_models_yet_is_said(run: Run, tmp_path: Path) -> None:
         assert is_one_line_of_error(run(*words, models=tmp_path / "data"), "data", "no models")
 
 
+def test_missing_models_are_said_before_torch_is_loaded(tmp_path: Path) -> None:
+    for command in (["image", "x.wav", "-o", "out"], ["export", "out"], ["push-to-hub", "ann/x"], ["web"]):
+        words = [sys.executable, "-X", "importtime", "-m", "cycle_sound", *command, "--models", str(tmp_path)]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}: no models here")
+        assert "torch" not in done.stderr
+
+
+def test_the_models_of_a_project_go_before_those_that_come_along(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def used() -> str:
+        result = CliRunner().invoke(app, ["image", "bell.wav", "-o", "out"])
+        assert result.exit_code == 0, result.output
+        assert result.stdout.split() == ["out/bell.png"]
+        return result.stderr
+
+    project = shutil.copytree(data.parent, tmp_path / "project")
+    export.export(data, tmp_path / "pretrained")
+    monkeypatch.setattr(paths, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.chdir(project)
+    write_sound(Path("bell.wav"))
+    said = used()
+    assert said.startswith("using the models of data. These models know 2 kinds: bell, bird. ")
+    assert said.count("\n") == 1
+    paths.cycle("audio_to_image").unlink()  # as in a build that has not ended
+    assert used().startswith("using the models that come along. These models know 2 kinds")
+    shutil.rmtree(tmp_path / "pretrained")
+    result = CliRunner().invoke(app, ["image", "bell.wav", "-o", "out"])
+    assert is_one_line_of_error(result, "data/cycle/audio_to_image.safetensors", "no such model")
+
+
+def test_the_version_is_printed_also_of_the_module() -> None:
+    wanted = f"cycle-sound {metadata.version('cycle-sound')}\n"
+    assert CliRunner().invoke(app, ["--version"]).stdout == wanted
+    words = [sys.executable, "-m", "cycle_sound", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.stdout == wanted
+
+
 def test_a_folder_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
     write_sound(tmp_path / "bell.wav")
     (tmp_path / "file").write_bytes(b"")
@@ -348,7 +393,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(run: Run, tmp_path: Path, mo
 # --- help
 
 
-@pytest.mark.parametrize("command", ["image", "sound", "cycle", "search", "export"])
+@pytest.mark.parametrize("command", ["image", "sound", "cycle", "search", "export", "push-to-hub"])
 def test_every_command_shows_examples(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0

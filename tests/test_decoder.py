@@ -139,7 +139,26 @@ def test_a_finetuned_decoder_draws_and_the_codes_stay(data: Path, tmp_path: Path
     exported = tmp_path / "exported"
     export.export(folder, exported)
     again = CycleSound.load(exported, "cpu").models.tokenizers[modality]
+    assert torch.equal(again.model.encode(pictures), codes)
     assert torch.equal(again.model.decode(codes), used.model.decode(codes))
+    assert not bundle.decoder_file(modality, exported).exists()  # it is in its VAE's file, where another was
+
+
+def test_an_export_with_a_finetuned_decoder_generates_the_same_and_keeps_its_confidence(
+    data: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(data.parent, tmp_path / "copy") / "data"
+    exported = tmp_path / "exported"
+    export.export(folder, exported)
+    before = CycleSound.load(folder, "cpu")
+    picture = with_decoder(folder, "image")
+    export.export(folder, exported)  # over the models of before
+    wave = torch.rand(16000, generator=seeded(0)).numpy() - 0.5
+    here, there = CycleSound.load(folder, "cpu"), CycleSound.load(exported, "cpu")
+    drawn = [one.image(wave, 16000).tobytes() for one in (before, here, there)]
+    assert drawn[0] != drawn[1] == drawn[2]
+    sizes = [sum(path.stat().st_size for path in one.rglob("*.safetensors")) for one in (folder, exported)]
+    assert sizes[0] - sizes[1] > 0.9 * picture.stat().st_size
 
 
 def test_the_decoder_of_another_vae_is_refused(data: Path, tmp_path: Path) -> None:

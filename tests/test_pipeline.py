@@ -10,16 +10,18 @@ from ruamel.yaml import YAML
 
 from cycle_sound import paths
 from cycle_sound.acquisition import journal
+from cycle_sound.inference import card
 from cycle_sound.io import code, dvc_yaml
 from cycle_sound.io.code import closure, edges, imported, module_of, parsed
-from cycle_sound.params import DIRECTIONS, MODALITIES, DataConfig
+from cycle_sound.params import DIRECTIONS, MODALITIES, DataConfig, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 ROOMS = (  # from leaves to roof: a room imports only from those before it
     *("errors", "params", "paths", "io", "media", "acquisition", "nn", "models", "dataset"),
-    *("training", "inference", "evaluation", "report", "app"),
+    *("training", "inference", "evaluation", "report", "app", "__main__"),
 )
+LAST = ("report", "export")
 KEEPING = {  # only says which unfinished work may be gone on with, or brings back files of known digests
     *(("cycle_sound.acquisition.journal", "key"), ("cycle_sound.acquisition.restoring", "restore")),
 }
@@ -122,6 +124,8 @@ def artifacts(module: str) -> set[str]:
     """The names of cycle_sound.paths that a stage uses, itself or through what trains or loads the models for it."""
     helpers = {"cycle_sound.training.classification", "cycle_sound.training.inputs"}
     modules = {module, *edges(module) & helpers}
+    if "cycle_sound.inference.export" in edges(module):
+        modules |= {f"cycle_sound.inference.{name}" for name in ("export", "bundle", "confidence")}
     if "cycle_sound.evaluation.generation" in edges(module):
         modules |= {"cycle_sound.evaluation.generation", "cycle_sound.inference.bundle"}
     uses = {node for name in modules for node in ast.walk(parsed(name)) if isinstance(node, ast.Attribute)}
@@ -151,7 +155,7 @@ def _is_code(path: Path) -> bool:
 def known() -> dict[Path, str]:
     """Every artifact that cycle_sound.paths names for the stages: path → the name there."""
     named = {paths.MANIFEST: "MANIFEST", paths.FATES: "FATES", paths.SHARDS: "SHARDS", paths.REPORT: "REPORT"}
-    named |= {paths.AUDIT: "AUDIT", paths.PAIRING: "PAIRING"}
+    named |= {paths.AUDIT: "AUDIT", paths.PAIRING: "PAIRING", paths.MODELS: "MODELS"}
     named[paths.vocoder()] = "vocoder"
     for kind in ("vae", "decoder", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
@@ -188,7 +192,15 @@ def test_a_stage_declares_exactly_the_code_it_reaches(stage: str):
     assert files - docstrings == {ROOT / path for path in code.reached(f"stages.{stage}")} - docstrings
 
 
-@pytest.mark.parametrize("stage", STAGES)
+def test_the_export_declares_exactly_the_parameters_and_figures_that_its_card_tells(tree: dict[str, Any]):
+    told = card.unlocated(parse(tree).model_dump())
+    wanted = {f"data.{name}" for name in told.pop("data")} | told.keys()
+    assert sorted(STAGES["export"]["params"]) == sorted(wanted)
+    figures = {path for stage in STAGES for path in instances(stage, "metrics")}
+    assert {path for path in instances("export", "deps") if path.parts[0] == "metrics"} == figures
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "export"])
 def test_a_stage_declares_exactly_the_parameters_it_reads(stage: str):
     main = next(
         node for node in parsed(f"stages.{stage}").body if isinstance(node, ast.FunctionDef) and node.name == "main"
@@ -218,6 +230,7 @@ def test_a_stage_declares_exactly_the_artifacts_it_names(stage: str):
     files = [path for path in instances(stage, "deps", "outs", "metrics", "plots") if not _is_code(path)]
     names = known()
     own = {
+        "generators",
         "snapshot",
         "unfinished",
         "RECEIPTS",
@@ -227,6 +240,7 @@ def test_a_stage_declares_exactly_the_artifacts_it_names(stage: str):
         "RAW",
     }  # nobody's input; RAW: of known digests
     used = artifacts(f"stages.{stage}") - own | ({"MANIFEST"} if stage == "download" else set())
+    used |= {"vae", "cycle", "metrics"} if stage == "export" else set()  # by paths.generators, and for the card
     assert {names.get(path, f"unknown: {path}") for path in files} == used
 
 
@@ -240,7 +254,7 @@ def test_every_input_is_made_by_one_stage():
 def test_a_stage_is_run_by_its_own_name_with_its_own_word():
     for stage, spec in STAGES.items():
         assert spec["cmd"].split() == [
-            "python" if stage in ("download", "shard", "drop_pairs", "report") else "${launcher}",
+            "python" if stage in ("download", "shard", "drop_pairs", *LAST) else "${launcher}",
             "-m",
             f"stages.{stage}",
             *(f"${{item.{item}}}" for item in spec.get("matrix", {})),
@@ -286,7 +300,7 @@ def test_each_room_says_in_a_line_what_it_is_for_and_nothing_else_lies_loose():
     folder = ROOT / "cycle_sound"
     rooms = {path.parent.name: path for path in folder.glob("*/__init__.py")}
     loose = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    assert loose == {"errors", "params", "paths"}
+    assert loose == {"errors", "params", "paths", "__main__"}
     assert rooms.keys() | loose == set(ROOMS)
     for path in rooms.values():
         purpose = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))

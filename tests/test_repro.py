@@ -277,7 +277,10 @@ def test_another_audio_codebook_touches_only_what_hears_through_it(built: Path, 
     shutil.copytree(built, tmp_path / "project", symlinks=True)
     write_tiny(tmp_path / "project", vae={"audio": {"codebook_size": 8}})
     changed = json.loads(dvc(tmp_path / "project", "status", "--json"))
-    assert changed == {"train_vae@audio": [{"changed deps": {"params.yaml": {"vae.audio": "modified"}}}]}
+    assert changed == {
+        "train_vae@audio": [{"changed deps": {"params.yaml": {"vae.audio": "modified"}}}],
+        "export": [{"changed deps": {"params.yaml": {"vae": "modified"}}}],  # its card tells all parameters
+    }
     assert after("train_vae@audio", steps(built)) == {
         "train_vae@audio",
         "finetune_decoder@audio",
@@ -289,6 +292,7 @@ def test_another_audio_codebook_touches_only_what_hears_through_it(built: Path, 
         ),
         "train_cycle",
         "report",
+        "export",
     }
 
 

@@ -31,6 +31,7 @@ SWEEPS = {"sweep_sampling@audio_to_image", "sweep_sampling@image_to_audio"}
 EVALUATIONS = {"evaluate@audio_to_image", "evaluate@image_to_audio"}
 CONFIDENCES = {"fit_confidence@audio_to_image", "fit_confidence@image_to_audio"}
 USERS = SWEEPS | CONFIDENCES | EVALUATIONS  # of trained models
+LAST = {"report", "export"}
 READERS = TRAININGS | TOKENS | FEATURES | USERS | {"report"}  # of shards
 
 EDITS = {  # a file, or a key of params.yaml → the stages that must run again
@@ -42,7 +43,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/acquisition/restoring.py": set(),  # how files of known digests come back
     "cycle_sound/app/cli.py": set(),
     "cycle_sound/app/web.py": set(),
-    "cycle_sound/inference/export.py": set(),
+    "cycle_sound/inference/hub.py": set(),
+    "cycle_sound/inference/export.py": {"export"},
     "tests/test_reruns.py": set(),
     "loader.workers": set(),  # who makes batches of the same bytes
     "parallel": set(),  # what each of several processes holds
@@ -52,13 +54,13 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/acquisition/quality.py": {"download"},
     "cycle_sound/acquisition/film_jobs.py": {"download"},
     "cycle_sound/acquisition/originals.py": READERS | {"download", "shard"},
-    "cycle_sound/io/names.py": {"download", *AUDIT, "report"},  # which names are the same, and how they are shown
+    "cycle_sound/io/names.py": {"download", *AUDIT, *LAST},  # which names are the same, and how they are shown
     "cycle_sound/acquisition/sources/footage.py": {"download"},
     "cycle_sound/io/pool.py": {"download", "shard"},
     "cycle_sound/io/xz.py": {"download"},
     "cycle_sound/media/images.py": {"download", "shard"},  # EXIF
     "cycle_sound/media/picture_blocks.py": {"download", "shard"},
-    "cycle_sound/media/mel.py": {"shard", *VOCODER, *AUDIT, *CYCLE, *USERS, "report"},  # the engine hears, too
+    "cycle_sound/media/mel.py": {"shard", *VOCODER, *AUDIT, *CYCLE, *USERS, *LAST},  # the engine hears, too
     "cycle_sound/io/tar_members.py": {"download", "shard", *AUDIT},
     "cycle_sound/dataset/writer.py": {"shard"},
     "cycle_sound/dataset/indexing.py": {"shard"},
@@ -69,8 +71,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/lone.py": {"shard"},
     "cycle_sound/dataset/training_set.py": VAES | DECODERS | CLASSIFIERS | JUDGES | {"report"},
     "cycle_sound/dataset/lone_sounds.py": VOCODER,
-    "cycle_sound/models/gumbel.py": VAES | DECODERS | TOKENS | GENERATORS | USERS,
-    "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | GENERATORS | USERS | {"report"},
+    "cycle_sound/models/gumbel.py": VAES | DECODERS | TOKENS | GENERATORS | USERS | {"export"},
+    "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | GENERATORS | USERS | LAST,
     "cycle_sound/dataset/headers.py": TOKENS | FEATURES | AUDIT | GENERATORS | {"drop_pairs"},
     "cycle_sound/dataset/caching.py": TOKENS | FEATURES | CYCLE,
     "cycle_sound/dataset/token_cache.py": TOKENS | GENERATORS,
@@ -93,14 +95,14 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/training/objectives/transformer.py": GENERATORS,
     "cycle_sound/training/objectives/vocoder.py": VOCODER,
     "cycle_sound/dataset/sounds.py": VOCODER | AUDIT | EVALUATIONS,
-    "cycle_sound/models/vocoder.py": CYCLE | USERS | {"report"},
-    "cycle_sound/models/learned_vocoder.py": VOCODER | CYCLE | USERS | {"report"},
-    "cycle_sound/inference/sampling.py": CYCLE | USERS,
+    "cycle_sound/models/vocoder.py": CYCLE | USERS | LAST,
+    "cycle_sound/models/learned_vocoder.py": VOCODER | CYCLE | USERS | LAST,
+    "cycle_sound/inference/sampling.py": CYCLE | USERS | {"export"},
     "cycle_sound/inference/back_translation.py": CYCLE,
     "cycle_sound/evaluation/metrics.py": USERS,  # an interval
     "cycle_sound/evaluation/generation.py": USERS,
     "cycle_sound/evaluation/calibration.py": CONFIDENCES | EVALUATIONS,
-    "cycle_sound/inference/confidence.py": CONFIDENCES | EVALUATIONS,
+    "cycle_sound/inference/confidence.py": CONFIDENCES | EVALUATIONS | {"export"},
     "cycle_sound/evaluation/analysis.py": EVALUATIONS,
     "cycle_sound/evaluation/judges.py": EVALUATIONS,
     "cycle_sound/report/report.css": {*AUDIT, "report"},
@@ -156,6 +158,11 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "vocoder.learned.width": VOCODER,
     "report.neighbours": {"report"},
     "report.neighbours_among": {"report"},
+}
+
+TOLD = STAGES["export"]["params"]  # by the card
+EDITS |= {
+    edit: stages | {"export"} for edit, stages in EDITS.items() if any(f"{edit}.".startswith(f"{key}.") for key in TOLD)
 }
 
 

@@ -92,11 +92,11 @@ class Abstention:
     is given and the models carry none.
     """
 
-    def __init__(self, system: "CycleSound", least: float | None, folder: Path) -> None:
+    def __init__(self, system: "CycleSound", least: float | None, given: Path | None) -> None:
         if least is not None and isnan(least):
             raise typer.BadParameter("not a probability", param_hint="--min-confidence")
         if least is not None and not system.knows_confidence:
-            raise NoConfidence(folder=folder)
+            raise NoConfidence(folder=located(given))
         self._system, self._least = system, least
         self._abstained = False
 
@@ -135,18 +135,40 @@ class Abstention:
             raise typer.Exit(1)
 
 
-def opened(folder: Path, device: str) -> "CycleSound":
-    """The models of a folder, on a device ("auto": a GPU if there is one). Raises `UserError`, typer.BadParameter."""
+def located(models: Path | None) -> Path:
+    """The folder of models that is used: the one given, a project's, or what comes along. Raises `UserError`."""
+    from cycle_sound.inference import locating
+
+    return locating.located(models)
+
+
+def checked(models: Path | None) -> Path | None:
+    """The folder that `--models` gives, if any, once models are known to be there. Raises `UserError`."""
+    located(models)
+    return models
+
+
+def opened(given: Path | None, device: str) -> "CycleSound":
+    """The models of a folder, on a device ("auto": a GPU if there is one); where none is given, says which they are.
+
+    Raises `UserError`, typer.BadParameter.
+    """
     import torch
 
-    from cycle_sound import CycleSound
+    from cycle_sound import CycleSound, paths
+    from cycle_sound.app import knowledge
 
+    folder = located(given)
     try:
         torch.empty(0, device=None if device == "auto" else device)
     except (RuntimeError, AssertionError) as error:  # no such device, or a torch that was built without it
         reason = names.printable(f"{device}: {str(error).splitlines()[0]}")
         raise typer.BadParameter(reason, param_hint="--device") from None
-    return CycleSound.load(folder, None if device == "auto" else device)
+    system = CycleSound.load(folder, None if device == "auto" else device)
+    if given is None:
+        whose = "that come along" if folder == paths.PRETRAINED else f"of {folder}"
+        typer.echo(names.one_line(f"using the models {whose}. {knowledge.sentence(system.models)}"), err=True)
+    return system
 
 
 def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
@@ -184,11 +206,13 @@ EPILOG = """Examples:
   cycle-sound cycle bell.wav -o out         there and back, as a page
   cycle-sound search bell.wav pictures/     which picture belongs to the sound?
   cycle-sound export models/                the models as one folder, to use elsewhere
+  cycle-sound push-to-hub ann/orchestra     the same on the Hugging Face Hub
   cycle-sound web                           a page to play with, in the browser
   cycle-sound data report                   how many clips of each label, and what became of them
   cycle-sound data audit                    which training pairs explain each other worst
 
-Models are read from data/, which `dvc repro` fills, or from an exported folder: --models FOLDER.
+Models are read from data/, once `dvc repro` has filled it, or else from those that come along with the program; from
+an exported folder with --models FOLDER.
 """
 
 app = typer.Typer(
@@ -196,7 +220,14 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder to write to.")]
-Models = Annotated[Path, typer.Option(help="A project's data/ or an exported folder.")]
+Models = Annotated[
+    Path | None,
+    typer.Option(
+        callback=checked,
+        help="A project's data/ or an exported folder.",
+        show_default="data/, or what comes along",
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, …; auto: a GPU if there is one.")]
 Samples = Annotated[int, typer.Option(min=1, help="Results per source, of the seeds SEED, SEED + 1, …")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")]
@@ -216,15 +247,28 @@ MinConfidence = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Write nothing that shows what its source holds with less confidence."),
 ]
+License = Annotated[str, typer.Option(help="Of the models, such as mit or cc-by-4.0; for the card.")]
 Scale = Annotated[int, typer.Option(min=1, max=8, help="Write pictures so many times as wide and as high.")]
-DATA = Path("data")
 
 data = typer.Typer(help="Look at the pairs of a project, in its folder.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
 
+def print_version(asked: bool) -> None:
+    """Print the version, if it is asked for, and end."""
+    if asked:
+        from importlib import metadata
+
+        say(f"cycle-sound {metadata.version('cycle-sound')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Sound into pictures, pictures into sound."""
 
 
@@ -301,7 +345,7 @@ def image(
     blend: Blend = None,
     min_confidence: MinConfidence = None,
     scale: Scale = 1,
-    models: Models = DATA,
+    models: Models = None,
     device: Device = "auto",
 ) -> None:
     """Make pictures of sounds.
@@ -353,7 +397,7 @@ def sound(
     unlike: Unlike = None,
     blend: Blend = None,
     min_confidence: MinConfidence = None,
-    models: Models = DATA,
+    models: Models = None,
     device: Device = "auto",
 ) -> None:
     """Make sounds of pictures, each with its spectrogram; of several also one longer sound, cross-faded.
@@ -412,7 +456,7 @@ def cycle(
     top_k: TopK = None,
     top_p: TopP = None,
     guidance: Guidance = None,
-    models: Models = DATA,
+    models: Models = None,
     device: Device = "auto",
 ) -> None:
     """Send a sound or a picture around the cycle.
@@ -445,7 +489,7 @@ def search(
     query: Annotated[Path, typer.Argument(help="A sound or a picture.")],
     folder: Annotated[Path, typer.Argument(help="Of pictures for a sound, of sounds for a picture.", file_okay=False)],
     top: Annotated[int, typer.Option(min=1, help="How many to print.")] = 10,
-    models: Models = DATA,
+    models: Models = None,
     device: Device = "auto",
 ) -> None:
     """Rank a folder of pictures for a sound, or of sounds for a picture.
@@ -475,12 +519,34 @@ def search(
 )
 def export(
     folder: Annotated[Path, typer.Argument(help="A new or an empty folder.")],
-    models: Models = DATA,
+    license: License = "",
+    models: Models = None,
 ) -> None:
     """Copy the models to one folder, with a model card: usable without the repository, DVC or a network."""
     from cycle_sound.inference import export as exporting
 
-    show(exporting.export(models, folder))
+    show(exporting.export(located(models), folder, license))
+
+
+@app.command(
+    epilog="""Examples:
+
+\b
+  hf auth login
+  cycle-sound push-to-hub ann/orchestra
+  cycle-sound push-to-hub ann/digits --private --license cc-by-4.0 --models models/
+"""
+)
+def push_to_hub(
+    name: Annotated[str, typer.Argument(help="USER/NAME of a repository on the Hugging Face Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Where it is new: for nobody else to see.")] = False,
+    license: License = "",
+    models: Models = None,
+) -> None:
+    """Export the models to the Hugging Face Hub, from where CycleSound.from_pretrained("USER/NAME") reads them."""
+    from cycle_sound.inference import hub
+
+    say(hub.upload(name, located(models), license, private))
 
 
 @app.command(
@@ -498,7 +564,7 @@ def web(
     auth: Annotated[
         str | None, typer.Option(envvar="CYCLE_SOUND_AUTH", help="NAME:PASSWORD, which visitors are asked for.")
     ] = None,
-    models: Models = DATA,
+    models: Models = None,
     device: Device = "auto",
 ) -> None:
     """Serve a page to play with: record, draw, photograph; hear, see, go round the cycle. Ctrl-C ends it."""
@@ -512,7 +578,7 @@ def web(
     system = opened(models, device)
     if not system.knows_confidence:
         say("no confidence is shown: none comes with these models")
-    blocks = page.page(system, models / "samples")
+    blocks = page.page(system, located(models) / "samples")
     say(f"http://{host}:{port}")
     page.serve(blocks, host, port, auth=auth)
 

@@ -54,8 +54,7 @@ def model_files(folder: Path, config: VocoderConfig) -> list[Path]:
     """The files of a folder's models: all that must be there with such a vocoder, and the decoders, classifiers and
     networks that are.
     """
-    needed = [paths.vae(one, folder) for one in MODALITIES] + [paths.cycle(one, folder) for one in DIRECTIONS]
-    needed += [paths.vocoder(folder)] if config.kind == "learned" else []
+    needed = paths.generators(folder) + ([paths.vocoder(folder)] if config.kind == "learned" else [])
     others = [of(one, folder) for of in (decoder_file, paths.classifier, network_file) for one in MODALITIES]
     return needed + [path for path in others if path.is_file()]
 

@@ -5,20 +5,22 @@ In a project's `data/` that stands in params.yaml and metrics/ beside it; an exp
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import Field, JsonValue, TypeAdapter
 from pydantic_core import from_json
 
 from cycle_sound import params
-from cycle_sound.errors import BadCard, NoModels, OtherDigest
-from cycle_sound.inference import bundle, confidence
+from cycle_sound.errors import BadCard, OtherDigest
+from cycle_sound.inference import bundle, confidence, locating
 from cycle_sound.inference.confidence import NONE, Confidences
 from cycle_sound.io import files, names
 from cycle_sound.params import Config, SamplingConfigs, VocoderConfig, fault
 
-NAME = "card.json"
+NAME = locating.CARD
+UNHEARD = ("launcher", "parallel", "loader")  # sections of params.yaml that change no result
 MAX_BYTES = 1 << 24  # of a card, which has 20 kB or so; read, it takes ten times as much
+LICENSE = r"^[a-z0-9.+-]{0,40}$"  # as the Hub names one, by SPDX in small letters: mit, cc-by-4.0
 Figures = dict[str, int | float | str]  # a digest is one, too
 
 
@@ -28,9 +30,12 @@ class Card(Config):
     sampling: SamplingConfigs  # how each direction draws unless told otherwise
     vocoder: VocoderConfig  # how a log-mel becomes a waveform
     confidence: Confidences = NONE  # in what each direction makes; older cards carry none
-    params: dict[str, JsonValue]  # params.yaml, but for where the data lay
+    params: dict[str, JsonValue]  # params.yaml, but for where the data lay and what a machine is told
     metrics: dict[str, Figures]  # metrics/NAME.json, by NAME
     models: dict[str, dict[str, JsonValue]]  # digest, kind and configuration of each file, once it is exported
+    license: Annotated[str, Field(pattern=LICENSE)] = (
+        ""  # of the models, once they are exported; "" where nobody has said
+    )
 
     @property
     def source(self) -> str:
@@ -46,11 +51,10 @@ def read(folder: Path) -> Card:
     Raises `NoModels`, `ParamsError`, `BadConfidence`, and `BadCheckpoint` where a model is not the one that an exported
     card describes.
     """
+    locating.check(folder)
     if (folder / NAME).is_file():
         return _exported(folder)
-    project = folder.absolute().parent
-    if not folder.is_dir() or not (project / "params.yaml").is_file():
-        raise NoModels(folder=folder)
+    project = locating.project_of(folder)
     tree = params.load(project / "params.yaml")
     figures = [path for path in sorted((project / "metrics").glob("*.json")) if not names.is_hidden(Path(path.name))]
     metrics = {path.stem: _parsed(path, Figures) for path in figures}
@@ -58,7 +62,7 @@ def read(folder: Path) -> Card:
         sampling=tree.sampling,
         vocoder=tree.vocoder,
         confidence=confidence.load(folder),
-        params=_unlocated(tree.model_dump()),
+        params=unlocated(tree.model_dump()),
         metrics=metrics,
         models={},
     )
@@ -90,6 +94,10 @@ def _parsed(path: Path, schema: Any) -> Any:
         raise BadCard(path=path, reason=fault(error)) from None
 
 
-def _unlocated(tree: dict[str, Any]) -> dict[str, Any]:
-    """Parameters without the sections of the data's sources: paths, proxies and cookies are for nobody else."""
-    return {**tree, "data": {name: value for name, value in tree["data"].items() if not isinstance(value, dict)}}
+def unlocated(tree: dict[str, Any]) -> dict[str, Any]:
+    """Parameters without the sections of the data's sources: paths, proxies and cookies are for nobody else.
+
+    And without what tells a machine how to compute, which changes no result.
+    """
+    data = {name: value for name, value in tree["data"].items() if not isinstance(value, dict)}
+    return {name: value for name, value in {**tree, "data": data}.items() if name not in UNHEARD}

@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cycle_sound import paths
 from cycle_sound.errors import BadSound, BadSteering
-from cycle_sound.inference import bundle, card, confidence, soundtrack
+from cycle_sound.inference import bundle, card, confidence, hub, soundtrack
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.confidence import NONE, Confidences
 from cycle_sound.inference.engine import Drawing, Engine, Steering
@@ -81,6 +82,20 @@ class CycleSound:
         described = card.read(Path(folder))
         models = bundle.load(Path(folder), described.vocoder, torch.device(where or device.best()))
         return cls(models, described.sampling, described.confidence)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path | None = None, revision: str | None = None, where: str | torch.device | None = None
+    ) -> "CycleSound":
+        """Read the models that come along, those of a folder, or USER/NAME from the Hugging Face Hub.
+
+        A folder of that name goes first. From the Hub safetensors and their card are fetched once, of a `revision`
+        (branch, tag or commit; default: main), and kept where `huggingface_hub` keeps them; nothing is executed.
+        Raises what `load` and `hub.download` raise.
+        """
+        if name is None or Path(name).exists() or not hub.is_name(str(name)):
+            return cls.load(paths.PRETRAINED if name is None else name, where)
+        return cls.load(hub.download(str(name), revision), where)
 
     @property
     def models(self) -> Models:

@@ -1,0 +1,53 @@
+"""The models that come along, and the examples to try them on."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cycle_sound import paths
+from cycle_sound.app import inputs
+from cycle_sound.inference import card
+from cycle_sound.inference.system import CycleSound
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+MAX_BYTES = 25_000_000  # of all models together
+SOUNDS, PICTURES = sorted(EXAMPLES.glob("sounds/*.mp3")), sorted(EXAMPLES.glob("pictures/*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def system() -> CycleSound:
+    return CycleSound.from_pretrained(where="cpu")
+
+
+def kind(path: Path) -> str:
+    """What an example shows, by its name: NUMBER_PITCH_KINDs."""
+    return path.stem.split("_")[-1].removesuffix("s")
+
+
+def test_the_models_that_come_along_are_small_whole_and_free(system: CycleSound) -> None:
+    described = card.read(paths.PRETRAINED)
+    assert sum(path.stat().st_size for path in paths.PRETRAINED.rglob("*.safetensors")) <= MAX_BYTES
+    assert (described.license, described.source) == ("mit", "synthetic")
+    assert system.knows_confidence
+    for classifier in system.models.classifiers.values():
+        assert classifier
+        assert classifier.labels == sorted({kind(path) for path in SOUNDS})
+
+
+def test_examples_are_pairs_one_of_each_kind_that_come_along_too() -> None:
+    assert [path.stem for path in SOUNDS] == [path.stem for path in PICTURES]
+    assert len({kind(path) for path in SOUNDS}) == len(SOUNDS) == 8
+    for path in (*SOUNDS, *PICTURES):
+        direction, other = ("audio_to_image", "image_to_audio")[:: 1 if path.suffix == ".mp3" else -1]
+        samples = paths.PRETRAINED / "samples"
+        assert (samples / direction / path.stem / f"source{path.suffix}").read_bytes() == path.read_bytes()
+        assert (samples / other / path.stem / f"real{path.suffix}").read_bytes() == path.read_bytes()
+
+
+def test_what_is_made_of_the_examples_is_of_their_kinds(system: CycleSound) -> None:
+    pictures = system.images([inputs.sound(path) for path in SOUNDS])
+    sounds = system.sounds([Image.open(path) for path in PICTURES])
+    for made, sources in ((pictures, SOUNDS), (sounds, PICTURES)):
+        labels = [system.describe(one, one).label for one in made]
+        assert [label and label.name for label in labels] == [kind(path) for path in sources]
