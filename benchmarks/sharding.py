@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from cycle_sound import params as parameters
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.dataset import writer
 from cycle_sound.dataset.reader import Split
+from cycle_sound.io import files
 from cycle_sound.media import pixels
 from cycle_sound.params import Params
 
@@ -40,6 +42,7 @@ RATE, FFT, HOP, MELS = 22_050, 2048, 512, 80  # the transform's lengths are libr
 FRAMES = 432  # that cover the ten seconds, and that the VAE can halve
 SIZE = 128
 DISTINCT = 16  # pairs; the others are links to them
+SHARD = 48  # pairs, of which it has what it costs by itself
 ROUNDS = 9
 BATCH = 32
 
@@ -69,7 +72,7 @@ def measure(folder: Path, pairs: int) -> dict[str, float]:
     """All figures. Milliseconds are of processor time per pair; speeds are per second and core."""
     raw, params = folder / "raw", settings()
     rows = corpus(raw, pairs)
-    figures = costs(rows[:DISTINCT], raw, folder / "one", params)
+    figures = costs(rows[:SHARD], raw, folder / "one", params)
     figures |= {"load_average": os.getloadavg()[0]}
     alone, both = (sharded(rows[:400], raw, folder / f"{workers}", params, workers) for workers in (1, 2))
     some, all_ = (sharded(rows[:count], raw, folder / f"of{count}", params, -1) for count in (pairs // 4, pairs))
@@ -91,26 +94,26 @@ def settings() -> Params:
     tree["audio"] |= {"sample_rate": RATE, "fft": FFT, "hop_length": HOP, "mels": MELS, "fmin": 0.0}
     tree["data"] |= {"clip_seconds": FRAMES * HOP / RATE}
     tree["image"] |= {"size": SIZE}
-    tree["shard"] |= {"pairs_per_shard": 50}
+    tree["shard"] |= {"pairs_per_shard": SHARD}
     return parameters.parse(tree)
 
 
 def corpus(raw: Path, pairs: int) -> list[Row]:
     """Write so many pairs of a stereo MP3 and a JPEG file; return their rows of a manifest."""
     rng = np.random.default_rng(0)
-    rows = []
+    rows: list[Row] = []
     for number in range(pairs):
         row = Row(f"{number:06d}", "test" if number % 10 == 9 else "train", "", f"{number}", "ok", "")
-        place = raw / f"{row.split}_data"
-        place.mkdir(parents=True, exist_ok=True)
-        rows.append(row)
-        for extension, content in (("mp3", sound), ("jpg", picture)):
-            target = place / f"{row.id}.{extension}"
-            if number < DISTINCT:
-                target.write_bytes(content(rng))
-            else:
-                first = rows[number % DISTINCT]
-                target.hardlink_to(raw / f"{first.split}_data" / f"{first.id}.{extension}")
+        (raw / f"{row.split}_data").mkdir(parents=True, exist_ok=True)
+        places = row.original.places(raw)
+        if number < DISTINCT:
+            for place, content in zip(places, (picture, sound), strict=True):
+                place.write_bytes(content(rng))
+        else:
+            for place, first in zip(places, rows[number % DISTINCT].original.places(raw), strict=True):
+                place.hardlink_to(first)
+        shown, heard = (files.digest(place) for place in places)
+        rows.append(replace(row, picture_sha256=shown, sound_sha256=heard))
     return rows
 
 
@@ -141,13 +144,13 @@ def picture(rng: np.random.Generator) -> bytes:
 # --- what a pair costs
 
 
-def decoded(sound: Path, picture: Path) -> None:
+def decoded(picture: Path, sound: Path) -> None:
     """The floor: both files decoded, and nothing else."""
     soundfile.read(sound, dtype="float32")
     Image.open(picture).load()
 
 
-def plain(sound: Path, picture: Path) -> tuple[np.ndarray, np.ndarray]:
+def plain(picture: Path, sound: Path) -> tuple[np.ndarray, np.ndarray]:
     """The way of a script that a person writes in a minute."""
     wave, _ = librosa.load(sound, sr=RATE)
     power = librosa.feature.melspectrogram(y=wave, sr=RATE, n_fft=FFT, hop_length=HOP, n_mels=MELS)
@@ -157,7 +160,7 @@ def plain(sound: Path, picture: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def costs(rows: Sequence[Row], raw: Path, into: Path, params: Params) -> dict[str, float]:
     """Floor, plain way and ours in turns, in this process; the medians of what each round says."""
-    pairs = [(raw / f"{row.split}_data/{row.id}.mp3", raw / f"{row.split}_data/{row.id}.jpg") for row in rows]
+    pairs = [row.original.places(raw) for row in rows]
 
     def ours() -> None:
         part = writer.Part(into / "x.tar", into / "x", writer.key(rows, params), rows)

@@ -45,6 +45,18 @@ def test_jpeg_round_trip_is_close():
     assert np.abs(again.astype(int) - array).mean() < 2
 
 
+@pytest.mark.parametrize("size", [(400, 300), (301, 700), (64, 65), (63, 200), (500, 257)])
+@pytest.mark.parametrize("orientation", [1, 6], ids=["upright", "turned"])
+def test_a_large_jpeg_decoded_at_a_part_of_its_size_gives_the_same_square(size: tuple[int, int], orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(gradient(*size), "JPEG", exif=exif, quality=95)
+    whole, part = images.open_picture(content), images.open_picture(content, 32)
+    assert min(part.size) >= 32
+    assert min(part.size) < 64 or part.size == whole.size
+    assert np.abs(images.to_array(part, 32).astype(int) - images.to_array(whole, 32)).max() <= 4
+
+
 def test_the_centre_is_kept():
     picture = Image.new("RGB", (300, 100), "red")
     picture.paste("blue", (100, 0, 200, 100))

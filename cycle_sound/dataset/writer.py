@@ -91,7 +91,7 @@ def sample(row: Row, raw: Path, params: Params, modality: Modality | None = None
 
 
 def _image(picture: bytes, config: ImageConfig) -> np.ndarray:
-    return images.to_array(images.open_picture(picture), config.size)
+    return images.to_array(images.open_picture(picture, config.size), config.size)
 
 
 def _audio(sound: bytes, config: AudioConfig, seconds: float) -> np.ndarray:

@@ -242,15 +242,20 @@ def _finite(wave: np.ndarray) -> np.ndarray:
 def _cancel(samples: np.ndarray, mix: np.ndarray) -> bool:
     """Whether channels (n, channels) cancel in their average (n,)."""
     length, channels = samples.shape
-    offsets = np.array([channel.mean() for channel in samples.T])
+    width = min(WINDOW, length)
+    offsets = _windows(samples, width).mean(0).reshape(width, channels).mean(0)
     if np.abs(offsets).max() > OFFSET:
         samples, mix = samples - offsets, mix - offsets.mean()
-    width = min(WINDOW, length)
     own, left = _energies(samples, width), channels**2 * _energies(mix, width)  # equal for unrelated channels
     return bool(own[left < OPPOSITE * own].sum() > CANCELLED * own.sum())
 
 
 def _energies(samples: np.ndarray, width: int) -> np.ndarray:
     """The energy in each window of so many samples, in all channels together: (windows,)."""
-    windows = samples[: len(samples) // width * width].reshape(len(samples) // width, -1)
+    windows = _windows(samples, width)
     return np.vecdot(windows, windows)
+
+
+def _windows(samples: np.ndarray, width: int) -> np.ndarray:
+    """Samples (n,) or (n, channels) in windows of so many, what is left over cut off: (windows, width × channels)."""
+    return samples[: len(samples) // width * width].reshape(len(samples) // width, -1)
