@@ -51,10 +51,10 @@ def test_a_large_jpeg_decoded_at_a_part_of_its_size_gives_the_same_square(size: 
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = encoded(gradient(*size), "JPEG", exif=exif, quality=95)
-    whole, part = images.open_picture(content), images.open_picture(content, 32)
+    whole, part = images.open_picture(content), images.open_picture(content, 16)
     assert min(part.size) >= 32
     assert min(part.size) < 64 or part.size == whole.size
-    assert np.abs(images.to_array(part, 32).astype(int) - images.to_array(whole, 32)).max() <= 4
+    assert np.abs(images.to_array(part, 16).astype(int) - images.to_array(whole, 16)).max() <= 8  # half of a pixel
 
 
 def test_the_centre_is_kept():

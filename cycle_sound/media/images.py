@@ -29,8 +29,8 @@ TURNS: dict[object, Image.Transpose] = {  # by EXIF's orientation, which may be 
 def open_picture(content: bytes, least: int = MAX_SIDE) -> Image.Image:
     """Decode an image file to RGB: upright by its EXIF orientation, transparency over white.
 
-    Where both sides have at least twice `least` pixels, a JPEG is decoded at a half, a quarter or an eighth of its
-    size, which costs as much less, and never below `least`. A broken block that only describes the picture makes no
+    Where both sides have at least four times `least` pixels, a JPEG is decoded at a half, a quarter or an eighth of
+    its size, which costs as much less, and never below twice `least`. A broken block that only describes the picture makes no
     difference. Raises `BadPicture` for what is no picture, is broken or cut off, has more than MAX_PIXELS or a side
     above MAX_SIDE, or takes more work than its size says.
     """
@@ -69,7 +69,7 @@ def _decoded(content: bytes, least: int) -> Image.Image:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)  # reads the header only
         width, height = picture.size
         if fits(width, height):
-            picture.draft(None, (least, least))  # of a JPEG the scale of its inverse DCT
+            picture.draft(None, (2 * least, 2 * least))  # rounds sides up to a pixel, which counts less in more
             picture.load()
             return _rgb(_upright(picture))
     except UnidentifiedImageError:
