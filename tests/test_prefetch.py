@@ -154,7 +154,7 @@ if __name__ == "__main__":
 def test_a_training_that_is_stopped_leaves_no_process_and_goes_on_to_the_same_bytes(
     end: signal.Signals, config: OptimizerConfig, tmp_path: Path
 ) -> None:
-    """A cluster sends SIGTERM to all of a training's processes, a terminal SIGINT: its makers of batches heed neither."""
+    """A cluster sends SIGTERM to all of a training's processes, a terminal SIGINT: its batch makers heed neither."""
     folder = tmp_path / "stopped"
     folder.mkdir()
     (folder / "slow.py").write_text(SLOW, encoding="utf-8")
