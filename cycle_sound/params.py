@@ -562,9 +562,7 @@ class Params(Config):
         self.vae.audio.check(self.audio.mels, frames)
         for modality in MODALITIES:
             if not self.vae[modality].optimizer.steps and not self.init.vae[modality]:
-                raise ValueError(
-                    f"vae.{modality}.optimizer.steps 0 leaves init.vae.{modality} as it is: name a folder there"
-                )
+                raise ValueError(f"vae.{modality}.optimizer.steps 0 leaves init.vae.{modality} as it is: name one")
         if self.data.drop_worst and not self.audit.enabled:
             raise ValueError(f"data.drop_worst {self.data.drop_worst}: the worst by what? Set audit.enabled to true")
         least = 4 * 2**self.audit.downsamples

@@ -31,19 +31,8 @@ def made() -> list[Path]:
     of_directions = [one("audio_to_image") for one in (transformer, cycle, confidence, samples)]
     own = [*of_modalities, vocoder(), *of_directions]
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
-    return [
-        RAW,
-        *parts,
-        WORK,
-        SHARDS,
-        AUDIT,
-        PAIRING,
-        INIT,
-        REPORT,
-        MODELS,
-        PLOTS.parent,
-        *(path.parent for path in own),
-    ]
+    single = [WORK, SHARDS, AUDIT, PAIRING, INIT, REPORT, MODELS, PLOTS.parent]
+    return [RAW, *parts, *single, *(path.parent for path in own)]
 
 
 def init(model: str, instance: str = "") -> Path:

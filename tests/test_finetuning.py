@@ -137,10 +137,9 @@ def test_a_state_of_a_training_from_another_model_is_not_gone_on_with(
 
     write_shards(tmp_path, {"train": 8, "valid": 4, "test": 4})
     snapshot = paths.snapshot("train_vae", "image")
-    for folder, said in ((None, ""), ("", "of other data, parameters or code")):
-        params = project(
-            init={} if folder is None else {"vae": {"image": ""}, "transformer": dict.fromkeys(DIRECTIONS, "")}
-        )
+    nothing = {"vae": {"image": ""}, "transformer": dict.fromkeys(DIRECTIONS, "")}
+    for asked, said in (({}, ""), (nothing, "of other data, parameters or code")):
+        params = project(init=asked)
         import_models.main(params)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("cycle_sound.training.resume.Snapshot.discard", lambda _: None)
