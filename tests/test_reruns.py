@@ -61,7 +61,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/io/xz.py": {"download"},
     "cycle_sound/media/images.py": {"download", "shard"},  # EXIF
     "cycle_sound/media/picture_blocks.py": {"download", "shard"},
-    "cycle_sound/media/mel.py": {"shard", *VOCODER, *AUDIT, *CYCLE, *USERS, *LAST},  # the engine hears, too
+    "cycle_sound/media/mel.py": {"shard", *IMPORT, *VOCODER, *AUDIT, *CYCLE, *USERS, *LAST},  # the engine hears, too
     "cycle_sound/io/tar_members.py": {"download", "shard", *AUDIT},
     "cycle_sound/dataset/writer.py": {"shard"},
     "cycle_sound/dataset/indexing.py": {"shard"},
@@ -73,7 +73,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/training_set.py": VAES | DECODERS | CLASSIFIERS | JUDGES | {"report"},
     "cycle_sound/dataset/lone_sounds.py": VOCODER,
     "cycle_sound/models/gumbel.py": IMPORT | VAES | DECODERS | TOKENS | GENERATORS | USERS | {"export"},
-    "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | GENERATORS | USERS | LAST,
+    "cycle_sound/models/features.py": IMPORT | FEATURES | CLASSIFIERS | JUDGES | GENERATORS | USERS | LAST,
     "cycle_sound/dataset/headers.py": TOKENS | FEATURES | AUDIT | GENERATORS | {"drop_pairs"},
     "cycle_sound/dataset/caching.py": TOKENS | FEATURES | CYCLE,
     "cycle_sound/dataset/token_cache.py": TOKENS | GENERATORS,
