@@ -14,6 +14,7 @@ from cycle_sound.inference import card
 from cycle_sound.io import code, dvc_yaml
 from cycle_sound.io.code import closure, edges, imported, module_of, parsed
 from cycle_sound.params import DIRECTIONS, MODALITIES, DataConfig, parse
+from cycle_sound.training import importing
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -123,6 +124,7 @@ def keys_read(module: str, name: str, place: int | str, key: str, declared: list
 def artifacts(module: str) -> set[str]:
     """The names of cycle_sound.paths that a stage uses, itself or through what trains or loads the models for it."""
     helpers = {"cycle_sound.training.classification", "cycle_sound.training.inputs"}
+    helpers |= {"cycle_sound.training.importing"} if module == "stages.import_models" else set()
     modules = {module, *edges(module) & helpers}
     if "cycle_sound.inference.export" in edges(module):
         modules |= {f"cycle_sound.inference.{name}" for name in ("export", "bundle", "confidence")}
@@ -156,6 +158,7 @@ def known() -> dict[Path, str]:
     """Every artifact that cycle_sound.paths names for the stages: path → the name there."""
     named = {paths.MANIFEST: "MANIFEST", paths.FATES: "FATES", paths.SHARDS: "SHARDS", paths.REPORT: "REPORT"}
     named |= {paths.AUDIT: "AUDIT", paths.PAIRING: "PAIRING", paths.MODELS: "MODELS"}
+    named |= dict.fromkeys(importing.folders(), "init")
     named[paths.vocoder()] = "vocoder"
     for kind in ("vae", "decoder", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
@@ -254,7 +257,7 @@ def test_every_input_is_made_by_one_stage():
 def test_a_stage_is_run_by_its_own_name_with_its_own_word():
     for stage, spec in STAGES.items():
         assert spec["cmd"].split() == [
-            "python" if stage in ("download", "shard", "drop_pairs", *LAST) else "${launcher}",
+            "python" if stage in ("download", "shard", "drop_pairs", "import_models", *LAST) else "${launcher}",
             "-m",
             f"stages.{stage}",
             *(f"${{item.{item}}}" for item in spec.get("matrix", {})),

@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+INTERRUPTED = 130  # the exit code, as shells tell a SIGINT
+
 
 class Commands(TyperGroup):
-    """Commands in which a `UserError` or an OSError ends as one line and exit code 1, any other with its traceback."""
+    """Commands in which a `UserError` or an OSError ends as one line and exit code 1, any other with its traceback.
+
+    Ctrl-C ends as one line and exit code 130, once what was being written is gone.
+    """
 
     def invoke(self, ctx: Any) -> Any:  # a Context, under a private name of typer's
         """Run the command."""
@@ -32,6 +37,9 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except (UserError, OSError) as error:
             fail(told(error))
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def say(line: object) -> None:
