@@ -70,6 +70,12 @@ def test_a_sound_is_as_long_as_it_should_be(
     assert np.isfinite(sound.waveform).all()
 
 
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_what_is_no_length_is_refused(system: CycleSound, seconds: float) -> None:
+    with pytest.raises(ValueError, match="cannot be"):
+        system.sound(picture(), seconds=seconds)
+
+
 def test_a_sound_without_a_length_is_one_clip(system: CycleSound) -> None:
     assert system.sound(picture()).seconds == pytest.approx(system.seconds)
 

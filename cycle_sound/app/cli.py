@@ -453,10 +453,9 @@ def sound(
             show(pictures_to_files.hear(make, readable, stem, kind, system.models.audio, abstention.accepts))
         else:
             for path, picture in readable:
-                where = stem(path.stem)
+                where, sure = stem(path.stem), partial(abstention.accepts, path)
                 blocks = partial(draw_long, seconds=seconds, seed=seed + number, report=where.name)
-                accepts = partial(abstention.accepts, path)
-                show(pictures_to_files.hear_long(blocks, picture, where, kind, system.models, accepts))
+                show(pictures_to_files.hear_long(blocks, picture, where, kind, system.models, sure))
         for path, film in shown:
             watched, accepts = abstention.watching(path, make)
             where = free(numbered(path.stem, number, samples), ".mp4", ".mkv")

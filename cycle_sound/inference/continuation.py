@@ -5,7 +5,7 @@ which the VAE's convolutions decode to one long log-mel. Of an hour no more is i
 """
 
 from collections.abc import Iterator
-from math import ceil
+from math import ceil, inf
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +33,9 @@ class Layout(NamedTuple):
 
 
 def layout(seconds: float, models: Models) -> Layout:
-    """The grid of a sound of so many seconds."""
+    """The grid of a sound of so many seconds. Raises ValueError for no length above 0."""
+    if not 0 < seconds < inf:
+        raise ValueError(f"a sound cannot be {seconds} s long")
     window = models.tokenizers["audio"].codes.columns
     end = window - int(LEFT_OUT * window)
     carried = slice(end - int(CARRIED * window), end)

@@ -183,7 +183,8 @@ class CycleSound:
     ) -> list[Sound]:
         """The sounds of pictures, of any sizes; with `seconds` as long as that, as `sound_blocks` makes them.
 
-        Raises `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1].
+        Raises `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1], and ValueError for
+        no length above 0.
         """
         if not pictures:
             return []
@@ -210,8 +211,8 @@ class CycleSound:
         """A picture's sound of any length, a block after another, as long together as `seconds` says.
 
         What is drawn goes on where what was drawn before ends: nothing is repeated, and an hour takes hardly more
-        memory than a minute. `report` names the work whose progress is printed on stderr; "" prints none. Raises
-        `BadSteering` as `sounds` does.
+        memory than a minute. `report` names the work whose progress is printed on stderr; "" prints none. Raises as
+        `sounds` does.
         """
         drawing = self._drawing("image_to_audio", seed, candidates, sampling, unlike, blend)
         waves = continuation.waveform(self.engine, self._pictures([picture]), drawing, seconds, report)
