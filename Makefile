@@ -60,6 +60,8 @@ lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --group docs --all-extras --generate-hashes pyproject.toml -o requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml | .git
+	@$(PYTHON) -c 'import sys; sys.exit("make PYTHON=...: it takes Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
+	@echo "installing into .venv: docs/first-hour.md says how much that is, and how to take less"
 	$(PYTHON) -m venv .venv
 ifdef torch_index
 	awk '$(LOCKED) !of_torch' requirements.txt > .venv/requirements.txt
