@@ -129,11 +129,15 @@ def _timed_packets(packets: Iterable[Any]) -> Iterator[Any]:
 
 
 def _dated(packets: list[Any]) -> list[Any]:
-    """Packets of which the last one at most has a time of decoding, with one for each, before all others."""
+    """Packets of which the last one at most has a time of decoding, with one for each, in order.
+
+    A packet is decoded as long before the next one as its picture is shown, and not after that is shown: slides stay
+    for longer than they say.
+    """
     if packets and packets[-1].dts is None:
         packets[-1].dts = min(packet.pts for packet in packets)
     for packet, after in reversed(list(pairwise(packets))):
-        packet.dts = after.dts - (packet.duration or 1)
+        packet.dts = min(packet.pts, after.dts - (packet.duration or 1))
     return packets
 
 
