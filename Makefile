@@ -4,6 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 # In the order of their names: by xdist's own, files of few tests come last, and a long one ends alone.
 PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# torch_index=URL: torch and torchvision, of the locked versions, from another index, and of it what they need to run on
+# a GPU. Such wheels have other hashes than the locked ones, so pip checks those that the index states.
+LOCKED := /^[^ ]/ { of_torch = /^(torch|torchvision|triton|(cuda|nvidia)-[a-z0-9-]+)==/ }
 export PATH := $(abspath $(BIN)):$(PATH)
 
 repro: .venv/installed ## install, make everything from nothing, say where it lies; preset=NAME: by presets/NAME.yaml
@@ -56,9 +60,17 @@ lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --group docs --all-extras --generate-hashes pyproject.toml -o requirements.txt
 
 .venv/installed: requirements.txt pyproject.toml | .git
+	@$(PYTHON) -c 'import sys; sys.exit("make PYTHON=...: it takes Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
+	@echo "installing into .venv: docs/first-hour.md says how much that is, and how to take less"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
-	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+ifdef torch_index
+	awk '$(LOCKED) !of_torch' requirements.txt > .venv/requirements.txt
+	$(PIP) install --require-hashes --no-deps -r .venv/requirements.txt
+	$(PIP) install --index-url $(torch_index) $$(grep -oE '^(torch|torchvision)==[^ ]+' requirements.txt)
+else
+	$(PIP) install --require-hashes -r requirements.txt
+endif
+	$(PIP) install --no-deps --no-build-isolation -e .
 	@# DVC's own place for what it remembers, /var/tmp, is one where anybody may write.
 	$(BIN)/dvc config --local core.site_cache_dir "$(abspath .dvc/tmp/site)"
 	@touch $@

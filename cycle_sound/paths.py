@@ -115,6 +115,11 @@ def settings(stage: str, direction: Direction) -> Path:
     return PLOTS / f"{stage}_{direction}.csv"
 
 
+def figures(direction: Direction) -> Path:
+    """The table of a direction's figures between floor and ceiling."""
+    return PLOTS / f"figures_{direction}.csv"
+
+
 def reliability(direction: Direction) -> Path:
     """The table of how often a direction is right, by how confident it is."""
     return PLOTS / f"confidence_{direction}.csv"

@@ -131,6 +131,8 @@ def check_dvc(words: tuple[str, ...], folder: Path) -> None:
 
 
 def check_python(words: tuple[str, ...]) -> None:
+    if words[:2] == ("-m", "pip"):
+        return check_pip(words[2:])
     if words[0] == "-m":
         assert importlib.util.find_spec(words[1]), f"no module {words[1]}"
         words = words[2:]
@@ -138,6 +140,9 @@ def check_python(words: tuple[str, ...]) -> None:
 
 
 def check_pip(words: tuple[str, ...]) -> None:
+    assert words[0] == "install"
+    for word in words[1:]:
+        assert word.startswith("-") or (ROOT / re.sub(r"\[.*", "", word)).exists(), word
     for extras in re.findall(r"\[(.*?)\]", " ".join(words)):
         assert set(extras.split(",")) <= PROJECT["optional-dependencies"].keys()
 
@@ -153,7 +158,7 @@ def check(command: Command, folder: Path) -> None:
             check_make(words)
         case "dvc":
             check_dvc(words, folder)
-        case "python":
+        case "python" | "python3":
             check_python(words)
         case "pip":
             check_pip(words)

@@ -159,13 +159,26 @@ def test_moments_of_parts_make_the_frechet_distance_of_the_whole() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(3, 1, (70, 4)).astype(np.float32), rng.normal(2, 2, (50, 4)).astype(np.float32)
     moments = scores.FeatureMoments()
-    for part in (a[:0], a[:1], a[1:40], a[40:]):
-        moments.add("a", part)
+    for start, end in ((0, 0), (0, 1), (1, 40), (40, 70)):
+        moments.add("a", range(start, end), a[start:end])
+    found = moments.whole()["a"]
+    assert found[:, 0, 0].tolist() == [4] * 10 + [3] * 10  # 70 rows by their remainders
     whole = metrics.frechet_distance(metrics.moments(a), metrics.moments(b))
-    assert metrics.frechet_distance(moments.whole()["a"], metrics.moments(b)) == pytest.approx(whole, rel=1e-9)
-    mean, covariance = metrics._gaussian(moments.whole()["a"])
+    assert metrics.frechet_distance(found.sum(0), metrics.moments(b)) == pytest.approx(whole, rel=1e-9)
+    mean, covariance = metrics._gaussian(found.sum(0))
     assert np.allclose(mean, a.mean(0))
     assert np.allclose(covariance, np.cov(a, rowvar=False))
+
+
+@pytest.mark.parametrize("count", [2, 19, 20, 60])
+def test_the_frechet_distance_has_an_interval_where_no_group_is_empty(count: int) -> None:
+    moments = scores.FeatureMoments()
+    for number, name in enumerate(("generated", "tokenized", "real")):
+        moments.add(name, range(count), np.random.default_rng(number).normal(number, 1, (count, 3)))
+    found = scores.frechet_distances(moments.whole())
+    assert ("frechet_distance_low" in found) == (count >= 20)
+    if count >= 20:
+        assert 0 <= found["frechet_distance_low"] < found["frechet_distance"] < found["frechet_distance_high"]
 
 
 @pytest.mark.parametrize("label", ["Ba$$in", "$", "a $5 bell, a $9 drum", "$\\frac{$", "$x^{$ & _{", "\\$x$"])

@@ -17,7 +17,9 @@ from cycle_sound.params import DIRECTIONS, MODALITIES, DataConfig, parse
 from cycle_sound.training import importing
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+PIPELINE: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
+STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
+PLOTS: list[dict[str, Any]] = PIPELINE["plots"]
 ROOMS = (  # from leaves to roof: a room imports only from those before it
     *("errors", "params", "paths", "io", "media", "acquisition", "nn", "models", "dataset"),
     *("training", "inference", "evaluation", "report", "app", "__main__"),
@@ -162,7 +164,7 @@ def known() -> dict[Path, str]:
     named[paths.vocoder()] = "vocoder"
     for kind in ("vae", "decoder", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
-    for kind in ("transformer", "cycle", "confidence", "samples", "contact_sheet", "reliability"):
+    for kind in ("transformer", "cycle", "confidence", "samples", "contact_sheet", "figures", "reliability"):
         named |= {getattr(paths, kind)(direction): kind for direction in DIRECTIONS}
     for stage, words in {
         stage: next(iter(STAGES[stage].get("matrix", {"": [""]}).values())) for stage in STAGES
@@ -267,16 +269,19 @@ def test_a_stage_is_run_by_its_own_name_with_its_own_word():
 
 
 def test_figures_are_in_git_and_data_is_not():
-    entries = [
-        (stage, section, entry)
-        for stage in STAGES
-        for section in ("outs", "metrics", "plots")
-        for entry in STAGES[stage].get(section, [])
-    ]
-    for stage, section, entry in entries:
-        assert (section != "outs") == (isinstance(entry, Mapping) and next(iter(entry.values())) == {"cache": False}), (
-            stage
-        )
+    for stage in STAGES:
+        for entry in (one for section in ("outs", "metrics", "plots") for one in STAGES[stage].get(section, [])):
+            path, flags = next(iter(entry.items())) if isinstance(entry, Mapping) else (entry, {})
+            assert path.startswith(("data/", "metrics/"))
+            assert path.startswith("metrics/") == (flags == {"cache": False}), path
+
+
+def test_what_is_plotted_is_plotted_once_and_of_what_a_stage_makes():
+    of_stages = [path for stage in STAGES for path in instances(stage, "plots")]
+    assert {path.suffix for path in of_stages} == {".png"}
+    tables = {path for stage in STAGES for path in instances(stage, "outs") if path.suffix == ".csv"}
+    plotted = {Path(path) for plot in PLOTS for path in next(iter(plot.values()))["y"]}
+    assert plotted == {path for path in tables if path.parent == paths.PLOTS}
 
 
 def test_modules_import_each_other_in_no_circle():

@@ -214,6 +214,28 @@ def test_the_packets_of_the_pictures_are_the_same(suffix: str, codec: str, ticks
     assert len(sound_of(new)) == pytest.approx(2 * AUDIO_RATE, abs=2048)
 
 
+UNEVEN = {  # seconds
+    "slides": [0, 1, 5, 9.5],
+    "two slides": [0, 11],
+    "a slide, then a film": [0, *np.arange(9, 11, 0.04)],
+    "a film, then slides": [*np.arange(0, 2, 0.04), 5, 6, 11],
+    "a recorded screen": [0, *np.cumsum(0.001 + np.random.default_rng(0).exponential(0.15, 60))],
+}
+
+
+@pytest.mark.parametrize("times", UNEVEN.values(), ids=UNEVEN)
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+@pytest.mark.parametrize("gop", [1, 12])
+def test_pictures_that_are_shown_for_uneven_times_are_copied(
+    suffix: str, gop: int, times: Sequence[float], tmp_path: Path
+):
+    path, new = telling_film(tmp_path / f"film{suffix}", times, (0, 0.5), gop=gop), tmp_path / "new.mp4"
+    film_writer.write_soundtrack(new, FilmReader(path), iter([np.zeros(AUDIO_RATE, np.float32)]))
+    assert [one[2] for one in packets(new)] == [one[2] for one in packets(path)]
+    shown = [one[0] for one in packets(new)]
+    assert sorted(shown) == pytest.approx([time - times[0] for time in times], abs=2e-3)
+
+
 @pytest.mark.parametrize(("suffix", "ending"), [(".mp4", ".mp4"), (".mov", ".mp4")])
 def test_a_film_that_is_turned_stays_turned(suffix: str, ending: str, tmp_path: Path):
     path, new = tmp_path / f"film{suffix}", tmp_path / f"new{ending}"

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -50,6 +51,7 @@ from cycle_sound.errors import (
     BadCheckpoint,
     BadConfidence,
     BadFeatures,
+    BadFilm,
     BadManifest,
     BadPicture,
     BadSamples,
@@ -67,7 +69,8 @@ from cycle_sound.evaluation import samples
 from cycle_sound.inference import bundle, card, confidence, export
 from cycle_sound.inference.confidence import Evidence
 from cycle_sound.io import files, names
-from cycle_sound.media import images, sound_files
+from cycle_sound.media import film_writer, images, sound_files, sound_reader
+from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.models import classifier, dvae, features, learned_vocoder, loading, transformer
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn.rng import BatchRng
@@ -282,6 +285,20 @@ def _film(path: Path) -> None:
 
 def _frame(path: Path) -> None:
     videos.cut(Film(path), Frame(2), clip_seconds=0.3, min_seconds=0.05, still_difference=0.0)
+
+
+def _streamed_sound(path: Path) -> None:
+    sound_reader.seconds(path)
+    for window in islice(sound_reader.windows(sound_reader.blocks(path), 0.1), 100):
+        assert window.waveform.size
+
+
+def _streamed_film(path: Path) -> None:
+    film = FilmReader(path)
+    times = np.arange(0, min(film.seconds, 1.0), 0.2)
+    assert len(list(film.pictures(times, 16))) == len(times)
+    heard = islice(film.sound(film_writer.AUDIO_RATE), 100)
+    film_writer.write_soundtrack(path.with_name("soundtrack"), film, heard)
 
 
 # --- archives
@@ -559,6 +576,8 @@ KINDS: dict[str, Kind] = {
     "pictures": Kind(_pictures, [Reader("*", _picture, (BadPicture,))]),
     "sounds": Kind(_sounds, [Reader("*", _sound, (BadSound,)), Reader("*", _part_of_sound, (BadSound,))]),
     "films": Kind(_films, [Reader("*", _film, FILM), Reader("*", _frame, FILM)]),
+    "streamed sounds": Kind(_sounds, [Reader("*", _streamed_sound, (BadSound,))]),
+    "streamed films": Kind(_films, [Reader("*", _streamed_film, (BadFilm, BadSound))]),
     "archives": Kind(
         _archives,
         [Reader("store*", _archive, (BadSource, Rejected)), Reader("shards*", _shard, SHARD)],

@@ -101,28 +101,20 @@ class Lazy(Sequence[T]):
         return self._value(self._rows[row])
 
 
-class Joined(Sequence[T]):
+class Joined(Lazy[T]):
     """Sequences one behind another, as one."""
 
     def __init__(self, *parts: Sequence[T]) -> None:
         self.parts = parts
         self._ends = list(accumulate(map(len, parts)))
-
-    def __len__(self) -> int:
-        return self._ends[-1]
+        super().__init__(self._ends[-1], self._at)
 
     def place(self, row: int) -> tuple[int, int]:
         """Which of the parts a row lies in, and its place there."""
-        row = range(len(self))[row]
+        row = self._rows[row]
         part = bisect_right(self._ends, row)
         return part, row - (self._ends[part - 1] if part else 0)
 
-    @overload
-    def __getitem__(self, row: int) -> T: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[T]: ...
-    def __getitem__(self, row: int | slice) -> T | list[T]:
-        if isinstance(row, slice):
-            return [self[one] for one in range(len(self))[row]]
+    def _at(self, row: int) -> T:
         part, place = self.place(row)
         return self.parts[part][place]

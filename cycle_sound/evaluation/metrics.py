@@ -101,6 +101,19 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(max(mean + np.trace(cov_a + cov_b - 2 * np.real(sqrtm(cov_a @ cov_b))), 0.0))
 
 
+def frechet_interval(a: np.ndarray, b: np.ndarray) -> Interval:
+    """The Fréchet distance, given the moments of groups of pairs, (g, d + 1, d + 1) each, a group's pairs in both.
+
+    The interval is by the jackknife that leaves out a group at a time (Efron and Tibshirani 1993, chapter 11). Fewer
+    samples make the distance larger, which it does not cover: compare distances of equally many pairs.
+    """
+    whole_a, whole_b = a.sum(0), b.sum(0)
+    distance = frechet_distance(whole_a, whole_b)
+    without = [frechet_distance(whole_a - one, whole_b - other) for one, other in zip(a, b, strict=True)]
+    half = 1.959964 * float(np.sqrt((len(without) - 1) * np.var(without)))
+    return Interval(distance, max(distance - half, 0.0), distance + half)
+
+
 def _gaussian(moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (d,) and covariance (d, d)."""
     count, mean = moments[0, 0], moments[0, 1:] / moments[0, 0]

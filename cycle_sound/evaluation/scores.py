@@ -24,21 +24,24 @@ from cycle_sound.nn.measures import Measures
 from cycle_sound.params import EvaluateConfig
 
 QUERIES = 8  # of retrieval at a time, each with as many prefixes as there are targets to rank
+GROUPS = 20  # of pairs, of which each in turn is left out: an interval to a sixth of its width
 SPREAD = 4000  # pairs, the first of the split, whose real features are kept and compared with one another
 
 
 class FeatureMoments:
-    """Moments of features by what they are of, batch after batch."""
+    """Moments of features by what they are of, of GROUPS of pairs by the remainder of their rows, batch after batch."""
 
     def __init__(self) -> None:
         self._moments: dict[str, np.ndarray] = {}
 
-    def add(self, name: str, features: np.ndarray) -> None:
-        """Take in features (b, d)."""
-        self._moments[name] = self._moments.get(name, 0.0) + metrics.moments(features)
+    def add(self, name: str, rows: Sequence[int], features: np.ndarray) -> None:
+        """Take in features (b, d) of so many rows."""
+        groups = np.array(rows) % GROUPS
+        found = np.stack([metrics.moments(features[groups == group]) for group in range(GROUPS)])
+        self._moments[name] = self._moments.get(name, 0.0) + found
 
     def whole(self) -> dict[str, np.ndarray]:
-        """Those of all processes: (d + 1, d + 1) each."""
+        """Those of all processes: (GROUPS, d + 1, d + 1) each."""
         every = distributed.in_order([self._moments])
         return {name: np.sum([some[name] for some in every if name in some], axis=0) for name in every[0]}
 
@@ -98,9 +101,9 @@ def classes(
         return {}
     real, tokenized = classified(model, pairs.target), classified(model, generated.tokenized)
     first, *others = (classified(model, pictures) for pictures in generated.samples[:, :2].unbind(1))
-    known = [row - rows.start for row in labelled(models.split.labels, model, rows)]
+    known = labelled(models.split.labels, model, rows)
     for name, found in (("generated", first), ("tokenized", tokenized), ("real", real)):
-        moments.add(name, found.features[known])
+        moments.add(name, known, found.features[[row - rows.start for row in known]])
     return {
         "class_consistency": np.array(first.labels),
         "class_consistency_ceiling": np.array(tokenized.labels),
@@ -204,9 +207,23 @@ def class_figures(
         **consistency("class_consistency", labels, model, found),
         **fraction("class_consistency_ceiling", labels, model, found),
         **fraction("classifier_accuracy", labels, model, found),
-        "frechet_distance": metrics.frechet_distance(moments["generated"], moments["real"]),
-        "frechet_distance_ceiling": metrics.frechet_distance(moments["tokenized"], moments["real"]),
+        **frechet_distances(moments),
         **(diversity(labels, rows, found) if "between" in found else {}),
+    }
+
+
+def frechet_distances(moments: dict[str, np.ndarray]) -> dict[str, float]:
+    """The Fréchet distance of what was generated from real targets, with its ceiling.
+
+    It has no interval where one of the GROUPS is empty.
+    """
+    made, tokenized, real = (moments[name] for name in ("generated", "tokenized", "real"))
+    whole = real.sum(0)
+    interval = named("frechet_distance", metrics.frechet_interval(made, real)) if real[:, 0, 0].all() else {}
+    return {
+        "frechet_distance": metrics.frechet_distance(made.sum(0), whole),
+        "frechet_distance_ceiling": metrics.frechet_distance(tokenized.sum(0), whole),
+        **interval,
     }
 
 

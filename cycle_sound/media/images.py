@@ -30,9 +30,9 @@ def open_picture(content: bytes, least: int = MAX_SIDE) -> Image.Image:
     """Decode an image file to RGB: upright by its EXIF orientation, transparency over white.
 
     Where both sides have at least four times `least` pixels, a JPEG is decoded at a half, a quarter or an eighth of
-    its size, which costs as much less, and never below twice `least`. A broken block that only describes the picture makes no
-    difference. Raises `BadPicture` for what is no picture, is broken or cut off, has more than MAX_PIXELS or a side
-    above MAX_SIDE, or takes more work than its size says.
+    its size, which costs as much less, and never below twice `least`. A broken block that only describes the picture
+    makes no difference. Raises `BadPicture` for what is no picture, is broken or cut off, has more than MAX_PIXELS or a
+    side above MAX_SIDE, or takes more work than its size says.
     """
     if not content:
         raise BadPicture("empty file")

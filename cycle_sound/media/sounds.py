@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 
 from cycle_sound.media import mel, sound_files
+from cycle_sound.media.crossfade import crossfaded
 
 Format = Literal["wav", "flac", "mp3"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -41,20 +42,13 @@ def windows(sound: Sound, seconds: float) -> list[Sound]:
 
 
 def joined(sounds: Sequence[Sound]) -> Sound:
-    """Join sounds of one sample rate, each fading into the next over FADE seconds at constant power.
+    """Join sounds of one sample rate, of two samples or more, each fading into the next over FADE seconds.
 
     n sounds of s seconds make n s − (n − 1) FADE seconds; of a sound shorter than 2 FADE half is faded.
     """
     rate = sounds[0].sample_rate
     fade = min(round(FADE * rate), *(len(sound.waveform) // 2 for sound in sounds))
-    rise = np.sin(np.linspace(0, np.pi / 2, fade, dtype=np.float32))
-    whole = sounds[0].waveform.copy()
-    for sound in sounds[1:]:
-        shared = len(whole) - fade
-        whole = np.concatenate([whole, sound.waveform[fade:]])
-        whole[shared : shared + fade] *= rise[::-1]
-        whole[shared : shared + fade] += rise * sound.waveform[:fade]
-    return Sound(whole, rate)
+    return Sound(np.concatenate([*crossfaded((sound.waveform for sound in sounds), fade)]), rate)
 
 
 def encoded(sound: Sound, kind: Format) -> bytes:

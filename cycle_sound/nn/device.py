@@ -33,14 +33,15 @@ def dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
-        known = torch.cpu.get_capabilities()
+        known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch, without, is no faster
         fast = known.get("avx512_bf16", False) or known.get("amx_bf16", False)
     return torch.bfloat16 if fast else torch.float32
 
 
 def autocast(device: torch.device) -> torch.autocast:
     """A context in which matrix products and convolutions use the device's `dtype`; weights stay float32."""
-    return torch.autocast(device.type, dtype(device), enabled=dtype(device) != torch.float32)
+    precision = dtype(device)
+    return exact(device) if precision == torch.float32 else torch.autocast(device.type, precision)
 
 
 def exact(device: torch.device) -> torch.autocast:

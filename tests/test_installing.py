@@ -1,0 +1,86 @@
+"""Installing: what `make` does, also by plain commands, and with torch from another index; which Pythons are named."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from documents import ROOT
+
+LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+FIRST_HOUR = (ROOT / "docs/first-hour.md").read_text(encoding="utf-8")
+
+
+def recipe(*words: str) -> list[str]:
+    """The commands by which `make` installs."""
+    asked = ["make", "-n", "--always-make", *words, ".venv/installed"]
+    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [line.replace(" --disable-pip-version-check", "") for line in said.stdout.splitlines()]
+
+
+def pinned(lock: str) -> set[str]:
+    return set(re.findall(r"^([a-z0-9.-]+)==", lock, re.MULTILINE))
+
+
+def test_without_make_the_same_is_installed_in_two_lines() -> None:
+    made = [line for line in recipe() if " -m venv " in line or " -m pip " in line]
+    shown = [line for line in FIRST_HOUR.splitlines() if " -m venv " in line or " -m pip " in line]
+    assert len(made) == 3
+    assert made == shown
+
+
+def test_of_another_index_comes_torch_alone(tmp_path: Path) -> None:
+    commands = recipe("torch_index=file:///wheels")
+    (filtering,) = [line for line in commands if line.startswith("awk ")]
+    hashed, other = [line for line in commands if " -m pip install " in line and " -e ." not in line]
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / "requirements.txt").write_text(LOCK, encoding="utf-8")
+    subprocess.run(["sh", "-c", filtering], cwd=tmp_path, check=True)
+    rest = (tmp_path / ".venv/requirements.txt").read_text(encoding="utf-8")
+    assert hashed.endswith("install --require-hashes --no-deps -r .venv/requirements.txt")
+    assert "install --index-url file:///wheels " in other
+    left_out = pinned(LOCK) - pinned(rest)
+    assert {"torch", "torchvision", "triton"} < left_out
+    assert all(re.match("torch|triton|nvidia-|cuda-", name) for name in left_out)
+    assert not any(re.match("torch|triton|nvidia|cuda", name) for name in pinned(rest))
+    assert len(re.findall("--hash", rest)) >= len(pinned(rest))
+    versions = subprocess.run(
+        ["sh", "-c", "echo " + other.split("file:///wheels ")[1]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.fullmatch(r"torch==[\d.]+ torchvision==[\d.]+", versions.stdout.strip())
+
+
+@pytest.mark.parametrize("name", ["torch", "torchvision"])
+def test_the_lowest_version_that_was_tried_is_the_lowest_allowed(name: str) -> None:
+    (bound,) = [one.removeprefix(f"{name}>=") for one in PROJECT["dependencies"] if one.startswith(f"{name}>=")]
+    assert f"{name} {bound}" in FIRST_HOUR
+
+
+def test_an_older_python_is_named_in_one_line(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text('#!/bin/sh\nexec python3 -c "import sys; sys.version_info = (3, 9); exec(sys.argv[1])" "$2"\n')
+    old.chmod(0o755)
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / ".git").mkdir()
+    done = subprocess.run(
+        ["make", "-s", f"PYTHON={old}", "repro"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    first, *rest = done.stderr.splitlines()
+    assert first == "make PYTHON=...: it takes Python 3.11 or later"
+    assert all(line.startswith("make: ***") for line in rest)
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_every_python_that_is_named_is_said_to_be_tried_or_not() -> None:
+    named = {word.rpartition(" ")[2] for word in PROJECT["classifiers"]}
+    said = FIRST_HOUR.partition("### Which versions")[2].partition("\n## ")[0]
+    assert named == set(re.findall(r"3\.1\d", said))
+    assert PROJECT["requires-python"] == f">={min(named)}"
