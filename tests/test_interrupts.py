@@ -78,7 +78,10 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param(one, marks=[pytest.mark.slow] if one.endswith(("writes", "written")) else []) for one in MOMENTS],
+)
 def test_a_stage_that_is_interrupted_says_one_line_and_goes_on(
     moment: str, tmp_path: Path, write_tiny: Callable[..., None]
 ) -> None:
