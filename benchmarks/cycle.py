@@ -103,6 +103,7 @@ def experiments(tree: Tree, shares: Sequence[float], seeds: int) -> Iterator[lis
 def run(tree: Tree, levels: Sequence[Level]) -> None:
     """Run the stages of nested levels, each unless it was run by this code and these parameters after the same ones."""
     tree, identity, around = copy.deepcopy(tree), "", levels[0].folder
+    root = around.parent
     for level in levels:
         parameters.put(tree, level.values)
         inherit(level, around)
@@ -111,7 +112,7 @@ def run(tree: Tree, levels: Sequence[Level]) -> None:
             identity = code.identity(command.module, command.settings, identity)
             receipt = level.folder / "done" / command.name
             if not (receipt.is_file() and receipt.read_text() == identity):
-                print(f"{level.folder.relative_to(FOLDER)}: {command.name}", flush=True)
+                print(f"{level.folder.relative_to(root)}: {command.name}", flush=True)
                 environment = os.environ | {"PYTHONPATH": str(ROOT)}
                 subprocess.run(command.words, cwd=level.folder, env=environment, check=True)
                 files.write_bytes(receipt, identity.encode())

@@ -276,6 +276,18 @@ class OtherVersion(BadCheckpoint):
     text = "{path}: a model of another version of this program: {reason}"
 
 
+class OtherInit(BadCheckpoint):
+    """A model that a training cannot go on from: it is another one than params.yaml describes."""
+
+    text = "{key}: {path}: its {what} is {found}; params.yaml asks for {wanted}"
+
+
+class MixedInit(BadCheckpoint):
+    """A transformer that a training cannot go on from: it knows the codes of another VAE than that which is in use."""
+
+    text = "{key}: {path}: knows the codes of another VAE than init.vae.{modality} names; name both in one folder"
+
+
 class OtherDigest(BadCheckpoint):
     """A file of an exported folder that is not the one which the folder's card describes."""
 

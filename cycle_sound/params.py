@@ -289,6 +289,20 @@ class LoaderConfig(Config):
     workers: Annotated[int, Field(ge=0, le=1 << 10)]
 
 
+class InitConfigs(Config):
+    """The folders of models that trainings go on from; "": a training begins with random weights."""
+
+    vae: PerModality[str]
+    transformer: PerDirection[str]
+    vocoder: str
+
+
+class VaeOptimizerConfig(OptimizerConfig):
+    """How a VAE is trained, if it is."""
+
+    steps: Count
+
+
 class VaeConfig(Config):
     """One modality's discrete VAE."""
 
@@ -309,7 +323,7 @@ class VaeConfig(Config):
     perceptual_weight: NonNegative
     perceptual_weights: str
     min_usage: Share
-    optimizer: OptimizerConfig
+    optimizer: VaeOptimizerConfig
 
     @property
     def latent_width(self) -> int:
@@ -512,6 +526,7 @@ class Params(Config):
     augment: AugmentConfig
     validation: ValidationConfig
     audit: AuditConfig
+    init: InitConfigs
     vae: VaeConfigs
     decoder: DecoderConfigs
     tokens: TokensConfig
@@ -545,6 +560,9 @@ class Params(Config):
                 raise ValueError(f"{name} = {pixels} is less than the {LEAST_SIDE} that a discriminator needs")
         self.vae.image.check(self.image.size, self.image.size)
         self.vae.audio.check(self.audio.mels, frames)
+        for modality in MODALITIES:
+            if not self.vae[modality].optimizer.steps and not self.init.vae[modality]:
+                raise ValueError(f"vae.{modality}.optimizer.steps 0 leaves init.vae.{modality} as it is: name one")
         if self.data.drop_worst and not self.audit.enabled:
             raise ValueError(f"data.drop_worst {self.data.drop_worst}: the worst by what? Set audit.enabled to true")
         least = 4 * 2**self.audit.downsamples

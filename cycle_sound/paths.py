@@ -18,6 +18,7 @@ INDEX = SHARDS / "index.json"  # of whole shards
 RECEIPTS = WORK / "shards"  # of finished shards
 AUDIT = DATA / "audit"  # of the training pairs; empty where none is wanted
 PAIRING = DATA / "pairing"  # of those whose pairing is learned from; empty where nothing is dropped
+INIT = DATA / "init"  # models that trainings go on from
 REPORT = DATA / "report"  # index.html alone
 MODELS = DATA / "models"  # what generates, exported as one folder
 PLOTS = Path("metrics/plots")
@@ -30,7 +31,13 @@ def made() -> list[Path]:
     of_directions = [one("audio_to_image") for one in (transformer, cycle, confidence, samples)]
     own = [*of_modalities, vocoder(), *of_directions]
     parts = [RAW / f"{split}_data" for split in ("train", "test")]  # may be links
-    return [RAW, *parts, WORK, SHARDS, AUDIT, PAIRING, REPORT, MODELS, PLOTS.parent, *(path.parent for path in own)]
+    single = [WORK, SHARDS, AUDIT, PAIRING, INIT, REPORT, MODELS, PLOTS.parent]
+    return [RAW, *parts, *single, *(path.parent for path in own)]
+
+
+def init(model: str, instance: str = "") -> Path:
+    """The folder of the model that a training goes on from, such as `vae_image`; empty where it begins from nothing."""
+    return INIT / _named(model, instance)
 
 
 def vae(modality: Modality, folder: Path = DATA) -> Path:
@@ -106,6 +113,11 @@ def curve(stage: str, instance: str = "") -> Path:
 def settings(stage: str, direction: Direction) -> Path:
     """The table of sampling settings that a stage tried."""
     return PLOTS / f"{stage}_{direction}.csv"
+
+
+def figures(direction: Direction) -> Path:
+    """The table of a direction's figures between floor and ceiling."""
+    return PLOTS / f"figures_{direction}.csv"
 
 
 def reliability(direction: Direction) -> Path:

@@ -20,7 +20,7 @@ from cycle_sound.evaluation import (
     sweep,
 )
 from cycle_sound.inference import confidence
-from cycle_sound.io import files, stage
+from cycle_sound.io import figures, files, stage
 from cycle_sound.nn import device, distributed, measures
 from cycle_sound.nn.measures import Measures
 from cycle_sound.params import DIRECTIONS, Direction, Params
@@ -28,7 +28,7 @@ from cycle_sound.params import DIRECTIONS, Direction, Params
 
 @distributed.process_group()
 def main(direction: Direction, params: Params) -> None:
-    """Write the figures, the tables of re-ranking and of confidence, the contact sheet and the samples."""
+    """Write the figures, the tables of them, of re-ranking and of confidence, the contact sheet and the samples."""
     device.prepare(params.seed)
     config, seed = params.evaluate, params.seed
     models = generation.load(direction, "test", params.sampling, params.vocoder)
@@ -58,10 +58,10 @@ def main(direction: Direction, params: Params) -> None:
         return
     some = examples.examples(models, wanted, measured)
     own = sounds.of(pairs, paths.RAW, models.engine.models.audio)
-    figures = scores.figures(models, measured, whole, ranks, config)
-    figures |= realism.figures(measured, some.samples.first(config.kernel_pairs), models.engine.models.device)
-    figures |= calibration.figures(models, measured)
-    figures |= attributes.figures(models, measured, some.first(config.waveforms), own)
+    found = scores.figures(models, measured, whole, ranks, config)
+    found |= realism.figures(measured, some.samples.first(config.kernel_pairs), models.engine.models.device)
+    found |= calibration.figures(models, measured)
+    found |= attributes.figures(models, measured, some.first(config.waveforms), own)
     if models.classifiers[models.target] is None:
         print("the data has no labels: the class figures are skipped, likelihood and retrieval remain")
     if missing := judges.missing():
@@ -77,7 +77,8 @@ def main(direction: Direction, params: Params) -> None:
     settings = [sweep.best_of(count) for count in config.rerank_candidates]
     files.write_csv(paths.settings("evaluate", direction), sweep.table(models, settings, measured))
     files.write_csv(paths.reliability(direction), calibration.table(models, measured))
-    files.write_json(paths.metrics("evaluate", direction), figures)
+    files.write_csv(paths.figures(direction), figures.table(found))
+    files.write_json(paths.metrics("evaluate", direction), found)
 
 
 if __name__ == "__main__":

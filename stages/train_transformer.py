@@ -10,7 +10,7 @@ from cycle_sound.models import features, transformer
 from cycle_sound.models.loading import load_tokenizer
 from cycle_sound.nn import device, distributed
 from cycle_sound.params import DIRECTIONS, Direction, Params, source_of, target_of
-from cycle_sound.training import inputs
+from cycle_sound.training import init, inputs
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.transformer import AugmentedPairs, TransformerObjective
 from cycle_sound.training.resume import Snapshot
@@ -35,14 +35,16 @@ def main(direction: Direction, params: Params) -> None:
         source_features=train.features.header.shape if train.features else None,
     )
     device.prepare(params.seed)  # building the tokenizers took random numbers
-    model = transformer.Transformer(config, shapes).to(device.best())
+    begin = paths.init("transformer", direction)
+    model = init.begun(begin, lambda: transformer.Transformer(config, shapes)).to(device.best())
     decode = tokenizers[target].model.decode_relaxed if config.reconstruction_weight else None
     pairs = AugmentedPairs(train, direction, config.condition, shapes.source_codes, augment)
     objective = TransformerObjective(model, direction, pairs, valid, validation.pairs, decode)
     curve = Curve(paths.curve("train_transformer", direction))
     settings = [part.model_dump() for part in (config, augment, validation)]
     left = train.pairing.digest if train.pairing else ""
-    identity = code.identity("stages.train_transformer", settings, params.seed, shards, digests, network, left)
+    known = params.seed, shards, digests, network, left, init.digest(begin)
+    identity = code.identity("stages.train_transformer", settings, *known)
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
     workers, parallel = params.loader.workers, params.parallel
     figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot, workers, parallel)

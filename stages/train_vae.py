@@ -10,6 +10,7 @@ from cycle_sound.io import code, files, stage
 from cycle_sound.models import dvae
 from cycle_sound.nn import device, distributed
 from cycle_sound.params import MODALITIES, Modality, Params
+from cycle_sound.training import init
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.vae import VaeObjective, examine
 from cycle_sound.training.resume import Snapshot
@@ -17,19 +18,26 @@ from cycle_sound.training.resume import Snapshot
 
 @distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
-    """Write the VAE and its figures on valid. Raises `CodebookCollapse` where too few codes are in use."""
+    """Write the VAE and its figures on valid; of no steps it is the one that it would have gone on from.
+
+    Raises `CodebookCollapse` where too few codes are in use.
+    """
     device.prepare(params.seed)
     config, shift, validation = params.vae[modality], params.augment[modality], params.validation
-    index = read_index(paths.SHARDS)
+    index, begin = read_index(paths.SHARDS), paths.init("vae", modality)
     train, valid = TrainingSet(paths.SHARDS, modality), Split(paths.SHARDS, "valid")
 
-    model = dvae.DiscreteVAE(config, train.shape(modality)[0]).to(device.best())
+    channels = train.shape(modality)[0]
+    model = init.begun(begin, lambda: dvae.DiscreteVAE(config, channels)).to(device.best())
     objective = VaeObjective(model, modality, (train, valid), shift, validation.pairs)
     curve = Curve(paths.curve("train_vae", modality))
     settings = [part.model_dump() for part in (config, shift, validation)]
-    identity = code.identity("stages.train_vae", settings, params.seed, index.digest)
+    identity = code.identity("stages.train_vae", settings, params.seed, index.digest, init.digest(begin))
     snapshot = Snapshot(paths.snapshot("train_vae", modality), identity)
-    fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
+    if config.optimizer.steps:
+        fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
+    else:
+        curve.leave_empty("train_error", "valid_usage", "valid_perplexity")
 
     figures = examine(model, modality, valid, validation.pairs, index.audio.max_db - index.audio.min_db)
     if distributed.is_first():

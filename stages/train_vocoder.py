@@ -13,6 +13,7 @@ from cycle_sound.io import code, files, stage
 from cycle_sound.models import learned_vocoder
 from cycle_sound.nn import device, distributed
 from cycle_sound.params import Params
+from cycle_sound.training import init
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.vocoder import VocoderObjective
 from cycle_sound.training.resume import Snapshot
@@ -22,7 +23,7 @@ from cycle_sound.training.resume import Snapshot
 def main(params: Params) -> None:
     """Write the vocoder and its figures on valid."""
     device.prepare(params.seed)
-    config, index = params.vocoder.learned, read_index(paths.SHARDS)
+    config, index, begin = params.vocoder.learned, read_index(paths.SHARDS), paths.init("vocoder")
 
     alone = reader.lone(paths.SHARDS, "audio")
     more = lone_sounds.originals(alone, paths.RAW) if alone else ()
@@ -32,10 +33,10 @@ def main(params: Params) -> None:
         restoring.restore(chain(train.originals, valid.originals), paths.RAW, params)
     distributed.barrier()
 
-    model = learned_vocoder.LearnedVocoder(config, index.audio).to(device.best())
+    model = init.begun(begin, lambda: learned_vocoder.LearnedVocoder(config, index.audio)).to(device.best())
     objective = VocoderObjective(model, (train, valid))
     curve = Curve(paths.curve("train_vocoder"))
-    identity = code.identity("stages.train_vocoder", config.model_dump(), params.seed, index.digest)
+    identity = code.identity("stages.train_vocoder", config.model_dump(), params.seed, index.digest, init.digest(begin))
     snapshot = Snapshot(paths.snapshot("train_vocoder"), identity)
     figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
 

@@ -17,10 +17,11 @@ GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
 from stages import audit_pairs, cache_features, cache_tokens, download, drop_pairs, evaluate, export, finetune_decoder
-from stages import fit_confidence, report, shard, sweep_sampling, train_classifier, train_cycle, train_judge
-from stages import train_transformer, train_vae, train_vocoder
+from stages import fit_confidence, import_models, report, shard, sweep_sampling, train_classifier, train_cycle
+from stages import train_judge, train_transformer, train_vae, train_vocoder
 
 params = load()
+import_models.main(params)
 download.main(params)
 shard.main(params)
 for stage in (train_vae, finetune_decoder, cache_tokens, cache_features, train_classifier, train_judge):

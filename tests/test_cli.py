@@ -119,6 +119,25 @@ def test_pictures_become_sounds_with_spectrograms_and_one_joined(run: Run, tmp_p
     assert seconds == pytest.approx(2 * 1.536 - 0.1, abs=0.15)
 
 
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3"])
+def test_a_picture_sounds_as_long_as_it_should(run: Run, tmp_path: Path, kind: str) -> None:
+    for name in ("red", "blue"):
+        write_picture(tmp_path / f"{name}.png", name)
+    result = run("sound", "red.png", "blue.png", "-o", "out", "--seconds", "3.5", "--format", kind)
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / "out") == sorted(f"{name}.{end}" for name in ("red", "blue") for end in (kind, "png"))
+    for name in ("red", "blue"):
+        assert soundfile.info(tmp_path / f"out/{name}.{kind}").duration == pytest.approx(3.5, abs=1e-3)
+
+
+def test_a_soundtrack_has_the_length_of_its_film(run: Run, tmp_path: Path) -> None:
+    telling_film(tmp_path / "film.mp4", evenly(0, 2, 25), (0, 2))
+    result = run("sound", "film.mp4", "-o", "out", "--seconds", "4")
+    assert result.exit_code == 2
+    assert "--seconds" in result.output
+    assert files(tmp_path) == ["film.mp4"]
+
+
 def test_a_sound_of_one_pixel_is_a_sound(run: Run, tmp_path: Path) -> None:
     assert run("sound", write_picture(tmp_path / "dot.png", size=(1, 1)), "-o", "out").exit_code == 0
     assert files(tmp_path / "out") == ["dot.png", "dot.wav"]

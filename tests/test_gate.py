@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cycle-sound[web]'")
 
-from visitors import CYCLE, HOSTILE, PICTURE, SOUND, Answer, Visitor, png, swollen, wav
+from visitors import CYCLE, FILM, HOSTILE, PICTURE, SOUND, Answer, Visitor, film, png, swollen, wav
 
 from cycle_sound.app import gate, uploads, web
 from cycle_sound.app.cli import app
@@ -39,6 +39,7 @@ WORDS = {  # of each kind, what somebody is told in the end
     "many_at_once": "429",
     "abandoned": "no such session",
     "swollen_sound": "no more than 60 s",
+    "hostile_film": "no more than 60 s of film",
 }
 
 
@@ -119,6 +120,31 @@ def test_of_a_long_sound_only_the_beginning_is_decoded(page: str, monkeypatch: p
         for button in (SOUND, CYCLE):
             assert visitor.press(button, visitor.upload("long.flac", wav(90, 8000, "FLAC"))).refused
     assert heard == [web.HEARD] * 2
+
+
+def test_of_a_film_no_more_is_decoded_than_a_visitor_may_ask_for(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "MAX_PIXELS", 64 * 48 * 10)
+    with Visitor(page) as visitor:
+        answer = visitor.press(FILM, visitor.upload("film.mp4", film([number / 10 for number in range(30)])))
+        assert answer.refused
+        assert "too large a film" in answer.text
+        assert visitor.press(FILM, visitor.upload("film.mp4", film())).made
+
+
+def test_a_film_lies_among_the_uploads_and_goes_with_them(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Visitor(page) as visitor:
+        file, before = visitor.upload("film.mp4", film()), uploads.files()
+        made = visitor.press(FILM, file, results=2)
+        assert made.made, made.text
+        fresh = uploads.files() - before
+        assert len(fresh) == 2
+        for path in fresh:
+            assert f"{gate.API}/file={path}" in made.text
+            answer = visitor.client.get(f"{gate.API}/file={path}", headers={"Range": "bytes=4-7"})
+            assert (answer.status_code, answer.content) == (206, b"ftyp")
+        monkeypatch.setattr(uploads, "MAX_AGE", -1)
+        uploads.tidy()
+        assert not uploads.files() & fresh
 
 
 def test_uploads_are_a_folder_of_the_process_and_no_component_makes_files_of_its_own(page: str) -> None:

@@ -14,9 +14,12 @@ from cycle_sound.inference import card
 from cycle_sound.io import code, dvc_yaml
 from cycle_sound.io.code import closure, edges, imported, module_of, parsed
 from cycle_sound.params import DIRECTIONS, MODALITIES, DataConfig, parse
+from cycle_sound.training import importing
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+PIPELINE: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
+STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
+PLOTS: list[dict[str, Any]] = PIPELINE["plots"]
 ROOMS = (  # from leaves to roof: a room imports only from those before it
     *("errors", "params", "paths", "io", "media", "acquisition", "nn", "models", "dataset"),
     *("training", "inference", "evaluation", "report", "app", "__main__"),
@@ -123,6 +126,7 @@ def keys_read(module: str, name: str, place: int | str, key: str, declared: list
 def artifacts(module: str) -> set[str]:
     """The names of cycle_sound.paths that a stage uses, itself or through what trains or loads the models for it."""
     helpers = {"cycle_sound.training.classification", "cycle_sound.training.inputs"}
+    helpers |= {"cycle_sound.training.importing"} if module == "stages.import_models" else set()
     modules = {module, *edges(module) & helpers}
     if "cycle_sound.inference.export" in edges(module):
         modules |= {f"cycle_sound.inference.{name}" for name in ("export", "bundle", "confidence")}
@@ -156,10 +160,11 @@ def known() -> dict[Path, str]:
     """Every artifact that cycle_sound.paths names for the stages: path → the name there."""
     named = {paths.MANIFEST: "MANIFEST", paths.FATES: "FATES", paths.SHARDS: "SHARDS", paths.REPORT: "REPORT"}
     named |= {paths.AUDIT: "AUDIT", paths.PAIRING: "PAIRING", paths.MODELS: "MODELS"}
+    named |= dict.fromkeys(importing.folders(), "init")
     named[paths.vocoder()] = "vocoder"
     for kind in ("vae", "decoder", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
-    for kind in ("transformer", "cycle", "confidence", "samples", "contact_sheet", "reliability"):
+    for kind in ("transformer", "cycle", "confidence", "samples", "contact_sheet", "figures", "reliability"):
         named |= {getattr(paths, kind)(direction): kind for direction in DIRECTIONS}
     for stage, words in {
         stage: next(iter(STAGES[stage].get("matrix", {"": [""]}).values())) for stage in STAGES
@@ -254,7 +259,7 @@ def test_every_input_is_made_by_one_stage():
 def test_a_stage_is_run_by_its_own_name_with_its_own_word():
     for stage, spec in STAGES.items():
         assert spec["cmd"].split() == [
-            "python" if stage in ("download", "shard", "drop_pairs", *LAST) else "${launcher}",
+            "python" if stage in ("download", "shard", "drop_pairs", "import_models", *LAST) else "${launcher}",
             "-m",
             f"stages.{stage}",
             *(f"${{item.{item}}}" for item in spec.get("matrix", {})),
@@ -263,16 +268,19 @@ def test_a_stage_is_run_by_its_own_name_with_its_own_word():
 
 
 def test_figures_are_in_git_and_data_is_not():
-    entries = [
-        (stage, section, entry)
-        for stage in STAGES
-        for section in ("outs", "metrics", "plots")
-        for entry in STAGES[stage].get(section, [])
-    ]
-    for stage, section, entry in entries:
-        assert (section != "outs") == (isinstance(entry, Mapping) and next(iter(entry.values())) == {"cache": False}), (
-            stage
-        )
+    for stage in STAGES:
+        for entry in (one for section in ("outs", "metrics", "plots") for one in STAGES[stage].get(section, [])):
+            path, flags = next(iter(entry.items())) if isinstance(entry, Mapping) else (entry, {})
+            assert path.startswith(("data/", "metrics/"))
+            assert path.startswith("metrics/") == (flags == {"cache": False}), path
+
+
+def test_what_is_plotted_is_plotted_once_and_of_what_a_stage_makes():
+    of_stages = [path for stage in STAGES for path in instances(stage, "plots")]
+    assert {path.suffix for path in of_stages} == {".png"}
+    tables = {path for stage in STAGES for path in instances(stage, "outs") if path.suffix == ".csv"}
+    plotted = {Path(path) for plot in PLOTS for path in next(iter(plot.values()))["y"]}
+    assert plotted == {path for path in tables if path.parent == paths.PLOTS}
 
 
 def test_modules_import_each_other_in_no_circle():

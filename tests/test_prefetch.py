@@ -25,7 +25,6 @@ from cycle_sound.nn import distributed
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Params, load
 from cycle_sound.training.prefetch import Prefetcher
-from cycle_sound.training.resume import STOPPED
 
 
 @pytest.fixture
@@ -151,11 +150,11 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("end", "code"), [("group", STOPPED), ("training", -signal.SIGKILL)])
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_training_that_is_stopped_leaves_no_process_and_goes_on_to_the_same_bytes(
-    end: str, code: int, config: OptimizerConfig, tmp_path: Path
+    end: signal.Signals, config: OptimizerConfig, tmp_path: Path
 ) -> None:
-    """A cluster sends SIGTERM to all of a training's processes: those that make batches must not heed it."""
+    """A cluster sends SIGTERM to all of a training's processes, a terminal SIGINT: its batch makers heed neither."""
     folder = tmp_path / "stopped"
     folder.mkdir()
     (folder / "slow.py").write_text(SLOW, encoding="utf-8")
@@ -169,12 +168,12 @@ def test_a_training_that_is_stopped_leaves_no_process_and_goes_on_to_the_same_by
     assert "12\n" in iter(training.stdout.readline, "")
     makers = psutil.Process(training.pid).children()
     assert len(makers) > 2  # and what keeps account of what they share
-    os.killpg(training.pid, signal.SIGTERM) if end == "group" else training.kill()
+    training.kill() if end == signal.SIGKILL else os.killpg(training.pid, end)
     training.communicate()
-    assert training.returncode == code
+    assert training.returncode == (-end if end == signal.SIGKILL else 128 + end)
     _, left = psutil.wait_procs(makers, timeout=60)
     assert not left
-    assert (folder / "work.safetensors").exists() or end == "training"
+    assert (folder / "work.safetensors").exists() or end == signal.SIGKILL
     trained(config, tmp_path / "alone")
     trained(config, folder)
     assert (folder / "curve.csv").read_bytes() == (tmp_path / "alone/curve.csv").read_bytes()

@@ -24,7 +24,7 @@ from cycle_sound.params import DIRECTIONS, MODALITIES, Params, source_of, target
 from cycle_sound.training.objectives.discriminator import Discriminator
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("cycle", "fine", "tiny", "vggsound")
+NAMES = ("cycle", "fine", "finetune", "tiny", "vggsound")
 LABELS = [str(number) for number in range(309)]  # of VGGSound
 
 

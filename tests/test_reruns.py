@@ -22,6 +22,7 @@ CLASSIFIERS = {"train_classifier@image", "train_classifier@audio"}
 JUDGES = {"train_judge@image", "train_judge@audio"}
 TRANSFORMERS = {"train_transformer@audio_to_image", "train_transformer@image_to_audio"}
 AUDIT = {"audit_pairs"}
+IMPORT = {"import_models"}  # whether a model fits that a training goes on from; of the same bytes nothing follows
 TOKENS = {"cache_tokens@image", "cache_tokens@audio"}
 FEATURES = {"cache_features@image", "cache_features@audio"}
 CYCLE = {"train_cycle"}
@@ -60,7 +61,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/io/xz.py": {"download"},
     "cycle_sound/media/images.py": {"download", "shard"},  # EXIF
     "cycle_sound/media/picture_blocks.py": {"download", "shard"},
-    "cycle_sound/media/mel.py": {"shard", *VOCODER, *AUDIT, *CYCLE, *USERS, *LAST},  # the engine hears, too
+    "cycle_sound/media/mel.py": {"shard", *IMPORT, *VOCODER, *AUDIT, *CYCLE, *USERS, *LAST},  # the engine hears, too
     "cycle_sound/io/tar_members.py": {"download", "shard", *AUDIT},
     "cycle_sound/dataset/writer.py": {"shard"},
     "cycle_sound/dataset/indexing.py": {"shard"},
@@ -71,8 +72,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/lone.py": {"shard"},
     "cycle_sound/dataset/training_set.py": VAES | DECODERS | CLASSIFIERS | JUDGES | {"report"},
     "cycle_sound/dataset/lone_sounds.py": VOCODER,
-    "cycle_sound/models/gumbel.py": VAES | DECODERS | TOKENS | GENERATORS | USERS | {"export"},
-    "cycle_sound/models/features.py": FEATURES | CLASSIFIERS | JUDGES | GENERATORS | USERS | LAST,
+    "cycle_sound/models/gumbel.py": IMPORT | VAES | DECODERS | TOKENS | GENERATORS | USERS | {"export"},
+    "cycle_sound/models/features.py": IMPORT | FEATURES | CLASSIFIERS | JUDGES | GENERATORS | USERS | LAST,
     "cycle_sound/dataset/headers.py": TOKENS | FEATURES | AUDIT | GENERATORS | {"drop_pairs"},
     "cycle_sound/dataset/caching.py": TOKENS | FEATURES | CYCLE,
     "cycle_sound/dataset/token_cache.py": TOKENS | GENERATORS,
@@ -92,11 +93,12 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/training/order.py": TRAININGS,
     "cycle_sound/training/prefetch.py": TRAININGS,
     "cycle_sound/training/classification.py": CLASSIFIERS | JUDGES,
+    "cycle_sound/training/init.py": VAES | VOCODER | TRANSFORMERS | IMPORT,
     "cycle_sound/training/objectives/transformer.py": GENERATORS,
     "cycle_sound/training/objectives/vocoder.py": VOCODER,
     "cycle_sound/dataset/sounds.py": VOCODER | AUDIT | EVALUATIONS,
     "cycle_sound/models/vocoder.py": CYCLE | USERS | LAST,
-    "cycle_sound/models/learned_vocoder.py": VOCODER | CYCLE | USERS | LAST,
+    "cycle_sound/models/learned_vocoder.py": IMPORT | VOCODER | CYCLE | USERS | LAST,
     "cycle_sound/inference/sampling.py": CYCLE | USERS | {"export"},
     "cycle_sound/inference/back_translation.py": CYCLE,
     "cycle_sound/evaluation/metrics.py": USERS,  # an interval
@@ -117,12 +119,13 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "data.silence_db": {"download"},
     "data.synthetic.train_pairs": {"download"},
     "data.vggsound.retries": set(),  # of a source that is not chosen
-    "audio.mels": {"shard"},
-    "audio.sample_rate": {"download", "shard"},
+    "audio.mels": {"shard", *IMPORT},
+    "audio.sample_rate": {"download", "shard", *IMPORT},
+    "init.vae.image": IMPORT,
     "shard.pairs_per_shard": {"shard"},
     "shard.jpeg_quality": {"shard"},
     "vae.audio.optimizer.learning_rate": {"train_vae@audio"},
-    "vae.image.codebooks": {"train_vae@image"},
+    "vae.image.codebooks": {"train_vae@image", *IMPORT},
     "decoder.image.feature_weight": {"finetune_decoder@image"},
     "augment.image.rows": {
         *(
@@ -145,7 +148,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "tokens.views": TOKENS | FEATURES,
     "features.source.image.network": {"cache_features@image"},  # what reads the features hears of it by their bytes
     "features.judge.image.network": {"train_judge@image"},
-    "transformer.audio_to_image.depth": {"train_transformer@audio_to_image"},
+    "transformer.audio_to_image.depth": {"train_transformer@audio_to_image", *IMPORT},
     "cycle.rounds": CYCLE,
     "cycle.sampling.guidance": CYCLE,
     "sampling.audio_to_image.guidance": USERS,  # the cycle draws in both directions
@@ -155,7 +158,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "evaluate.retrieval_pool": EVALUATIONS,
     "vocoder.kind": USERS | {"report"},
     "vocoder.griffin_lim_rounds": USERS | {"report"},
-    "vocoder.learned.width": VOCODER,
+    "vocoder.learned.width": VOCODER | IMPORT,
     "report.neighbours": {"report"},
     "report.neighbours_among": {"report"},
 }

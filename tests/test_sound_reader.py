@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cycle_sound.errors import BadSound
-from cycle_sound.media import contact_sheet, film_writer, sound_files, sound_reader, sounds
+from cycle_sound.media import contact_sheet, film_writer, sound_files, sound_reader, sound_writer, sounds
 from cycle_sound.media.contact_sheet import Thumbnails
 from cycle_sound.media.sounds import Sound
 
@@ -47,6 +47,20 @@ def test_blocks_are_the_whole(kind: str, rate: int, channels: int, seconds: floa
     assert found == expected
     assert np.array_equal(wave, wanted)
     assert sound_reader.seconds(path) == pytest.approx(seconds, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", sounds.FORMATS)
+@pytest.mark.parametrize("rate", [16000, 22000])
+def test_a_sound_written_in_blocks_is_the_one_written_whole(kind: sounds.Format, rate: int, tmp_path: Path):
+    wave = 1.5 * tone(5.0, rate)[:, 0].astype(np.float32)  # beyond full scale
+    sound_writer.write(tmp_path / "x", in_blocks(wave, rate, 7000), kind)
+    found, wanted = (
+        sound_files.decode(content)
+        for content in ((tmp_path / "x").read_bytes(), sounds.encoded(Sound(wave, rate), kind))
+    )
+    assert found[1] == wanted[1]
+    assert found[0].shape == wanted[0].shape
+    assert np.allclose(found[0], wanted[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("suffix", [".m4a", ".mp4", ".mkv", ".aac"])

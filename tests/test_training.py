@@ -24,7 +24,7 @@ from cycle_sound.params import OptimizerConfig, Params, ShiftConfig
 from cycle_sound.training import resume, schedules
 from cycle_sound.training.loop import Curve, Trainer, fit
 from cycle_sound.training.prefetch import Prefetcher
-from cycle_sound.training.resume import STOPPED, Snapshot, State, flat, tree
+from cycle_sound.training.resume import STOPS, Snapshot, State, flat, tree
 
 
 @pytest.fixture
@@ -208,7 +208,10 @@ def test_a_killed_training_ends_with_the_same_bytes(
     assert (tmp_path / "killed/curve.csv").read_bytes() == (tmp_path / "undisturbed/curve.csv").read_bytes()
 
 
-def test_sigterm_saves_at_once_and_says_so_by_its_code(config: OptimizerConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("signal_", STOPS)
+def test_a_signal_saves_at_once_and_says_so_in_one_line_and_by_its_code(
+    signal_: signal.Signals, config: OptimizerConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     undisturbed, _ = trained(config, tmp_path / "undisturbed")
     line = Line()
     loss = line.loss
@@ -216,7 +219,8 @@ def test_sigterm_saves_at_once_and_says_so_by_its_code(config: OptimizerConfig, 
 
     def ask(batch: Batch, step: int, rng: BatchRng) -> dict[str, Tensor]:
         if step == 12:
-            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(2):  # more than once, as people do
+                os.kill(os.getpid(), signal_)
             asked.append(step)
         assert step <= 12
         return loss(batch, step, rng)
@@ -224,7 +228,8 @@ def test_sigterm_saves_at_once_and_says_so_by_its_code(config: OptimizerConfig, 
     line.loss = ask  # type: ignore[method-assign]
     with pytest.raises(SystemExit) as ended:
         trained(config, tmp_path / "stopped", line)
-    assert (ended.value.code, asked) == (STOPPED, [12])
+    assert (ended.value.code, asked) == (128 + signal_, [12])
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"stopped by {signal_.name}; `dvc repro` goes on from")
     assert same(trained(config, tmp_path / "stopped")[0].model, undisturbed.model)
 
 

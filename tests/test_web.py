@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from films import evenly, telling_film
 from PIL import Image
 
 gradio = pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cycle-sound[web]'")
@@ -30,7 +31,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",  # a microphone that beeps
     "--use-fake-ui-for-media-stream",  # and leave to use it
 ]
-TABS = ("Sound → picture", "Picture → sound", "Drawing → sound", "Cycle")
+TABS = ("Sound → picture", "Picture → sound", "Drawing → sound", "Film → soundtrack", "Cycle")
 BUTTONS = re.compile("^(Make|Go round)")
 REMOVE = re.compile("^(Clear|Remove)")  # the button beside what was given
 SECONDS = 120.0
@@ -142,6 +143,39 @@ def test_a_picture_becomes_a_sound_that_plays(page: playwright.Page, system: Cyc
     assert player.first.evaluate("player => player.duration") == pytest.approx(system.seconds, abs=0.05)
     player.first.evaluate("player => { player.muted = true; return player.play() }")
     page.wait_for_function("() => document.querySelector('.stations audio').currentTime > 0.2")
+
+
+def test_a_picture_sounds_as_long_as_it_should(page: playwright.Page, tmp_path: Path) -> None:
+    panel = opened(page, "Picture → sound")
+    given(panel, write_picture(tmp_path / "bell.png"))
+    length = panel.get_by_label("number input for Seconds")
+    length.fill("4")
+    length.press("Tab")
+    playwright.expect(panel.get_by_label("range slider for Seconds")).to_have_value("4")  # the page has heard of it
+    panel.get_by_role("button", name="Make sounds").click()
+    panel.locator(".stations audio").wait_for()
+    page.wait_for_function("() => document.querySelector('.stations audio').readyState > 0")
+    assert panel.locator(".stations audio").evaluate("player => player.duration") == pytest.approx(4, abs=0.01)
+
+
+def test_a_film_gets_a_soundtrack_that_plays(page: playwright.Page, tmp_path: Path) -> None:
+    panel = opened(page, "Film → soundtrack")
+    given(panel, telling_film(tmp_path / "street.mp4", evenly(0, 3, 25), (0, 3)))
+    panel.get_by_label("Mix").check()
+    panel.get_by_role("button", name="Make soundtracks").click()
+    player = panel.locator(".stations video")
+    player.wait_for()
+    page.wait_for_function("() => document.querySelector('.stations video').readyState > 0")
+    assert player.evaluate("player => player.duration") == pytest.approx(3, abs=0.1)
+    player.evaluate("player => { player.muted = true; return player.play() }")
+    page.wait_for_function("() => document.querySelector('.stations video').currentTime > 0.2")
+    assert panel.get_by_role("link", name="street.mp4").get_attribute("download") == "street.mp4"
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        box = player.bounding_box()
+        assert box
+        assert 0 <= box["x"] < box["x"] + box["width"] <= width
 
 
 def test_a_recording_becomes_a_picture(page: playwright.Page) -> None:
@@ -302,9 +336,11 @@ def test_no_page_is_wider_than_its_window(page: playwright.Page, width: int) -> 
     [
         ("Sound → picture", "Make pictures", "paper.mp3", b"%PDF-1.7 nothing to hear", "paper.mp3: cannot be decoded"),
         ("Picture → sound", "Make sounds", "paper.png", b"%PDF-1.7 nothing to see", "paper.png: not an image"),
+        ("Film → soundtrack", "Make soundtracks", "paper.mp4", b"%PDF-1.7 dull", "paper.mp4: cannot be read as a film"),
         ("Cycle", "Go round", "empty.wav", b"", "empty"),
         ("Sound → picture", "Make pictures", "", b"", "drop or record a sound first"),
         ("Picture → sound", "Make sounds", "", b"", "drop, photograph or draw a picture first"),
+        ("Film → soundtrack", "Make soundtracks", "", b"", "drop a film first"),
         ("Cycle", "Go round", "", b"", "drop a sound or a picture first"),
     ],
 )

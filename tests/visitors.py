@@ -1,4 +1,4 @@
-"""Visitors of the page without a browser: one who is honest, and fourteen kinds of those who are not."""
+"""Visitors of the page without a browser: one who is honest, and fifteen kinds of those who are not."""
 
 import io
 import json
@@ -7,17 +7,19 @@ import socket
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
+import av
 import httpx
 import numpy as np
 import soundfile
+from films import mux, picture_stream, shade
 from PIL import Image
 
-SOUND, PICTURE, DRAWING, CYCLE = range(4)  # the buttons of the page, from its first tab to its last
+SOUND, PICTURE, DRAWING, FILM, CYCLE = range(5)  # the buttons of the page, from its first tab to its last
 RATE = 16000
 API = "/gradio_api"
 JSON = {"Content-Type": "application/json"}
@@ -124,6 +126,14 @@ def png(size: tuple[int, int] = (80, 60), mode: str = "RGB") -> bytes:
     return file.getvalue()
 
 
+def film(times: Sequence[float] = (0, 0.5, 1), codec: str = "libx264") -> bytes:
+    """An MP4 with a picture at each time, silent."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        mux(container, picture_stream(container, codec), (shade(90, time) for time in times))
+    return file.getvalue()
+
+
 def swollen(side: int = 13_000) -> bytes:
     """A PNG of a few hundred bytes whose header says `side` × `side`."""
     content = png()
@@ -131,7 +141,7 @@ def swollen(side: int = 13_000) -> bytes:
     return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
 
 
-# --- the fourteen kinds: page → what it said to each of the kind
+# --- the fifteen kinds: page → what it said to each of the kind
 
 
 def oversized_picture(page: str) -> Iterator[Answer]:
@@ -303,10 +313,27 @@ def swollen_sound(page: str) -> Iterator[Answer]:
         yield visitor.press(CYCLE, file)
 
 
+def hostile_film(page: str) -> Iterator[Answer]:
+    whole = film()
+    with Visitor(page) as visitor:
+        for content in (png(), wav(), whole[: len(whole) // 2], whole.replace(b"avc1", b"\0" * 4), film((0, 61))):
+            yield visitor.press(FILM, visitor.upload("film.mp4", content))
+        yield visitor.press(FILM, visitor.upload("film.mp4", whole), mix=7)
+
+
 HOSTILE: dict[str, Callable[[str], Iterator[Answer]]] = {
     kind.__name__: kind
     for kind in (
         *(oversized_picture, huge_body, wrong_type, other_site, other_host, traversal, component_server),
-        *(malformed_json, wild_numbers, unknown_session, long_text, many_at_once, abandoned, swollen_sound),
+        *(
+            malformed_json,
+            wild_numbers,
+            unknown_session,
+            long_text,
+            many_at_once,
+            abandoned,
+            swollen_sound,
+            hostile_film,
+        ),
     )
 }

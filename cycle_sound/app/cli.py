@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+INTERRUPTED = 130  # the exit code, as shells tell a SIGINT
+
 
 class Commands(TyperGroup):
-    """Commands in which a `UserError` or an OSError ends as one line and exit code 1, any other with its traceback."""
+    """Commands in which a `UserError` or an OSError ends as one line and exit code 1, any other with its traceback.
+
+    Ctrl-C ends as one line and exit code 130, once what was being written is gone.
+    """
 
     def invoke(self, ctx: Any) -> Any:  # a Context, under a private name of typer's
         """Run the command."""
@@ -32,6 +37,9 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except (UserError, OSError) as error:
             fail(told(error))
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def say(line: object) -> None:
@@ -148,6 +156,13 @@ def checked(models: Path | None) -> Path | None:
     return models
 
 
+def a_number(value: float | None) -> float | None:
+    """The value of an option, once it is known to be a number."""
+    if value is not None and isnan(value):
+        raise typer.BadParameter("not a number")
+    return value
+
+
 def opened(given: Path | None, device: str) -> "CycleSound":
     """The models of a folder, on a device ("auto": a GPU if there is one); where none is given, says which they are.
 
@@ -246,6 +261,16 @@ Blend = Annotated[
 MinConfidence = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Write nothing that shows what its source holds with less confidence."),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1,
+        max=36_000,
+        callback=a_number,
+        help="How long a picture sounds: each part goes on where the one before ends.",
+        show_default="one clip",
+    ),
 ]
 License = Annotated[str, typer.Option(help="Of the models, such as mit or cc-by-4.0; for the card.")]
 Scale = Annotated[int, typer.Option(min=1, max=8, help="Write pictures so many times as wide and as high.")]
@@ -377,6 +402,7 @@ def image(
 \b
   cycle-sound sound bell.png -o out
   cycle-sound sound pictures/ -o out --format mp3 --seed 7
+  cycle-sound sound bell.png -o out --seconds 30
   cycle-sound sound film.mp4 -o out --mix
   cycle-sound sound pictures/ -o out --min-confidence 0.9
   cycle-sound sound street.png -o out --unlike siren.png
@@ -386,6 +412,7 @@ def sound(
     pictures: Annotated[list[Path], typer.Argument(help="Picture files (JPEG, PNG, …), folders of them, films.")],
     out: Out,
     mix: Annotated[bool, typer.Option("--mix", help="Keep a film's own sound under the new one.")] = False,
+    seconds: Seconds = None,
     kind: Annotated[Literal["wav", "flac", "mp3"], typer.Option("--format", help="Of the sound files.")] = "wav",
     samples: Samples = 1,
     seed: Seed = 0,
@@ -402,8 +429,8 @@ def sound(
 ) -> None:
     """Make sounds of pictures, each with its spectrogram; of several also one longer sound, cross-faded.
 
-    A film gets a soundtrack made of its pictures, which stay as they are. An hour takes hardly more memory than a
-    minute.
+    A film gets a soundtrack made of its pictures, which stay as they are. With --seconds a picture sounds as long as
+    that, and nothing is joined. An hour takes hardly more memory than a minute.
     """
     from cycle_sound.app import film_to_files, inputs, outputs, pictures_to_files
 
@@ -412,6 +439,8 @@ def sound(
         inputs.steering(inputs.picture, unlike, *(blend or (None, 0.0))),
     )
     films = [path for path in files if inputs.is_film(path)]
+    if films and seconds is not None:
+        raise typer.BadParameter(f"{films[0]}: a soundtrack is as long as its film", param_hint="--seconds")
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     free = outputs.Names(out, files).free
@@ -419,7 +448,8 @@ def sound(
         Readable([path for path in files if path not in films], inputs.picture),
         Readable(films, inputs.film),
     )
-    draw = partial(system.sounds, candidates=rerank, sampling=sampling.image_to_audio, **steering)
+    how = {"candidates": rerank, "sampling": sampling.image_to_audio, **steering}
+    draw, draw_long = partial(system.sounds, **how), partial(system.sound_blocks, **how)
     abstention = Abstention(system, min_confidence, models)
     for number in range(samples):
         make = partial(draw, seed=seed + number)
@@ -427,7 +457,13 @@ def sound(
         def stem(name: str, number: int = number) -> Path:
             return free(numbered(name, number, samples), f".{kind}", ".png")
 
-        show(pictures_to_files.hear(make, readable, stem, kind, system.models.audio, abstention.accepts))
+        if seconds is None:
+            show(pictures_to_files.hear(make, readable, stem, kind, system.models.audio, abstention.accepts))
+        else:
+            for path, picture in readable:
+                where, sure = stem(path.stem), partial(abstention.accepts, path)
+                blocks = partial(draw_long, seconds=seconds, seed=seed + number, report=where.name)
+                show(pictures_to_files.hear_long(blocks, picture, where, kind, system.models, sure))
         for path, film in shown:
             watched, accepts = abstention.watching(path, make)
             where = free(numbered(path.stem, number, samples), ".mp4", ".mkv")

@@ -49,6 +49,19 @@ def figures(stations: Iterable[tuple[str, Station]], config: AudioConfig) -> str
     return TEMPLATES.get_template("stations.html.j2").render(stations=shown)
 
 
+class Film(NamedTuple):
+    """A film as its template shows it."""
+
+    caption: str
+    name: str  # of the file
+    address: str
+
+
+def films(shown: Sequence[Film]) -> str:
+    """Films, side by side, as HTML for a page that has STYLE."""
+    return TEMPLATES.get_template("films.html.j2").render(films=shown)
+
+
 def place(number: int) -> str:
     """Which station the number stands for: `start`, `round 1: there`, `round 1: back`, …"""
     return f"round {(number + 1) // 2}: {'back' if number % 2 == 0 else 'there'}" if number else "start"

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cycle_sound.app import uploads
 
-MAX_FILE = 32 << 20  # bytes: a minute of 48 kHz float WAV has 12 MB, a large photograph 20
+MAX_FILE = 32 << 20  # bytes: a minute of 48 kHz float WAV has 12 MB, a large photograph 20, a minute's film 30 or less
 MAX_UPLOAD = MAX_FILE + (1 << 16)  # bytes of a request that sends a file, or the three pictures of a drawing
 MAX_CALL = 1 << 16  # bytes of any other request: numbers and paths
 MAX_SECONDS = 120.0  # until a request has arrived: the largest file at 2 Mbit/s
@@ -82,7 +82,7 @@ class _Call(_Part):
     session_hash: Annotated[str, Field(pattern=f"^{SESSION}$")]
     fn_index: int
     trigger_id: int | None = None
-    data: list[_File | _Drawing | int | FiniteFloat | None]
+    data: list[_File | _Drawing | bool | int | FiniteFloat | None]
 
 
 # --- the gate

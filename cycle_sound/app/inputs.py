@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,11 +66,11 @@ def either(path: Path, seconds: float | None = None) -> Sound | Image.Image:
             raise BadInput(f"{path}: as a picture: {no_picture}; as a sound: {no_sound}") from None
 
 
-def film(path: Path) -> FilmReader:
-    """Open a film file. Raises `BadInput`."""
+def film(path: Path, most: float = inf) -> FilmReader:
+    """Open a film file, of which so many pixels are decoded at most. Raises `BadInput`."""
     _check(path)
     with named(path):
-        return FilmReader(path)
+        return FilmReader(path, most)
 
 
 def is_film(path: Path) -> bool:

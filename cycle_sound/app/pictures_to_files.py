@@ -1,16 +1,21 @@
 """From pictures to files: sounds with their spectrograms, and all of them joined."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
 
-from cycle_sound.app.outputs import beside
-from cycle_sound.inference.fixed_batches import batched
-from cycle_sound.media import mel, sound_files
+from cycle_sound.app import inputs
+from cycle_sound.app.outputs import beside, written
+from cycle_sound.inference.bundle import Models
+from cycle_sound.inference.fixed_batches import TOGETHER, batched
+from cycle_sound.media import mel, sound_files, sound_reader, sound_writer
 from cycle_sound.media.sounds import Format, Sound, encoded, joined
 from cycle_sound.media.spectrogram import spectrogram
 from cycle_sound.params import AudioConfig
+
+PLOTTED = 60.0  # s, of a longer sound
 
 
 def hear(
@@ -36,6 +41,32 @@ def hear(
                 heard.append(sound)
     if len(heard) > 1:
         yield from write(joined(heard), stem("joined"), kind, config)
+
+
+def hear_long(
+    make: Callable[[Image.Image], Iterable[Sound]],
+    picture: Image.Image,
+    stem: Path,
+    kind: Format,
+    models: Models,
+    accepts: Callable[[Sequence[Image.Image], Sequence[Sound]], bool],
+) -> list[Path]:
+    """Write a picture's sound of any length that `make` generates, and a spectrogram of its first minute.
+
+    Returns the paths written; no more of it than a minute is in memory. It is left out where its first clips are not
+    accepted, once all is made.
+    """
+    sound, clips = stem.with_name(f"{stem.name}.{kind}"), list[Sound]()
+
+    def write_whole(part: Path) -> None:
+        sound_writer.write(part, make(picture), kind)
+        clips.extend(islice(sound_reader.windows(sound_reader.blocks(part), models.seconds), TOGETHER))
+
+    if not written(sound, write_whole, lambda: accepts([picture] * len(clips), clips)):
+        return []
+    plot, begin = stem.with_name(f"{stem.name}.png"), inputs.sound(sound, PLOTTED)
+    spectrogram(plot, mel.log_mel(sound_files.resample(*begin, models.audio.sample_rate), models.audio), models.audio)
+    return [sound, plot]
 
 
 def write(sound: Sound, stem: Path, kind: Format, config: AudioConfig) -> list[Path]:

@@ -1,4 +1,7 @@
-"""What visitors of the page upload: a folder of this process alone, gone with it, bounded in age, number and size."""
+"""What visitors of the page upload, and films made of it: a folder of this process alone, gone with it.
+
+It is bounded in age, number and size.
+"""
 
 import atexit
 import os
@@ -27,6 +30,11 @@ def prepare() -> None:
 def holds(path: str) -> bool:
     """Whether a path, as a visitor names it, lies in the folder."""
     return Path(path).resolve().is_relative_to(FOLDER)
+
+
+def free(ending: str) -> Path:
+    """Where to write a file that is made, under a name that nobody guesses."""
+    return FOLDER / f"{secrets.token_hex(16)}{ending}"
 
 
 def files() -> set[Path]:

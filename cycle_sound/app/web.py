@@ -1,4 +1,4 @@
-"""A web page to try the models: sounds to pictures, pictures and drawings to sounds, the cycle.
+"""A web page to try the models: sounds to pictures, pictures, drawings and films to sounds, the cycle.
 
 Gradio serves it, and it loads nothing from other servers. `gate` says which requests come in, `uploads` keeps the files
 that they bring, and `inputs` alone reads these files: no component of gradio decodes anything.
@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from cycle_sound.app import uploads
 
@@ -23,20 +24,26 @@ os.environ["GRADIO_TEMP_DIR"] = str(uploads.FOLDER)  # else a folder that all pr
 
 import gradio as gr
 from gradio import processing_utils
+from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from cycle_sound.app import cycle_page, gate, inputs, knowledge, page_examples
 from cycle_sound.app.page_examples import Example
 from cycle_sound.errors import BadInput, BadLogin, UserError
+from cycle_sound.inference import continuation, soundtrack
 from cycle_sound.inference.fixed_batches import size_for
 from cycle_sound.inference.system import CycleSound, Station, Thing
 from cycle_sound.io import files, templates
+from cycle_sound.media import film_writer
 from cycle_sound.media.contact_sheet import clock
+from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.sounds import Sound, windows
 from cycle_sound.params import DIRECTIONS, SamplingConfig, SamplingConfigs
 
-MAX_SECONDS = 60.0  # of a sound: forty pictures, half a minute of work on two cores
+MAX_SECONDS = 60.0  # of a sound or a film: forty or seventy windows, half a minute of work on two cores
+MAX_PIXELS = 4_000_000_000  # that are decoded of a film: a minute of 1080p with 30 pictures a second, in 20 s
+MAX_LENGTH = 30  # seconds that a picture sounds: fifty windows, one after another, take half a minute
 HEARD = MAX_SECONDS + 1  # seconds that are decoded, whatever a file holds
 MAX_DRAWS = 160  # windows × results × candidates of one request: two minutes
 MAX_ROUNDS = 4
@@ -49,7 +56,7 @@ CANVAS = 512  # pixels
 OTHER_PICTURE = partial(gr.Image, sources=["upload", "clipboard"], height=200)
 
 TITLE = "Cycle_Sound"
-TO_PICTURE, TO_SOUND = "Sound → picture", "Picture → sound"
+TO_PICTURE, TO_SOUND, TO_SOUNDTRACK = "Sound → picture", "Picture → sound", "Film → soundtrack"
 INTRODUCTION = f"# {TITLE}\nSound into pictures, pictures into sound, and round again."
 NO_CONFIDENCE = "These models carry no confidence: how sure a result is, is not shown."
 STEERING = "Less of one thing, some of another"
@@ -57,7 +64,7 @@ REAL = "real"  # the caption of an example's own target
 FONT = ("system-ui", "sans-serif")  # the browser's own: gradio's come from a server
 
 Expect = Callable[[], None]  # raises gr.Error if nobody waits for the result any more
-Control = gr.Number | gr.Slider
+Control = gr.Number | gr.Slider | gr.Checkbox
 Reals = Mapping[str, Path]  # by the SHA-256 of an example, its own target
 
 
@@ -110,12 +117,19 @@ def page(system: CycleSound, samples: Path | None = None) -> Page:
         with gr.Tab(TO_SOUND):
             picture = gr.Image(label="A picture", sources=["upload", "webcam", "clipboard"], height=300)
             _examples(picture, examples["image_to_audio"])
+            length = _length(system)
             steered, share = _steering(OTHER_PICTURE)
-            _task(blocks, "Make sounds", [picture, *steered], [share, *controls], _sounds(system, reals))
+            _task(blocks, "Make sounds", [picture, *steered], [length, share, *controls], _sounds(system, reals))
         with gr.Tab("Drawing → sound"):
             drawing = gr.Sketchpad(label="A drawing", canvas_size=(CANVAS, CANVAS), height=CANVAS, layers=False)
+            length = _length(system)
             steered, share = _steering(OTHER_PICTURE)
-            _task(blocks, "Make sounds", [drawing, *steered], [share, *controls], _sounds(system, reals))
+            _task(blocks, "Make sounds", [drawing, *steered], [length, share, *controls], _sounds(system, reals))
+        with gr.Tab(TO_SOUNDTRACK):
+            film = gr.File(label="A film", file_types=["video"], type="filepath")
+            mix = gr.Checkbox(False, label="Mix", info="Keep the film's own sound under the new one.")
+            steered, share = _steering(OTHER_PICTURE)
+            _task(blocks, "Make soundtracks", [film, *steered], [mix, share, *controls], _soundtracks(system))
         with gr.Tab("Cycle"):
             start = gr.File(label="A sound or a picture", type="filepath")
             heard = [one._replace(name=f"{one.name}, a sound") for one in examples["audio_to_image"][:4]]
@@ -231,6 +245,14 @@ def _steering(component: Callable[..., gr.components.Component]) -> tuple[list[g
     return [unlike, blend], share
 
 
+def _length(system: CycleSound) -> gr.Slider:
+    """How long a picture sounds."""
+    info = (
+        f"Each part goes on where the one before ends; figures are of the first. 0: one clip, {system.seconds:.1f} s."
+    )
+    return gr.Slider(0, MAX_LENGTH, 0, step=1, label="Seconds", info=info)
+
+
 def _request(values: Sequence[float]) -> SamplingRequest:
     """The values of `_controls` as a request."""
     seed, results, candidates, *sliders = values
@@ -302,6 +324,10 @@ def _path_of(value: Any) -> Path | None:
 def _within(controls: Sequence[Control], values: Sequence[Any]) -> Sequence[Any]:
     """The values of controls. Raises `BadInput` for one that its control does not allow."""
     for control, value in zip(controls, values, strict=True):
+        if isinstance(control, gr.Checkbox):
+            if not isinstance(value, bool):
+                raise BadInput(f"{control.label}: yes or no")
+            continue
         least, most = control.minimum or 0, control.maximum or 0
         if not isinstance(value, int | float) or not least <= value <= most:
             raise BadInput(f"{control.label}: from {least} to {most}")
@@ -322,13 +348,52 @@ def _pictures(system: CycleSound, reals: Reals) -> Callable[..., str]:
 
 def _sounds(system: CycleSound, reals: Reals) -> Callable[..., str]:
     def work(
-        expect: Expect, path: Path | None, unlike: Path | None, blend: Path | None, share: float, *values: float
+        expect: Expect,
+        path: Path | None,
+        unlike: Path | None,
+        blend: Path | None,
+        length: float,
+        share: float,
+        *values: float,
     ) -> str:
         if path is None:
             raise BadInput("drop, photograph or draw a picture first")
         request, steering = _request(values), inputs.steering(inputs.picture, unlike, blend, share)
-        make = partial(system.sounds, sampling=request.sampling.image_to_audio, **steering)
-        return _results(system, [inputs.picture(path)], make, request, expect, _real(reals, path))
+        draw, seconds = request.sampling.image_to_audio, length or None
+        make = partial(system.sounds, sampling=draw, seconds=seconds, **steering)
+        each = 1 if seconds is None else continuation.layout(seconds, system.models).windows
+        return _results(system, [inputs.picture(path)], make, request, expect, _real(reals, path), each)
+
+    return work
+
+
+def _soundtracks(system: CycleSound) -> Callable[..., str]:
+    def work(
+        expect: Expect,
+        path: Path | None,
+        unlike: Path | None,
+        blend: Path | None,
+        mix: bool,
+        share: float,
+        *values: float,
+    ) -> str:
+        film, request = _film(path), _request(values)
+        _check_draws(soundtrack.layout(film.seconds, system.models).windows, request)
+        steering = inputs.steering(inputs.picture, unlike, blend, share)
+        draw = partial(system.sounds, candidates=request.candidates, sampling=request.sampling.image_to_audio)
+
+        def make(pictures: Sequence[Image.Image], seed: int) -> list[Sound]:
+            expect()
+            return draw(pictures, seed=seed, **steering)
+
+        shown, ending = [], film_writer.ending(film)
+        for seed in range(request.seed, request.seed + request.results):
+            written = uploads.free(ending)
+            with inputs.named(film.path), files.replacing(written) as part:
+                soundtrack.write(part, film, partial(make, seed=seed), system.models, mix)
+            address = f"{gate.API}/file={quote(str(written))}"
+            shown.append(cycle_page.Film(f"seed {seed}", f"{film.path.stem}{ending}", address))
+        return cycle_page.films(shown)
 
     return work
 
@@ -354,18 +419,14 @@ def _results(
     request: SamplingRequest,
     expect: Expect,
     real: Thing | None,
+    each: int = 1,
 ) -> str:
     """HTML of what `make` generates from the sources, with label, likelihood and confidence of each result.
 
-    `real`: the first source's own target, which is shown beside them. Raises `BadInput` for more than
-    MAX_DRAWS, and as `expect` does between two batches of the models.
+    `real`: the first source's own target, which is shown beside them; `each`: windows that are drawn for each source.
+    Raises `BadInput` for more than MAX_DRAWS, and as `expect` does between two batches of the models.
     """
-    draws = len(sources) * request.results * request.candidates
-    if draws > MAX_DRAWS:
-        raise BadInput(
-            f"{len(sources)} sources × {request.results} results × {request.candidates} candidates: "
-            f"no more than {MAX_DRAWS} in all"
-        )
+    _check_draws(len(sources) * each, request)
     shown: list[tuple[str, Station]] = []
     together = max(1, size_for(system.models.device) // request.candidates)  # sources
     for seed in range(request.seed, request.seed + request.results):
@@ -377,6 +438,15 @@ def _results(
                 moment = f"{clock(place * system.seconds)}, " if len(sources) > 1 else ""
                 shown.append((f"{moment}seed {seed}", system.describe(thing, source, source)))
     return cycle_page.figures([*shown, *_beside(system, real, sources[0])], system.models.audio)
+
+
+def _check_draws(windows: int, request: SamplingRequest) -> None:
+    """Raise `BadInput` for a request of more than MAX_DRAWS."""
+    if windows * request.results * request.candidates > MAX_DRAWS:
+        raise BadInput(
+            f"{windows} windows × {request.results} results × {request.candidates} candidates: "
+            f"no more than {MAX_DRAWS} in all"
+        )
 
 
 def _real(reals: Reals, path: Path | None) -> Thing | None:
@@ -416,3 +486,13 @@ def _sound(path: Path | None) -> Sound:
     sound = _short(inputs.sound(path, HEARD))
     assert isinstance(sound, Sound)
     return sound
+
+
+def _film(path: Path | None) -> FilmReader:
+    """The uploaded film. Raises `BadInput`."""
+    if path is None:
+        raise BadInput("drop a film first")
+    film = inputs.film(path, MAX_PIXELS)
+    if film.seconds > MAX_SECONDS:
+        raise BadInput(f"no more than {MAX_SECONDS:.0f} s of film here")
+    return film

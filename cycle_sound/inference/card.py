@@ -18,7 +18,7 @@ from cycle_sound.io import files, names
 from cycle_sound.params import Config, SamplingConfigs, VocoderConfig, fault
 
 NAME = locating.CARD
-UNHEARD = ("launcher", "parallel", "loader")  # sections of params.yaml that change no result
+UNHEARD = ("launcher", "parallel", "loader", "init")  # sections of params.yaml that change no result, or name folders
 MAX_BYTES = 1 << 24  # of a card, which has 20 kB or so; read, it takes ten times as much
 LICENSE = r"^[a-z0-9.+-]{0,40}$"  # as the Hub names one, by SPDX in small letters: mit, cc-by-4.0
 Figures = dict[str, int | float | str]  # a digest is one, too
@@ -97,7 +97,8 @@ def _parsed(path: Path, schema: Any) -> Any:
 def unlocated(tree: dict[str, Any]) -> dict[str, Any]:
     """Parameters without the sections of the data's sources: paths, proxies and cookies are for nobody else.
 
-    And without what tells a machine how to compute, which changes no result.
+    And without the folders of models that trainings went on from, and what tells a machine how to compute, which
+    changes no result.
     """
     data = {name: value for name, value in tree["data"].items() if not isinstance(value, dict)}
     return {name: value for name, value in {**tree, "data": data}.items() if name not in UNHEARD}

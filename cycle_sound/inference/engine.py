@@ -6,7 +6,8 @@ generator of its own, seeded by the seed and by its source.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,13 @@ class Drawing(NamedTuple):
     steering: Steering = Steering()
 
 
+class Priming(NamedTuple):
+    """What a window of a longer target begins with."""
+
+    codes: Tensor  # (n, k, rows, c), the first c columns of each
+    window: int  # its number, from 1: each draws apart
+
+
 class Engine:
     """Trained models at work. Pictures are (n, c, h, w), codes (n, k, rows, columns), all on the CPU.
 
@@ -58,7 +66,7 @@ class Engine:
 
     def __init__(self, models: Models, rows: int | None = None) -> None:
         self.models, self._rows = models, rows
-        self._cached: dict[tuple[Direction, bool], CachedTransformer] = {}
+        self._cached: dict[tuple[Direction, bool, bool], CachedTransformer] = {}
 
     def encode(self, modality: Modality, pictures: Tensor) -> Tensor:
         """The codes of pictures."""
@@ -122,21 +130,49 @@ class Engine:
         given = self.log_likelihood(back, self.prefixes(back, targets), codes.repeat_interleave(each, dim=0))
         return given - null.repeat_interleave(each)
 
+    def decode_long(self, modality: Modality, codes: Tensor) -> Tensor:
+        """The pictures of codes with any number of columns, one after another: convolutions know no width."""
+        return map_fixed_batches(self.models.tokenizers[modality].model.decode, self.models.device, codes, size=1)
+
     def draw(self, direction: Direction, sources: Tensor, drawing: Drawing) -> Tensor:
         """Codes drawn for each source picture: (n, c, h, w) → (n, candidates, k, rows, columns)."""
+        return self._draw(direction, self._blended(direction, sources, drawing.steering), _keys(sources), drawing)
+
+    def windows(self, direction: Direction, source: Tensor, drawing: Drawing, carried: slice) -> Iterator[Tensor]:
+        """Windows of codes for one source picture (1, c, h, w), without end: each (1, k, rows, columns).
+
+        The first is drawn as ever. Each other one begins with the `carried` columns of the window before (primed
+        sampling, as of Dhariwal et al. 2020, arXiv:2005.00341). Of several candidates the one is kept that, with its
+        beginning, explains the source best.
+        """
+        prefix, keys = self._blended(direction, source, drawing.steering), _keys(source)
+        window = self._best_codes(direction, source, self._draw(direction, prefix, keys, drawing), drawing)
+        for number in count(1):
+            yield window
+            codes = self._draw(direction, prefix, keys, drawing, Priming(window[..., carried], number))
+            window = self._best_codes(direction, source, codes, drawing)
+
+    def _draw(
+        self, direction: Direction, prefixes: Tensor, keys: list[int], drawing: Drawing, priming: Priming | None = None
+    ) -> Tensor:
+        """`draw` behind prefixes (n, 1 + s, width), by a key for each source.
+
+        With a `priming` targets are drawn one at a time, since windows wait for each other.
+        """
         model, device = self.models.transformers[direction], self.models.device
         candidates, sampling, seed, steering = drawing
-        cached = self._cached_transformer(direction, guided=sampling.guidance != 1)
+        cached = self._cached_transformer(direction, sampling.guidance != 1, alone=priming is not None)
         if cached.copies == 2:
             unlike = steering.unlike
             cached.guide_from(model.null if unlike is None else self.prefixes(direction, unlike)[0].to(device))
 
-        def drawn(prefix: Tensor, seeds: Tensor) -> Tensor:
-            return sample(cached, prefix, sampling, [seeded(seed, *numbers) for numbers in seeds.tolist()])
+        def drawn(prefix: Tensor, seeds: Tensor, *begin: Tensor) -> Tensor:
+            return sample(cached, prefix, sampling, [seeded(seed, *numbers) for numbers in seeds.tolist()], *begin)
 
-        prefixes = self._blended(direction, sources, steering).repeat_interleave(candidates, dim=0)
-        seeds = torch.tensor([(number, key) for key in _keys(sources) for number in range(candidates)])
-        codes = map_fixed_batches(drawn, device, prefixes, seeds, size=cached.batch)
+        window, begin = ((), []) if priming is None else ((priming.window,), [priming.codes])
+        seeds = torch.tensor([(number, key, *window) for key in keys for number in range(candidates)])
+        prefixes, *begin = (one.repeat_interleave(candidates, dim=0) for one in (prefixes, *begin))
+        codes = map_fixed_batches(drawn, device, prefixes, seeds, *begin, size=cached.batch)
         shape = model.shapes.target_codes
         return codes.unflatten(2, (shape.rows, shape.columns)).unflatten(0, (-1, candidates))
 
@@ -159,10 +195,19 @@ class Engine:
         (n, c, h, w) → (n, candidates, c, h, w), (n, candidates). Steered, the nats are those with the mixture
         less those with `unlike`.
         """
-        codes, count = self.draw(direction, sources, drawing), drawing.candidates
+        return self._decoded(direction, sources, self.draw(direction, sources, drawing), drawing)
+
+    def _decoded(self, direction: Direction, sources: Tensor, codes: Tensor, drawing: Drawing) -> tuple[Tensor, Tensor]:
+        """What `candidates` returns, of their codes (n, candidates, k, rows, columns)."""
         pictures = self.decode(target_of(direction), codes.flatten(0, 1))
         information = self._steered_information(direction, sources, pictures, drawing.steering)
-        return pictures.unflatten(0, (-1, count)), information.unflatten(0, (-1, count))
+        return pictures.unflatten(0, codes.shape[:2]), information.unflatten(0, codes.shape[:2])
+
+    def _best_codes(self, direction: Direction, sources: Tensor, codes: Tensor, drawing: Drawing) -> Tensor:
+        """Of each source's candidates the codes that `generate` keeps: → (n, k, rows, columns)."""
+        if drawing.candidates == 1:
+            return codes[:, 0]
+        return best(codes, self._decoded(direction, sources, codes, drawing)[1])
 
     def _blended(self, direction: Direction, sources: Tensor, steering: Steering) -> Tensor:
         """The prefixes of source pictures, with the share in them that another has: (n, c, h, w) → as `prefixes`."""
@@ -207,12 +252,12 @@ class Engine:
         """`work` on rows of tensors, a fixed batch of this engine at a time."""
         return map_fixed_batches(work, self.models.device, *rows, size=self._rows)
 
-    def _cached_transformer(self, direction: Direction, guided: bool) -> CachedTransformer:
-        """A direction's transformer, made ready for a fixed batch the first time that it is asked for."""
-        key = direction, guided
+    def _cached_transformer(self, direction: Direction, guided: bool, alone: bool) -> CachedTransformer:
+        """A direction's transformer, made ready the first time that it is asked for: for a fixed batch, or for one."""
+        key = direction, guided, alone
         if key not in self._cached:
             model = self.models.transformers[direction]
-            batch = size_for(self.models.device, cache_bytes(model, guided))
+            batch = 1 if alone else size_for(self.models.device, cache_bytes(model, guided))
             self._cached[key] = CachedTransformer(model, batch, guided)
         return self._cached[key]
 

@@ -13,12 +13,21 @@ Generators = Sequence[torch.Generator]  # one per sample, so that a draw does no
 
 
 @torch.inference_mode()
-def sample(cached: CachedTransformer, prefix: Tensor, config: SamplingConfig, generators: Generators) -> Tensor:
+def sample(
+    cached: CachedTransformer,
+    prefix: Tensor,
+    config: SamplingConfig,
+    generators: Generators,
+    begin: Tensor | None = None,
+) -> Tensor:
     """Draw targets behind prefixes: (b, 1 + s, width) → codes (b, k, t) int64.
 
     By a guided transformer the logits are negative + guidance × (conditional − negative) (Ho and Salimans 2022,
     arXiv:2207.12598), both passes in one batch of 2 b rows; the negative is the null source, or another that guidance
     leads away from. A temperature of 0 takes the most likely code each time.
+
+    `begin` (b, k, rows, c): the first c columns, known before; nothing is drawn there. Each code that is drawn sees
+    those of its row and of the rows above, but none of the rows below, since rows are drawn one after another.
     """
     shape = cached.model.shapes.target_codes
     cached.start(prefix)
@@ -28,6 +37,10 @@ def sample(cached: CachedTransformer, prefix: Tensor, config: SamplingConfig, ge
         before, above = known[..., shape.columns + place - 1], known[..., place]
         state = cached.step(before, above, place)
         codes = known[..., shape.columns + place]  # (b, k), a view that is filled one after another
+        row, column = divmod(place, shape.columns)
+        if begin is not None and column < begin.shape[-1]:
+            codes.copy_(begin[:, :, row, column])
+            continue
         for number in range(shape.codebooks):
             logits = cached.logits(state, codes[:, :number]).float()  # (b, v), guided (2 b, v)
             if cached.copies == 2:

@@ -16,7 +16,7 @@ from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
 from cycle_sound.io import progress
 from cycle_sound.media import film_writer
-from cycle_sound.media.crossfade import crossfaded
+from cycle_sound.media.crossfade import crossfaded, cut
 from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.film_writer import AUDIO_RATE
 from cycle_sound.media.sound_files import fit_length
@@ -67,7 +67,7 @@ def write(path: Path, film: FilmReader, make: Make, models: Models, mix: bool = 
     shown = progress.track(waves, laid.windows, report) if report and laid.windows > TOGETHER else waves
     blocks = resampled(crossfaded(shown, laid.shared), rate, AUDIO_RATE)
     heard = _mixed(blocks, film.sound(AUDIO_RATE)) if mix else blocks
-    film_writer.write_soundtrack(path, film, _cut(heard, round(film.seconds * AUDIO_RATE)))
+    film_writer.write_soundtrack(path, film, cut(heard, round(film.seconds * AUDIO_RATE)))
 
 
 def _mixed(blocks: Iterable[np.ndarray], under: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -78,12 +78,3 @@ def _mixed(blocks: Iterable[np.ndarray], under: Iterator[np.ndarray]) -> Iterato
             rest = np.concatenate([rest, more])
         yield block + UNDER * fit_length(rest, len(block))
         rest = rest[len(block) :]
-
-
-def _cut(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
-    """The first samples of a waveform in blocks."""
-    for block in blocks:
-        yield block[:samples]
-        samples -= len(block)
-        if samples <= 0:
-            return

@@ -7,10 +7,10 @@
 Nothing is global: two systems may live side by side, each with its models on its own device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cycle_sound import paths
 from cycle_sound.errors import BadSound, BadSteering
-from cycle_sound.inference import bundle, card, confidence, hub, soundtrack
+from cycle_sound.inference import bundle, card, confidence, continuation, hub, soundtrack
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.confidence import NONE, Confidences
 from cycle_sound.inference.engine import Drawing, Engine, Steering
@@ -151,7 +151,8 @@ class CycleSound:
         """
         if not sounds:
             return []
-        generated = self._generate("audio_to_image", sounds, seed, candidates, sampling, unlike, blend)
+        drawing = self._drawing("audio_to_image", seed, candidates, sampling, unlike, blend)
+        generated = self.engine.generate("audio_to_image", self._pictures(sounds), drawing)
         return [picture_files.to_picture(values) for values in generated.numpy()]
 
     def sound(
@@ -163,10 +164,11 @@ class CycleSound:
         sampling: SamplingConfig | None = None,
         unlike: Image.Image | None = None,
         blend: tuple[Image.Image, float] | None = None,
+        seconds: float | None = None,
     ) -> Sound:
         """The sound of a picture: a waveform of `seconds` at `sample_rate`. Raises `BadSteering` as `sounds` does."""
-        seen, draw = [picture], sampling
-        return self.sounds(seen, seed=seed, candidates=candidates, sampling=draw, unlike=unlike, blend=blend)[0]
+        draw: dict[str, Any] = {"seed": seed, "candidates": candidates, "sampling": sampling}
+        return self.sounds([picture], **draw, unlike=unlike, blend=blend, seconds=seconds)[0]
 
     def sounds(
         self,
@@ -177,15 +179,44 @@ class CycleSound:
         sampling: SamplingConfig | None = None,
         unlike: Image.Image | None = None,
         blend: tuple[Image.Image, float] | None = None,
+        seconds: float | None = None,
     ) -> list[Sound]:
-        """The sounds of pictures, of any sizes.
+        """The sounds of pictures, of any sizes; with `seconds` as long as that, as `sound_blocks` makes them.
 
-        Raises `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1].
+        Raises `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1], and ValueError for
+        no length above 0.
         """
         if not pictures:
             return []
-        generated = self._generate("image_to_audio", pictures, seed, candidates, sampling, unlike, blend)
-        return [Sound(wave, self.sample_rate) for wave in self.engine.waveforms(generated)]
+        drawing = self._drawing("image_to_audio", seed, candidates, sampling, unlike, blend)
+        seen = self._pictures(pictures)
+        if seconds is None:
+            waves = self.engine.waveforms(self.engine.generate("image_to_audio", seen, drawing))
+            return [Sound(wave, self.sample_rate) for wave in waves]
+        blocks = (continuation.waveform(self.engine, one, drawing, seconds) for one in seen.split(1))
+        return [Sound(np.concatenate(list(one)), self.sample_rate) for one in blocks]
+
+    def sound_blocks(
+        self,
+        picture: Image.Image,
+        seconds: float,
+        *,
+        seed: int = 0,
+        candidates: int = 1,
+        sampling: SamplingConfig | None = None,
+        unlike: Image.Image | None = None,
+        blend: tuple[Image.Image, float] | None = None,
+        report: str = "",
+    ) -> Iterator[Sound]:
+        """A picture's sound of any length, a block after another, as long together as `seconds` says.
+
+        What is drawn goes on where what was drawn before ends: nothing is repeated, and an hour takes hardly more
+        memory than a minute. `report` names the work whose progress is printed on stderr; "" prints none. Raises as
+        `sounds` does.
+        """
+        drawing = self._drawing("image_to_audio", seed, candidates, sampling, unlike, blend)
+        waves = continuation.waveform(self.engine, self._pictures([picture]), drawing, seconds, report)
+        return (Sound(wave, self.sample_rate) for wave in waves)
 
     def soundtrack(
         self,
@@ -313,22 +344,20 @@ class CycleSound:
         sure = None if before is None else self.confidence(before, thing)
         return Station(thing, label, score, sure, float((shown * wanted).sum()))
 
-    def _generate(
+    def _drawing(
         self,
         direction: Direction,
-        sources: Sequence[Thing],
         seed: int,
         candidates: int,
         sampling: SamplingConfig | None,
         unlike: Thing | None,
         blend: tuple[Thing, float] | None,
-    ) -> Tensor:
-        """The target pictures of things: (n, c, h, w). Raises `BadSteering`."""
+    ) -> Drawing:
+        """How the engine is to draw. Raises `BadSteering`."""
         draw = sampling or self.sampling[direction]
         if unlike is not None and draw.guidance <= 1:
             raise BadSteering(f"unlike: a guidance of {draw.guidance:g} leads away from nothing; give one above 1")
-        steering = self._steering(direction, unlike, blend)
-        return self.engine.generate(direction, self._pictures(sources), Drawing(candidates, draw, seed, steering))
+        return Drawing(candidates, draw, seed, self._steering(direction, unlike, blend))
 
     def _steering(self, direction: Direction, unlike: Thing | None, blend: tuple[Thing, float] | None) -> Steering:
         """Other sources as the engine takes them. Raises `BadSteering`."""

@@ -17,8 +17,8 @@ from cycle_sound.io import files
 ROOT = Path(__file__).resolve().parents[2]  # of this very package, wherever the process runs
 PACKAGES = ("cycle_sound", "stages")
 UNDECLARED = {  # what changes no result: DVC follows the values of params; the others are names and words
-    *("cycle_sound", "cycle_sound.params", "cycle_sound.paths", "cycle_sound.errors"),
-    *("cycle_sound.io.progress", "cycle_sound.io.stage", "cycle_sound.io.code"),
+    *("cycle_sound", "cycle_sound.params", "cycle_sound.paths", "cycle_sound.errors", "stages"),
+    *("cycle_sound.io.progress", "cycle_sound.io.interrupts", "cycle_sound.io.stage", "cycle_sound.io.code"),
     "cycle_sound.acquisition.restoring",  # files have the manifest's SHA-256 however they came back, or are not read
 }
 VERSIONS = ("torch", "numpy", "librosa", "Pillow", "scipy", "soundfile", "soxr", "av")  # packages that compute results

@@ -29,3 +29,19 @@ def grouped(flat: Mapping[str, float]) -> list[Figure]:
 def _figure(name: str, flat: Mapping[str, float]) -> Figure:
     low, high, floor, ceiling, shuffled = (flat.get(name + part) for part in PARTS)
     return Figure(name, flat[name], low, high, shuffled if floor is None else floor, ceiling)
+
+
+def table(flat: Mapping[str, float]) -> list[dict[str, str | float | None]]:
+    """A row for each figure that has an interval and a floor: shares, rank correlations, areas under curves."""
+    return [
+        {
+            "figure": figure.name,
+            "value": figure.value,
+            "value_low": figure.low,
+            "value_high": figure.high,
+            "value_floor": figure.floor,
+            "value_ceiling": figure.ceiling,
+        }
+        for figure in grouped(flat)
+        if None not in (figure.low, figure.high, figure.floor)
+    ]

@@ -19,6 +19,7 @@ import joblib
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
 from cycle_sound.errors import MissingPackage, NoCluster, WorkerLost
+from cycle_sound.io import interrupts
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -100,8 +101,9 @@ class Worker:
         if self._executor is None:
             parent, self._life = Pipe(duplex=False)
             begin = {"initializer": _begin, "initargs": (parent, self._prepare)}
-            self._executor = ProcessPoolExecutor(1, **begin, env=ONE_THREAD)
-            self._ready = self.future = self._executor.submit(int)
+            with interrupts.withheld():
+                self._executor = ProcessPoolExecutor(1, **begin, env=ONE_THREAD)
+                self._ready = self.future = self._executor.submit(int)
 
     def begin(self, job: Job) -> None:
         """Hand over a job. Raises `WorkerLost` where processes die before they have begun."""

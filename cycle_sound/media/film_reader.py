@@ -32,11 +32,12 @@ SILENCE = 1 << 16  # samples of it at a time: a time stamp may lie years ahead
 class FilmReader:
     """A film file. Times are in seconds from its first picture on.
 
-    Raises `BadFilm` for what is no film, or cannot be copied packet by packet.
+    `most`: pixels that are decoded, from its start to where it is read to. Raises `BadFilm` for what is no film, or
+    cannot be copied packet by packet.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, most: float = inf) -> None:
+        self.path, self._most = path, most
         with self.opened() as (container, video):
             self.codec: str = video.codec_context.name
             self._base = float(video.time_base)
@@ -68,14 +69,14 @@ class FilmReader:
     def pictures(self, times: Iterable[float], size: int) -> Iterator[Image.Image]:
         """The picture on show at each of ascending times: upright, its centre square, of `size` × `size` pixels.
 
-        What cannot be decoded is passed over: the one before stays. Raises `BadFilm` where there is none at all, or
-        where one takes more work than MAX_DECODED.
+        What cannot be decoded is passed over: the one before stays. Raises `BadFilm` where there is none at all, where
+        one takes more work than MAX_DECODED, or all more than they may.
         """
         with self.opened() as (container, video):
             video.thread_type = "AUTO"
             aspect = frames.aspect(video)
             decoded = self._timed(containers.decoded(containers.packets(container, video)))
-            shown, ahead = None, next(decoded, None)
+            shown, ahead, total = None, next(decoded, None), 0
             for time in times:
                 pixels = 0
                 while ahead is not None and (shown is None or ahead[0] <= time + EXACT):
@@ -84,7 +85,10 @@ class FilmReader:
                     pixels += shown.width * shown.height
                     if pixels > MAX_DECODED:
                         raise BadFilm(f"more than {MAX_DECODED} pixels lie before the picture at {time:.3f} s")
+                    if total + pixels > self._most:
+                        raise BadFilm(f"more than {self._most:.0f} pixels in all its pictures: too large a film")
                     ahead = next(decoded, None)
+                total += pixels
                 if shown is None:
                     raise BadFilm("none of its pictures can be decoded")
                 square = images.to_array(frames.upright(shown, aspect), size)

@@ -33,7 +33,7 @@ def dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
-        known = getattr(torch.cpu, "get_capabilities", dict)()  # unknown to older torch, which computes in float32
+        known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch, without, is no faster
         fast = known.get("avx512_bf16", False) or known.get("amx_bf16", False)
     return torch.bfloat16 if fast else torch.float32
 

@@ -223,7 +223,7 @@ def fit(
     `workers` processes make the batches, or a thread where there are none, of the same bytes. Of several processes that
     train, each holds all states, or by `parallel` its share of them, of a model that has `blocks`. Returns the best
     validation's row. Raises `UnevenBatch`, `LoaderLost`, `TrainingDiverged` where a figure is not finite, and
-    SystemExit after a SIGTERM.
+    SystemExit after a SIGTERM or a Ctrl-C.
     """
     trainer = Trainer(model, objective, config, seed, curve, parallel)
     state = snapshot.load()
@@ -247,7 +247,7 @@ def _run(trainer: Trainer, steps: range, snapshot: Snapshot, workers: int) -> No
             last = step + 1 == config.steps
             if last or (step + 1) % config.valid_every == 0:
                 trainer.validate(step + 1)
-            stopping, due = distributed.anywhere(snapshot.stopping, snapshot.is_due())
+            stopping, due = distributed.anywhere(snapshot.asked is not None, snapshot.is_due())
             if stopping or last:
                 snapshot.save(trainer.state(step + 1))
             elif due:

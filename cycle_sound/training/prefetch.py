@@ -10,9 +10,9 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cycle_sound.errors import LoaderLost, UnevenBatch, UserError
+from cycle_sound.io import interrupts
 from cycle_sound.nn import distributed
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig
@@ -99,8 +100,8 @@ def compute_alone() -> None:
 def begin(_worker: int) -> None:
     """What a worker process does first.
 
-    It leaves the group of the training's processes: a signal that asks all of them to stop is for the training to heed,
-    whose step under way may need more batches. And it ends where the training is killed, also while it starts.
+    It leaves the group of the training's processes: a SIGTERM to all of them is for the training to heed, whose step
+    under way may need more batches. And it ends where the training is killed, also while it starts.
     """
     os.setpgid(0, 0)
     threading.Thread(target=end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
@@ -143,7 +144,7 @@ class Prefetcher:
     def _made(self, steps: range) -> Generator[MicroBatch]:
         """The same, without a thread."""
         try:
-            for part, batch in zip(self._parts(steps), self._loader(self._parts(steps)), strict=True):
+            for part, batch in zip(self._parts(steps), self._loaded(steps), strict=True):
                 if isinstance(batch, Exception):
                     raise batch
                 placed = type(batch)(*(self._placed(tensor) for tensor in batch))
@@ -157,16 +158,18 @@ class Prefetcher:
     def _parts(self, steps: range) -> Iterator[Part]:
         return (Part(step, places) for step in steps for places in self._places)
 
-    def _loader(self, parts: Iterable[Part]) -> DataLoader[Any]:
-        return DataLoader(
+    def _loaded(self, steps: range) -> Iterator[Any]:
+        loader: DataLoader[Any] = DataLoader(
             self._batches,
             batch_size=None,
-            sampler=parts,
+            sampler=self._parts(steps),
             num_workers=self._workers,
             worker_init_fn=begin,
             multiprocessing_context="spawn" if self._workers else None,  # a fork would copy what other threads hold
             generator=torch.Generator(),  # or a number would be drawn from the one that all share
         )
+        with interrupts.withheld() if self._workers else nullcontext():
+            return iter(loader)
 
     def _placed(self, tensor: Tensor) -> Tensor:
         if self._device.type == "cuda":

@@ -31,7 +31,7 @@ Tree = Mapping[str, Any]  # of tensors: keys without a slash, leaves that are te
 
 SECONDS = 30.0  # of work that a kill may cost
 FRACTION = 0.05  # of the time that copying may take: a large model is written less often
-STOPPED = 128 + signal.SIGTERM  # the exit code of a training that was asked to stop
+STOPS = (signal.SIGTERM, signal.SIGINT)  # ask a training to stop: a cluster's before it takes a machine back, a Ctrl-C
 
 
 class State(NamedTuple):
@@ -57,7 +57,7 @@ class Snapshot:
     def __init__(self, path: Path, identity: str) -> None:
         self.path = path
         self.identity = identity
-        self.stopping = False  # asked to stop by SIGTERM
+        self.asked: signal.Signals | None = None  # to stop, by which of STOPS
         self._due = time.monotonic() + SECONDS
         self._thread = futures.ThreadPoolExecutor(1)
         self._writing: futures.Future[None] | None = None
@@ -126,25 +126,31 @@ class Snapshot:
             self.path.unlink(missing_ok=True)
 
     def stop(self) -> NoReturn:
-        """End the process, its state having been saved: SystemExit with the code STOPPED."""
-        print(f"stopped by SIGTERM; `dvc repro` goes on from {self.path}")
-        raise SystemExit(STOPPED)
+        """End the process, its state having been saved: SystemExit with 128 + the signal that asked it to stop."""
+        by = self.asked or signal.SIGTERM  # another process was asked
+        if distributed.is_first():
+            print(f"stopped by {by.name}; `dvc repro` goes on from {self.path}")
+        raise SystemExit(128 + by)
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Let SIGTERM, which a cluster sends before it takes a machine back, wait for the step under way.
+        """Let STOPS wait for the step under way, and more of them for the state to be saved.
 
-        At the end no state is still being written.
+        One that is ignored, as for a job in the background, stays so. At the end no state is still being written.
         """
 
-        def ask(_signal: int, _frame: Any) -> None:
-            self.stopping = True
+        def ask(number: int, _frame: Any) -> None:
+            self.asked = self.asked or signal.Signals(number)
 
-        before = signal.signal(signal.SIGTERM, ask)
+        before = {number: signal.getsignal(number) for number in STOPS}
+        heeded = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+        for number in heeded:
+            signal.signal(number, ask)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in heeded.items():
+                signal.signal(number, handler)
             futures.wait([self._writing] if self._writing else [])
 
 

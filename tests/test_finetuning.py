@@ -1,0 +1,166 @@
+"""Fine-tuning: a training goes on from models that fit, and says in one line why from others it cannot."""
+
+import re
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cycle_sound import params as parameters
+from cycle_sound import paths
+from cycle_sound.errors import BadCheckpoint, MixedInit, OtherInit, ParamsError
+from cycle_sound.io import files
+from cycle_sound.nn import checkpoint
+from cycle_sound.params import DIRECTIONS, MODALITIES
+from cycle_sound.training import importing, init
+from stages import import_models, train_vae
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def project(data: Path, tmp_path: Path, write_tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """`project(**over)`: the parameters of models like those in `data`, and that all trainings go on from them."""
+    from cycle_sound.params import load
+
+    monkeypatch.chdir(tmp_path)
+
+    def made(**over: Any) -> parameters.Params:
+        vae, folder = {"codebooks": 1}, str(data)
+        asked = {
+            "vae": dict.fromkeys(MODALITIES, folder),
+            "transformer": dict.fromkeys(DIRECTIONS, folder),
+            "vocoder": folder,
+        }
+        from tiny import merged
+
+        transformer = {"condition": "encoder", "source_downsamples": 3}
+        tree = {"vae": {"image": vae, "audio": vae}, "transformer": dict.fromkeys(DIRECTIONS, transformer)}
+        write_tiny(tmp_path, **merged({**tree, "init": asked}, over))
+        return load(tmp_path / "params.yaml")
+
+    return made
+
+
+def test_what_is_named_is_copied_and_all_else_is_an_empty_folder(project: Callable, data: Path) -> None:
+    import_models.main(project())
+    for modality in MODALITIES:
+        assert init.digest(paths.init("vae", modality)) == files.digest(paths.vae(modality, data))
+    for direction in DIRECTIONS:
+        assert init.digest(paths.init("transformer", direction)) == files.digest(paths.cycle(direction, data))
+    assert init.digest(paths.init("vocoder")) == files.digest(paths.vocoder(data))
+    nothing = {"vae": dict.fromkeys(MODALITIES, ""), "transformer": dict.fromkeys(DIRECTIONS, ""), "vocoder": ""}
+    import_models.main(project(init=nothing))
+    assert [list(folder.iterdir()) for folder in importing.folders()] == [[]] * 5
+
+
+OTHERS = {
+    "vae.image.width": 48,
+    "vae.audio.codebook_size": 32,
+    "transformer.audio_to_image.depth": 3,
+    "transformer.image_to_audio.heads": 1,
+    "image.size": 96,
+    "audio.hop_length": 512,
+    "vocoder.learned.width": 24,
+}
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_a_model_of_other_settings_is_refused_in_one_line_that_names_them(key: str, project: Callable) -> None:
+    over: dict[str, Any] = {}
+    *sections, last = key.split(".")
+    reduce(lambda tree, section: tree.setdefault(section, {}), sections, over)[last] = OTHERS[key]
+    if key == "audio.hop_length":
+        over |= {"data": {"clip_seconds": 2.048}}
+    params = project(**over)
+    with pytest.raises(OtherInit, match=r"init\..*: .*safetensors: its .* is .*; params\.yaml asks for") as refused:
+        import_models.main(params)
+    assert last in str(refused.value) or key == "image.size"
+    assert "\n" not in str(refused.value)
+    assert not paths.INIT.exists()
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_transformer_needs_the_vaes_whose_codes_it_knows(
+    modality: str, project: Callable, untrained: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = untrained(tmp_path / "other")
+    path = paths.vae(modality, other)  # type: ignore[arg-type]
+    path.write_bytes(path.read_bytes().replace(b"of the shards", b"of new shards"))
+    for folder in ("", str(other)):
+        with pytest.raises(MixedInit, match=rf"another VAE than init\.vae\.{modality} names"):
+            import_models.main(project(init={"vae": {modality: folder}}))
+
+
+def test_a_file_that_is_no_model_is_refused(project: Callable, tmp_path: Path) -> None:
+    with pytest.raises(BadCheckpoint, match="no such model"):
+        import_models.main(project(init={"vocoder": str(tmp_path)}))
+    files.write_bytes(paths.vocoder(tmp_path), b"\xff" * 100)
+    with pytest.raises(BadCheckpoint, match="not a safetensors file"):
+        import_models.main(project(init={"vocoder": str(tmp_path)}))
+
+
+def test_no_steps_need_a_vae_to_leave_as_it_is(project: Callable) -> None:
+    vae = {"image": {"optimizer": {"steps": 0}}}
+    assert project(vae=vae).vae.image.optimizer.steps == 0
+    with pytest.raises(ParamsError, match=r"vae\.image\.optimizer\.steps 0 leaves init\.vae\.image as it is"):
+        project(vae=vae, init={"vae": {"image": ""}})
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_vae_goes_on_from_the_weights_of_another(steps: int, project: Callable, data: Path, tmp_path: Path) -> None:
+    from tiny import write_shards
+
+    write_shards(tmp_path, {"train": 8, "valid": 4, "test": 4})
+    optimizer = {"steps": steps, "learning_rate": 1e-6, "weight_decay": 0.0, "valid_every": 1}
+    params = project(vae={"image": {"optimizer": optimizer, "min_usage": 0.0}})
+    import_models.main(params)
+    train_vae.main("image", params)
+    before, after = load_file(paths.vae("image", data)), load_file(paths.vae("image"))
+    assert before.keys() == after.keys()
+    assert all(torch.allclose(before[name], after[name], atol=1e-4) for name in before)
+    assert all(torch.equal(before[name], after[name]) for name in before) == (steps == 0)
+    header, *rows = paths.curve("train_vae", "image").read_text().splitlines()
+    assert {"step", "train_error", "valid_loss", "valid_usage", "valid_perplexity"} <= set(header.split(","))
+    assert bool(rows) == bool(steps)
+
+
+def test_a_state_of_a_training_from_another_model_is_not_gone_on_with(
+    project: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tiny import write_shards
+
+    write_shards(tmp_path, {"train": 8, "valid": 4, "test": 4})
+    snapshot = paths.snapshot("train_vae", "image")
+    nothing = {"vae": {"image": ""}, "transformer": dict.fromkeys(DIRECTIONS, "")}
+    for asked, said in (({}, ""), (nothing, "of other data, parameters or code")):
+        params = project(init=asked)
+        import_models.main(params)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("cycle_sound.training.resume.Snapshot.discard", lambda _: None)
+            train_vae.main("image", params)
+        assert said in capsys.readouterr().out
+        assert snapshot.is_file()
+
+
+def test_the_models_that_come_along_fit_the_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = parameters.with_preset(parameters.load(ROOT / "params.yaml"), "finetune", ROOT / "presets")
+    (tmp_path / "cycle_sound").mkdir()
+    (tmp_path / "cycle_sound/pretrained").symlink_to(ROOT / "cycle_sound/pretrained")
+    monkeypatch.chdir(tmp_path)
+    import_models.main(params)
+    assert all(init.digest(folder) for folder in importing.folders())
+
+
+def test_the_file_that_was_taken_is_read_as_one_that_nobody_vouches_for(tmp_path: Path) -> None:
+    (tmp_path / init.NAME).write_bytes(b"nonsense")
+    with pytest.raises(BadCheckpoint):
+        init.begun(tmp_path, lambda: torch.nn.Linear(2, 2))
+    checkpoint.save(tmp_path / init.NAME, torch.nn.Linear(2, 3), "other", {})
+    with pytest.raises(BadCheckpoint, match=re.escape("weight is [3, 2], not [2, 2]")):
+        init.begun(tmp_path, lambda: torch.nn.Linear(2, 2))

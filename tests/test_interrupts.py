@@ -1,0 +1,156 @@
+"""Ctrl-C, which a terminal sends to all processes of a command: one line, and on to the same bytes."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+from pipelines import digests, environment
+
+from cycle_sound import paths
+from cycle_sound.io import interrupts
+
+STRUCK = """
+import os
+import signal
+import sys
+
+
+def strike(event, words):
+    process, awaited, name = os.environ["STRUCK"].split(os.pathsep)
+    if event == awaited and process in " ".join(sys.orig_argv) and str(words[0]).endswith(name):
+        begun = os.environ.get("BEGUN")
+        if begun:
+            os.close(os.open(begun, os.O_CREAT | os.O_WRONLY))
+        else:
+            os.killpg(0, signal.SIGINT)
+
+
+sys.addaudithook(strike)
+"""  # interrupts all of a command's processes when one of them does something, or says that it does
+
+
+def started(folder: Path, *words: str, strike: tuple[str, str, str], **more: str) -> subprocess.Popen[str]:
+    """Start Python in a folder, which is interrupted once a process (a word of its command) does something."""
+    hooks = folder.parent / "hooks"
+    hooks.mkdir(exist_ok=True)
+    (hooks / "sitecustomize.py").write_text(STRUCK, encoding="utf-8")
+    around = environment(folder) | {"STRUCK": os.pathsep.join(strike), "LOKY_MAX_CPU_COUNT": "2"} | more
+    around["PYTHONPATH"] = os.pathsep.join([str(hooks), around["PYTHONPATH"]])
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(
+        [sys.executable, *words], cwd=folder, env=around, text=True, start_new_session=True, **pipes
+    )
+
+
+def said(process: subprocess.Popen[str]) -> list[str]:
+    """The lines of a process that has ended, but for its progress; nothing that it started may be left."""
+    told, _ = process.communicate(timeout=120)
+    psutil.wait_procs([one for one in psutil.process_iter() if os_session(one) == process.pid], timeout=30)
+    assert not [one for one in psutil.process_iter() if os_session(one) == process.pid]
+    return [line for line in told.splitlines() if line and "/s, " not in line]
+
+
+def os_session(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except (ProcessLookupError, PermissionError):
+        return -1
+
+
+NEVER = ("-", "-", "-")
+MOMENTS = {
+    "torch_is_imported": ("train_vae image", "train_vae", "import", "torch"),
+    "a_worker_starts": ("download", "loky", "import", "numpy"),
+    "a_worker_writes": ("download", "loky", "os.rename", ".part"),
+    "the_manifest_is_written": ("download", "stages.download", "os.rename", ".part"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_stage_that_is_interrupted_says_one_line_and_goes_on(
+    moment: str, tmp_path: Path, write_tiny: Callable[..., None]
+) -> None:
+    stage, *strike = MOMENTS[moment]
+    words = ["-m", *f"stages.{stage}".split()]
+    alone, struck = tmp_path / "alone", tmp_path / "struck"
+    for folder in (alone, struck):
+        folder.mkdir()
+        write_tiny(folder)
+    process = started(struck, *words, strike=(strike[0], strike[1], strike[2]))
+    assert said(process) == [interrupts.SAID]
+    assert process.returncode == -signal.SIGINT
+    if stage == "download":
+        for folder in (alone, struck):
+            assert said(started(folder, *words, strike=NEVER)) == []
+        assert digests(struck) == digests(alone)
+
+
+def test_a_command_that_is_interrupted_says_one_line_and_leaves_nothing(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    soundfile.write(folder / "long.wav", 0.1 * np.random.default_rng(0).normal(size=16_000 * 30), 16_000)
+    words = ["-m", "cycle_sound", "image", "long.wav", "-o", "out", "--models", str(data)]
+    process = started(folder, *words, strike=("cycle_sound", "os.rename", ".part"))
+    assert said(process)[1:] == ["interrupted"]  # below the models that are in use
+    assert process.returncode == 128 + signal.SIGINT
+    assert not list((folder / "out").rglob("*"))
+
+
+# --- a training
+
+
+def contents(folder: Path) -> Mapping[str, str]:
+    """SHA-256 of what a training leaves behind."""
+    files = [paths.vae("image"), paths.metrics("train_vae", "image"), paths.curve("train_vae", "image")]
+    return {str(path): hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.slow
+def test_a_training_interrupted_at_ten_random_moments_ends_with_the_same_bytes(
+    tmp_path: Path, write_tiny: Callable[..., None]
+) -> None:
+    folder, begun, words = tmp_path / "here", tmp_path / "begun", ["-m", "stages.train_vae", "image"]
+    folder.mkdir()
+    vae = {"optimizer": {"steps": 300, "valid_every": 20}}
+    write_tiny(folder, vae={"image": vae}, loader={"workers": 1})
+    for stage in ("download", "shard"):
+        assert said(started(folder, "-m", f"stages.{stage}", strike=NEVER)) == []
+
+    def run(seconds: float | None) -> tuple[int, list[str], float]:
+        """Run the training, interrupted so long after it has begun; its code, what it said, how long it took."""
+        begun.unlink(missing_ok=True)
+        process = started(folder, *words, strike=("train_vae", "import", "torch"), BEGUN=str(begun))
+        while not begun.exists() and process.poll() is None:
+            time.sleep(0.01)
+        start = time.monotonic()
+        if seconds is not None:
+            time.sleep(seconds)
+            os.killpg(process.pid, signal.SIGINT)
+        lines = said(process)
+        return process.returncode, lines, time.monotonic() - start
+
+    code, _, whole = run(None)
+    assert code == 0
+    alone, rng, interrupted = contents(folder), np.random.default_rng(0), 0
+    while interrupted < 10:
+        code, lines, _ = run(rng.uniform(0, whole))
+        if code:
+            interrupted += 1
+            assert code in (128 + signal.SIGINT, -signal.SIGINT)
+            *others, last = lines
+            assert last.startswith(("interrupted; ", "stopped by SIGINT; "))
+            assert all(": going on after step" in line for line in others)
+        else:
+            assert contents(folder) == alone
+            (folder / paths.vae("image")).unlink()
+    assert run(None)[0] == 0
+    assert contents(folder) == alone
