@@ -62,7 +62,13 @@ lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --group docs --all-extras --generate-hashes pyproject.toml -o requirements.txt
 
-.venv/installed: requirements.txt pyproject.toml | .git
+.venv/installed: .venv/packages pyproject.toml
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@# DVC's own place for what it remembers, /var/tmp, is one where anybody may write.
+	$(BIN)/dvc config --local core.site_cache_dir "$(abspath .dvc/tmp/site)"
+	@touch $@
+
+.venv/packages: requirements.txt | .git
 	@$(PYTHON) -c 'import sys; sys.exit("make PYTHON=...: it takes Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
 	@echo "installing into .venv: docs/first-hour.md says how much that is, and how to take less"
 	$(PYTHON) -m venv .venv
@@ -73,9 +79,6 @@ ifdef torch_index
 else
 	$(PIP) install --require-hashes -r requirements.txt
 endif
-	$(PIP) install --no-deps --no-build-isolation -e .
-	@# DVC's own place for what it remembers, /var/tmp, is one where anybody may write.
-	$(BIN)/dvc config --local core.site_cache_dir "$(abspath .dvc/tmp/site)"
 	@touch $@
 
 # A source archive has none, and DVC works in a repository alone.

@@ -140,8 +140,7 @@ def test_a_film_lies_among_the_uploads_and_goes_with_them(page: str, monkeypatch
         assert len(fresh) == 2
         for path in fresh:
             assert f"{gate.API}/file={path}" in made.text
-            answer = visitor.client.get(f"{gate.API}/file={path}", headers={"Range": "bytes=4-7"})
-            assert (answer.status_code, answer.content) == (206, b"ftyp")
+            assert visitor.client.get(f"{gate.API}/file={path}").content[4:8] == b"ftyp"
         monkeypatch.setattr(uploads, "MAX_AGE", -1)
         uploads.tidy()
         assert not uploads.files() & fresh

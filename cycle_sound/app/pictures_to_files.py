@@ -6,7 +6,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from cycle_sound.app import inputs
 from cycle_sound.app.outputs import beside, written
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
@@ -64,7 +63,8 @@ def hear_long(
 
     if not written(sound, write_whole, lambda: accepts([picture] * len(clips), clips)):
         return []
-    plot, begin = stem.with_name(f"{stem.name}.png"), inputs.sound(sound, PLOTTED)
+    plot = stem.with_name(f"{stem.name}.png")
+    begin = next(sound_reader.windows(sound_reader.blocks(sound), PLOTTED))
     spectrogram(plot, mel.log_mel(sound_files.resample(*begin, models.audio.sample_rate), models.audio), models.audio)
     return [sound, plot]
 

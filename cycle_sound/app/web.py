@@ -59,6 +59,10 @@ TITLE = "Cycle_Sound"
 TO_PICTURE, TO_SOUND, TO_SOUNDTRACK = "Sound → picture", "Picture → sound", "Film → soundtrack"
 INTRODUCTION = f"# {TITLE}\nSound into pictures, pictures into sound, and round again."
 NO_CONFIDENCE = "These models carry no confidence: how sure a result is, is not shown."
+FILMS = (
+    f"Films of up to {MAX_SECONDS:.0f} s and {gate.MAX_FILE >> 20} MB. Each moment gets the sound of its picture; "
+    "the pictures stay as they are. Films are deleted after an hour."
+)
 STEERING = "Less of one thing, some of another"
 REAL = "real"  # the caption of an example's own target
 FONT = ("system-ui", "sans-serif")  # the browser's own: gradio's come from a server
@@ -129,7 +133,8 @@ def page(system: CycleSound, samples: Path | None = None) -> Page:
             film = gr.File(label="A film", file_types=["video"], type="filepath")
             mix = gr.Checkbox(False, label="Mix", info="Keep the film's own sound under the new one.")
             steered, share = _steering(OTHER_PICTURE)
-            _task(blocks, "Make soundtracks", [film, *steered], [mix, share, *controls], _soundtracks(system))
+            work = _soundtracks(system)
+            _task(blocks, "Make soundtracks", [film, *steered], [mix, share, *controls], work, FILMS)
         with gr.Tab("Cycle"):
             start = gr.File(label="A sound or a picture", type="filepath")
             heard = [one._replace(name=f"{one.name}, a sound") for one in examples["audio_to_image"][:4]]
@@ -292,6 +297,7 @@ def _task(
     sources: Sequence[gr.components.Component],
     controls: Sequence[Control],
     work: Callable[..., str],
+    legend: str = cycle_page.LEGEND,
 ) -> None:
     """A button that calls `work(expect, *paths, *controls)`, the HTML that it returns, and the legend."""
 
@@ -304,7 +310,7 @@ def _task(
 
     button = gr.Button(name, variant="primary")
     shown = gr.HTML(min_height=40)
-    gr.Markdown(cycle_page.LEGEND)
+    gr.Markdown(legend)
     # Without `preprocess` a value is what the gate let in; the components would decode files of any size.
     button.click(
         pressed, [*sources, *controls], shown, show_progress="full", preprocess=False, concurrency_id="the models"
