@@ -21,11 +21,20 @@ Hook = Callable[..., Any]  # of the system's
 
 
 def in_one_line() -> None:
-    """Let an interrupt end this process in one line, wherever it comes, also while modules are being imported.
+    """Let an interrupt end this process in one line, by the signal itself, which a shell tells as 128 + SIGINT.
 
-    What is being done is undone on the way, and the process ends by the signal, which a shell tells as 128 + SIGINT.
+    At once, until it is `raised`: there is nothing to undo while modules are being imported, and some of those that are
+    compiled would turn it into an ImportError.
     """
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # not of a job in the background
+        signal.signal(signal.SIGINT, _end)
     sys.excepthook, sys.unraisablehook = partial(_uncaught, sys.excepthook), partial(_unraisable, sys.unraisablehook)
+
+
+def raised() -> None:
+    """From now on let an interrupt be raised, as Python does, so that what is being done can be undone."""
+    if signal.getsignal(signal.SIGINT) == _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
@@ -45,13 +54,23 @@ def withheld() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _end(_number: int, _frame: Any) -> None:
+    _say()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGINT)
+
+
+def _say() -> None:
+    if os.environ.get("RANK", "0") == "0":  # of all processes that a launcher has started, one says it
+        os.write(2, f"{SAID}\n".encode())  # which a signal may do at any moment
+
+
 def _uncaught(others: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if not issubclass(kind, KeyboardInterrupt):
         others(kind, error, trace)
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one interrupts no tidying
-    if os.environ.get("RANK", "0") == "0":  # of all processes that a launcher has started, one says it
-        print(SAID, file=sys.stderr, flush=True)
+    _say()
     traceback.clear_frames(trace)  # which hold generators that have workers to end
 
 

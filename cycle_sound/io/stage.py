@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar, overload
 
 from cycle_sound import params
 from cycle_sound.errors import ParamsError, UserError, told
-from cycle_sound.io import names
+from cycle_sound.io import interrupts, names
 from cycle_sound.params import Params
 
 Word = TypeVar("Word", bound=str)
@@ -32,6 +32,7 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     if choices:
         parser.add_argument("word", choices=choices)
     words = vars(parser.parse_args()).values()
+    interrupts.raised()
     try:
         main(*words, params.load())
     except FileNotFoundError as error:  # an artifact that another stage makes
