@@ -25,6 +25,9 @@ repro: .venv/installed ## install, make everything from nothing, say where it li
 	@echo "pictures   metrics/plots/audio_to_image.png, data/samples/audio_to_image/"
 	@echo "sounds     data/samples/image_to_audio/*/*.wav, metrics/plots/image_to_audio.png"
 	@echo "metrics    metrics/*.json (dvc metrics show), metrics/plots/*.csv (dvc plots show)"
+	@# Another kind of machine rounds otherwise, and ends in other models.
+	@git diff --quiet HEAD -- params.yaml dvc.lock metrics || echo "baseline   other figures than git holds; to measure" \
+		"experiments against these: git commit -m 'A build' params.yaml dvc.lock metrics"
 
 test: .venv/installed ## install, and pass the checks and the quick tests, in minutes
 	$(BIN)/ruff check .
@@ -59,7 +62,13 @@ lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --universal --no-header --no-annotate --group dev --group docs --all-extras --generate-hashes pyproject.toml -o requirements.txt
 
-.venv/installed: requirements.txt pyproject.toml | .git
+.venv/installed: .venv/packages pyproject.toml
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@# DVC's own place for what it remembers, /var/tmp, is one where anybody may write.
+	$(BIN)/dvc config --local core.site_cache_dir "$(abspath .dvc/tmp/site)"
+	@touch $@
+
+.venv/packages: requirements.txt | .git
 	@$(PYTHON) -c 'import sys; sys.exit("make PYTHON=...: it takes Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
 	@echo "installing into .venv: docs/first-hour.md says how much that is, and how to take less"
 	$(PYTHON) -m venv .venv
@@ -70,9 +79,6 @@ ifdef torch_index
 else
 	$(PIP) install --require-hashes -r requirements.txt
 endif
-	$(PIP) install --no-deps --no-build-isolation -e .
-	@# DVC's own place for what it remembers, /var/tmp, is one where anybody may write.
-	$(BIN)/dvc config --local core.site_cache_dir "$(abspath .dvc/tmp/site)"
 	@touch $@
 
 # A source archive has none, and DVC works in a repository alone.

@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
+from cycle_sound.inference import confidence
 from cycle_sound.io import code, files
 from cycle_sound.media.spectrogram import save
 from cycle_sound.params import DIRECTIONS, Direction, source_of, target_of
@@ -104,6 +105,8 @@ def run(tree: Tree, levels: Sequence[Level]) -> None:
     """Run the stages of nested levels, each unless it was run by this code and these parameters after the same ones."""
     tree, identity, around = copy.deepcopy(tree), "", levels[0].folder
     root = around.parent
+    for direction in DIRECTIONS:  # which nothing here compares
+        confidence.save(paths.confidence(direction, around / paths.DATA), None)
     for level in levels:
         parameters.put(tree, level.values)
         inherit(level, around)

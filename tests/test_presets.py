@@ -139,7 +139,7 @@ def test_an_unknown_preset_is_one_line_that_names_the_others(name: str, project:
     for words in ([name], [name, "--write"]):
         code, line = told(*words)
         assert (code, line.count("\n")) == (1, 1)
-        assert "fine, tiny, vggsound" in line
+        assert "fine, finetune, tiny, vggsound" in line
     assert (project / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
 
 

@@ -9,13 +9,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any
 
 SAID = "interrupted; `dvc repro` goes on"
+Hook = Callable[..., Any]  # of the system's
 
 
 def in_one_line() -> None:
@@ -23,7 +25,7 @@ def in_one_line() -> None:
 
     What is being done is undone on the way, and the process ends by the signal, which a shell tells as 128 + SIGINT.
     """
-    sys.excepthook, sys.unraisablehook = _uncaught, _unraisable
+    sys.excepthook, sys.unraisablehook = partial(_uncaught, sys.excepthook), partial(_unraisable, sys.unraisablehook)
 
 
 @contextmanager
@@ -43,9 +45,9 @@ def withheld() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _uncaught(others: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if not issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
+        others(kind, error, trace)
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one interrupts no tidying
     if os.environ.get("RANK", "0") == "0":  # of all processes that a launcher has started, one says it
@@ -53,9 +55,9 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
     traceback.clear_frames(trace)  # which hold generators that have workers to end
 
 
-def _unraisable(error: Any) -> None:
+def _unraisable(others: Hook, error: Any) -> None:
     """Raise once more, where it can be raised, what came while an object was being destroyed."""
     if issubclass(error.exc_type, KeyboardInterrupt):
         _thread.interrupt_main()
     else:
-        sys.__unraisablehook__(error)
+        others(error)
