@@ -153,9 +153,10 @@ def test_a_picture_sounds_as_long_as_it_should(page: playwright.Page, tmp_path: 
     length.press("Tab")
     playwright.expect(panel.get_by_label("range slider for Seconds")).to_have_value("4")  # the page has heard of it
     panel.get_by_role("button", name="Make sounds").click()
-    panel.locator(".stations audio").wait_for()
+    player = made(panel).locator("audio")
+    player.wait_for()
     page.wait_for_function("() => document.querySelector('.stations audio').readyState > 0")
-    assert panel.locator(".stations audio").evaluate("player => player.duration") == pytest.approx(4, abs=0.01)
+    assert player.evaluate("player => player.duration") == pytest.approx(4, abs=0.01)
 
 
 def test_a_film_gets_a_soundtrack_that_plays(page: playwright.Page, tmp_path: Path) -> None:
