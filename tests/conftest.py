@@ -1,6 +1,7 @@
 """Parameters for tests: the committed ones, and tiny ones; and models that nobody trained."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from cycle_sound.params import Params
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for one another crawl on a loaded machine; tiny models need one
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # workers that no test asks for take longer to start than there is work for them
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a job in the background, and in what it would start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:

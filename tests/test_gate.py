@@ -250,8 +250,9 @@ def test_a_page_for_other_machines_wants_a_password(host: str) -> None:
     assert web.login(host, "ann:se:cret") == ("ann", "se:cret")
 
 
-def test_the_command_says_so_before_it_looks_for_models(tmp_path: Path) -> None:
-    said = CliRunner().invoke(app, ["web", "--host", "0.0.0.0", "--models", str(tmp_path)])
+def test_the_command_says_so_before_it_loads_models(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CycleSound, "load", None)
+    said = CliRunner().invoke(app, ["web", "--host", "0.0.0.0", "--models", str(data)])
     assert (said.exit_code, said.output.count("\n")) == (1, 1)
     assert "give --auth NAME:PASSWORD" in said.output
 

@@ -123,7 +123,7 @@ def build(tmp_path: Path, write_tiny: Write) -> Callable[..., Path]:
 
 def test_all_that_dvc_yaml_promises_is_made(built: Path):
     promised = [out["path"] for step in steps(built).values() for out in step["outs"]]
-    assert len(steps(built)) == 27
+    assert len(steps(built)) == 29
     assert {path for path in promised if not (built / path).exists()} == set()
     assert [path for path in promised if path.startswith("metrics/evaluate")] == [
         f"metrics/evaluate_{direction}.json" for direction in sorted(DIRECTIONS)
@@ -278,6 +278,7 @@ def test_another_audio_codebook_touches_only_what_hears_through_it(built: Path, 
     write_tiny(tmp_path / "project", vae={"audio": {"codebook_size": 8}})
     changed = json.loads(dvc(tmp_path / "project", "status", "--json"))
     assert changed == {
+        "import_models": [{"changed deps": {"params.yaml": {"vae.audio.codebook_size": "modified"}}}],
         "train_vae@audio": [{"changed deps": {"params.yaml": {"vae.audio": "modified"}}}],
         "export": [{"changed deps": {"params.yaml": {"vae": "modified"}}}],  # its card tells all parameters
     }

@@ -36,9 +36,9 @@ def export(source: Path, folder: Path, licence: str = "") -> list[Path]:
         raise BadTarget(f"{licence}: names no licence as the Hub does, such as mit or cc-by-4.0")
     if folder.exists() and (not folder.is_dir() or folder.resolve() == source.resolve()):
         raise BadTarget(f"{folder}: not a folder to export to")
-    if folder.exists() and any(folder.iterdir()) and not (folder / card.NAME).is_file():
-        raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
     described = card.read(source)
+    if not (folder / card.NAME).is_file() and not _files(folder) <= {*bundle.model_files(folder, described.vocoder)}:
+        raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
     bundle.load(source, described.vocoder, torch.device("cpu"))  # what cannot be used is not passed on
     _write(source, folder, described.vocoder)
     update = {
@@ -51,6 +51,11 @@ def export(source: Path, folder: Path, licence: str = "") -> list[Path]:
     card.write(folder, described)
     files.write_bytes(folder / README, readme(described).encode())
     return [*written, folder / card.NAME, folder / README]
+
+
+def _files(folder: Path) -> set[Path]:
+    """The files below a folder. An export that did not end has left models there, and no card."""
+    return {path for path in folder.rglob("*") if not path.is_dir()}
 
 
 def _write(source: Path, folder: Path, vocoder: VocoderConfig) -> None:
