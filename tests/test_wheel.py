@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -51,13 +50,12 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other_package(wheel: P
 
 
 @pytest.mark.slow
-def test_an_installed_wheel_makes_its_first_picture_and_sound_at_once_and_offline(wheel: Path, tmp_path: Path) -> None:
+def test_an_installed_wheel_makes_its_first_picture_and_sound_offline(wheel: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target"]
     subprocess.run([*words, str(tmp_path / "installed"), str(wheel)], check=True)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
 
-    def seconds(*command: str) -> float:
-        start = time.perf_counter()
+    def run(*command: str) -> None:
         path = str(tmp_path / "installed")
         done = subprocess.run(
             [sys.executable, "-c", RUN, *command],
@@ -69,9 +67,8 @@ def test_an_installed_wheel_makes_its_first_picture_and_sound_at_once_and_offlin
         )
         assert done.returncode == 0, done.stderr
         assert "using the models that come along. These models know 8 kinds: bell, bird, drum" in done.stderr
-        return time.perf_counter() - start
 
-    assert seconds("image", "examples/sounds/low_bell.mp3", "-o", "seen") <= 15
-    assert seconds("sound", "examples/pictures/low_bell.jpg", "-o", "heard") <= 60
+    run("image", "examples/sounds/low_bell.mp3", "-o", "seen")
+    run("sound", "examples/pictures/low_bell.jpg", "-o", "heard")
     assert Image.open(tmp_path / "seen/low_bell.png").size == (64, 64)
     assert (tmp_path / "heard/low_bell.wav").stat().st_size > 10_000
