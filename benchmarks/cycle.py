@@ -62,7 +62,7 @@ class Command(NamedTuple):
 
 
 def main() -> None:
-    """Run what has not run yet, then write the tables and the pictures."""
+    """Run what has not run yet, and write what has been measured after each evaluation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="of pairs, as data.source: folder reads them")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.02, 0.1, 1.0])
@@ -76,6 +76,11 @@ def main() -> None:
     own |= {"path": str(ROOT / own["path"])} if "path" in own else {}
     for levels in experiments(tree, sorted(options.shares), options.seeds):
         run(tree, levels)
+        write()
+
+
+def write() -> None:
+    """Write the tables and the pictures of what has been measured so far."""
     tables = {direction: list(rows(direction)) for direction in DIRECTIONS}
     for direction, table in tables.items():
         files.write_csv(ROOT / paths.settings("cycle", direction), table)
@@ -84,21 +89,24 @@ def main() -> None:
 
 
 def experiments(tree: Tree, shares: Sequence[float], seeds: int) -> Iterator[list[Level]]:
-    """The levels around each evaluation, from the outermost one on: FOLDER/DATA/SHARE/SEED/ROUNDS."""
+    """The levels around each evaluation, from the outermost one on: FOLDER/DATA/SHARE/SEED/ROUNDS.
+
+    One seed of every share comes before the others of the smallest: what is stopped has something to show.
+    """
     source, first, rounds = tree["data"]["source"], tree["seed"], tree["cycle"]["rounds"]
     folder = FOLDER / Path(tree["data"][source].get("path", source)).name
     shared = ("download", "shard", "train_vae", "finetune_decoder", "train_classifier", "train_judge")
-    for share in shares:
+    seeded = [*((first, share) for share in shares), *((first + more, shares[0]) for more in range(1, seeds))]
+    for seed, share in seeded:
         paired = folder / f"{share:g}"
-        for seed in range(first, first + (seeds if share == shares[0] else 1)):
-            levels = [
-                Level(folder, shared, {"data.paired_share": 1.0}),
-                Level(paired, ("shard", "cache_tokens", "cache_features"), {"data.paired_share": share}),
-                Level(paired / f"{seed}", ("train_transformer",), {"seed": seed}),
-            ]
-            for taught in (0, rounds) if share < 1 else (0,):
-                values = {} if taught else {"cycle.lone_share": 0.0}
-                yield [*levels, Level(paired / f"{seed}/{taught}", ("train_cycle", "evaluate"), values)]
+        levels = [
+            Level(folder, shared, {"data.paired_share": 1.0}),
+            Level(paired, ("shard", "cache_tokens", "cache_features"), {"data.paired_share": share}),
+            Level(paired / f"{seed}", ("train_transformer",), {"seed": seed}),
+        ]
+        for taught in (0, rounds) if share < 1 else (0,):
+            values = {} if taught else {"cycle.lone_share": 0.0}
+            yield [*levels, Level(paired / f"{seed}/{taught}", ("train_cycle", "evaluate"), values)]
 
 
 def run(tree: Tree, levels: Sequence[Level]) -> None:
@@ -169,6 +177,9 @@ def chart(path: Path, data: str, tables: dict[Direction, list[Row]]) -> None:
         some = [row for row in tables[direction] if row["data"] == data and row[name] != ""]
         draw(axes[line][column], some, name)
         axes[line][column].set_ylabel(shown[name])
+        shares = sorted({row["share"] for row in some})  # in words: the default's powers of ten would be markup
+        axes[line][column].set_xticks(shares, [f"{share:g}" for share in shares])
+        axes[line][column].minorticks_off()
         axes[0][column].set_title(f"{source_of(direction)} → {target_of(direction)}")
         axes[-1][column].set_xlabel("share of the clips that are pairs")
     axes[0][0].legend()

@@ -11,7 +11,6 @@ __all__ = ["CycleSound"]
 
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # the CPU does what Apple's GPU lacks; read as torch loads
 
-
 # How often a thread that waits for others looks before it sleeps, read as torch loads GNU's OpenMP. By default it is
 # 300,000 times, some milliseconds: two trainings on the same cores took 3.7 times as long as one, with this 1.8 times,
 # and one alone 1.04 times.
@@ -23,3 +22,8 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module("cycle_sound.inference.system"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is here, also before it is loaded: for `help` and completion."""
+    return [*globals(), *__all__]

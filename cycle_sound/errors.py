@@ -244,6 +244,14 @@ class StaleCache(UserError):
 # --- models and samples
 
 
+class WrongModality(UserError):
+    """Something else than the sounds or the pictures that are wanted; the message says what."""
+
+
+class BadDraw(UserError):
+    """A way to draw that there is not: a seed, a number, a length, or how tokens are drawn; the message names it."""
+
+
 class BadSteering(UserError):
     """Another source that cannot have the say in a draw that it is given; the message says why."""
 
@@ -288,6 +296,12 @@ class MixedInit(BadCheckpoint):
     text = "{key}: {path}: knows the codes of another VAE than init.vae.{modality} names; name both in one folder"
 
 
+class MisplacedInit(BadCheckpoint):
+    """A model that a training is to go on from, in the very folder that such models are copied to."""
+
+    text = "{key}: {path}: lies in {folder}, whose files the stage import_models replaces: move it away"
+
+
 class OtherDigest(BadCheckpoint):
     """A file of an exported folder that is not the one which the folder's card describes."""
 
@@ -304,6 +318,12 @@ class NoModels(UserError):
     """A folder that is neither a project's data nor exported models."""
 
     text = "{folder}: no models here; `dvc repro` makes a project's data/, an exported folder has a card.json"
+
+
+class NoDevice(UserError):
+    """A device that models cannot be put on."""
+
+    text = "{device}: {reason}"
 
 
 class HubRefused(UserError):
@@ -347,7 +367,7 @@ class BadInput(UserError):
 
 
 class BadTarget(UserError):
-    """A folder that models must not be exported to; the message names it and says why."""
+    """A file or folder that must not be written to; the message names it and says why."""
 
 
 class BadLogin(UserError):

@@ -37,7 +37,8 @@ MAX_SHOWN = 300  # characters of it in a message
 # What ruamel.yaml raises beside its own errors: for a 31st of June, for `!!bool 3`, for lists a thousand deep.
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
-Positive = Annotated[int, Field(gt=0)]
+MAX_COUNT = 1 << 31  # of anything: more is a slip of the key, and some arithmetic on it would overflow
+Positive = Annotated[int, Field(gt=0, le=MAX_COUNT)]
 # Bounds that also hold for what the file of a model says of itself: well above the largest models that are known.
 Width = Annotated[int, Field(gt=0, le=1 << 16, multiple_of=8)]  # GroupNorm takes eight groups
 Depth = Annotated[int, Field(gt=0, le=256)]  # layers or blocks, one after another
@@ -47,12 +48,25 @@ PictureShape = tuple[Literal[1, 3], Side, Side]  # (channels, rows, columns)
 Codebooks = Annotated[int, Field(ge=1, le=16)]
 CodebookSize = Annotated[int, Field(ge=2, le=1 << 16)]
 Rounds = Annotated[int, Field(gt=0, le=10_000)]  # of Griffin-Lim
-LEAST_SIDE = 8  # pixels to a side of a picture, which a discriminator halves three times
+LEAST_SIDE = 16  # pixels to a side of a picture, which a classifier halves four times
+FOLDED = 4  # pixels to a side that several networks fold into channels at first
+SIDES: dict[Modality, tuple[str, str]] = {  # of a picture, rows and columns: where they come from
+    "image": ("image.size", "image.size"),
+    "audio": ("audio.mels", "audio frames (data.clip_seconds × audio.sample_rate / audio.hop_length)"),
+}
 MAX_TOKENS = 4096  # of a picture; they are drawn one after another, each looking at all before it
-Count = Annotated[int, Field(ge=0)]
+EXTREME = 1e6  # of what logits are multiplied or divided by: they stay finite
+MAX_SECONDS = 600.0  # of a clip: what is decoded of any sound
+DAY = 86_400.0  # seconds: the system's clocks cannot wait for any number of them
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Share = Annotated[float, Field(ge=0, le=1)]
+ShareBelow1 = Annotated[float, Field(ge=0, lt=1)]  # of which all would leave nothing
+HeldOut = Annotated[float, Field(gt=0, le=1)]  # share of groups: at least one of two, never all
 NonNegative = Annotated[float, Field(ge=0)]
 Above0 = Annotated[float, Field(gt=0)]
+Decibel = Annotated[float, Field(ge=-300, le=300)]  # whose power float32 holds
+Guidance = Annotated[float, Field(ge=0, le=EXTREME)]
+Place = Annotated[str, Field(min_length=1)]  # of a file or folder that must be named: "" would be the project's own
 
 
 def source_of(direction: Direction) -> Modality:
@@ -106,36 +120,36 @@ class SyntheticConfig(Config):
 class FolderConfig(Config):
     """A folder {train_data,test_data}/ID.jpg + ID.mp3, optionally with labels.csv."""
 
-    path: str
+    path: Place
 
 
 class VideosConfig(Config):
     """A folder of video files, cut into (frame, sound around it) pairs."""
 
-    path: str
+    path: Place
     labels: str  # a list `NAME.mp4,label` without header; "" for none
     pairs_per_clip: Positive  # of data.pairs even
-    test_share: Share
+    test_share: HeldOut
 
 
 class VggSoundConfig(Config):
     """Clips of VGGSound's list: those that lie in a folder, and those that can be fetched into it."""
 
-    list: str  # `ID,start,label,split` or `NAME.mp4,label`, without header
+    list: Place  # `ID,start,label,split` or `NAME.mp4,label`, without header
     test_list: str  # of an older pair of lists the test one; "" for none
     split: Literal["both", "train", "test"]
-    test_share: Share
+    test_share: HeldOut
     labels: Sequence[str]  # [] for all
     clips_per_label: Count  # in each split; 0 for all
-    path: str
+    path: Place
     moments: str  # a JSON of frame numbers, of data.pairs listed
     pairs_per_clip: Positive  # of data.pairs even
     url: str  # a template with {id} and perhaps {start}; "" to fetch nothing
     fetch_jobs: Positive
     rate_limit: Above0  # bytes per second
     retries: Count
-    backoff_seconds: NonNegative
-    timeout_seconds: Above0
+    backoff_seconds: Annotated[float, Field(ge=0, le=DAY)]
+    timeout_seconds: Annotated[float, Field(gt=0, le=DAY)]
     max_height: Positive  # pixels
     max_megabytes: Positive
     cookies: str  # a file as browsers export it; "" for none
@@ -163,7 +177,7 @@ class DataConfig(Config):
 
     source: Literal["synthetic", "folder", "videos", "vggsound"]
     pairs: Pairs  # the moments of a video that become pairs
-    clip_seconds: Above0
+    clip_seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)]
     min_seconds: Above0
     silence_db: Annotated[float, Field(lt=0)]
     max_clipped: Share
@@ -171,14 +185,20 @@ class DataConfig(Config):
     near_picture: Annotated[int, Field(ge=0, le=36)]  # of 144 bits; unrelated pictures differ in 72
     near_sound: Annotated[int, Field(ge=0, le=64)]  # of 256 bits; unrelated sounds differ in 128
     max_rejected: Share
-    valid_share: Share
+    valid_share: HeldOut
     unpaired: Unpaired  # what becomes of a training clip that has a picture or a sound alone
-    paired_share: Annotated[float, Field(gt=0, le=1)]  # of the training groups
-    drop_worst: Annotated[float, Field(ge=0, lt=1)]  # share of the training pairs, by the audit
+    paired_share: HeldOut  # of the training groups
+    drop_worst: ShareBelow1  # share of the training pairs, by the audit
     synthetic: SyntheticConfig
     folder: FolderConfig
     videos: VideosConfig
     vggsound: VggSoundConfig
+
+    @model_validator(mode="after")
+    def _seconds(self) -> "DataConfig":
+        if self.min_seconds > self.clip_seconds:
+            raise ValueError(f"min_seconds {self.min_seconds} is more than the clip_seconds {self.clip_seconds} of all")
+        return self
 
     @model_validator(mode="after")
     def _moments(self) -> "DataConfig":
@@ -203,8 +223,8 @@ class AudioConfig(Config):
     hop_length: Positive  # samples
     mels: Side
     fmin: NonNegative  # Hz
-    min_db: float
-    max_db: float
+    min_db: Decibel
+    max_db: Decibel
 
     @model_validator(mode="after")
     def _ranges(self) -> "AudioConfig":
@@ -259,17 +279,28 @@ class OptimizerConfig(Config):
     final_learning_rate: Share  # as a share of learning_rate
     warmup: Count  # steps
     weight_decay: NonNegative
-    beta2: Share
+    beta2: ShareBelow1
     clip_norm: Above0
-    ema_decay: Share
+    ema_decay: ShareBelow1
     valid_every: Positive  # steps
 
+    @model_validator(mode="after")
+    def _portions(self) -> "OptimizerConfig":
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulation {self.accumulation}")
+        return self
 
-class LearnedVocoderConfig(Config):
-    """The network of the learned vocoder."""
+
+class VocoderArchitecture(Config):
+    """What decides which weights a learned vocoder has."""
 
     width: Width
     blocks: Depth
+
+
+class LearnedVocoderConfig(VocoderArchitecture):
+    """The learned vocoder: its network, and how it is trained and used."""
+
     griffin_lim_rounds: Rounds
     frames: Positive  # of a training stretch
     optimizer: OptimizerConfig
@@ -303,8 +334,8 @@ class VaeOptimizerConfig(OptimizerConfig):
     steps: Count
 
 
-class VaeConfig(Config):
-    """One modality's discrete VAE."""
+class VaeArchitecture(Config):
+    """What decides which weights a discrete VAE has, and what its codes are."""
 
     patch: Annotated[int, Field(gt=0, le=64)]
     pixel_width: Width
@@ -314,16 +345,6 @@ class VaeConfig(Config):
     codebooks: Codebooks
     codebook_size: CodebookSize
     code_width: Annotated[int, Field(gt=0, le=1 << 12)]
-    temperature_start: Above0
-    temperature_end: Annotated[float, Field(gt=0, le=0.125)]
-    noise: NonNegative
-    kl_weight: NonNegative
-    balance_weight: NonNegative
-    gradient_weight: NonNegative
-    perceptual_weight: NonNegative
-    perceptual_weights: str
-    min_usage: Share
-    optimizer: VaeOptimizerConfig
 
     @property
     def latent_width(self) -> int:
@@ -343,6 +364,21 @@ class VaeConfig(Config):
             raise ValueError(
                 f"{rows} x {columns} pixels at a stride of {self.stride} are more than {MAX_TOKENS} tokens"
             )
+
+
+class VaeConfig(VaeArchitecture):
+    """One modality's discrete VAE: its architecture, and how it is trained."""
+
+    temperature_start: Above0
+    temperature_end: Annotated[float, Field(gt=0, le=0.125)]
+    noise: NonNegative
+    kl_weight: NonNegative
+    balance_weight: NonNegative
+    gradient_weight: NonNegative
+    perceptual_weight: NonNegative
+    perceptual_weights: str
+    min_usage: Share
+    optimizer: VaeOptimizerConfig
 
 
 class VaeConfigs(PerModality[VaeConfig]):
@@ -412,8 +448,8 @@ class TokensConfig(Config):
     top: Positive
 
 
-class TransformerConfig(Config):
-    """One direction's transformer."""
+class TransformerArchitecture(Config):
+    """What decides which weights a transformer has, and what it reads."""
 
     condition: Literal["encoder", "tokens", "features"]
     source_width: Width
@@ -422,19 +458,24 @@ class TransformerConfig(Config):
     depth: Depth
     heads: Positive
     above: bool
-    dropout: Share
+
+    @model_validator(mode="after")
+    def _heads(self) -> "TransformerArchitecture":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        return self
+
+
+class TransformerConfig(TransformerArchitecture):
+    """One direction's transformer: its architecture, and how it is trained."""
+
+    dropout: ShareBelow1
     condition_dropout: Share
     corruption: Annotated[float, Field(ge=0, le=0.5)]
     alignment_weight: NonNegative
     reconstruction_weight: NonNegative
     checkpointing: bool  # no result depends on it
     optimizer: OptimizerConfig
-
-    @model_validator(mode="after")
-    def _heads(self) -> "TransformerConfig":
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
-        return self
 
 
 class TransformerConfigs(PerDirection[TransformerConfig]):
@@ -446,21 +487,35 @@ class ClassifierConfig(Config):
 
     architecture: Literal["max_pooling", "residual"]
     width: Width
-    dropout: Share
+    dropout: ShareBelow1
     optimizer: OptimizerConfig
 
 
 class SamplingConfig(Config):
-    """How one direction draws tokens."""
+    """How one direction draws tokens.
 
-    temperature: NonNegative
+    Logits are divided by `temperature`: 0 takes the likeliest token each time, else from 1e-6 to 1e6. Drawn is from the
+    `top_k` likeliest tokens (0: from all), and of these from the likeliest that hold `top_p` of the probability, in
+    (0, 1]. `guidance`, from 0 to 1e6, says how much the source counts: 1 as it was learned, 0 not at all.
+    `sampling.model_copy(update={"temperature": 0.5})` is one with another value. Raises pydantic's ValidationError, a
+    ValueError, for other values.
+    """
+
+    temperature: Annotated[float, Field(ge=0, le=EXTREME)]
     top_k: Count
     top_p: Annotated[float, Field(gt=0, le=1)]
-    guidance: NonNegative
+    guidance: Guidance
+
+    @field_validator("temperature")
+    @classmethod
+    def _drawable(cls, temperature: float) -> float:
+        if 0 < temperature < 1 / EXTREME:
+            raise ValueError(f"must be 0, the likeliest, or at least {1 / EXTREME:g}")
+        return temperature
 
 
 class SamplingConfigs(PerDirection[SamplingConfig]):
-    """How each direction draws tokens."""
+    """How each direction draws tokens: `audio_to_image` and `image_to_audio`, a `SamplingConfig` each."""
 
 
 class CycleConfig(Config):
@@ -478,14 +533,14 @@ class SweepConfig(Config):
     """The ways to draw that are tried."""
 
     pairs: Positive
-    guidances: Annotated[list[NonNegative], Field(min_length=1)]
+    guidances: Annotated[list[Guidance], Field(min_length=1)]
 
 
 class ConfidenceConfig(Config):
     """What the confidence of each direction is fitted to."""
 
     pairs: Positive
-    guidances: Annotated[list[NonNegative], Field(min_length=1)]
+    guidances: Annotated[list[Guidance], Field(min_length=1)]
     penalty: Above0
 
 
@@ -513,9 +568,7 @@ class Params(Config):
     """The whole of params.yaml."""
 
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]  # a CPU's generators take so many bits of it
-    launcher: Annotated[
-        str, Field(min_length=1)
-    ]  # of all that computes on a device; before `-m stages.NAME` in dvc.yaml
+    launcher: str  # of all that computes on a device; before `-m stages.NAME` in dvc.yaml
     parallel: Parallel  # of the processes that train a transformer
     loader: LoaderConfig
     data: DataConfig
@@ -541,41 +594,89 @@ class Params(Config):
     evaluate: EvaluateConfig
     report: ReportConfig
 
-    @model_validator(mode="after")
-    def _fits(self) -> "Params":
-        exact = self.data.clip_seconds * self.audio.sample_rate / self.audio.hop_length
+    @field_validator("launcher")
+    @classmethod
+    def _command(cls, launcher: str) -> str:
+        if not launcher.strip() or len(launcher.splitlines()) > 1:
+            raise ValueError("must be a command in one line, such as python")
+        return launcher
+
+    @property
+    def shapes(self) -> dict[Modality, tuple[int, int]]:
+        """Rows and columns of each modality's pictures."""
         frames = self.audio.frames(self.data.clip_seconds)
-        if abs(exact - frames) > 1e-6:
+        return {"image": (self.image.size, self.image.size), "audio": (self.audio.mels, frames)}
+
+    @model_validator(mode="after")
+    def _whole_hops(self) -> "Params":
+        exact = self.data.clip_seconds * self.audio.sample_rate / self.audio.hop_length
+        if abs(exact - self.audio.frames(self.data.clip_seconds)) > 1e-6:
             raise ValueError(f"data.clip_seconds {self.data.clip_seconds} is {exact:.3f} hops, not a whole number")
-        sides: dict[str, tuple[int, Modality]] = {
-            "image.size": (self.image.size, "image"),
-            "audio.mels": (self.audio.mels, "audio"),
-            "audio frames (data.clip_seconds × audio.sample_rate / audio.hop_length)": (frames, "audio"),
-        }
-        for name, (pixels, modality) in sides.items():
-            stride = self.vae[modality].stride
-            if pixels % stride:
-                raise ValueError(f"{name} = {pixels} is not a multiple of the VAE's stride {stride}")
-            if self.decoder[modality].adversarial and pixels < LEAST_SIDE:
-                raise ValueError(f"{name} = {pixels} is less than the {LEAST_SIDE} that a discriminator needs")
-        self.vae.image.check(self.image.size, self.image.size)
-        self.vae.audio.check(self.audio.mels, frames)
+        return self
+
+    @model_validator(mode="after")
+    def _pictures(self) -> "Params":
+        for modality, shape in self.shapes.items():
+            for name, pixels in zip(SIDES[modality], shape, strict=True):
+                _check_side(name, pixels, self.vae[modality].stride)
+            self.vae[modality].check(*shape)
+            rows, columns = shape
+            if self.augment[modality].rows >= rows or self.augment[modality].columns >= columns:
+                raise ValueError(f"augment.{modality} shifts pictures of {rows} x {columns} pixels out of sight")
+        if (blur := self.augment.degradation.blur) > self._least_side:
+            raise ValueError(f"augment.degradation.blur {blur} is more than the {self._least_side} pixels of a picture")
+        return self
+
+    @model_validator(mode="after")
+    def _models(self) -> "Params":
         for modality in MODALITIES:
-            if not self.vae[modality].optimizer.steps and not self.init.vae[modality]:
+            vae = self.vae[modality]
+            if not vae.optimizer.steps and not self.init.vae[modality]:
                 raise ValueError(f"vae.{modality}.optimizer.steps 0 leaves init.vae.{modality} as it is: name one")
+            if self.tokens.top > vae.codebook_size:
+                raise ValueError(f"tokens.top {self.tokens.top}: vae.{modality}.codebook_size is {vae.codebook_size}")
+        for direction in DIRECTIONS:
+            self._check_source(direction)
+        return self
+
+    @model_validator(mode="after")
+    def _audited(self) -> "Params":
         if self.data.drop_worst and not self.audit.enabled:
             raise ValueError(f"data.drop_worst {self.data.drop_worst}: the worst by what? Set audit.enabled to true")
-        least = 4 * 2**self.audit.downsamples
-        if self.audit.enabled and min(self.image.size, self.audio.mels, frames) < least:
+        least = FOLDED * 2**self.audit.downsamples
+        if self.audit.enabled and self._least_side < least:
             raise ValueError(f"audit.downsamples {self.audit.downsamples} needs pictures of at least {least} pixels")
-        for direction in DIRECTIONS:
-            source = source_of(direction)
-            if self.transformer[direction].condition == "features" and not self.features.source[source].network:
-                raise ValueError(
-                    f"transformer.{direction}.condition: features of what? Name features.source.{source}.network, "
-                    "such as efficientnet_lite0 (of the extra `judges`) or resnet18"
-                )
         return self
+
+    @property
+    def _least_side(self) -> int:
+        """Pixels of the shortest side of all pictures."""
+        return min(min(shape) for shape in self.shapes.values())
+
+    def _check_source(self, direction: Direction) -> None:
+        """Raise ValueError where a direction's transformer could not read its sources."""
+        source, config = source_of(direction), self.transformer[direction]
+        if config.condition == "features" and not self.features.source[source].network:
+            raise ValueError(
+                f"transformer.{direction}.condition: features of what? Name features.source.{source}.network, "
+                "such as efficientnet_lite0 (of the extra `judges`) or resnet18"
+            )
+        key = f"transformer.{direction}.source_downsamples {config.source_downsamples}"
+        if self._least_side < 2**config.source_downsamples:
+            raise ValueError(f"{key} needs pictures of at least {2**config.source_downsamples} pixels")
+        rows, columns = (side >> config.source_downsamples for side in self.shapes[source])
+        if config.condition != "features" and rows * columns > MAX_TOKENS:
+            raise ValueError(f"{key} leaves {rows} x {columns} latents of a source, more than {MAX_TOKENS}")
+
+
+def _check_side(name: str, pixels: int, stride: int) -> None:
+    """Raise ValueError for a side of a modality's pictures that a network cannot take."""
+    if pixels % stride:
+        raise ValueError(f"{name} = {pixels} is not a multiple of the VAE's stride {stride}")
+    if pixels % FOLDED or pixels < LEAST_SIDE:
+        raise ValueError(f"{name} = {pixels}: networks take multiples of {FOLDED}, from {LEAST_SIDE} on")
+    if pixels == stride:
+        raise ValueError(f"{name} = {pixels} is one token at the VAE's stride {stride}: there must be two at least")
 
 
 def fault(error: ValueError) -> str:
@@ -584,9 +685,16 @@ def fault(error: ValueError) -> str:
         return str(error)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    got = f" (got {first['input']!r:.100})" if isinstance(first["input"], str | int | float | None) else ""
+    given = first["input"]
+    is_short = isinstance(given, str | float | None) or (isinstance(given, int) and abs(given) < 1 << 64)
+    got = f" (got {given!r:.100})" if is_short else ""  # Python writes no number of thousands of digits
     more = f" [and {error.error_count() - 1} more]" if error.error_count() > 1 else ""
-    return f"{place + ': ' if place else ''}{first['msg']}{got}{more}"
+    return f"{place + ': ' if place else ''}{wrong(first)}{got}{more}"
+
+
+def wrong(found: Mapping[str, Any]) -> str:
+    """What is wrong with one value, of pydantic's facts: in its words, or in a validator's own."""
+    return str(found["msg"]).removeprefix("Value error, ")
 
 
 def parse(tree: Any) -> Params:

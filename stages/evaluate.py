@@ -5,6 +5,8 @@ python -m stages.evaluate audio_to_image
 Pairs come batch by batch, and processes that a launcher starts share the batches; the first of them writes.
 """
 
+from collections.abc import Sequence
+
 from cycle_sound import paths
 from cycle_sound.acquisition import restoring
 from cycle_sound.dataset import sounds
@@ -19,6 +21,8 @@ from cycle_sound.evaluation import (
     scores,
     sweep,
 )
+from cycle_sound.evaluation.examples import Examples
+from cycle_sound.evaluation.generation import DirectionModels
 from cycle_sound.inference import confidence
 from cycle_sound.io import figures, files, stage
 from cycle_sound.nn import device, distributed, measures
@@ -66,19 +70,23 @@ def main(direction: Direction, params: Params) -> None:
         print("the data has no labels: the class figures are skipped, likelihood and retrieval remain")
     if missing := judges.missing():
         print(f"without {', '.join(missing)} the figures of independent judges are skipped: pip install -e '.[judges]'")
-
-    places = [some.rows.index(row) for row in shown]
-    examples.contact_sheet(paths.contact_sheet(direction), some.samples, places)
-    for row, place in zip(shown, places, strict=True):
-        folder, clip = paths.samples(direction) / pairs.ids[row], pairs.originals[row]
-        examples.sample(folder, some, place, models.engine.models.audio)
-        examples.originals(folder, clip.picture(paths.RAW), clip.sound(paths.RAW), models.source)
+    _show(direction, models, some, shown)
     samples.save(paths.samples(direction) / samples.NAME, some.samples.first(config.kept))
     settings = [sweep.best_of(count) for count in config.rerank_candidates]
     files.write_csv(paths.settings("evaluate", direction), sweep.table(models, settings, measured))
     files.write_csv(paths.reliability(direction), calibration.table(models, measured))
     files.write_csv(paths.figures(direction), figures.table(found))
     files.write_json(paths.metrics("evaluate", direction), found)
+
+
+def _show(direction: Direction, models: DirectionModels, some: Examples, rows: Sequence[int]) -> None:
+    """Write the contact sheet of some rows of the split, and a folder to see and hear for each."""
+    pairs, places = models.split, [some.rows.index(row) for row in rows]
+    examples.contact_sheet(paths.contact_sheet(direction), some.samples, places)
+    for row, place in zip(rows, places, strict=True):
+        folder, clip = paths.samples(direction) / pairs.ids[row], pairs.originals[row]
+        examples.sample(folder, some, place, models.engine.models.audio)
+        examples.originals(folder, clip.picture(paths.RAW), clip.sound(paths.RAW), models.source)
 
 
 if __name__ == "__main__":

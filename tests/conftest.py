@@ -58,6 +58,23 @@ def write_tiny() -> Callable[..., None]:
     return tiny_project.write
 
 
+@pytest.fixture
+def tiny_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
+    """`tiny_params(**data)`: parameters for a few pairs, in a folder that is also the current one.
+
+    A stage's jobs run in this process, one after another.
+    """
+    from cycle_sound.io import pool
+
+    def made(**data: Any) -> Params:
+        tiny_project.write(tmp_path, data={"synthetic": {"train_pairs": 6, "test_pairs": 4}, **data})
+        return parameters.load(tmp_path / "params.yaml")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pool, "here", lambda jobs, workers, here=pool.here: here(jobs, 1))
+    return made
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with the toy orchestra's whole pipeline made, tiny, and known to DVC. Not to be changed."""

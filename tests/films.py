@@ -13,6 +13,7 @@ from cycle_sound.media import images, sound_files
 
 RATE = 16000
 SIZE = (64, 48)
+QUALITY = {"libx264": {"sc_threshold": "0", "crf": "3"}, "libsvtav1": {"crf": "10"}}
 FORMATS = {".ts": "mpegts", ".mpg": "mpeg"}
 
 
@@ -38,8 +39,9 @@ def picture_stream(container: Any, codec: str = "libx264", gop: int = 12, ticks:
     """A new stream of pictures."""
     stream = container.add_stream(codec, rate=25)
     stream.width, stream.height, stream.pix_fmt, stream.gop_size = *SIZE, "yuv420p", gop
-    stream.codec_context.time_base, stream.bit_rate = Fraction(1, ticks), 3_000_000
-    stream.options = {"sc_threshold": "0", "crf": "3"} if codec == "libx264" else {"qmin": "1", "qmax": "2"}
+    stream.codec_context.time_base = Fraction(1, ticks)
+    stream.bit_rate = 0 if codec == "libsvtav1" else 3_000_000
+    stream.options = QUALITY.get(codec, {"qmin": "1", "qmax": "2"})
     for name, value in video.items():
         setattr(stream.codec_context, name, value)
     return stream

@@ -23,7 +23,7 @@ class Hub:
         self.private: dict[str, bool] = {}
         self.sent: Counter[str] = Counter()
         self.claimed: dict[str, int] = {}  # size that a file is said to have
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("HandlerOfHub", (Handler,), {"hub": self}))
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -65,91 +65,86 @@ class Hub:
             for path, content in self.commits[commit].items()
         ]
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        hub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection."""
 
-            def log_message(self, *words: object) -> None:
-                pass
+    protocol_version = "HTTP/1.1"
+    hub: Hub  # whose content it tells; a subclass names it
 
-            def answer(self, status: int, content: bytes, **headers: str) -> None:
-                self.send_response(status)
-                for key, value in {"Content-Length": str(len(content)), **headers}.items():
-                    self.send_header(key.replace("_", "-"), value)
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(content)
+    def log_message(self, *words: object) -> None:
+        pass
 
-            def tell(self, tree: Any) -> None:
-                self.answer(200, json.dumps(tree).encode(), Content_Type="application/json")
+    def answer(self, status: int, content: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for key, value in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(key.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
-            def missing(self, code: str) -> None:
-                self.answer(404, b"{}", X_Error_Code=code, X_Error_Message="not here")
+    def tell(self, tree: Any) -> None:
+        self.answer(200, json.dumps(tree).encode(), Content_Type="application/json")
 
-            def do_GET(self) -> None:
-                parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
-                if parts[:2] == ["api", "models"]:
-                    self.describe("/".join(parts[2:4]), *parts[4:])
-                elif parts[2:3] == ["resolve"]:
-                    self.give("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
-                else:
-                    self.missing("EntryNotFound")
+    def missing(self, code: str) -> None:
+        self.answer(404, b"{}", X_Error_Code=code, X_Error_Message="not here")
 
-            def do_HEAD(self) -> None:
-                self.do_GET()
+    def do_GET(self) -> None:
+        parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
+        if parts[:2] == ["api", "models"]:
+            self.describe("/".join(parts[2:4]), *parts[4:])
+        elif parts[2:3] == ["resolve"]:
+            self.give("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
+        else:
+            self.missing("EntryNotFound")
 
-            def found(self, name: str, revision: str) -> str | None:
-                if name not in hub.repositories:
-                    self.missing("RepoNotFound")
-                    return None
-                commit = hub.commit(name) if revision == "main" else revision
-                if commit not in hub.commits:
-                    self.missing("RevisionNotFound")
-                    return None
-                return commit
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
-            def describe(self, name: str, what: str = "revision", revision: str = "main", *rest: str) -> None:
-                commit = self.found(name, revision)
-                if commit is None:
-                    return
-                files = hub.listed(commit)
-                self.tell(files if what == "tree" else {"id": name, "sha": commit, "siblings": files})
+    def found(self, name: str, revision: str) -> str | None:
+        if name not in self.hub.repositories:
+            self.missing("RepoNotFound")
+            return None
+        commit = self.hub.commit(name) if revision == "main" else revision
+        if commit not in self.hub.commits:
+            self.missing("RevisionNotFound")
+            return None
+        return commit
 
-            def give(self, name: str, revision: str, path: str) -> None:
-                commit = self.found(name, revision)
-                if commit is None:
-                    return
-                if path not in hub.commits[commit]:
-                    return self.missing("EntryNotFound")
-                content = hub.commits[commit][path]
-                hub.sent[path] += self.command == "GET"
-                self.answer(200, content, ETag=f'"{hashlib.sha1(content).hexdigest()}"', X_Repo_Commit=commit)
+    def describe(self, name: str, what: str = "revision", revision: str = "main", *rest: str) -> None:
+        commit = self.found(name, revision)
+        if commit is None:
+            return
+        files = self.hub.listed(commit)
+        self.tell(files if what == "tree" else {"id": name, "sha": commit, "siblings": files})
 
-            def do_POST(self) -> None:
-                text = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                parts = self.path.split("?")[0].strip("/").split("/")
-                if parts == ["api", "repos", "create"]:
-                    asked = json.loads(text)
-                    name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
-                    hub.repositories.setdefault(name, {})
-                    hub.private[name] = bool(asked.get("private")) or asked.get("visibility") == "private"
-                    self.tell({"url": f"{hub.url}/{name}"})
-                elif parts == ["api", "validate-yaml"]:
-                    self.tell({"errors": [], "warnings": []})
-                elif parts[4] == "preupload":
-                    files = json.loads(text)["files"]
-                    self.tell(
-                        {
-                            "files": [
-                                {"path": one["path"], "uploadMode": "regular", "shouldIgnore": False} for one in files
-                            ]
-                        }
-                    )
-                else:
-                    name = "/".join(parts[2:4])
-                    commit = hub.changed(name, [json.loads(line) for line in text.splitlines()])
-                    self.tell({"commitUrl": f"{hub.url}/{name}/commit/{commit}", "commitOid": commit})
+    def give(self, name: str, revision: str, path: str) -> None:
+        commit = self.found(name, revision)
+        if commit is None:
+            return
+        if path not in self.hub.commits[commit]:
+            return self.missing("EntryNotFound")
+        content = self.hub.commits[commit][path]
+        self.hub.sent[path] += self.command == "GET"
+        self.answer(200, content, ETag=f'"{hashlib.sha1(content).hexdigest()}"', X_Repo_Commit=commit)
 
-        return Handler
+    def do_POST(self) -> None:
+        text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        parts = self.path.split("?")[0].strip("/").split("/")
+        if parts == ["api", "repos", "create"]:
+            asked = json.loads(text)
+            name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
+            self.hub.repositories.setdefault(name, {})
+            self.hub.private[name] = bool(asked.get("private")) or asked.get("visibility") == "private"
+            self.tell({"url": f"{self.hub.url}/{name}"})
+        elif parts == ["api", "validate-yaml"]:
+            self.tell({"errors": [], "warnings": []})
+        elif parts[4] == "preupload":
+            files = json.loads(text)["files"]
+            self.tell(
+                {"files": [{"path": one["path"], "uploadMode": "regular", "shouldIgnore": False} for one in files]}
+            )
+        else:
+            name = "/".join(parts[2:4])
+            commit = self.hub.changed(name, [json.loads(line) for line in text.splitlines()])
+            self.tell({"commitUrl": f"{self.hub.url}/{name}/commit/{commit}", "commitOid": commit})

@@ -1,5 +1,7 @@
 """Archives of films: read once, from front to back, whatever becomes of what lies in them."""
 
+import bz2
+import gzip
 import io
 import lzma
 import tarfile
@@ -183,6 +185,37 @@ def test_an_xz_file_reads_as_python_reads_it(tmp_path: Path):
     (tmp_path / "x.xz").write_bytes(whole[: len(whole) // 2])
     with xz.XzFile(tmp_path / "x.xz") as file, pytest.raises(EOFError):
         file.seek(len(content))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack", "padding"),  # bytes, 0 of which lie behind a stream
+    [(".gz", gzip.compress, 0), (".gz", gzip.compress, 5), (".bz2", bz2.compress, 0)]
+    + [(".xz", lzma.compress, padding) for padding in (0, 4, 512, 2 * xz.BLOCK + 8)],
+)
+@pytest.mark.parametrize("streams", [2, 3, 50])
+def test_an_archive_may_be_packed_in_several_streams(
+    suffix: str, pack: Callable[[bytes], bytes], padding: int, streams: int, tmp_path: Path, film: bytes
+):
+    archive(tmp_path / "x.tar", [film] * len(NAMES))
+    content = (tmp_path / "x.tar").read_bytes()
+    expected = {key: (video.offset, video.size) for key, video in archives.find(tmp_path).items()}
+    (tmp_path / "x.tar").unlink()
+    size = -(-len(content) // streams)
+    parts = [content[start : start + size] for start in range(0, len(content), size)]
+    packed = b"".join(pack(part) + bytes(padding) for part in (parts[0], b"", *parts[1:]))
+    (tmp_path / f"x.tar{suffix}").write_bytes(packed)
+    found = archives.find(tmp_path)
+    assert {key: (video.offset, video.size) for key, video in found.items()} == expected
+    assert all(video.load().content == film for video in found.values())
+
+
+@pytest.mark.parametrize("behind", [b"\0", bytes(6), b"junk", b"junk" * 20, bytes(4) + b"junk" * 20], ids=repr)
+def test_what_lies_behind_an_xz_stream_is_another_one_or_padding(behind: bytes, tmp_path: Path):
+    (tmp_path / "x.xz").write_bytes(lzma.compress(b"all") + behind)
+    with xz.XzFile(tmp_path / "x.xz") as file:
+        assert file.read(3) == b"all"
+        with pytest.raises((lzma.LZMAError, EOFError)):
+            file.read(1)
 
 
 def test_an_archive_that_asks_for_more_memory_than_any_needs_is_refused(

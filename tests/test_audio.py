@@ -13,8 +13,9 @@ import soundfile
 from librosa import mel_frequencies
 
 from cycle_sound.errors import BadSound
-from cycle_sound.media import mel, sound_files, sounds
-from cycle_sound.media.sounds import Format
+from cycle_sound.media import mel, sound_files, sound_writer
+from cycle_sound.media.sound_writer import Format
+from cycle_sound.media.sounds import Sound
 from cycle_sound.params import AudioConfig
 
 RATE = 16000
@@ -397,7 +398,7 @@ def test_a_waveform_shorter_than_a_hop_has_no_log_mel():
 
 @pytest.mark.parametrize("kind", ["wav", "flac"])
 def test_written_sounds_are_clipped_at_full_scale_and_not_wrapped(kind: Format):
-    wave, rate = soundfile.read(io.BytesIO(sounds.encoded(sounds.Sound(4 * sine(440), RATE), kind)))
+    wave, rate = soundfile.read(io.BytesIO(sound_writer.encoded(Sound(4 * sine(440), RATE), kind)))
     assert rate == RATE
     assert 0.99 < np.abs(wave).max() <= 1
     assert np.corrcoef(wave, sine(440)[: len(wave)])[0, 1] > 0.9

@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from cycle_sound.app.cli import app
-from cycle_sound.errors import BadCard, BadCheckpoint
+from cycle_sound.errors import BadCard, BadCheckpoint, BadTarget
 from cycle_sound.inference import bundle, card, export
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.system import CycleSound
+from cycle_sound.models import classifier
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import VocoderConfig
 
@@ -210,6 +211,31 @@ def test_loading_gives_the_weights_that_were_saved_and_takes_no_random_numbers(f
     assert not [name for name, tensor in [*model.named_parameters(), *model.named_buffers()] if tensor.is_meta]
 
 
+def test_weights_of_16_bits_load_as_32_and_beyond_their_range_are_refused(folder: Path) -> None:
+    path = place(folder, CLASSIFIER)
+    wide = load_file(path)
+    checkpoint.halve(path)
+    model = classifier.load(path)
+    for key, weight in model.state_dict().items():
+        assert weight.dtype == wide[key].dtype
+        assert torch.equal(weight, wide[key].half().float() if weight.is_floating_point() else wide[key])
+    name = next(key for key, weight in wide.items() if weight.is_floating_point())
+    changed = load_file(path) | {name: torch.full_like(wide[name], 1e6).half()}
+    save_file(changed, path, metadata=header(path)["__metadata__"])
+    assert "finite" in refused(folder)
+
+
+def test_a_tensor_that_16_bits_cannot_hold_keeps_its_32(folder: Path) -> None:
+    path = place(folder, CLASSIFIER)
+    wide = load_file(path)
+    name, other = sorted(key for key, weight in wide.items() if weight.is_floating_point())[:2]
+    wide[name].view(-1)[0] = 65_520.0  # the least that rounds to infinity
+    save_file(wide, path, metadata=header(path)["__metadata__"])
+    checkpoint.halve(path)
+    assert load_file(path)[other].dtype == torch.float16
+    assert torch.equal(classifier.load(path).state_dict()[name], wide[name])
+
+
 # --- an exported folder
 
 
@@ -217,6 +243,67 @@ def test_loading_gives_the_weights_that_were_saved_and_takes_no_random_numbers(f
 def exported(data: Path, tmp_path: Path) -> Path:
     export.export(data, tmp_path / "models")
     return tmp_path / "models"
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_an_export_takes_the_place_of_an_earlier_one_and_leaves_what_lies_beside_it(
+    exported: Path, data: Path, tmp_path: Path
+) -> None:
+    (exported / "samples").mkdir()
+    (exported / "samples" / "bell.png").write_text("somebody's own")
+    export.export(data, exported, half=True)
+    export.export(data, tmp_path / "fresh", half=True)
+    assert contents(exported) == {**contents(tmp_path / "fresh"), Path("samples/bell.png"): b"somebody's own"}
+
+
+def with_readme(folder: Path) -> None:
+    (folder / "README.md").write_text("How to use our models")
+
+
+def without_card(folder: Path) -> None:
+    (folder / "card.json").unlink()
+
+
+def with_other_card(folder: Path) -> None:
+    (folder / "card.json").write_text('{"card": "ace of spades"}')
+
+
+def with_linked_card(folder: Path) -> None:
+    (folder / "card.json").unlink()
+    (folder / "card.json").symlink_to("nowhere")
+
+
+def with_linked_models(folder: Path) -> None:
+    original = (folder / "vae").rename(folder.with_name("original"))
+    (folder / "vae").symlink_to(original)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [with_readme, without_card, with_other_card, with_linked_card, with_linked_models],
+    ids=lambda it: it.__name__,
+)
+def test_an_export_writes_over_an_earlier_export_alone(
+    exported: Path, data: Path, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    spoil(exported)
+    before = contents(tmp_path)
+    with pytest.raises(BadTarget):
+        export.export(data, exported, half=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("left", [["vae"], ["vae", "cycle"], ["vae", "cycle", "card.json"]], ids="+".join)
+def test_an_export_that_was_killed_can_be_done_again(exported: Path, data: Path, left: list[str]) -> None:
+    whole = contents(exported)
+    for path in exported.iterdir():
+        if path.name not in left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    export.export(data, exported)
+    assert contents(exported) == whole
 
 
 NAMES = [

@@ -1,5 +1,6 @@
 """The command line: useful files, or one clear line and a code that is not zero."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -17,11 +18,11 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cycle_sound import paths
-from cycle_sound.app import inputs
+from cycle_sound.app import cli, inputs
 from cycle_sound.app.cli import app, chosen
 from cycle_sound.inference import export
 from cycle_sound.inference.system import CycleSound
-from cycle_sound.io import names
+from cycle_sound.io import bounded, names
 from cycle_sound.media import sound_files, sound_reader
 from cycle_sound.params import DIRECTIONS, SamplingConfig, SamplingConfigs
 
@@ -151,6 +152,25 @@ def test_inputs_are_never_written_over_and_equal_names_are_told_apart(run: Run, 
     for folder in ("a", "b"):
         write_sound(tmp_path / folder / "y.wav")
     assert run("image", "a", "b/y.wav", "-o", "out").stdout.split() == ["out/y.png", "out/y-2.png"]
+
+
+@pytest.mark.parametrize("out", [".", "clips", "link"])
+@pytest.mark.parametrize(
+    ("command", "made"), [("image", ["png", "mp4"]), ("sound", ["wav", "png"]), ("cycle", ["html"])], ids=str
+)
+def test_where_sources_lie_nothing_is_written_over(
+    run: Run, tmp_path: Path, command: str, made: list[str], out: str
+) -> None:
+    source = tmp_path / "clips" / ("bell.jpg" if command == "sound" else "bell.wav")
+    write_picture(source) if command == "sound" else write_sound(source, 4.0)
+    (tmp_path / "link").symlink_to("clips")
+    own = [tmp_path / folder / f"bell.{ending}" for folder in (".", "clips") for ending in made]
+    for path in own:
+        path.write_text("somebody's own")
+    result = run(command, "clips/bell.jpg" if command == "sound" else "clips/bell.wav", "-o", out)
+    assert result.exit_code == 0, result.output
+    assert [(tmp_path / out / f"bell-2.{ending}").is_file() for ending in made] == [True] * len(made)
+    assert {path.read_text() for path in own} == {"somebody's own"}
 
 
 def test_the_cycle_is_a_page_of_all_stations(run: Run, tmp_path: Path) -> None:
@@ -298,7 +318,7 @@ def test_what_would_fill_the_memory_is_refused(run: Run, tmp_path: Path, monkeyp
     assert files(tmp_path) == ["x.wav"]
     monkeypatch.setattr(sound_files, "MAX_SECONDS", 2.0)
     assert is_one_line_of_error(run("cycle", "x.wav", "-o", "out"), "x.wav", "more than 2 s")
-    monkeypatch.setattr(inputs, "MAX_BYTES", 1000)
+    monkeypatch.setattr(bounded, "MAX_MEDIA", 1000)
     assert is_one_line_of_error(run("cycle", "x.wav", "-o", "out"), "x.wav", "GiB")
 
 
@@ -374,7 +394,9 @@ def test_a_folder_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> N
         ("--top-p", "0"),
         ("--top-p", "nan"),
         ("--temperature", "-1"),
+        ("--temperature", "1e-40"),
         ("--guidance", "inf"),
+        ("--guidance", "1e38"),
         ("--samples", "0"),
         ("--scale", "0"),
         ("--scale", "9"),
@@ -407,6 +429,34 @@ def test_a_fault_of_the_program_keeps_its_traceback(run: Run, tmp_path: Path, mo
 
     monkeypatch.setattr(inputs, "long_sound", broken)
     assert isinstance(run("image", write_sound(tmp_path / "bell.wav"), "-o", "out").exception, ValueError)
+
+
+def test_a_file_that_cannot_be_opened_costs_a_line_and_the_others_are_used(run: Run, tmp_path: Path) -> None:
+    write_picture(tmp_path / "red.png")
+    unnameable = f"{'x' * 300}.png"
+    result = run("sound", unnameable, "red.png", "-o", "out")
+    assert (result.exit_code, result.stdout.split()) == (1, ["out/red.wav", "out/red.png"])
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"error: {unnameable}: ")
+
+
+def test_a_reader_that_has_enough_of_the_output_is_no_error(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(paths: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    write_sound(tmp_path / "bell.wav")
+    monkeypatch.setattr(cli, "show", gone)
+    assert run("image", "bell.wav", "-o", "out").stderr == ""
+
+
+def test_a_name_that_the_outputs_encoding_lacks_is_written_in_another_way(data: Path, tmp_path: Path) -> None:
+    write_sound(tmp_path / "gong 鑼.wav")
+    runner = CliRunner(charset="cp1252")
+    result = runner.invoke(app, ["image", str(tmp_path / "gong 鑼.wav"), "-o", str(tmp_path), "--models", str(data)])
+    assert result.exit_code == 0
+    assert result.stdout.endswith("gong \\u947c.png\n")
 
 
 # --- help

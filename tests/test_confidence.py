@@ -19,26 +19,26 @@ from cycle_sound.app.cli import app
 from cycle_sound.errors import BadCard, BadConfidence
 from cycle_sound.evaluation import calibration, metrics
 from cycle_sound.inference import card, confidence, export
-from cycle_sound.inference.confidence import Confidence, Evidence
+from cycle_sound.inference.confidence import Confidence, Evidence, ModelDigests
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media.sounds import Sound
-from cycle_sound.params import DIRECTIONS, Params
+from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Params, source_of, target_of
 
 RATE = 16000
 KINDS = len(Evidence._fields)
-BY = dict.fromkeys(DIRECTIONS, "a" * 64)
+BY = ModelDigests(transformers=dict.fromkeys(DIRECTIONS, "a" * 64), classifiers=dict.fromkeys(MODALITIES, "b" * 64))
 
 
 def drawn(count: int, seed: int, spread: float = 1.0) -> Evidence:
     """Evidence of so many pairs, of different means and spreads."""
     values = np.random.default_rng(seed).normal(size=(KINDS, count)) * spread
-    return Evidence(*(values * [[0.1], [2.0], [1.0]] + [[0.5], [-1.0], [0.0]]))
+    return Evidence(*(values * [[0.1], [2.0], [1.0], [3.0]] + [[0.5], [-1.0], [0.0], [2.0]]))
 
 
 def happened(evidence: Evidence, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The true probabilities of evidence, and outcomes drawn by them."""
-    information, alignment, back = evidence
-    likely = expit(1.0 + 12 * (information - 0.5) + 0.8 * (alignment + 1) + 0.5 * back)
+    information, alignment, back, agreement = evidence
+    likely = expit(1.0 + 12 * (information - 0.5) + 0.8 * (alignment + 1) + 0.5 * back + 0.3 * (agreement - 2))
     return likely, np.random.default_rng(seed).random(len(likely)) < likely
 
 
@@ -127,7 +127,7 @@ def test_the_confidence_in_a_pair_does_not_depend_on_the_others() -> None:
 
 
 def test_without_labels_nothing_is_fitted_and_no_source_is_read(params: Params) -> None:
-    models = SimpleNamespace(target="image", classifiers={"image": None}, split=SimpleNamespace(labels=["", ""]))
+    models = SimpleNamespace(target="image", judges={"image": None}, split=SimpleNamespace(labels=["", ""]))
     fitted, figures = calibration.fitted(models, params.confidence, 0, BY)  # type: ignore[arg-type]
     assert fitted is None
     assert figures == {"samples": 0}
@@ -159,8 +159,9 @@ ODD: list[tuple[str, Any]] = [
     ("intercept", "3"),
     ("terms", {}),
     ("terms", {"information": {"mean": 0.0, "scale": 1.0, "weight": 1.0}}),
-    ("transformers", {"audio_to_image": "../../etc/passwd"}),
-    ("transformers", {"elsewhere": "a" * 64}),
+    ("models", {"transformers": {"audio_to_image": "../../etc/passwd"}, "classifiers": {}}),
+    ("models", {"transformers": {"elsewhere": "a" * 64}, "classifiers": {}}),
+    ("models", {"transformers": {}}),
     ("more", 3),
 ]
 
@@ -271,13 +272,37 @@ def test_an_older_bundle_loads_without_a_confidence(confident: Path, tmp_path: P
     assert [station.confidence for station in system.cycle(tones(1)[0])] == [None] * 3
 
 
-def test_a_confidence_in_other_transformers_is_not_used(confident: Path) -> None:
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_agreement_is_the_odds_that_both_classifiers_see_one_label(confident: Path, direction: Direction) -> None:
+    system = CycleSound.load(confident)
+    given = tones(5) if direction == "audio_to_image" else pictures(5)
+    made = system.images(given) if direction == "audio_to_image" else system.sounds(given)
+    _, sources, targets = system._pairs(given, made)
+    likely = {}
+    for modality, seen in ((source_of(direction), sources), (target_of(direction), targets)):
+        classifier = system.models.classifiers[modality]
+        likely[modality] = dict(zip(classifier.labels, classifier(seen).softmax(1).unbind(1), strict=True))
+    same = sum(likely["image"][label] * likely["audio"][label] for label in likely["image"])
+    found = confidence.evidence(system._witness, direction, sources, targets).agreement
+    assert expit(found) == pytest.approx(same.detach().numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("model", ["cycle/image_to_audio", "classifier/image"])
+def test_a_confidence_in_other_models_is_not_used(confident: Path, model: str) -> None:
     assert CycleSound.load(confident).knows_confidence
-    path = paths.cycle("image_to_audio", confident)
+    path = confident / f"{model}.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1  # one weight
     path.write_bytes(content)
     assert not CycleSound.load(confident).knows_confidence
+
+
+def test_without_classifiers_an_export_has_no_confidence(confident: Path, tmp_path: Path) -> None:
+    export.export(confident, tmp_path / "models")
+    shutil.rmtree(tmp_path / "models/classifier")
+    system = CycleSound.load(tmp_path / "models")
+    assert not system.knows_confidence
+    assert system.confidence(tones(1)[0], system.image(*tones(1)[0])) is None
 
 
 # --- abstaining

@@ -102,16 +102,6 @@ def test_a_discriminator_sees_patches_of_pictures_of_any_size_that_is_allowed(ro
     assert [one.shape[1] for one in seen.features] == [8, 16, 32]
 
 
-def test_pictures_too_small_for_a_discriminator_are_refused_before_work_starts() -> None:
-    import tiny
-
-    small = {"image": {"patch": 2, "downsamples": 1}}
-    with pytest.raises(parameters.ParamsError, match=r"image.size = 4 .* discriminator"):
-        parameters.parse(tiny.tree(image={"size": 4}, vae=small))
-    off = {"image": {"adversarial": False}}
-    assert parameters.parse(tiny.tree(image={"size": 4}, vae=small, decoder=off)).image.size == 4
-
-
 # --- where it is used
 
 

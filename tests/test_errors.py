@@ -116,6 +116,25 @@ def test_a_stage_ends_in_one_line(kind: type[UserError], capsys: pytest.CaptureF
 
 
 @pytest.mark.usefixtures("started")
+@pytest.mark.parametrize("kind", stage.OUTSIDE)
+@pytest.mark.parametrize("folder", ["here", ".dvc/tmp/exps/tmp1"])
+def test_where_dvc_runs_a_copy_a_stage_says_how_files_come_to_be_there(
+    kind: type[UserError],
+    folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / folder)
+    assert ends_with(some(kind)) == 1
+    line = capsys.readouterr().err
+    assert line.startswith(f"error: {some(kind)}")
+    assert ("`dvc exp run -C PATH`" in line, "absolute path" in line) == (folder != "here",) * 2
+    assert line.count("\n") == 1
+
+
+@pytest.mark.usefixtures("started")
 def test_a_stage_names_the_file_that_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert ends_with(FileNotFoundError(2, "No such file or directory", "data/x")) == 1
     assert capsys.readouterr().err == "error: no such file: data/x\n"

@@ -1,6 +1,7 @@
 """Fine-tuning: a training goes on from models that fit, and says in one line why from others it cannot."""
 
 import re
+import shutil
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -13,7 +14,7 @@ from tiny import write_shards
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
-from cycle_sound.errors import BadCheckpoint, MixedInit, OtherInit, ParamsError
+from cycle_sound.errors import BadCheckpoint, MisplacedInit, MixedInit, OtherInit, ParamsError
 from cycle_sound.io import files
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import DIRECTIONS, MODALITIES, Modality, Params
@@ -110,6 +111,37 @@ def test_a_file_that_is_no_model_is_refused(project: Project, tmp_path: Path) ->
         import_models.main(project(init={"vocoder": str(tmp_path)}))
 
 
+KINDS = {
+    **{f"vae_{modality}": {"vae": {modality: "{}"}} for modality in MODALITIES},
+    **{f"transformer_{direction}": {"transformer": {direction: "{}"}} for direction in DIRECTIONS},
+    "vocoder": {"vocoder": "{}"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", ["data/init/{}", "data/init/mine", "link", "data/init/link"])
+def test_a_model_in_the_folder_that_models_are_copied_to_is_refused_and_stays(
+    place: str, kind: str, project: Project, data: Path
+) -> None:
+    named = Path(place.format(kind))
+    own = {"link": paths.INIT / kind, "data/init/link": Path("elsewhere")}.get(place, named)
+    if own != named:
+        named.parent.mkdir(parents=True, exist_ok=True)
+        named.symlink_to(own.absolute())
+    shutil.copytree(data, own, ignore=shutil.ignore_patterns("shards", "raw"))
+    before = {path: path.read_bytes() for path in own.rglob("*.safetensors")}
+    params = project(init=filled(KINDS[kind], str(named)))
+    with pytest.raises(MisplacedInit, match=r"^init\.\S+: .*: lies in data/init, .*: move it away$") as refused:
+        import_models.main(params)
+    assert "\n" not in str(refused.value)
+    assert {path: path.read_bytes() for path in own.rglob("*.safetensors")} == before
+
+
+def filled(tree: Any, value: str) -> Any:
+    """A tree with a value as its one leaf."""
+    return {key: filled(below, value) for key, below in tree.items()} if isinstance(tree, dict) else value
+
+
 def test_no_steps_need_a_vae_to_leave_as_it_is(project: Project) -> None:
     vae = {"image": {"optimizer": {"steps": 0}}}
     assert project(vae=vae).vae.image.optimizer.steps == 0
@@ -158,7 +190,7 @@ def test_the_models_that_come_along_fit_the_preset(tmp_path: Path, monkeypatch: 
     assert all(init.digest(folder) for folder in importing.folders())
 
 
-def test_the_file_that_was_taken_is_read_as_one_that_nobody_vouches_for(tmp_path: Path) -> None:
+def test_the_file_that_was_taken_is_read_as_an_untrusted_one(tmp_path: Path) -> None:
     (tmp_path / init.NAME).write_bytes(b"nonsense")
     with pytest.raises(BadCheckpoint):
         init.begun(tmp_path, lambda: torch.nn.Linear(2, 2))

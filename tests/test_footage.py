@@ -9,7 +9,21 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from films import chirp, evenly, heard, mux, picture, picture_stream, sound_stream, telling_film, time_heard, time_seen
+from films import (
+    FORMATS,
+    RATE,
+    chirp,
+    evenly,
+    heard,
+    mux,
+    picture,
+    picture_stream,
+    shade,
+    sound_stream,
+    telling_film,
+    time_heard,
+    time_seen,
+)
 from PIL import Image
 
 from cycle_sound.acquisition.sources import footage, videos
@@ -17,6 +31,7 @@ from cycle_sound.acquisition.sources.clip import Pair, Rejected
 from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.moments import Frame
 from cycle_sound.media import containers, images, sound_files
+from cycle_sound.media.film_reader import FilmReader
 
 CASES = Path(__file__).resolve().parents[2] / "shared/cases"
 given = pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
@@ -153,6 +168,35 @@ def test_a_gap_in_the_sound_is_silence_and_nothing_moves_into_it(tmp_path: Path)
     with pytest.raises(Rejected, match=r"0\.000 s of sound") as rejected:
         fetch(path, 3 / 6)
     assert rejected.value.status == "no_audio"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "sound_codec"),
+    [
+        *((suffix, "libx264", "aac") for suffix in (".mp4", ".mov", ".mkv", ".ts", ".flv")),
+        (".mkv", "libx264", "pcm_s16le"),
+        (".webm", "libvpx", "libopus"),
+        (".ts", "mpeg2video", "mp2"),
+    ],
+)
+@pytest.mark.parametrize("period", [3, 10])  # packets, of which the last is lost
+def test_small_gaps_in_the_sound_add_up_in_pairs_as_in_soundtracks(
+    suffix: str, codec: str, sound_codec: str, period: int, tmp_path: Path
+):
+    path, wave = tmp_path / f"film{suffix}", 0.01 * np.sin(np.arange(10 * RATE) / 20)
+    wave[8 * RATE : 8 * RATE + 300] = 0.9  # a click
+    with av.open(str(path), "w", format=FORMATS.get(suffix)) as container:
+        moving, sound = picture_stream(container, codec, ticks=25), sound_stream(container, sound_codec)
+        mux(container, moving, (shade(90, time, 25) for time in evenly(0, 10)))
+        packets = [packet for frame in (*heard(wave[None]), None) for packet in sound.encode(frame)]
+        for number, packet in enumerate(packets):
+            if number % period < period - 1 or abs(packet.pts * packet.time_base - 8) < 0.3:
+                container.mux(packet)
+    with Film(path).opened() as film:
+        paired, rate = film.sound(film.time(0.0), 9.5, 1.0)
+    played = np.concatenate(list(FilmReader(path).sound(RATE)))
+    assert np.abs(paired).argmax() / rate == pytest.approx(8, abs=0.1)
+    assert np.abs(played).argmax() / RATE == pytest.approx(8, abs=0.1)
 
 
 def test_a_recording_behind_another_one_is_left_alone(tmp_path: Path):

@@ -1,13 +1,18 @@
 """The page among hostile visitors: each is refused with a reason, and an honest one is served meanwhile."""
 
+import asyncio
 import os
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image, ImageFile
@@ -15,11 +20,14 @@ from typer.testing import CliRunner
 
 pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cycle-sound[web]'")
 
-from visitors import CYCLE, FILM, HOSTILE, PICTURE, SOUND, Answer, Visitor, film, png, swollen, wav
+from visitors import API, CYCLE, DRAWING, FILM, HOSTILE, PICTURE, SOUND, Answer, Visitor, film, png, swollen, wav
 
-from cycle_sound.app import gate, uploads, web
 from cycle_sound.app.cli import app
+from cycle_sound.app.web import button, connections, gate, making, reading, server, uploads
+from cycle_sound.app.web import page as pages
+from cycle_sound.app.web.waiting import Page
 from cycle_sound.errors import BadLogin
+from cycle_sound.inference import engine
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media import sound_files
 
@@ -49,20 +57,20 @@ def system(data: Path) -> CycleSound:
 
 
 @pytest.fixture(scope="module")
-def blocks(system: CycleSound) -> Iterator[web.Page]:
-    blocks = web.page(system)
+def blocks(system: CycleSound) -> Iterator[Page]:
+    blocks = pages.page(system)
     yield blocks
     blocks.close()
 
 
 @pytest.fixture(scope="module")
-def page(blocks: web.Page) -> str:
-    return web.serve(blocks, "127.0.0.1", None, block=False).rstrip("/")
+def page(blocks: Page) -> str:
+    return server.serve(blocks, "127.0.0.1", None, block=False).rstrip("/")
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "PATIENCE", 5.0)  # seconds, in which a visitor on a loaded machine listens
+    monkeypatch.setattr(button, "PATIENCE", 5.0)  # seconds, in which a visitor on a loaded machine listens
 
 
 def served(page: str) -> Answer:
@@ -71,7 +79,7 @@ def served(page: str) -> Answer:
         return visitor.press(PICTURE, visitor.upload("bell.png", png()))
 
 
-def settled(blocks: web.Page) -> bool:
+def settled(blocks: Page) -> bool:
     """Whether, before long, nothing is waited for or worked on."""
     for _ in range(6000):
         if not blocks._queue.event_ids_to_events and not blocks.listening:
@@ -80,8 +88,71 @@ def settled(blocks: web.Page) -> bool:
     return False
 
 
+GET = b"GET /robots.txt HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SILENT = {
+    "nothing": b"",
+    "half a header": GET[:-2],
+    "a request, then nothing": GET,
+    "a request and a half": GET + GET[:9],
+}
+
+
+@pytest.mark.parametrize("sent", SILENT.values(), ids=SILENT)
+def test_a_connection_that_asks_for_nothing_is_closed(page: str, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr(connections, "MAX_SILENCE", 0.3)
+    url = urlsplit(page)
+    with socket.create_connection((url.hostname, url.port), timeout=100) as line:
+        line.sendall(sent)
+        with suppress(ConnectionResetError):
+            while line.recv(1 << 16):
+                pass
+
+
+def test_a_connection_with_an_open_request_stays(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_SILENCE", 0.1)
+    url = urlsplit(page)
+    with socket.create_connection((url.hostname, url.port), timeout=100) as line:
+        head = f"POST {API}/queue/join HTTP/1.1", f"Host: {url.netloc}", "Content-Type: application/json"
+        line.sendall("\r\n".join([*head, "Content-Length: 8", "", ""]).encode())
+        for _ in range(8):
+            time.sleep(0.1)
+            line.sendall(b" ")
+        assert b"422" in line.recv(1 << 16)  # no JSON, and read to its end
+
+
+class Protocol(asyncio.Protocol):
+    """What of uvicorn's protocol counts here."""
+
+    cycle = None
+
+    def __init__(self, host: str) -> None:
+        self.client, self.loop = (host, 1), asyncio.get_running_loop()
+
+
+@pytest.mark.parametrize(
+    ("host", "other", "most"),
+    [("203.0.113.5", "203.0.113.6", 64), ("2001:db8::1", "2001:db8:0:1::1", 64), ("127.0.0.1", "::1", 1000)],
+)
+def test_one_visitor_has_so_many_connections_and_another_one_his_own(host: str, other: str, most: int) -> None:
+    async def connect() -> list[Mock]:
+        kind = connections.bounded(Protocol)
+        made = [kind(one) for one in [host] * most + [other] + [host] * 2]
+        transports = [Mock(spec=asyncio.Transport) for _ in made]
+        for one, transport in zip(made[:-1], transports, strict=False):
+            one.connection_made(transport)
+        made[0].connection_lost(None)
+        made[-2].connection_lost(None)
+        made[-1].connection_made(transports[-1])
+        return transports
+
+    *fine, beyond, again = (transport.abort.called for transport in asyncio.run(connect()))
+    assert not any(fine)
+    assert beyond == (most == connections.MAX_OPEN)
+    assert not again
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_visitor_is_refused_and_an_honest_one_is_served(kind: str, page: str, blocks: web.Page) -> None:
+def test_a_hostile_visitor_is_refused_and_an_honest_one_is_served(kind: str, page: str, blocks: Page) -> None:
     with ThreadPoolExecutor() as pool:
         attack = pool.submit(lambda: list(HOSTILE[kind](page)))
         honest = served(page)
@@ -119,11 +190,11 @@ def test_of_a_long_sound_only_the_beginning_is_decoded(page: str, monkeypatch: p
     with Visitor(page) as visitor:
         for button in (SOUND, CYCLE):
             assert visitor.press(button, visitor.upload("long.flac", wav(90, 8000, "FLAC"))).refused
-    assert heard == [web.HEARD] * 2
+    assert heard == [reading.HEARD] * 2
 
 
 def test_of_a_film_no_more_is_decoded_than_a_visitor_may_ask_for(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "MAX_PIXELS", 64 * 48 * 10)
+    monkeypatch.setattr(reading, "MAX_PIXELS", 64 * 48 * 10)
     with Visitor(page) as visitor:
         answer = visitor.press(FILM, visitor.upload("film.mp4", film([number / 10 for number in range(30)])))
         assert answer.refused
@@ -190,7 +261,7 @@ def test_an_example_is_never_too_old(folder: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_of_what_nobody_waits_for_nothing_is_made(
-    page: str, blocks: web.Page, system: CycleSound, monkeypatch: pytest.MonkeyPatch
+    page: str, blocks: Page, system: CycleSound, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
     gone = threading.Event()
@@ -220,19 +291,64 @@ def test_of_what_nobody_waits_for_nothing_is_made(
     assert made == [7]
 
 
+LONG: dict[str, tuple[int, bytes, dict[str, int]]] = {  # requests of several batches: button, file, controls
+    "a long sound": (SOUND, wav(8), {"candidates": 4}),
+    "pictures of a sound": (SOUND, wav(), {"results": 4}),
+    "sounds of a picture": (PICTURE, png(), {"results": 4}),
+    "a long sound of a picture": (PICTURE, png(), {"seconds": 6}),
+    "a long sound of a drawing": (DRAWING, png(), {"seconds": 6}),
+    "a film": (FILM, film((0, 1, 2, 3)), {"candidates": 4}),
+    "soundtracks": (FILM, film(), {"results": 4}),
+    "a cycle": (CYCLE, wav(), {"rounds": 2}),
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_once_a_visitor_has_left_no_other_batch_is_drawn(
+    kind: str, page: str, blocks: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressed, content, controls = LONG[kind]
+    batches: list[str] = []
+    gone, sample = threading.Event(), engine.sample
+
+    def noted(*drawn: Any) -> Any:
+        batches.append(kind)
+        gone.wait(300)
+        return sample(*drawn)
+
+    def value(visitor: Visitor) -> Any:
+        file = visitor.upload("given", content)
+        return {"composite": file} if pressed == DRAWING else file
+
+    monkeypatch.setattr(engine, "sample", noted)
+    with Visitor(page) as visitor:
+        assert visitor.join(visitor.call(pressed, value(visitor), **controls)).is_success
+        with visitor.listening():
+            while not batches:
+                time.sleep(0.01)
+    while blocks.listening:
+        time.sleep(0.01)
+    gone.set()
+    assert settled(blocks)
+    assert len(batches) == 1
+    with Visitor(page) as visitor:  # and for one who stays
+        assert visitor.press(pressed, value(visitor), **controls).made
+    assert len(batches) > 2
+
+
 def test_windows_in_parts_are_the_same_as_at_once(
     page: str, system: CycleSound, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Visitor(page) as visitor:
         file = visitor.upload("a.wav", wav(8))
-        monkeypatch.setattr(web, "size_for", lambda _: 100)
+        monkeypatch.setattr(making, "size_for", lambda _: 100)
         whole = visitor.press(SOUND, file)
-        monkeypatch.setattr(web, "size_for", lambda _: 2)
+        monkeypatch.setattr(making, "size_for", lambda _: 2)
         assert visitor.press(SOUND, file).text == whole.text
         assert whole.made
 
 
-def test_one_visitor_waits_for_few_results_at_once(page: str, blocks: web.Page, system: CycleSound) -> None:
+def test_one_visitor_waits_for_few_results_at_once(page: str, blocks: Page, system: CycleSound) -> None:
     with Visitor(page) as visitor:
         call = visitor.call(SOUND, visitor.upload("a.wav", wav()))
         answers = [visitor.join(call).status_code for _ in range(gate.MAX_WAITING + 2)]
@@ -246,8 +362,8 @@ def test_one_visitor_waits_for_few_results_at_once(page: str, blocks: web.Page, 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
 def test_a_page_for_other_machines_wants_a_password(host: str) -> None:
     with pytest.raises(BadLogin, match="--auth NAME:PASSWORD"):
-        web.login(host, None)
-    assert web.login(host, "ann:se:cret") == ("ann", "se:cret")
+        server.login(host, None)
+    assert server.login(host, "ann:se:cret") == ("ann", "se:cret")
 
 
 def test_the_command_says_so_before_it_loads_models(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,19 +375,19 @@ def test_the_command_says_so_before_it_loads_models(data: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.0.0.53"])
 def test_a_page_for_this_machine_does_not(host: str) -> None:
-    assert web.login(host, None) is None
+    assert server.login(host, None) is None
 
 
 @pytest.mark.parametrize("auth", ["", "ann", "ann:", ":secret"])
 def test_half_a_login_is_none(auth: str) -> None:
     with pytest.raises(BadLogin, match="NAME:PASSWORD"):
-        web.login("127.0.0.1", auth)
+        server.login("127.0.0.1", auth)
 
 
 def test_without_the_password_nothing_is_sent_or_made(system: CycleSound) -> None:
-    blocks = web.page(system)
+    blocks = pages.page(system)
     try:
-        page = web.serve(blocks, "127.0.0.1", None, block=False, auth="ann:secret").rstrip("/")
+        page = server.serve(blocks, "127.0.0.1", None, block=False, auth="ann:secret").rstrip("/")
         with Visitor(page) as visitor:
             assert visitor.client.get("/config").status_code == 401
             assert visitor.client.post("/gradio_api/upload", files={"files": ("a.png", png())}).status_code == 401

@@ -4,6 +4,7 @@ import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +88,39 @@ def test_a_revision_is_the_models_of_that_time(pushed: Hub, data: Path) -> None:
     assert card.read(client.download(NAME, before)).license == "mit"
 
 
+def test_what_was_looked_at_is_fetched_whatever_the_branch_becomes_meanwhile(
+    pushed: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, before = huggingface_hub.HfApi.model_info, pushed.commit(NAME)
+
+    def look(*asked: Any, **how: Any) -> Any:
+        found = looked(*asked, **how)
+        pushed.repositories[NAME] |= {"card.json": b"{}", "vae/other.safetensors": b"unseen"}
+        return found
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", look)
+    folder = client.download(NAME)
+    assert folder.name == before
+    assert card.read(folder).license == "mit"
+    assert not (folder / "vae/other.safetensors").exists()
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", NOBODY)
+    assert client.download(NAME) == folder  # and so it is kept
+
+
+def test_a_network_that_goes_while_files_come_is_one_line(pushed: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = huggingface_hub.HfApi.model_info
+
+    def look(*asked: Any, **how: Any) -> Any:
+        found = looked(*asked, **how)
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", NOBODY)
+        return found
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", look)
+    with pytest.raises(HubRefused, match=NAME) as refused:
+        client.download(NAME)
+    assert "\n" not in str(refused.value)
+
+
 def test_models_that_are_no_more_leave_the_repository(pushed: Hub, data: Path) -> None:
     pushed.repositories[NAME] |= {"decoder/image/decoder.safetensors": b"old", "notes.txt": b"kept"}
     client.upload(NAME, data)
@@ -128,8 +162,22 @@ def test_a_folder_goes_before_the_hub(pushed: Hub, data: Path, tmp_path: Path, m
     export.export(data, Path(NAME))
     CycleSound.from_pretrained(NAME, where="cpu")
     assert not pushed.sent
-    with pytest.raises(NoModels):
-        CycleSound.from_pretrained(tmp_path / "nothing")
+    with pytest.raises(HubRefused, match=r"no revision 'v1': this is a folder here"):
+        CycleSound.from_pretrained(NAME, "v1")
+
+
+@pytest.mark.parametrize(
+    "name", ["./models", "../models", "~/models", ".cache/models", "models/", "/ann/orchestra", "models", Path(NAME)]
+)
+def test_a_path_without_models_is_not_asked_of_the_hub(
+    name: str | Path, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(client, "download", None)
+    with pytest.raises(NoModels, match="no models here"):
+        CycleSound.from_pretrained(name)
 
 
 def test_the_command_pushes_and_says_where(hub: Hub, data: Path) -> None:

@@ -84,9 +84,29 @@ def test_every_mode_becomes_rgb(mode: str):
         assert np.abs(np.asarray(picture).astype(int) - 60).max() <= 3
 
 
-def test_transparency_lies_over_white():
-    picture = images.open_picture(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "PNG"))
-    assert np.asarray(picture).min() == 255
+@pytest.mark.parametrize(
+    ("mode", "hidden", "shown", "options"),  # two colours, of which a PNG makes the one transparent
+    [
+        ("RGBA", (0, 0, 0, 0), (9, 9, 9, 255), {}),
+        ("LA", (0, 0), (9, 255), {}),
+        ("1", 0, 255, {"transparency": 0}),
+        ("L", 8, 9, {"transparency": 8}),
+        ("P", 8, 9, {"transparency": 8}),
+        ("RGB", (8, 8, 8), (9, 9, 9), {"transparency": (8, 8, 8)}),
+        *(("I;16", hidden, 2313, {"transparency": hidden}) for hidden in (0, 8, 2312, 2314, 65535)),  # 9 * 257
+    ],
+)
+@pytest.mark.parametrize("orientation", [1, 6], ids=["upright", "turned"])
+def test_transparency_lies_over_white(mode: str, hidden: Any, shown: Any, options: dict[str, Any], orientation: int):
+    stored, exif = Image.new(mode, (4, 4), hidden), Image.Exif()
+    if mode == "P":
+        stored.putpalette([value for value in range(256) for _ in "rgb"])
+    stored.paste(shown, (0, 0, 4, 2))
+    exif[0x0112] = orientation
+    picture = np.asarray(images.open_picture(encoded(stored, "PNG", exif=exif, **options)))
+    seen = picture if orientation == 1 else np.rot90(picture)
+    assert (seen[2:] == 255).all()
+    assert (seen[:2] == (255 if mode == "1" else 9)).all()
 
 
 @pytest.mark.parametrize("cut", [10, 300, 1500])

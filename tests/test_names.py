@@ -20,7 +20,7 @@ from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import archives, folder, lists, moments, vggsound, videos
 from cycle_sound.acquisition.sources.clip import Clip, Pair
 from cycle_sound.acquisition.sources.lists import Excerpt
-from cycle_sound.app import cli, inputs, outputs
+from cycle_sound.app import cli, inputs, outputs, terminal
 from cycle_sound.dataset import writer
 from cycle_sound.dataset.reader import Split
 from cycle_sound.errors import BadInput, BadSource, UserError
@@ -283,8 +283,8 @@ def test_no_error_reaches_a_terminal_raw(text: str, capsys: pytest.CaptureFixtur
     monkeypatch.setattr(stage.params, "load", lambda: None)
     with pytest.raises(SystemExit):
         stage.run(main)
-    cli.complain(text)
-    cli.say(text)
+    terminal.complain(text)
+    terminal.say(text)
     said = capsys.readouterr()
     assert is_safe(said.out)
     assert is_safe(said.err)

@@ -1,5 +1,6 @@
 """No file of the user is replaced, removed or moved, wherever it lies and whatever names it."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -10,28 +11,16 @@ import pytest
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
-from cycle_sound.acquisition import acquire, claims, manifest, sources
+from cycle_sound.acquisition import acquire, claims, manifest, restoring, sources
+from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import folder
 from cycle_sound.errors import BadSource
-from cycle_sound.io import files, pool
+from cycle_sound.io import files
 from cycle_sound.params import Params
 from stages import download
 
 ROOT = Path(__file__).resolve().parents[1]
 PRECIOUS = b"precious"
-
-
-@pytest.fixture
-def tiny_params(tmp_path: Path, write_tiny: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
-    """`tiny_params(**data)`: parameters for a few pairs, in a folder that is also the current one."""
-
-    def made(**data: Any) -> Params:
-        write_tiny(tmp_path, data={"synthetic": {"train_pairs": 6, "test_pairs": 4}, **data})
-        return parameters.load(tmp_path / "params.yaml")
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pool, "here", lambda jobs, workers, here=pool.here: here(jobs, 1))
-    return made
 
 
 def tree(root: Path) -> dict[str, bytes | str]:
@@ -100,6 +89,16 @@ def test_an_input_in_an_output_is_refused_before_anything_is_touched(
 ):
     pairs(tmp_path / place)
     refused(tiny_params(**filled(settings, place)), tmp_path)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_an_input_that_is_a_link_to_itself_is_one_line(
+    settings: Any, tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    for one, other in (("one", "other"), ("other", "one")):
+        (tmp_path / one).symlink_to(other)
+    with pytest.raises(BadSource, match=r"one.* is a link that leads back to itself$|one: no such folder"):
+        download.main(tiny_params(**filled(settings, "one")))
 
 
 @pytest.mark.parametrize("source", ["folder", "videos", "vggsound"])
@@ -182,6 +181,68 @@ def test_what_no_download_wrote_is_not_replaced(name: str, tmp_path: Path, tiny_
         assert (tmp_path / paths.RAW / name).read_bytes() == PRECIOUS
     (tmp_path / paths.RAW / name).unlink()
     download.main(tiny_params())
+
+
+def another_file(place: Path) -> None:
+    files.write_bytes(place, PRECIOUS)
+
+
+def a_link(place: Path) -> None:
+    files.write_bytes(place.parents[3] / "outside/other.jpg", b"other")
+    linked(place, place.parents[3] / "outside/other.jpg")
+
+
+def a_link_to_the_same_bytes(place: Path) -> None:
+    files.write_bytes(place.parents[3] / "outside/same.jpg", b"same")
+    linked(place, place.parents[3] / "outside/same.jpg")
+
+
+def a_folder(place: Path) -> None:
+    files.write_bytes(place / "deep", PRECIOUS)
+
+
+def restored(params: Params) -> None:
+    restoring.restore([row.original for row in manifest.read(paths.MANIFEST)], paths.RAW, params)
+
+
+STRANGERS = [another_file, a_link, a_link_to_the_same_bytes, a_folder]
+
+
+def named_alone(name: str, put: Callable[[Path], None], tmp_path: Path) -> dict[str, bytes | str]:
+    """A workspace as DVC delivers it, with a manifest alone that names a stranger's file: all that lies there."""
+    digest = hashlib.sha256(b"same").hexdigest()
+    row = Row(name, "train", "", name, "ok", "", picture_sha256=digest, sound_sha256=digest)
+    paths.RAW.mkdir(parents=True)
+    manifest.write(paths.MANIFEST, [row])
+    put(tmp_path / paths.RAW / f"train_data/{name}.jpg")
+    return tree(tmp_path)
+
+
+@pytest.mark.parametrize("work", [download.main, restored])
+@pytest.mark.parametrize("put", STRANGERS)
+def test_what_the_manifest_alone_names_is_not_replaced_unless_it_has_its_bytes(
+    put: Callable[[Path], None], work: Callable[[Params], None], tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    params = tiny_params()
+    before = named_alone("train_00000", put, tmp_path)
+    for _ in range(2):
+        with pytest.raises(BadSource, match=r"train_00000\.jpg: no .*: move it away") as error:
+            work(params)
+        assert "\n" not in str(error.value)
+        assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("put", STRANGERS)
+def test_what_the_manifest_alone_names_is_not_swept_unless_it_has_its_bytes(
+    put: Callable[[Path], None], tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    params = tiny_params(synthetic={"train_pairs": 2, "test_pairs": 2})
+    before = named_alone("train_00005", put, tmp_path)
+    own = paths.RAW / "train_data/train_00005.mp3"
+    files.write_bytes(own, b"same")
+    download.main(params)
+    assert {name: tree(tmp_path)[name] for name in before if name != str(paths.MANIFEST)}.items() <= before.items()
+    assert not own.exists()
 
 
 def test_what_an_unfinished_download_wrote_is_swept_under_other_settings(

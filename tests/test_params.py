@@ -2,20 +2,31 @@
 
 import copy
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+import torch
 from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import parse_yaml
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
+from cycle_sound.dataset import augment, encoding
 from cycle_sound.errors import ParamsError
-from cycle_sound.params import DIRECTIONS, MODALITIES, Params
+from cycle_sound.media import sound_files
+from cycle_sound.models import transformer
+from cycle_sound.models.classifier import Classifier
+from cycle_sound.models.dvae import DiscreteVAE
+from cycle_sound.models.transformer import Shapes, Transformer
+from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import DIRECTIONS, MODALITIES, Params, source_of, target_of
+from cycle_sound.training import fidelity
+from cycle_sound.training.objectives.discriminator import Discriminator
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,6 +65,66 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
     "a seed of which bits would be lost": ("seed", 1 << 32, "seed: "),
     "all of the pairs dropped": ("data.drop_worst", 1.0, "data.drop_worst: .*1.0"),
     "mels above the highest frequency": ("audio.fmin", 8000.0, "audio: .*fmin 8000.0"),
+    "a sound without end": ("data.clip_seconds", 1e308, "data.clip_seconds: .*600"),
+    "clips that are all too short": (
+        "data.min_seconds",
+        1.6,
+        "data: min_seconds 1.6 is more than the clip_seconds 1.5",
+    ),
+    "nothing held out to choose by": ("data.valid_share", 0.0, "data.valid_share: "),
+    "no film held out to test on": ("data.videos.test_share", 0.0, "data.videos.test_share: "),
+    "a folder without a name": ("data.folder.path", "", "data.folder.path: "),
+    "a store in the project itself": ("data.vggsound.path", "", "data.vggsound.path: "),
+    "a pause that no clock measures": ("data.vggsound.backoff_seconds", 1e300, "data.vggsound.backoff_seconds: "),
+    "no command to launch by": ("launcher", " ", "launcher: must be a command"),
+    "a launcher of two lines": ("launcher", "python\ntrue", "launcher: .*one line"),
+    "decibels of no finite power": ("audio.max_db", 1e5, "audio.max_db: "),
+    "steps beyond any count": ("vae.image.optimizer.steps", 10**400, "vae.image.optimizer.steps: "),
+    "a number that Python does not write": ("seed", 1 << 20_000, "seed: "),
+    "a batch that its portions do not divide": (
+        "judge.optimizer.accumulation",
+        3,
+        "judge.optimizer: batch_size 64 is not a multiple of accumulation 3",
+    ),
+    "an average of squares that stays nothing": ("classifier.optimizer.beta2", 1.0, "classifier.optimizer.beta2: "),
+    "an average of weights that never moves": ("vae.audio.optimizer.ema_decay", 1.0, "vae.audio.optimizer.ema_decay: "),
+    "all dropped out": ("transformer.audio_to_image.dropout", 1.0, "transformer.audio_to_image.dropout: "),
+    "a temperature that divides beyond float32": (
+        "cycle.sampling.temperature",
+        1e-40,
+        "cycle.sampling.temperature: .*0",
+    ),
+    "a guidance that multiplies beyond float32": ("sweep.guidances", [1.0, 1e38], "sweep.guidances.1: "),
+    "more codes kept than there are": ("tokens.top", 129, "tokens.top 129: vae.image.codebook_size is 128"),
+    "blur over more than a picture": (
+        "augment.degradation.blur",
+        65,
+        "augment.degradation.blur 65 is more than the 64",
+    ),
+    "pictures shifted out of sight": ("augment.image.rows", 64, "augment.image shifts pictures of 64 x 64 "),
+    "log-mels shifted out of sight": ("augment.audio.columns", 10**6, "augment.audio shifts pictures of 64 x 64 "),
+    "pictures too small to be classified": ("image.size", 8, "image.size = 8: .* from 16 on"),
+    "log-mels too small to be classified": ("audio.mels", 8, "audio.mels = 8: .* from 16 on"),
+    "pictures too small for a source to be halved": (
+        "transformer.image_to_audio.source_downsamples",
+        7,
+        "transformer.image_to_audio.source_downsamples 7 needs pictures of at least 128 pixels",
+    ),
+}
+TOGETHER: dict[str, tuple[dict[str, Any], str]] = {  # what each of several keys allows alone
+    "a sound of no frame": (
+        {"data.clip_seconds": 1e-300, "data.min_seconds": 1e-300},
+        "audio frames .* = 0: .* from 16 on",
+    ),
+    "sides that cannot be folded": (
+        {"vae.image.patch": 3, "vae.image.downsamples": 1, "image.size": 66},
+        "= 66: .* of 4",
+    ),
+    "a picture of one token": ({"vae.image.patch": 64, "vae.image.downsamples": 0}, "image.size = 64 is one token"),
+    "more latents than a transformer's file may say": (
+        {"image.size": 1024, "vae.image.patch": 16, "transformer.image_to_audio.source_downsamples": 3},
+        "transformer.image_to_audio.source_downsamples 3 leaves 128 x 128 latents",
+    ),
 }
 
 
@@ -79,6 +150,52 @@ def test_a_wrong_value_is_one_line_that_names_the_key(tree: dict[str, Any], what
     with pytest.raises(ParamsError, match=f"^params.yaml: .*{said}"):
         parameters.parse(tree)
     complaint(tree)
+
+
+@pytest.mark.parametrize("what", TOGETHER)
+def test_values_that_do_not_go_together_are_one_line(what: str, tree: dict[str, Any]):
+    values, said = TOGETHER[what]
+    parameters.put(tree, values)
+    assert re.match(f"^params.yaml: .*{said}", complaint(tree))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [16, 20, 48])
+@pytest.mark.parametrize("architecture", ["max_pooling", "residual"])
+def test_a_size_that_is_allowed_is_one_that_every_network_takes(
+    size: int, architecture: Literal["max_pooling", "residual"], tree: dict[str, Any]
+):
+    """Of other sizes a training would end, or write a model whose file nobody may read."""
+    halved = {f"transformer.{direction}.source_downsamples": 4 for direction in DIRECTIONS}
+    parameters.put(tree, {"image.size": size, "vae.image.patch": 2, "vae.image.downsamples": 1, **halved})
+    parameters.put(tree, {"augment.degradation.blur": 16, "tokens.top": 128, "classifier.architecture": architecture})
+    params = parameters.parse(tree)
+    whole = {"image": (3, *params.shapes["image"]), "audio": (1, *params.shapes["audio"])}
+    pictures = {modality: torch.zeros(2, *shape) for modality, shape in whole.items()}
+    codes = {}
+    for modality, some in pictures.items():
+        degraded = augment.degrade(some, params.augment.degradation, BatchRng(0, places=range(2)))
+        assert Classifier(params.classifier, some.shape[1], ["a", "b"])(degraded).shape == (2, 2)
+        assert Discriminator(some.shape[1], 8)(some).logits.numel()
+        vae = DiscreteVAE(params.vae[modality].model_copy(update={"width": 8, "pixel_width": 8}), some.shape[1])
+        assert fidelity.ssim(vae.decode(vae.encode(some)), some).shape == (2,)
+        assert encoding.top_codes(vae, some, params.tokens.top)["codes"].shape[-1] == params.tokens.top
+        codes[modality] = vae.code_shape(whole[modality])
+    for direction in DIRECTIONS:
+        source, target = source_of(direction), target_of(direction)
+        shapes = Shapes(codes[source], whole[source], codes[target], whole[target])
+        config = params.transformer[direction].model_copy(
+            update={"width": 8, "heads": 1, "depth": 1, "source_width": 8}
+        )
+        model = Transformer(config, shapes)
+        assert model.encode_source(pictures[source]).isfinite().all()
+        assert model.target_encoder(pictures[target]).isfinite().all()
+        known = {modality: "" for modality in MODALITIES}
+        transformer.Facts(kind=transformer.KIND, config=config, shapes=shapes, tokenizers=known)  # raises nothing
+
+
+def test_as_much_of_a_sound_is_a_clip_as_is_decoded_of_any():
+    assert parameters.MAX_SECONDS == sound_files.MAX_SECONDS
 
 
 def test_a_misspelt_key_is_named(tree: dict[str, Any]):

@@ -1,6 +1,7 @@
 """dvc.yaml tells the truth: each stage declares the code it reaches, the parameters it reads, the files it names."""
 
 import ast
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -8,12 +9,13 @@ from typing import Any, NamedTuple, get_args
 import pytest
 from ruamel.yaml import YAML
 
+from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.acquisition import journal
 from cycle_sound.inference import card
 from cycle_sound.io import code, dvc_yaml
 from cycle_sound.io.code import closure, edges, imported, module_of, parsed
-from cycle_sound.params import DIRECTIONS, MODALITIES, DataConfig, parse
+from cycle_sound.params import DIRECTIONS, MODALITIES, Config, DataConfig, Params, parse
 from cycle_sound.training import importing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,7 +75,8 @@ class Reader(NamedTuple):
     def in_part(self, node: ast.AST) -> bool:
         """Whether a node stands for a section of which not all is declared, so that its use must be followed."""
         key = self.key_of(node)
-        return key is not None and (not key or any(given.startswith(f"{key}.") for given in self.declared))
+        keys = () if key is None else (key, *of_each(key))
+        return any(not one or given.startswith(f"{one}.") for one in keys for given in self.declared)
 
     def read(self, node: ast.AST) -> Read:
         """What the code below `node` does with the name."""
@@ -115,12 +118,32 @@ def keys_read(module: str, name: str, place: int | str, key: str, declared: list
     if (module, name) in KEEPING:
         return set()
     body = next(node for node in parsed(module).body if isinstance(node, ast.FunctionDef) and node.name == name)
-    reader = Reader(body.args.args[place].arg if isinstance(place, int) else place, key, declared)
+    parameter = next(one for at, one in enumerate(body.args.args) if place in (at, one.arg))
+    if part := narrowed(key, imported(module).get(ast.unparse(parameter.annotation or parameter))):
+        return {f"{key}.{field}" for field in part.model_fields}
+    reader = Reader(parameter.arg, key, declared)
     found = Read(set(), [])
     for statement in body.body:
         found.add(reader.read(statement))
     deeper = (keys_read(*function(module, callee), where, of, declared) for callee, where, of in found.handed)
     return found.keys.union(*deeper)
+
+
+def narrowed(key: str, annotation: str | None) -> type[Config] | None:
+    """The type by which a function takes a section, where it is a base of the section's own: no more is read of it."""
+    schema: Any = Params
+    for name in filter(None, re.sub(r"\$\{[^}]*\}", "*", key).split(".")):  # a modality's and a direction's are alike
+        fields = schema.model_fields
+        schema = (next(iter(fields.values())) if name == "*" else fields[name]).annotation
+    found = getattr(parameters, (annotation or "").rpartition(".")[2], None)
+    return found if found in schema.mro()[1:] and getattr(found, "model_fields", None) else None
+
+
+def of_each(key: str) -> list[str]:
+    """The keys that a key stands for which is read in a loop over the modalities or the directions."""
+    names = {"modality": MODALITIES, "direction": DIRECTIONS}
+    found = re.search(r"\$\{item\.(modality|direction)\}", key)
+    return [key.replace(found[0], name) for name in names[found[1]]] if found else [key]
 
 
 def artifacts(module: str) -> set[str]:
@@ -216,6 +239,8 @@ def test_a_stage_declares_exactly_the_parameters_it_reads(stage: str):
         key for given in STAGES[stage]["params"] for key in {given.replace("${data.source}", one) for one in sources}
     ]
     keys = keys_read(f"stages.{stage}", "main", "params", "", declared) - UNHEARD
+    if "matrix" not in STAGES[stage]:
+        keys = {one for key in keys for one in of_each(key)}
     covered = {key: [given for given in declared if f"{key}.".startswith(f"{given}.")] for key in keys}
     assert not [key for key, given in covered.items() if not given], "read, not declared"
     assert not set(declared).difference(*covered.values()), "declared, not read"
@@ -225,7 +250,9 @@ def test_a_download_goes_on_under_other_settings_of_what_it_does_not_read(tree: 
     def key(**over: Any) -> str:
         return journal.key([], DataConfig.model_validate({**tree["data"], **over}), 16000, 0)
 
-    assert key() == key(max_rejected=0.9, valid_share=0.5, paired_share=0.5, folder={"path": "elsewhere"})
+    assert key() == key(
+        max_rejected=0.9, valid_share=0.5, paired_share=0.5, drop_worst=0.5, folder={"path": "elsewhere"}
+    )
     assert key() != key(silence_db=-40.0)
     assert key() != key(source="folder")
 
@@ -242,6 +269,7 @@ def test_a_stage_declares_exactly_the_artifacts_it_names(stage: str):
         "JOURNAL",
         "DATA",
         "made",
+        "INIT",
         "RAW",
     }  # nobody's input; RAW: of known digests
     used = artifacts(f"stages.{stage}") - own | ({"MANIFEST"} if stage == "download" else set())
@@ -303,6 +331,21 @@ def test_a_room_imports_only_from_rooms_before_it():
         if name.startswith("cycle_sound.") and room(name) > room(module)
     }
     assert not wrong
+
+
+def test_the_documentation_shows_which_room_imports_from_which():
+    lines = (ROOT / "docs/code.md").read_text(encoding="utf-8").splitlines()
+    rows = {cells[1].strip(): cells[2:-1] for line in lines if len(cells := line.split("|")) > 4}
+    columns = [cell.strip() for cell in rows["room"]]
+    shown = {
+        (room, name)
+        for room in (*columns, "app")
+        for name, cell in zip(columns, rows[room], strict=True)
+        if cell.strip()
+    }
+    inside = {module: module.split(".")[1] for module in code.modules() if module.count(".") > 1}
+    pairs = {(room, inside.get(name)) for module, room in inside.items() for name in edges(module)}
+    assert shown == {(room, name) for room, name in pairs if name not in (None, room)}
 
 
 def test_each_room_says_in_a_line_what_it_is_for_and_nothing_else_lies_loose():

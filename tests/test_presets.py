@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from dvc.cli import DvcParserError, parse_args
 from dvc.utils.hydra import apply_overrides
 from torch import nn
 from typer.testing import CliRunner
@@ -122,7 +123,7 @@ def test_a_list_is_written_in_the_form_of_the_one_in_its_place(
         ("96", "expected lines"),
         ("image.size: [", "not YAML"),
         ("data.folder.path: my data", "data.folder.path: 'my data' is not one word"),
-        ("data.folder.path: ''", "data.folder.path: '' is not one word"),
+        ("data.videos.labels: ''", "data.videos.labels: '' is not one word"),
     ],
 )
 def test_what_is_wrong_with_a_preset_is_one_line_that_names_it(content: str, said: str, project: Path) -> None:
@@ -141,6 +142,16 @@ def test_an_unknown_preset_is_one_line_that_names_the_others(name: str, project:
         assert (code, line.count("\n")) == (1, 1)
         assert "fine, finetune, tiny, vggsound" in line
     assert (project / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+@pytest.mark.parametrize("content", ["image.size: 90", "image.sise: 96", "data.folder.path: my data"])
+@pytest.mark.parametrize("name", ["other", "nope"])
+def test_where_a_preset_is_refused_dvc_starts_nothing(name: str, content: str, project: Path) -> None:
+    """`dvc exp run $(cycle-sound preset NAME)`: without a word it would run one in which nothing is changed."""
+    (project / "presets/other.yaml").write_text(content, encoding="utf-8")
+    words = CliRunner().invoke(app, ["preset", name]).stdout.split()
+    with pytest.raises(DvcParserError):
+        parse_args(["exp", "run", *words, "-S", "data.source=folder"])
 
 
 def test_a_preset_that_does_not_fit_is_not_written(project: Path) -> None:

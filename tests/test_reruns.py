@@ -43,7 +43,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/paths.py": set(),
     "cycle_sound/acquisition/restoring.py": set(),  # how files of known digests come back
     "cycle_sound/app/cli.py": set(),
-    "cycle_sound/app/web.py": set(),
+    "cycle_sound/app/web/page.py": set(),
     "cycle_sound/inference/hub.py": set(),
     "cycle_sound/inference/export.py": {"export"},
     "tests/test_reruns.py": set(),

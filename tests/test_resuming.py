@@ -23,7 +23,7 @@ from cycle_sound.acquisition.journal import Finished
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
 from cycle_sound.errors import TooManyRejected
-from cycle_sound.io import files, pool
+from cycle_sound.io import files
 from cycle_sound.media import picture_files, sound_files
 from cycle_sound.params import Params
 from stages import download, shard
@@ -90,20 +90,6 @@ def test_a_run_killed_again_and_again_ends_to_the_byte_like_one_left_alone(tmp_p
 
 
 # --- the stage, in this process
-
-
-@pytest.fixture
-def tiny_params(tmp_path: Path, write_tiny: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
-    """`tiny_params(**data)`: parameters for a few pairs, in a folder that is also the current one."""
-    from cycle_sound import params
-
-    def made(**data: object) -> Params:
-        write_tiny(tmp_path, data={"synthetic": {"train_pairs": 6, "test_pairs": 4}, **data})
-        return params.load(tmp_path / "params.yaml")
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pool, "here", lambda jobs, workers, here=pool.here: here(jobs, 1))
-    return made
 
 
 def test_leftovers_of_other_settings_go_and_links_are_not_followed(tmp_path: Path, tiny_params: Callable[..., Params]):

@@ -1,4 +1,4 @@
-"""A row's random numbers follow from seed, step and place: neither batch, process nor portion changes them."""
+"""A row's random numbers follow from seed, step and place: neither batch, process nor micro-batch changes them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -123,7 +123,7 @@ def in_order(seen: list[list[tuple[Tensor, ...]]]) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("processes", "accumulation"), [(2, 1), (4, 1), (1, 4), (2, 3), (4, 6)])
-def test_batches_are_the_same_to_the_byte_for_any_number_of_processes_and_portions(
+def test_batches_are_the_same_to_the_byte_for_any_number_of_processes_and_micro_batches(
     processes: int, accumulation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = in_order(micro_batches(monkeypatch, 24, 1, 1, range(3)))
@@ -140,7 +140,7 @@ def test_batches_after_a_kill_are_those_that_would_have_come(processes: int, mon
 def test_a_process_draws_for_its_own_rows_alone(
     batch_size: int, processes: int, made: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that what its portion costs does not grow with the number of processes."""
+    """So that what its share of a batch costs does not grow with the number of processes."""
     monkeypatch.setattr(distributed, "world_size", lambda: processes)
     monkeypatch.setattr(distributed, "rank", lambda: processes - 1)
     (one,) = Prefetcher(Drawing(), optimizer(batch_size, 1), 5, torch.device("cpu")).micro_batches(range(1))

@@ -25,6 +25,16 @@ def test_tokens_come_as_often_as_they_are_likely(temperature: float) -> None:
     assert torch.allclose(drawn.bincount(minlength=4) / 20_000, wanted / wanted.sum(), atol=0.015)
 
 
+def test_draws_are_the_same_whatever_float_is_the_default() -> None:
+    rows = logits(100)
+    wanted = draw(rows, PLAIN, [rng.seeded(number) for number in range(100)])
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(draw(rows, PLAIN, [rng.seeded(number) for number in range(100)]), wanted)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_draws_pass_a_chi_square_test_for_each_row() -> None:
     """Of 24 tokens, 100,000 draws a row: as `torch.multinomial` would, without its chance."""
     rows, count = logits(8), 100_000

@@ -1,6 +1,7 @@
 """Sounds read a block at a time are those read whole; films of them are written a picture at a time."""
 
 import io
+import struct
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cycle_sound.errors import BadSound
-from cycle_sound.media import contact_sheet, film_writer, sound_files, sound_reader, sound_writer, sounds
+from cycle_sound.media import contact_sheet, film_writer, sound_files, sound_reader, sound_writer
+from cycle_sound.media.blocks import resampled, windows
 from cycle_sound.media.contact_sheet import Thumbnails
 from cycle_sound.media.sounds import Sound
 
@@ -49,14 +51,14 @@ def test_blocks_are_the_whole(kind: str, rate: int, channels: int, seconds: floa
     assert sound_reader.seconds(path) == pytest.approx(seconds, abs=0.1)
 
 
-@pytest.mark.parametrize("kind", sounds.FORMATS)
+@pytest.mark.parametrize("kind", sound_writer.FORMATS)
 @pytest.mark.parametrize("rate", [16000, 22000])
-def test_a_sound_written_in_blocks_is_the_one_written_whole(kind: sounds.Format, rate: int, tmp_path: Path):
+def test_a_sound_written_in_blocks_is_the_one_written_whole(kind: sound_writer.Format, rate: int, tmp_path: Path):
     wave = 1.5 * tone(5.0, rate)[:, 0].astype(np.float32)  # beyond full scale
     sound_writer.write(tmp_path / "x", in_blocks(wave, rate, 7000), kind)
     found, wanted = (
         sound_files.decode(content)
-        for content in ((tmp_path / "x").read_bytes(), sounds.encoded(Sound(wave, rate), kind))
+        for content in ((tmp_path / "x").read_bytes(), sound_writer.encoded(Sound(wave, rate), kind))
     )
     assert found[1] == wanted[1]
     assert found[0].shape == wanted[0].shape
@@ -95,6 +97,24 @@ def test_of_a_wav_file_that_was_never_closed_or_cut_off_all_is_read(kept: float,
         assert len(wave) / RATE == pytest.approx(3.0 if name == "open.wav" else 3 * kept, abs=0.05)
 
 
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le", "adpcm_ima_wav", "adpcm_yamaha"])  # the last: FFmpeg alone
+@pytest.mark.parametrize(
+    ("chunk", "size"), [(b"id3 ", 300_001), (b"_PMX", 40_000), (b"LIST", 40_000), (b"junk", 99_999)]
+)
+def test_what_lies_behind_the_sound_of_a_wav_file_is_not_heard(codec: str, chunk: bytes, size: int, tmp_path: Path):
+    with av.open(str(tmp_path / "plain.wav"), "w") as container:
+        mux(container, sound_stream(container, codec), heard(tone(3.0).T))
+    plain, tag = whole(sound_reader.blocks(tmp_path / "plain.wav"))[0], np.random.default_rng(0).bytes(size)
+    content = bytearray((tmp_path / "plain.wav").read_bytes())
+    content += chunk + struct.pack("<I", size) + tag + bytes(size % 2)
+    content[4:8] = struct.pack("<I", len(content) - 8)
+    (tmp_path / "tagged.wav").write_bytes(content)
+    wave, _ = whole(sound_reader.blocks(tmp_path / "tagged.wav"))
+    assert np.array_equal(wave, plain)
+    assert np.array_equal(wave, sound_files.decode(bytes(content))[0])
+    assert sound_reader.seconds(tmp_path / "tagged.wav") == pytest.approx(len(plain) / RATE, abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [(b"", "empty file"), (b"%PDF-1.4\n" * 500, "cannot be decoded"), (bytes(4000), "cannot be")]
 )
@@ -124,8 +144,8 @@ def test_sounds_that_are_not_finite_or_too_long_are_refused(tmp_path: Path, monk
 @settings(deadline=None)
 def test_windows_of_blocks_are_those_of_the_whole(samples: int, size: int, rate: int, seconds: float):
     wave = np.arange(samples, dtype=np.float32)
-    wanted = sounds.windows(Sound(wave, rate), seconds)
-    found = list(sound_reader.windows(in_blocks(wave, rate, size), seconds))
+    wanted = list(windows([Sound(wave, rate)], seconds))
+    found = list(windows(in_blocks(wave, rate, size), seconds))
     assert len(found) == len(wanted)
     assert all(
         one.sample_rate == rate and np.array_equal(one.waveform, other.waveform)
@@ -138,7 +158,7 @@ def test_windows_of_blocks_are_those_of_the_whole(samples: int, size: int, rate:
 def test_resampling_in_blocks_leaves_no_seams(rate_from: int, rate_to: int, size: int):
     wave = tone(2.0, rate_from)[:, 0].astype(np.float32)
     parts = (wave[start : start + size] for start in range(0, len(wave), size))
-    found = np.concatenate(list(sound_reader.resampled(parts, rate_from, rate_to)))
+    found = np.concatenate(list(resampled(parts, rate_from, rate_to)))
     wanted = sound_files.resample(wave, rate_from, rate_to)
     assert abs(len(found) - len(wanted)) <= 1
     assert np.abs(found[: len(wanted)] - wanted[: len(found)]).max() < 1e-5
@@ -175,7 +195,7 @@ def test_memory_does_not_grow_with_a_sounds_length(tmp_path: Path):
         soundfile.write(tmp_path / "x.flac", tone(seconds)[:, 0], RATE)
         blocks = (sound_reader.blocks(tmp_path / "x.flac") for _ in range(2))
         tracemalloc.start()
-        pictures = (Image.new("RGB", (64, 64)) for _ in sound_reader.windows(next(blocks), 1.5))
+        pictures = (Image.new("RGB", (64, 64)) for _ in windows(next(blocks), 1.5))
         film_writer.write_film(tmp_path / "film.mp4", pictures, 1.5, next(blocks))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()

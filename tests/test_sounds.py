@@ -8,9 +8,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cycle_sound.media import sounds
+from cycle_sound.media import sound_writer, sounds
+from cycle_sound.media.blocks import SCRAP, windows
 from cycle_sound.media.mel import MARGIN
-from cycle_sound.media.sounds import FADE, SCRAP, Format, Sound
+from cycle_sound.media.sound_writer import Format
+from cycle_sound.media.sounds import FADE, Sound
 
 RATE = 16000
 
@@ -27,7 +29,7 @@ def sine(seconds: float, frequency: float) -> Sound:
 @given(samples=st.integers(1, 200_000), rate=st.sampled_from([8000, 11025, 44100]), seconds=st.floats(0.2, 2.0))
 def test_windows_lie_one_behind_the_other_and_leave_out_a_scrap_at_most(samples: int, rate: int, seconds: float):
     given = Sound(np.arange(samples, dtype=np.float32), rate)
-    parts = sounds.windows(given, seconds)
+    parts = list(windows([given], seconds))
     for number, part in enumerate(parts):
         start = round(number * (seconds * rate))
         assert part.sample_rate == rate
@@ -38,11 +40,11 @@ def test_windows_lie_one_behind_the_other_and_leave_out_a_scrap_at_most(samples:
 
 
 def test_a_sound_of_one_window_is_one_even_if_resampling_left_it_a_little_longer():
-    assert [len(sounds.windows(noise(s), 1.0)) for s in (0.01, 1.0, 1.05, 1.2, 2.0, 2.5)] == [1, 1, 1, 2, 2, 3]
+    assert [len(list(windows([noise(s)], 1.0))) for s in (0.01, 1.0, 1.05, 1.2, 2.0, 2.5)] == [1, 1, 1, 2, 2, 3]
 
 
 def test_windows_of_a_long_sound_do_not_drift():
-    parts = sounds.windows(Sound(np.arange(600 * 11025, dtype=np.float32), 11025), 1.536)
+    parts = list(windows([Sound(np.arange(600 * 11025, dtype=np.float32), 11025)], 1.536))
     starts = np.array([part.waveform[0] for part in parts])
     assert np.abs(starts - np.arange(len(parts)) * 1.536 * 11025).max() <= 0.5
 
@@ -75,9 +77,9 @@ def test_joining_leaves_the_given_sounds_alone_and_takes_short_ones():
     assert len(whole.waveform) == RATE + 800 - 400
 
 
-@pytest.mark.parametrize("kind", sounds.FORMATS)
+@pytest.mark.parametrize("kind", sound_writer.FORMATS)
 def test_every_format_is_read_back(kind: Format):
-    content = sounds.encoded(sine(1.0, 440), kind)
+    content = sound_writer.encoded(sine(1.0, 440), kind)
     wave, rate = soundfile.read(io.BytesIO(content))
     assert soundfile.info(io.BytesIO(content)).format == kind.upper()
     assert rate == RATE

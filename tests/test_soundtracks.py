@@ -1,7 +1,12 @@
 """Films get soundtracks: the pictures stay as they are, the level is steady, and length costs no memory."""
 
+import errno
+import os
+import shutil
+import signal
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_cli import Run, files, is_one_line_of_error, run  # noqa: F401
 
-from cycle_sound.errors import BadFilm
+from cycle_sound.errors import BadFilm, BadTarget
 from cycle_sound.inference import soundtrack
 from cycle_sound.inference.system import CycleSound
-from cycle_sound.media import film_reader, film_writer
+from cycle_sound.media import film_reader, film_writer, sound_writer
 from cycle_sound.media.crossfade import crossfaded, faded
 from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.film_writer import AUDIO_RATE
@@ -29,6 +34,7 @@ KINDS = [  # suffix, codec, ticks a second, and what the film with its soundtrac
     *((suffix, "mpeg2video", 25, ".mkv") for suffix in (".mpg", ".ts", ".mkv")),
     (".avi", "mpeg4", 25, ".mp4"),
     (".webm", "libvpx", 1000, ".mkv"),
+    (".mp4", "libsvtav1", 1000, ".mp4"),
 ]
 
 
@@ -43,6 +49,13 @@ def packets(path: Path) -> list[tuple[float, bool, bytes]]:
         found = [one for one in container.demux(video=0) if one.size]
         first = min(one.pts for one in found if one.pts is not None)
         return [(float((one.pts - first) * one.time_base), one.is_keyframe, bytes(one)) for one in found]
+
+
+def shown(path: Path) -> list[tuple[float, int]]:
+    """The pictures that a film shows: when, from the first one on, and their level."""
+    with av.open(str(path)) as container:
+        frames = [(frame.time, round(frame.to_ndarray(format="gray").mean())) for frame in container.decode(video=0)]
+    return [(time - frames[0][0], level) for time, level in frames]
 
 
 def sound_of(path: Path) -> np.ndarray:
@@ -176,6 +189,21 @@ def test_a_gap_in_the_sound_is_silent(tmp_path: Path):
     assert np.abs(wave[round(3.2 * RATE) : round(3.8 * RATE)]).max() > 0.3
 
 
+def test_small_gaps_in_the_sound_add_up(tmp_path: Path):
+    """Of recordings that lose a packet now and then: 0.064 s of each 0.512 s are missing."""
+    path = tmp_path / "film.mkv"
+    with av.open(str(path), "w") as container:
+        moving, sound = picture_stream(container), sound_stream(container, "pcm_s16le")
+        mux(container, moving, (shade(90, time) for time in evenly(0, 6)))
+        mux(container, sound, (frame for number, frame in enumerate(chirp(0, 6)) if number % 8 < 7))
+    wave = np.concatenate(list(FilmReader(path).sound(RATE)))
+    assert len(wave) / RATE == pytest.approx(6, abs=0.1)
+    late = wave[round(5.5 * RATE) : round(5.7 * RATE)]
+    crossings = np.flatnonzero(np.diff(np.signbit(late[late != 0])))
+    pitch = (len(crossings) - 1) / 2 * RATE / (crossings[-1] - crossings[0])
+    assert (pitch - 300) / 200 == pytest.approx(5.6, abs=0.1)
+
+
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.4\n" * 500, bytes(4000)])
 def test_what_is_no_film_is_refused(content: bytes, tmp_path: Path):
     (tmp_path / "film.mp4").write_bytes(content)
@@ -248,6 +276,93 @@ def test_a_film_that_is_turned_stays_turned(suffix: str, ending: str, tmp_path: 
         frames = [next(container.decode(video=0)) for container in (before, after)]
     assert [frame.rotation for frame in frames] == [frames[0].rotation] * 2
     assert frames[0].rotation != 0
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "ending"),
+    [("libx264", "yuv420p", ".mp4"), ("libvpx-vp9", "yuv420p", ".mp4"), ("prores", "yuv422p10le", ".mov")],
+)
+def test_pixels_that_are_not_square_stay_so(codec: str, pixels: str, ending: str, tmp_path: Path):
+    """Of VP9 and ProRes the container alone knows."""
+    path, new, kept = tmp_path / "film.mov", tmp_path / f"new{ending}", Fraction(4, 3)
+    with av.open(str(path), "w", format="mov" if codec == "prores" else "mp4") as container:
+        moving = picture_stream(container, codec, pix_fmt=pixels, sample_aspect_ratio=kept)
+        mux(container, moving, (shade(90, time) for time in evenly(0, 1)))
+    assert film_writer.ending(FilmReader(path)) == ending
+    film_writer.write_soundtrack(new, FilmReader(path), iter([np.zeros(AUDIO_RATE, np.float32)]))
+    with av.open(str(path)) as before, av.open(str(new)) as after:
+        assert [one.streams.video[0].sample_aspect_ratio for one in (before, after)] == [kept, kept]
+
+
+@pytest.mark.parametrize(("start", "seconds"), [(0.0, 1.1), (0.5, 1.1), (0.5, 1.5)])
+def test_what_an_edit_list_cuts_off_stays_hidden(start: float, seconds: float, tmp_path: Path):
+    """As telephones trim films. Of pictures behind the end those stay that earlier ones are decoded from."""
+    path, new = telling_film(tmp_path / "film.mp4", evenly(0, 2, 25), (0, 2)), tmp_path / "new.mp4"
+    content = bytearray(path.read_bytes())
+    edit = content.index(b"elst") + 12  # of the pictures, the first track: milliseconds shown, ticks passed over
+    ticks = int.from_bytes(content[(media := content.index(b"mdhd")) + 16 : media + 20])
+    passed = int.from_bytes(content[edit + 4 : edit + 8]) + round(start * ticks)
+    content[edit : edit + 8] = round(1000 * seconds).to_bytes(4) + passed.to_bytes(4)
+    path.write_bytes(content)
+    film = FilmReader(path)
+    assert film.seconds == pytest.approx(seconds, abs=0.045)
+    film_writer.write_soundtrack(new, film, iter([np.zeros(AUDIO_RATE, np.float32)]))
+    before, after = shown(path), shown(new)
+    assert [time for time, _ in after[: len(before)]] == pytest.approx([time for time, _ in before], abs=2e-3)
+    assert [level for _, level in after[: len(before)]] == [level for _, level in before]
+    assert len(after) <= len(before) + 3
+
+
+def test_hevc_in_mp4_has_the_tag_that_all_players_know(tmp_path: Path):
+    path, new = telling_film(tmp_path / "film.mkv", evenly(0, 1), (0, 1), "libx265"), tmp_path / "new.mp4"
+    film_writer.write_soundtrack(new, FilmReader(path), iter([np.zeros(AUDIO_RATE, np.float32)]))
+    with av.open(str(new)) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+def test_an_encoding_that_no_container_holds_is_said(tmp_path: Path):
+    film = FilmReader(telling_film(tmp_path / "film.avi", evenly(0, 1), (0, 1), "huffyuv", ticks=25, pix_fmt="yuv422p"))
+    with pytest.raises(BadFilm, match="huffyuv"):
+        film_writer.write_soundtrack(tmp_path / "new.mkv", film, iter([np.zeros(AUDIO_RATE, np.float32)]))
+
+
+def test_an_avi_whose_pictures_have_no_times_is_refused(tmp_path: Path):
+    path = telling_film(tmp_path / "film.avi", evenly(0, 1, 25), (0, 1), ticks=25, max_b_frames=2)
+    with pytest.raises(BadFilm, match="B-frames"):
+        FilmReader(path)
+
+
+def test_a_picture_that_is_left_out_does_not_end_the_film(tmp_path: Path):
+    path, new = telling_film(tmp_path / "film.mp4", evenly(0, 2), (0, 2), max_b_frames=0), tmp_path / "new.mp4"
+    content = bytearray(path.read_bytes())
+    size = content.index(b"stsz") + 16 + 4 * 5  # of the sixth picture
+    content[size : size + 4] = bytes(4)
+    path.write_bytes(content)
+    film = FilmReader(path)
+    assert film.seconds == pytest.approx(2, abs=0.1)
+    film_writer.write_soundtrack(new, film, iter([np.zeros(2 * AUDIO_RATE, np.float32)]))
+    assert [(one[0], one[2]) for one in packets(new)] == [(one[0], one[2]) for one in packets(path)]
+    assert len(packets(new)) == 19
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "100%d.mp4", "a b\u0301.mp4"])
+def test_a_films_name_may_hold_anything(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    film = FilmReader(telling_film(tmp_path / "film.mp4", evenly(0, 1), (0, 1)))
+    film_writer.write_soundtrack(Path(f".{name}"), film, iter([np.zeros(AUDIO_RATE, np.float32)]))
+    assert len(packets(tmp_path / f".{name}")) == 10
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk here")
+def test_a_full_disk_is_the_systems_word_of_it(tmp_path: Path):
+    film = FilmReader(telling_film(tmp_path / "film.mp4", evenly(0, 1), (0, 1)))
+    with pytest.raises(OSError, match="No space left") as refused:
+        film_writer.write_soundtrack(Path("/dev/full"), film, iter([np.zeros(AUDIO_RATE, np.float32)]))
+    assert (refused.value.errno, refused.value.filename) == (errno.ENOSPC, None)
+    for kind in sound_writer.FORMATS:
+        with pytest.raises(OSError, match="No space left") as refused:
+            sound_writer.write(Path("/dev/full"), [Sound(noise(0, 9 * RATE), RATE)], kind)
+        assert refused.value.errno == errno.ENOSPC
 
 
 @pytest.mark.parametrize("seconds", [0.12, 1.0, 1.536, 1.6, 3.0, 7.7])
@@ -337,15 +452,73 @@ def test_a_film_without_pictures_is_one_line_and_the_others_are_made(run: Run, t
     assert files(tmp_path / "out") == ["film.mp4"]
 
 
-def test_an_interrupt_leaves_no_half_film(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupt_leaves_no_half_film(
+    run: Run,  # noqa: F811
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     telling_film(tmp_path / "film.mp4", evenly(0, 8), (0, 8))
+    number = getattr(signal, name, signal.SIGINT)
 
     def interrupted(waves: Iterator[np.ndarray], shared: int) -> Iterator[np.ndarray]:
-        for number, block in enumerate(crossfaded(waves, shared)):
-            if number == 3:
-                raise KeyboardInterrupt
+        for place, block in enumerate(crossfaded(waves, shared)):
+            if place == 3:
+                signal.raise_signal(number)
             yield block
 
     monkeypatch.setattr(soundtrack, "crossfaded", interrupted)
-    assert run("sound", "film.mp4", "-o", "out").exit_code != 0
+    inherited = signal.getsignal(number)
+    if inherited == signal.SIG_IGN:  # of SIGHUP below `nohup`
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        assert run("sound", "film.mp4", "-o", "out").exit_code == 128 + number
+    finally:
+        signal.signal(number, inherited)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def by_a_link(folder: Path) -> tuple[Path, list[str]]:
+    """A film in `out`, known elsewhere by a link, beside another one of its name."""
+    os.symlink(folder / "out/film.mp4", folder / "link.mp4")
+    shutil.copy(folder / "out/film.mp4", folder / "film.mp4")
+    return folder / "out/film.mp4", ["sound", "link.mp4", "film.mp4"]
+
+
+def a_link(folder: Path) -> tuple[Path, list[str]]:
+    """A link in `out` to a film elsewhere."""
+    (folder / "out/film.mp4").rename(folder / "far.mp4")
+    os.symlink(folder / "far.mp4", folder / "out/film.mp4")
+    return folder / "out/film.mp4", ["sound", "out/film.mp4"]
+
+
+def of_another_source(folder: Path) -> tuple[Path, list[str]]:
+    """A film in `out` whose sound steers what is made of another film of its name."""
+    shutil.copy(folder / "out/film.mp4", folder / "film.mp4")
+    return folder / "out/film.mp4", ["image", "film.mp4", "--blend", "out/film.mp4", "0.5"]
+
+
+@pytest.mark.parametrize("case", [by_a_link, a_link, of_another_source])
+def test_no_film_that_is_read_is_written_over(
+    run: Run,  # noqa: F811
+    case: Callable[[Path], tuple[Path, list[str]]],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "out").mkdir()
+    telling_film(tmp_path / "out/film.mp4", evenly(0, 2), (0, 2))
+    kept, words = case(tmp_path)
+    before = (kept.read_bytes(), kept.is_symlink())
+    result = run(*words, "-o", "out")
+    assert result.exit_code == 0, result.output
+    assert "out/film-2.mp4" in result.stdout
+    assert (kept.read_bytes(), kept.is_symlink()) == before
+
+
+def test_in_python_a_film_never_takes_the_place_of_what_it_is_made_of(system: CycleSound, tmp_path: Path) -> None:
+    path = telling_film(tmp_path / "film.mp4", evenly(0, 2), (0, 2))
+    before = path.read_bytes()
+    for make in (system.soundtrack, system.film):
+        with pytest.raises(BadTarget, match="the file that is read"):
+            make(path, tmp_path / "x/../film.mp4")
+    assert path.read_bytes() == before

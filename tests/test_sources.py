@@ -209,6 +209,27 @@ def test_folders_of_another_layout_and_bad_lists_are_refused_in_one_line(tmp_pat
             folder.clips(data("folder", tmp_path))
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "Labels.csv", "LABELS.CSV"])
+def test_a_list_is_read_in_whatever_case_and_is_never_passed_over(name: str, tmp_path: Path):
+    fill(tmp_path, **{"train_data/a.jpg": JPEG, "train_data/a.mp3": MP3, name: "id,split,label\na,train,bell\n"})
+    assert [clip.label for clip in folder.clips(data("folder", tmp_path))] == ["bell"]
+    (tmp_path / name).rename(tmp_path / "moved")
+    (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(BadSource, match=f"{name}: no such list"):
+        folder.clips(data("folder", tmp_path))
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(BadSource, match=f"{name}: is no file"):
+        folder.clips(data("folder", tmp_path))
+
+
+def test_of_two_lists_none_is_chosen(tmp_path: Path):
+    fill(tmp_path, **dict.fromkeys(["train_data/a.jpg", "labels.csv", "Labels.csv"], ""))
+    if len(list(tmp_path.iterdir())) == 3:  # a disk that tells them apart
+        with pytest.raises(BadSource, match=r"holds Labels.csv and labels.csv"):
+            folder.clips(data("folder", tmp_path))
+
+
 def give(pair: Pair) -> Pair:
     return pair
 

@@ -13,16 +13,17 @@ import pytest
 import torch
 from PIL import Image
 from ruamel.yaml import YAML
+from safetensors.torch import load_file
 from tiny import small_networks
 
 import cycle_sound
 from cycle_sound import paths
 from cycle_sound.errors import BadCheckpoint, BadSound, BadSteering, BadTarget, MixedModels, NoModels, ParamsError
-from cycle_sound.inference import card, export
+from cycle_sound.inference import bundle, card, export
 from cycle_sound.inference.engine import Drawing, Steering
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media.sounds import Sound
-from cycle_sound.models import features
+from cycle_sound.models import dvae, features
 from cycle_sound.params import SamplingConfigs
 
 RATE = 16000
@@ -340,11 +341,38 @@ def test_exported_models_give_the_same_from_anywhere(
     assert again.score(tones(1)[0], pictures(1)[0]) == system.score(tones(1)[0], pictures(1)[0])
 
 
+def test_an_export_takes_paths_as_text_and_knows_the_home(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert export.export(str(data), "~/models") == export.export(data, tmp_path / "models")
+
+
 def test_an_export_of_an_export_is_the_same(data: Path, tmp_path: Path) -> None:
     first = export.export(data, tmp_path / "first")
     second = export.export(tmp_path / "first", tmp_path / "second")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert export.export(data, tmp_path / "first") == first  # once more into the same folder
+
+
+def weights(folder: Path) -> dict[Path, int]:
+    """How many bytes the weights in each file of a folder's models take."""
+    of_files = {path.relative_to(folder): load_file(path).values() for path in folder.rglob("*.safetensors")}
+    return {path: sum(one.nbytes for one in found if one.is_floating_point()) for path, found in of_files.items()}
+
+
+def test_an_export_of_16_bits_takes_half_and_hardly_differs(copy: Path, tmp_path: Path) -> None:
+    vae = paths.vae("image", copy)
+    dvae.save_decoder(bundle.decoder_file("image", copy), dvae.load(vae)[0].decoder, vae)
+    export.export(copy, tmp_path / "whole")
+    first = export.export(copy, tmp_path / "half", half=True)
+    assert {path: 2 * size for path, size in weights(tmp_path / "half").items()} == weights(tmp_path / "whole")
+    here, there = CycleSound.load(tmp_path / "whole"), CycleSound.load(tmp_path / "half")
+    sound, picture = tones(1)[0], pictures(1)[0]
+    assert there.score(sound, picture) == pytest.approx(here.score(sound, picture), rel=0.01)
+    for half in (False, True):  # what is gone does not come back, and nothing more goes
+        again = export.export(tmp_path / "half", tmp_path / f"again {half}", half=half)
+        assert [path.read_bytes() for path in again] == [path.read_bytes() for path in first]
 
 
 def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Params, ShiftConfig
 from cycle_sound.training import resume, schedules
 from cycle_sound.training.loop import Curve, Trainer, fit
-from cycle_sound.training.prefetch import Prefetcher
+from cycle_sound.training.prefetch import MicroBatch, Prefetcher
 from cycle_sound.training.resume import STOPS, Snapshot, State, flat, tree
 
 
@@ -230,6 +231,27 @@ def test_a_signal_saves_at_once_and_says_so_in_one_line_and_by_its_code(
         trained(config, tmp_path / "stopped", line)
     assert (ended.value.code, asked) == (128 + signal_, [12])
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"stopped by {signal_.name}; `dvc repro` goes on from")
+    assert same(trained(config, tmp_path / "stopped")[0].model, undisturbed.model)
+
+
+def test_a_signal_while_the_makers_of_batches_end_stops_a_training_that_is_saved(
+    config: OptimizerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    undisturbed, _ = trained(config, tmp_path / "undisturbed")
+    made = Prefetcher._made
+
+    def asked(self: Prefetcher, steps: range) -> Generator[MicroBatch]:
+        yield from made(self, steps)
+        time.sleep(0.2)  # by now the last step is done, and the training waits for this thread
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+
+    with monkeypatch.context() as ending:
+        ending.setattr(Prefetcher, "_made", asked)
+        with pytest.raises(SystemExit) as ended:
+            trained(config, tmp_path / "stopped")
+    assert ended.value.code == 128 + signal.SIGINT
+    assert capsys.readouterr().out.splitlines()[-1].startswith("stopped by SIGINT; `dvc repro` goes on from")
     assert same(trained(config, tmp_path / "stopped")[0].model, undisturbed.model)
 
 

@@ -266,7 +266,7 @@ def test_layers_that_are_computed_again_have_the_same_gradients(model: Transform
 
 
 def kept_bytes(params: Params, depth: int, checkpointing: bool, precision: torch.dtype) -> int:
-    """What a sample of 16 + 48 positions keeps for the way back in layers of width 1,024, beside the weights."""
+    """What a sample of 16 + 48 positions keeps for the backward pass in layers of width 1,024, beside the weights."""
     sizes = {"width": 1024, "depth": depth, "heads": 16, "dropout": 0.1, "checkpointing": checkpointing}
     config = params.transformer.audio_to_image.model_copy(update={**sizes, "source_width": 8})
     codes = CodeShape(1, 6, 8, SIZE)

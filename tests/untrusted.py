@@ -70,6 +70,7 @@ from cycle_sound.inference import bundle, card, confidence, export
 from cycle_sound.inference.confidence import Evidence
 from cycle_sound.io import files, names
 from cycle_sound.media import film_writer, images, sound_files, sound_reader
+from cycle_sound.media.blocks import windows
 from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.models import classifier, dvae, features, learned_vocoder, loading, transformer
 from cycle_sound.models.tokenizer import CodeShape
@@ -289,7 +290,7 @@ def _frame(path: Path) -> None:
 
 def _streamed_sound(path: Path) -> None:
     sound_reader.seconds(path)
-    for window in islice(sound_reader.windows(sound_reader.blocks(path), 0.1), 100):
+    for window in islice(windows(sound_reader.blocks(path), 0.1), 100):
         assert window.waveform.size
 
 

@@ -1,7 +1,7 @@
 """Which files in a folder of pairs are the program's own, and what they hold: an account beside them says so.
 
-The manifest alone cannot: DVC puts another one in its place, of another experiment, and leaves the files. All files
-that neither names belong to somebody else.
+The manifest alone cannot: DVC puts another one in its place, of another experiment, and leaves the files. A file that
+only the manifest names is the program's own where it has the bytes named; all others belong to somebody else.
 """
 
 import os
@@ -14,7 +14,7 @@ from cycle_sound.acquisition import manifest
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.originals import Original
 from cycle_sound.errors import BadManifest, BadSource
-from cycle_sound.io import files
+from cycle_sound.io import bounded, files
 
 ACCOUNT = ".claimed"  # in the folder; a line has a name, a tab, and two digests with a space between them
 UNKNOWN = "?"  # in place of a digest; a line without digests has two of it
@@ -31,7 +31,7 @@ class Claims:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._path, self._manifest = folder / ACCOUNT, folder / paths.MANIFEST.name
-        lines = self._path.read_text("utf-8", "replace").split("\n") if self._path.exists() else []
+        lines = bounded.lines(self._path) if self._path.exists() else []
         self._account = {name: _told(digests) for name, _, digests in (line.partition("\t") for line in lines) if name}
 
     def begin(self, names: Set[str], anew: bool) -> None:
@@ -40,8 +40,7 @@ class Claims:
         Raises `BadSource`, before anything is changed, where somebody else's file has one of the names, and where a
         manifest lies there that is none of this version.
         """
-        named = (row.original for row in _rows(self._manifest) if row.status == "ok")
-        self._account = {one.name: _awaited(one) for one in named} | self._account
+        self._recognise(row.original for row in _rows(self._manifest) if row.status == "ok")
         self._claim(dict.fromkeys(names, (UNKNOWN, UNKNOWN)))
         if anew:
             self._sweep({})
@@ -50,8 +49,10 @@ class Claims:
     def begin_again(self, originals: Iterable[Original]) -> None:
         """Claim the files of clips of the manifest, which are to be written again.
 
-        Raises `BadSource`, before anything is changed, where a file that is not on the account has one of their names.
+        Raises `BadSource`, before anything is changed, where somebody else's file has one of their names.
         """
+        originals = list(originals)
+        self._recognise(originals)
         self._claim({one.name: _awaited(one) for one in originals})
 
     def end(self, keep: Iterable[Original]) -> None:
@@ -62,8 +63,11 @@ class Claims:
         self._write()
 
     def note(self, originals: Iterable[Original]) -> None:
-        """Note the digests of files that are known to have them."""
-        self._add({one.name: _digests(one) for one in originals})
+        """Note the digests of files that are known to have them; but for links, of which no download writes any."""
+        links = {name for name, entry in self._entries() if entry.is_symlink()}
+        noted = {one.name: _without(links, one) for one in originals}
+        if known := {name: digests for name, digests in noted.items() if any(digests)}:
+            self._add(known)
 
     def unknown(self, originals: Iterable[Original]) -> list[Original]:
         """Of some clips those whose files are not there, or not noted with the same digests."""
@@ -75,17 +79,32 @@ class Claims:
         noted = self._account.get(original.name, ("", ""))
         return all(wanted in ("", known) for wanted, known in zip(_digests(original), noted, strict=True))
 
+    def _recognise(self, originals: Iterable[Original]) -> None:
+        """Put on the account, not yet on disk, what clips of the manifest name beyond it and has the bytes named."""
+        there = {name for name, entry in self._entries() if entry.is_file(follow_symlinks=False)}
+        unclaimed = there - _files(self._account)
+        for one in originals:
+            named = {name: digest for name, digest in _named(one).items() if name in unclaimed}
+            own = {name for name, digest in named.items() if files.digest(self.folder / name) == digest}
+            if own:
+                self._put(one.name, _without(_named(one).keys() - own, one))
+
     def _claim(self, entries: Mapping[str, Digests]) -> None:
-        if others := self._present() & (_files(entries) - _files(self._account)):
+        wanted, claimed = _files(entries), _files(self._account)
+        there = ((name, entry.is_dir(follow_symlinks=False)) for name, entry in self._entries() if name in wanted)
+        if others := {name for name, is_folder in there if is_folder or name not in claimed}:
             raise BadSource(f"{self.folder / min(others)}: no download wrote it, and one would now: move it away")
         self._add(entries)
 
     def _add(self, entries: Mapping[str, Digests]) -> None:
         """Put entries on the account; a file that was claimed before and that they do not tell of stays claimed."""
         for name, digests in entries.items():
-            before = self._account.get(name, ("", ""))
-            self._account[name] = digests[0] or before[0], digests[1] or before[1]
+            self._put(name, digests)
         self._write()
+
+    def _put(self, name: str, digests: Digests) -> None:
+        before = self._account.get(name, ("", ""))
+        self._account[name] = digests[0] or before[0], digests[1] or before[1]
 
     def _write(self) -> None:
         lines = (f"{name}\t{' '.join(digests)}\n" for name, digests in sorted(self._account.items()))
@@ -120,6 +139,19 @@ def _rows(path: Path) -> list[Row]:
 
 def _digests(original: Original) -> Digests:
     return original.picture_sha256, original.sound_sha256
+
+
+def _named(original: Original) -> dict[str, str]:
+    """The digest of each file that a clip has."""
+    each = zip(KINDS, _digests(original), strict=True)
+    return {f"{original.name}{kind}": digest for kind, digest in each if digest}
+
+
+def _without(others: Set[str], original: Original) -> Digests:
+    """The digests of a clip's files but for some, of which none is claimed."""
+    own = {name: digest for name, digest in _named(original).items() if name not in others}
+    picture, sound = (own.get(f"{original.name}{kind}", "") for kind in KINDS)
+    return picture, sound
 
 
 def _awaited(original: Original) -> Digests:

@@ -12,6 +12,10 @@ from cycle_sound.params import DataConfig
 def keep_apart(data: DataConfig, made: Iterable[Path]) -> None:
     """Raise `BadSource` where a file or folder that data.source reads is, holds or lies in one of `made`, links too."""
     for setting, path in _named(data).items():
+        try:
+            path.resolve()
+        except RuntimeError:  # of Pythons before 3.13
+            raise BadSource(f"{setting}: {path} is a link that leads back to itself") from None
         for place in made:
             if files.lies_in(path, place) or files.lies_in(place, path):
                 raise BadSource(f"{setting}: {path} is, holds or lies in {place}, where the stages write: move it away")

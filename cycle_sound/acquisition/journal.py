@@ -17,12 +17,11 @@ from pydantic import Field
 from cycle_sound.acquisition.fingerprints import PICTURE_BITS, SOUND_BITS, Fingerprint
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip
-from cycle_sound.io import code, files
+from cycle_sound.io import bounded, code, files
 from cycle_sound.params import Config, Count, DataConfig
 
 # What decides once all clips are there.
-JUDGED_LATER = {"max_rejected", "valid_share", "paired_share", "near_picture", "near_sound"}
-MAX_LINE = 1 << 20  # bytes: a row holds an id, a label, a group and a reason
+JUDGED_LATER = {"max_rejected", "valid_share", "paired_share", "drop_worst", "near_picture", "near_sound"}
 SOURCES = {*get_args(DataConfig.model_fields["source"].annotation)}  # each has a section of its own
 
 
@@ -90,10 +89,10 @@ def _read(path: Path, key: str) -> tuple[dict[int, Finished], int]:
     size = 0
     if path.exists():
         with path.open("rb") as file:
-            if file.readline(MAX_LINE) != _dumped({"key": key}):
+            if file.readline(bounded.MAX_LINE) != _dumped({"key": key}):
                 return {}, 0
             size = file.tell()
-            while entry := _entry(file.readline(MAX_LINE)):
+            while entry := _entry(file.readline(bounded.MAX_LINE)):
                 finished[entry.clip] = entry.finished()
                 size = file.tell()
     return finished, size

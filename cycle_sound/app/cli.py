@@ -1,26 +1,25 @@
-"""The command line: `cycle-sound COMMAND`. It parses, calls and prints; an error that a user can mend is one line.
+"""The command line: `cycle-sound COMMAND`. It parses and calls; an error that a user can mend is one line.
 
 The commands import what they need when they run: `--help` and completion must not wait for torch.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import sys
 from functools import partial
+from io import TextIOWrapper
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
-from cycle_sound.errors import BadInput, MissingPackage, NoConfidence, UserError, told
-from cycle_sound.io import names
+from cycle_sound.app.terminal import Abstention, Readable, fail, say, show
+from cycle_sound.errors import MissingPackage, NoDevice, UserError, told
+from cycle_sound.io import interrupts, names
 
 if TYPE_CHECKING:
-    from cycle_sound.inference.system import CycleSound, Thing
+    from cycle_sound.inference.system import CycleSound
     from cycle_sound.params import SamplingConfigs
-
-T = TypeVar("T")
 
 INTERRUPTED = 130  # the exit code, as shells tell a SIGINT
 
@@ -28,119 +27,22 @@ INTERRUPTED = 130  # the exit code, as shells tell a SIGINT
 class Commands(TyperGroup):
     """Commands in which a `UserError` or an OSError ends as one line and exit code 1, any other with its traceback.
 
-    Ctrl-C ends as one line and exit code 130, once what was being written is gone.
+    Ctrl-C ends as one line and exit code 130, once what was being written is gone; so do the ends that a system asks
+    for, without a line.
     """
 
     def invoke(self, ctx: Any) -> Any:  # a Context, under a private name of typer's
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with interrupts.ends_raised():
+                return super().invoke(ctx)
+        except BrokenPipeError:  # whoever reads the output has enough of it, and click ends without a word
+            raise
         except (UserError, OSError) as error:
             fail(told(error))
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
-
-
-def say(line: object) -> None:
-    """Print a line, and nothing in it that a terminal would obey: names of files and labels come from anywhere."""
-    typer.echo(names.printable(str(line)))
-
-
-def complain(message: str) -> None:
-    """Print a message as one line on stderr."""
-    typer.echo(f"error: {names.one_line(message)}", err=True)
-
-
-def fail(message: str) -> NoReturn:
-    """End with one line and exit code 1."""
-    complain(message)
-    raise typer.Exit(1)
-
-
-class Readable(Iterable[tuple[Path, T]]):
-    """Iterates over the files that can be read, with their contents. Of each other file one line is printed."""
-
-    def __init__(self, paths: list[Path], read: Callable[[Path], T]) -> None:
-        self._paths, self._read = paths, read
-        self._refused: set[Path] = set()
-
-    def __iter__(self) -> Iterator[tuple[Path, T]]:
-        for path in self._paths:
-            try:
-                thing = self._read(path)
-            except BadInput as error:
-                self._refuse(path, error)
-                continue
-            yield path, thing
-
-    @contextmanager
-    def reading(self, path: Path) -> Iterator[None]:
-        """Go on with the next file where this one turns out to be broken further on. One line is printed of it."""
-        try:
-            yield
-        except BadInput as error:
-            self._refuse(path, error)
-
-    def _refuse(self, path: Path, error: BadInput) -> None:
-        if path not in self._refused:  # a second sample reads again
-            complain(str(error))
-        self._refused.add(path)
-
-    def end(self) -> None:
-        """End with exit code 1 if a file could not be read."""
-        if self._refused:
-            raise typer.Exit(1)
-
-
-class Abstention:
-    """Says what is confident enough to be written, and prints one line for each that is not.
-
-    Of a file that is used in several parts, the mean of their confidences counts. Raises `NoConfidence` where a `least`
-    is given and the models carry none.
-    """
-
-    def __init__(self, system: "CycleSound", least: float | None, given: Path | None) -> None:
-        if least is not None and isnan(least):
-            raise typer.BadParameter("not a probability", param_hint="--min-confidence")
-        if least is not None and not system.knows_confidence:
-            raise NoConfidence(folder=located(given))
-        self._system, self._least = system, least
-        self._abstained = False
-
-    def accepts(self, path: Path, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> bool:
-        """Whether to write the targets that were made of the sources in a file."""
-        return self._suffices(path, self._found(sources, targets))
-
-    def watching(
-        self, path: Path, make: Callable[[Sequence[Any]], list[Any]]
-    ) -> tuple[Callable[[Sequence[Any]], list[Any]], Callable[[], bool]]:
-        """`make`, and whether to write what it has made of the sources in a file until then."""
-        found: list[float] = []
-
-        def watched(sources: Sequence[Any]) -> list[Any]:
-            targets = make(sources)
-            found.extend(self._found(sources, targets))
-            return targets
-
-        return watched, lambda: self._suffices(path, found)
-
-    def _found(self, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> list[float]:
-        return [] if self._least is None else self._system.confidences(sources, targets) or []
-
-    def _suffices(self, path: Path, found: Sequence[float]) -> bool:
-        if self._least is None:
-            return True
-        sure = sum(found) / len(found)
-        if sure < self._least:
-            complain(f"{path}: confidence {sure:.3f} is below {self._least:g}: not written")
-            self._abstained = True
-        return sure >= self._least
-
-    def end(self) -> None:
-        """End with exit code 1 if something was not written."""
-        if self._abstained:
-            raise typer.Exit(1)
 
 
 def located(models: Path | None) -> Path:
@@ -168,18 +70,14 @@ def opened(given: Path | None, device: str) -> "CycleSound":
 
     Raises `UserError`, typer.BadParameter.
     """
-    import torch
-
     from cycle_sound import CycleSound, paths
     from cycle_sound.app import knowledge
 
     folder = located(given)
     try:
-        torch.empty(0, device=None if device == "auto" else device)
-    except (RuntimeError, AssertionError) as error:  # no such device, or a torch that was built without it
-        reason = names.printable(f"{device}: {str(error).splitlines()[0]}")
-        raise typer.BadParameter(reason, param_hint="--device") from None
-    system = CycleSound.load(folder, None if device == "auto" else device)
+        system = CycleSound.load(folder, None if device == "auto" else device)
+    except NoDevice as error:
+        raise typer.BadParameter(names.printable(str(error)), param_hint="--device") from None
     if given is None:
         whose = "that come along" if folder == paths.PRETRAINED else f"of {folder}"
         typer.echo(names.one_line(f"using the models {whose}. {knowledge.sentence(system.models)}"), err=True)
@@ -190,7 +88,7 @@ def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
     """The sampling of each direction as its models have it, with the options that are not None in place of theirs."""
     from pydantic import ValidationError
 
-    from cycle_sound.params import SamplingConfigs
+    from cycle_sound.params import SamplingConfigs, wrong
 
     changed = {name: value for name, value in given.items() if value is not None}
     own = system.sampling.model_dump()
@@ -198,18 +96,17 @@ def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
         return SamplingConfigs.model_validate({direction: {**values, **changed} for direction, values in own.items()})
     except ValidationError as error:
         first = error.errors()[0]
-        raise typer.BadParameter(f"{first['msg']}", param_hint=f"--{str(first['loc'][-1]).replace('_', '-')}") from None
+        raise typer.BadParameter(wrong(first), param_hint=f"--{str(first['loc'][-1]).replace('_', '-')}") from None
+
+
+def steering_files(unlike: Path | None, blend: tuple[Path, float] | None) -> list[Path]:
+    """The files of other sources that steer a draw."""
+    return [path for path in (unlike, blend and blend[0]) if path is not None]
 
 
 def numbered(stem: str, number: int, samples: int) -> str:
     """The file name of sample `number`, from 0: STEM.1, STEM.2, …; STEM if there is one sample."""
     return f"{stem}.{number + 1}" if samples > 1 else stem
-
-
-def show(paths: Iterable[Path]) -> None:
-    """Print the paths of the files written, one a line."""
-    for path in paths:
-        say(path)
 
 
 EPILOG = """Examples:
@@ -234,7 +131,10 @@ app = typer.Typer(
     cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, epilog=EPILOG
 )
 
-Out = Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder to write to.")]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", file_okay=False, help="Folder to write to; beside sources, nothing is written over."),
+]
 Models = Annotated[
     Path | None,
     typer.Option(
@@ -273,6 +173,7 @@ Seconds = Annotated[
     ),
 ]
 License = Annotated[str, typer.Option(help="Of the models, such as mit or cc-by-4.0; for the card.")]
+Half = Annotated[bool, typer.Option("--half", help="Weights of 16 bits: half the bytes, samples that differ little.")]
 Scale = Annotated[int, typer.Option(min=1, max=8, help="Write pictures so many times as wide and as high.")]
 
 data = typer.Typer(help="Look at the pairs of a project, in its folder.", no_args_is_help=True)
@@ -295,6 +196,8 @@ def main(
     ] = False,
 ) -> None:
     """Sound into pictures, pictures into sound."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # of a name that its encoding does not know
 
 
 @data.command()
@@ -340,8 +243,12 @@ def preset(
 
     if write:
         presets.write(name)
-    else:
+        return
+    try:
         say(" ".join(presets.options(name)))
+    except (UserError, OSError):
+        say(presets.REFUSED)
+        raise
 
 
 @app.command(
@@ -380,18 +287,20 @@ def image(
     """
     from cycle_sound.app import inputs, outputs, sound_to_files
 
-    files, steering = inputs.expanded(sounds, "audio"), inputs.steering(inputs.sound, unlike, *(blend or (None, 0.0)))
+    files = inputs.expanded(sounds, "audio")
+    steering = inputs.steering(inputs.sound, unlike, *(blend or (None, 0.0)))
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-    free, readable = outputs.Names(out, files).free, Readable(files, inputs.long_sound)
     draw = partial(system.images, candidates=rerank, sampling=sampling.audio_to_image, **steering)
-    abstention = Abstention(system, min_confidence, models)
+    free = outputs.Names(out, [*files, *steering_files(unlike, blend)]).free
+    readable = Readable(files, inputs.long_sound)
+    abstention = Abstention(system, min_confidence, located(models))
     for path, heard in readable:
         for number in range(samples):
             make, accepts = abstention.watching(path, partial(draw, seed=seed + number))
             stem = free(numbered(path.stem, number, samples), ".png", ".mp4")
             with readable.reading(path):
-                show(sound_to_files.see(make, heard, system.seconds, stem, accepts, scale))
+                show(sound_to_files.write_pictures(make, heard, system.seconds, stem, accepts, scale))
     readable.end()
     abstention.end()
 
@@ -433,44 +342,40 @@ def sound(
     that, and nothing is joined. An hour takes hardly more memory than a minute.
     """
     from cycle_sound.app import film_to_files, inputs, outputs, pictures_to_files
+    from cycle_sound.media import film_writer
 
-    files, steering = (
-        inputs.expanded(pictures, "image"),
-        inputs.steering(inputs.picture, unlike, *(blend or (None, 0.0))),
-    )
+    files = inputs.expanded(pictures, "image")
+    steering = inputs.steering(inputs.picture, unlike, *(blend or (None, 0.0)))
     films = [path for path in files if inputs.is_film(path)]
     if films and seconds is not None:
         raise typer.BadParameter(f"{films[0]}: a soundtrack is as long as its film", param_hint="--seconds")
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-    free = outputs.Names(out, files).free
-    readable, shown = (
-        Readable([path for path in files if path not in films], inputs.picture),
-        Readable(films, inputs.film),
-    )
-    how = {"candidates": rerank, "sampling": sampling.image_to_audio, **steering}
-    draw, draw_long = partial(system.sounds, **how), partial(system.sound_blocks, **how)
-    abstention = Abstention(system, min_confidence, models)
+    draw = {"candidates": rerank, "sampling": sampling.image_to_audio, **steering}
+    free = outputs.Names(out, [*files, *steering_files(unlike, blend)]).free
+    readable = Readable([path for path in files if path not in films], inputs.picture)
+    readable_films = Readable(films, inputs.film)
+    abstention = Abstention(system, min_confidence, located(models))
     for number in range(samples):
-        make = partial(draw, seed=seed + number)
+        make = partial(system.sounds, seed=seed + number, **draw)
 
         def stem(name: str, number: int = number) -> Path:
             return free(numbered(name, number, samples), f".{kind}", ".png")
 
         if seconds is None:
-            show(pictures_to_files.hear(make, readable, stem, kind, system.models.audio, abstention.accepts))
+            show(pictures_to_files.write_sounds(make, readable, stem, kind, system.models.audio, abstention.accepts))
         else:
             for path, picture in readable:
-                where, sure = stem(path.stem), partial(abstention.accepts, path)
-                blocks = partial(draw_long, seconds=seconds, seed=seed + number, report=where.name)
-                show(pictures_to_files.hear_long(blocks, picture, where, kind, system.models, sure))
-        for path, film in shown:
+                where, accepted = stem(path.stem), partial(abstention.accepts, path)
+                blocks = system.sound_blocks(picture, seconds, seed=seed + number, report=where.name, **draw)
+                show(pictures_to_files.write_long_sound(blocks, picture, where, kind, system.models, accepted))
+        for path, film in readable_films:
             watched, accepts = abstention.watching(path, make)
-            where = free(numbered(path.stem, number, samples), ".mp4", ".mkv")
-            with shown.reading(path):
-                show(film_to_files.hear(watched, film, where, system.models, mix, accepts))
+            where = free(numbered(path.stem, number, samples), *film_writer.FORMATS)
+            with readable_films.reading(path):
+                show(film_to_files.write_soundtrack(watched, film, where, system.models, mix, accepts))
     readable.end()
-    shown.end()
+    readable_films.end()
     abstention.end()
 
 
@@ -556,12 +461,13 @@ def search(
 def export(
     folder: Annotated[Path, typer.Argument(help="A new or an empty folder.")],
     license: License = "",
+    half: Half = False,
     models: Models = None,
 ) -> None:
     """Copy the models to one folder, with a model card: usable without the repository, DVC or a network."""
     from cycle_sound.inference import export as exporting
 
-    show(exporting.export(located(models), folder, license))
+    show(exporting.export(located(models), folder, license, half))
 
 
 @app.command(
@@ -577,12 +483,13 @@ def push_to_hub(
     name: Annotated[str, typer.Argument(help="USER/NAME of a repository on the Hugging Face Hub.")],
     private: Annotated[bool, typer.Option("--private", help="Where it is new: for nobody else to see.")] = False,
     license: License = "",
+    half: Half = False,
     models: Models = None,
 ) -> None:
     """Export the models to the Hugging Face Hub, from where CycleSound.from_pretrained("USER/NAME") reads them."""
     from cycle_sound.inference import hub
 
-    say(hub.upload(name, located(models), license, private))
+    say(hub.upload(name, located(models), license, private, half))
 
 
 @app.command(
@@ -605,18 +512,18 @@ def web(
 ) -> None:
     """Serve a page to play with: record, draw, photograph; hear, see, go round the cycle. Ctrl-C ends it."""
     try:
-        from cycle_sound.app import web as page
+        from cycle_sound.app.web import page, server
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
         raise MissingPackage(feature="the page", package="Gradio", extra="web") from None
-    page.login(host, auth)  # which need not wait for the models
+    server.login(host, auth)  # which need not wait for the models
     system = opened(models, device)
     if not system.knows_confidence:
         say("no confidence is shown: none comes with these models")
     blocks = page.page(system, located(models) / "samples")
     say(f"http://{host}:{port}")
-    page.serve(blocks, host, port, auth=auth)
+    server.serve(blocks, host, port, auth=auth)
 
 
 if __name__ == "__main__":

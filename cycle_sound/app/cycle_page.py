@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from cycle_sound.inference.system import Station
 from cycle_sound.io import templates
-from cycle_sound.media import mel, sound_files
+from cycle_sound.media import mel, sound_files, sound_writer
 from cycle_sound.media.contact_sheet import magnified
-from cycle_sound.media.sounds import Sound, encoded
+from cycle_sound.media.sounds import Sound
 from cycle_sound.params import AudioConfig
 from cycle_sound.report import embed
 
@@ -83,7 +83,6 @@ def _shown(caption: str, station: Station, config: AudioConfig) -> Shown:
     thing = station.thing
     if not isinstance(thing, Sound):
         return Shown(caption, embed.picture(magnified(thing, SHOWN)), "", facts(station))
-    heard = mel.log_mel(sound_files.resample(*thing, config.sample_rate), config)
-    return Shown(
-        caption, embed.picture(embed.log_mel(heard)), embed.sound(encoded(thing, "wav"), "wav"), facts(station)
-    )
+    log_mel = mel.log_mel(sound_files.resample(*thing, config.sample_rate), config)
+    heard = embed.sound(sound_writer.encoded(thing, "wav"), "wav")
+    return Shown(caption, embed.picture(embed.log_mel(log_mel)), heard, facts(station))

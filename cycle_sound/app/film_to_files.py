@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cycle_sound.app import inputs
-from cycle_sound.app.outputs import written
+from cycle_sound.app.outputs import with_ending, written
 from cycle_sound.inference import soundtrack
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.soundtrack import Make
@@ -12,15 +12,15 @@ from cycle_sound.media import film_writer
 from cycle_sound.media.film_reader import FilmReader
 
 
-def hear(
+def write_soundtrack(
     make: Make, film: FilmReader, stem: Path, models: Models, mix: bool, accepts: Callable[[], bool]
 ) -> list[Path]:
-    """Write a film with the sounds that `make` generates from its pictures, STEM.mp4 or STEM.mkv; return its path.
+    """Write a film with the sounds that `make` generates from its pictures, STEM.mp4, .mov or .mkv; return its path.
 
     `mix` keeps its own sound under them. Nothing is written where they are not accepted, once all are made.
     Raises `BadInput`.
     """
-    path = stem.with_name(stem.name + film_writer.ending(film))
+    path = with_ending(stem, film_writer.ending(film))
     with inputs.named(film.path):
         is_written = written(
             path, lambda part: soundtrack.write(part, film, make, models, mix, report=stem.name), accepts

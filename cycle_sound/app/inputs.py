@@ -1,5 +1,6 @@
 """Input files of the command line and the page: sounds, pictures, folders of them. None of it is trusted."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
@@ -10,15 +11,14 @@ import av
 from PIL import Image
 
 from cycle_sound.acquisition.sources import archives
-from cycle_sound.errors import BadFilm, BadInput, BadPicture, BadSound
-from cycle_sound.io import names
+from cycle_sound.errors import BadFilm, BadInput, BadPicture, BadSound, told
+from cycle_sound.io import bounded, names
 from cycle_sound.media import containers, images, sound_files, sound_reader
 from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.sounds import Sound
 from cycle_sound.params import Modality
 
 ENDINGS: dict[Modality, tuple[str, ...]] = {"audio": sound_files.ENDINGS, "image": images.ENDINGS}
-MAX_BYTES = 1 << 30  # of a file that is read whole; no picture is so large, nor ten minutes of sound
 
 
 def listed(folder: Path, modality: Modality) -> list[Path]:
@@ -36,25 +36,33 @@ def listed(folder: Path, modality: Modality) -> list[Path]:
 
 def expanded(paths: Sequence[Path], modality: Modality) -> list[Path]:
     """The paths with each folder replaced by its files of a modality. Raises `BadInput` for a folder without any."""
-    return [file for path in paths for file in (listed(path, modality) if path.is_dir() else [path])]
+    # Path.is_dir raises for a name that is too long.
+    return [file for path in paths for file in (listed(path, modality) if os.path.isdir(path) else [path])]
 
 
 def sound(path: Path, seconds: float | None = None) -> Sound:
-    """Read a sound file, or its first `seconds`. Raises `BadInput`."""
+    """Read a sound file (MP3, WAV, FLAC, Ogg, Opus, M4A, AAC, WMA, AMR, AIFF) or a film's sound: mono, at its own rate.
+
+    `seconds`: from its start, if it is not to be read whole. Raises `BadInput` for what is missing, no sound, broken,
+    or whole longer than ten minutes.
+    """
     with named(path):
         return Sound(*sound_files.decode(_content(path), seconds=seconds))
 
 
 def picture(path: Path) -> Image.Image:
-    """Read a picture file. Raises `BadInput`."""
+    """Read a picture file (JPEG, PNG, WebP, GIF, BMP): RGB, upright by its EXIF orientation, transparency over white.
+
+    Raises `BadInput` for what is missing, no picture, broken, or of more than 50 million pixels.
+    """
     with named(path):
         return images.open_picture(_content(path))
 
 
 def either(path: Path, seconds: float | None = None) -> Sound | Image.Image:
-    """Read a file that holds a picture or a sound, whatever its name says; of a sound its first `seconds`, if given.
+    """Read a file that holds a picture or a sound, whatever its name says, as `picture` and `sound` do.
 
-    Raises `BadInput`.
+    `seconds`: of a sound, from its start. Raises `BadInput`.
     """
     content = _content(path)
     try:
@@ -75,7 +83,7 @@ def film(path: Path, most: float = inf) -> FilmReader:
 
 def is_film(path: Path) -> bool:
     """Whether a file is called a film, or holds moving pictures whatever its name says."""
-    if archives.is_video(path.name) or not path.is_file():
+    if archives.is_video(path.name) or not _is_readable(path):
         return archives.is_video(path.name)
     try:
         with Image.open(path, formats=images.FORMATS):  # reads the header only
@@ -131,16 +139,28 @@ def named(path: Path) -> Iterator[None]:
 
 
 def _content(path: Path) -> bytes:
-    """The content of a file. Raises `BadInput` where it is missing, no regular file or larger than MAX_BYTES."""
+    """The content of a file. Raises `BadInput` where it cannot be read, or is larger than `bounded.MAX_MEDIA`."""
     _check(path)
-    if path.stat().st_size > MAX_BYTES:
-        raise BadInput(f"{path}: {path.stat().st_size / 2**30:.1f} GiB: more than is read")
+    if excess := bounded.excess(path, bounded.MAX_MEDIA):
+        raise BadInput(f"{path}: {excess}")
     return path.read_bytes()
 
 
 def _check(path: Path) -> None:
-    """Raise `BadInput` for what is missing, and for what is no regular file."""
-    if not path.exists():
-        raise BadInput(f"{path}: no such file")
-    if not path.is_file():  # a device or a pipe might never end
-        raise BadInput(f"{path}: not a file")
+    """Raise `BadInput` for what is missing, is no regular file, or cannot be opened."""
+    try:
+        if not path.exists():
+            raise BadInput(f"{path}: no such file")
+        if not path.is_file():  # a device or a pipe might never end
+            raise BadInput(f"{path}: not a file")
+        path.open("rb").close()
+    except OSError as error:  # no permission, or a name that is too long
+        raise BadInput(told(error)) from None
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        _check(path)
+    except BadInput:
+        return False
+    return True

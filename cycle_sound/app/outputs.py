@@ -7,12 +7,20 @@ from cycle_sound.io import files, names
 
 
 class Names:
-    """Gives out names of files in one folder: no name twice, and none of a file that was read."""
+    """Gives out names of files in one folder: no name twice, and none of a file that was read.
+
+    Where files that were read lie in the folder, or below it, it is a place of its user's own: nothing there is written
+    over. Elsewhere, results replace those of an earlier run.
+    """
 
     def __init__(self, folder: Path, read: Iterable[Path]) -> None:
         self.folder = folder
         here = folder.resolve()
-        self._taken = {_same(path.name) for path in read if path.resolve().parent == here}
+        # A file is there by the name that is given, and where that is a link perhaps by another one, too.
+        places = [place for path in read for place in (path.parent.resolve() / path.name, path.resolve())]
+        self._taken = {_same(place.name) for place in places if place.parent == here}
+        if here.is_dir() and any(place.is_relative_to(here) for place in places):
+            self._taken |= {_same(path.name) for path in here.iterdir()}
 
     def free(self, stem: str, *endings: str) -> Path:
         """Take FOLDER/STEM, or the first free of FOLDER/STEM-2, -3, …, with each of the `endings`. Case is ignored.
@@ -30,9 +38,14 @@ class Names:
             number += 1
 
 
+def with_ending(stem: Path, ending: str) -> Path:
+    """The path STEM + ending. `Path.with_suffix` would cut a stem at its last dot."""
+    return stem.with_name(stem.name + ending)
+
+
 def beside(stem: Path, ending: str, content: bytes) -> Path:
     """Write the file STEM + ending atomically; return its path."""
-    path = stem.with_name(stem.name + ending)  # with_suffix would cut a name at its last dot
+    path = with_ending(stem, ending)
     files.write_bytes(path, content)
     return path
 

@@ -6,19 +6,22 @@ from pathlib import Path
 
 from PIL import Image
 
-from cycle_sound.app.outputs import beside, written
+from cycle_sound.app.outputs import beside, with_ending, written
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
+from cycle_sound.inference.soundtrack import Make
 from cycle_sound.media import mel, sound_files, sound_reader, sound_writer
-from cycle_sound.media.sounds import Format, Sound, encoded, joined
+from cycle_sound.media.blocks import windows
+from cycle_sound.media.sound_writer import Format
+from cycle_sound.media.sounds import Sound, joined
 from cycle_sound.media.spectrogram import spectrogram
 from cycle_sound.params import AudioConfig
 
 PLOTTED = 60.0  # s, of a longer sound
 
 
-def hear(
-    make: Callable[[Sequence[Image.Image]], list[Sound]],
+def write_sounds(
+    make: Make,
     pictures: Iterable[tuple[Path, Image.Image]],
     stem: Callable[[str], Path],
     kind: Format,
@@ -35,42 +38,45 @@ def hear(
         for (path, picture), sound in zip(batch, make([picture for _, picture in batch]), strict=True):
             if not accepts(path, [picture], [sound]):
                 continue
-            yield from write(sound, stem(path.stem), kind, config)
+            yield from write_sound(sound, stem(path.stem), kind, config)
             if (len(heard) + 1) * sound.seconds <= sound_files.MAX_SECONDS:
                 heard.append(sound)
     if len(heard) > 1:
-        yield from write(joined(heard), stem("joined"), kind, config)
+        yield from write_sound(joined(heard), stem("joined"), kind, config)
 
 
-def hear_long(
-    make: Callable[[Image.Image], Iterable[Sound]],
+def write_long_sound(
+    blocks: Iterable[Sound],
     picture: Image.Image,
     stem: Path,
     kind: Format,
     models: Models,
     accepts: Callable[[Sequence[Image.Image], Sequence[Sound]], bool],
 ) -> list[Path]:
-    """Write a picture's sound of any length that `make` generates, and a spectrogram of its first minute.
+    """Write the sound of a picture, of any length, which comes in blocks, and a spectrogram of its first minute.
 
     Returns the paths written; no more of it than a minute is in memory. It is left out where its first clips are not
     accepted, once all is made.
     """
-    sound, clips = stem.with_name(f"{stem.name}.{kind}"), list[Sound]()
+    path, clips = with_ending(stem, f".{kind}"), list[Sound]()
 
     def write_whole(part: Path) -> None:
-        sound_writer.write(part, make(picture), kind)
-        clips.extend(islice(sound_reader.windows(sound_reader.blocks(part), models.seconds), TOGETHER))
+        sound_writer.write(part, blocks, kind)
+        clips.extend(islice(windows(sound_reader.blocks(part), models.seconds), TOGETHER))
 
-    if not written(sound, write_whole, lambda: accepts([picture] * len(clips), clips)):
+    if not written(path, write_whole, lambda: accepts([picture] * len(clips), clips)):
         return []
-    plot = stem.with_name(f"{stem.name}.png")
-    begin = next(sound_reader.windows(sound_reader.blocks(sound), PLOTTED))
-    spectrogram(plot, mel.log_mel(sound_files.resample(*begin, models.audio.sample_rate), models.audio), models.audio)
-    return [sound, plot]
+    begin = next(windows(sound_reader.blocks(path), PLOTTED))
+    return [path, plot(begin, stem, models.audio)]
 
 
-def write(sound: Sound, stem: Path, kind: Format, config: AudioConfig) -> list[Path]:
+def write_sound(sound: Sound, stem: Path, kind: Format, config: AudioConfig) -> list[Path]:
     """Write a sound, STEM.KIND, and its spectrogram, STEM.png; return both paths."""
-    plot = stem.with_name(f"{stem.name}.png")
-    spectrogram(plot, mel.log_mel(sound.waveform, config), config)
-    return [beside(stem, f".{kind}", encoded(sound, kind)), plot]
+    return [beside(stem, f".{kind}", sound_writer.encoded(sound, kind)), plot(sound, stem, config)]
+
+
+def plot(sound: Sound, stem: Path, config: AudioConfig) -> Path:
+    """Write the spectrogram of a sound of any rate, STEM.png; return its path."""
+    path = with_ending(stem, ".png")
+    spectrogram(path, mel.log_mel(sound_files.resample(*sound, config.sample_rate), config), config)
+    return path

@@ -13,6 +13,7 @@ from cycle_sound.errors import ParamsError
 from cycle_sound.io import files
 
 PARAMS = Path("params.yaml")
+REFUSED = "--preset-refused"  # no option of DVC's: of a command in $( ) a shell forgets that it failed, and would go on
 WIDTH = 1 << 10  # characters of a line: none of it is broken in two
 
 

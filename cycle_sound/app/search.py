@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from cycle_sound.inference.fixed_batches import batched
 from cycle_sound.inference.system import CycleSound, Thing
-from cycle_sound.media.sounds import Sound, windows
+from cycle_sound.media.blocks import windows
+from cycle_sound.media.sounds import Sound
 
 
 class Hit(NamedTuple):
@@ -34,4 +35,4 @@ def ranked(system: CycleSound, query: Thing, candidates: Iterable[tuple[Path, Th
 
 
 def _parts(system: CycleSound, thing: Thing) -> list[Thing]:
-    return [*windows(thing, system.seconds)] if isinstance(thing, Sound) else [thing]
+    return [*windows([thing], system.seconds)] if isinstance(thing, Sound) else [thing]

@@ -7,17 +7,17 @@ from pathlib import Path
 from PIL import Image
 
 from cycle_sound.app.inputs import LongSound
-from cycle_sound.app.outputs import beside, written
+from cycle_sound.app.outputs import beside, with_ending, written
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
 from cycle_sound.io import progress
-from cycle_sound.media import sound_reader
+from cycle_sound.media.blocks import windows
 from cycle_sound.media.contact_sheet import Thumbnails, enlarged
 from cycle_sound.media.film_writer import write_film
 from cycle_sound.media.picture_files import encode_png
 from cycle_sound.media.sounds import Sound
 
 
-def see(
+def write_pictures(
     make: Callable[[Sequence[Sound]], list[Image.Image]],
     sound: LongSound,
     seconds: float,
@@ -31,12 +31,12 @@ def see(
     batch of windows at a time. Nothing is written of pictures that are not accepted, once all are made. The picture,
     or those of the film, are written `scale` times as wide and as high. Raises `BadInput`.
     """
-    parts = sound_reader.windows(sound.blocks(), seconds)
+    parts = windows(sound.blocks(), seconds)
     begin = list(islice(parts, 2))
     if len(begin) == 1:
         [picture] = make(begin)
         return [beside(stem, ".png", encode_png(enlarged(picture, scale)))] if accepts() else []
-    sheet, film = Thumbnails(), stem.with_name(f"{stem.name}.mp4")
+    sheet, film = Thumbnails(), with_ending(stem, ".mp4")
     pictures = sheet.noted(_made(make, chain(begin, parts), sound.seconds / seconds, stem.name))
     large = (enlarged(picture, scale) for picture in pictures)
     if not written(film, lambda part: write_film(part, large, seconds, sound.blocks()), accepts):

@@ -1,9 +1,7 @@
 """Confidence on a split: what it is fitted to on valid, and whether it is what it says on test.
 
-It is fitted to what the classifier says of samples, and judged by the judge: what steers must not judge.
+Both times the judge says which samples are right. The classifiers cannot: they are part of the evidence.
 """
-
-from collections.abc import Mapping
 
 import numpy as np
 from torch import Tensor
@@ -12,12 +10,12 @@ from cycle_sound.evaluation import metrics
 from cycle_sound.evaluation.generation import DirectionModels, Generated, Pairs
 from cycle_sound.evaluation.scores import classify, labelled, named
 from cycle_sound.inference import confidence
-from cycle_sound.inference.confidence import Confidence, Evidence
+from cycle_sound.inference.confidence import Confidence, Evidence, ModelDigests
 from cycle_sound.inference.engine import Drawing, Engine
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.nn import measures
 from cycle_sound.nn.measures import Measures
-from cycle_sound.params import ConfidenceConfig, Direction
+from cycle_sound.params import ConfidenceConfig
 
 SETTINGS = {"": "as sampling has it", "_unguided": "guidance 1"}  # what ends a figure: how samples were drawn
 BINS = 10  # of equal width, of confidences
@@ -25,16 +23,16 @@ Row = dict[str, float | str | None]
 
 
 def fitted(
-    models: DirectionModels, config: ConfidenceConfig, seed: int, transformers: Mapping[Direction, str]
+    models: DirectionModels, config: ConfidenceConfig, seed: int, made_by: ModelDigests
 ) -> tuple[Confidence | None, dict[str, float]]:
     """The confidence fitted to samples of the first `config.pairs` sources, drawn once by each guidance, and figures.
 
-    None where the classifier of the target knows the labels of none.
+    None where the judge of the target knows the labels of none, or a modality has no classifier.
     """
-    classifier, labels = models.classifiers[models.target], models.split.labels
+    judge, labels = models.judges[models.target], models.split.labels
     some = range(min(config.pairs, len(labels)))
-    rows = labelled(labels, classifier, some)
-    if not rows:
+    rows = labelled(labels, judge, some)
+    if not rows or None in models.classifiers.values():
         return None, {"samples": 0}
     engine = Engine(models.engine.models, confidence.ROWS)
 
@@ -42,7 +40,7 @@ def fitted(
         sources = models.sources(batch)
         found: Measures = {}
         for number, guidance in enumerate(config.guidances):
-            drawn = _measured(models, engine, classifier, sources, _drawn(models, sources, guidance, seed))
+            drawn = _measured(models, engine, judge, sources, _drawn(models, sources, guidance, seed))
             found |= {f"{number}: {what}": values for what, values in drawn.items()}
         return found
 
@@ -51,7 +49,7 @@ def fitted(
     parts = [measures.under(f"{number}: ", measured) for number in range(len(config.guidances))]
     evidence = Evidence(*(np.concatenate([part[name][rows] for part in parts]) for name in Evidence._fields))
     right = np.concatenate([part["label"][rows] == own for part in parts])
-    regression = confidence.fit(evidence, right, config.penalty, transformers)
+    regression = confidence.fit(evidence, right, config.penalty, made_by)
     return regression, {
         "samples": len(right),
         "wrong": int((~right).sum()),
@@ -135,8 +133,8 @@ def _drawn(models: DirectionModels, sources: Tensor, guidance: float, seed: int)
 
 
 def _measured(
-    models: DirectionModels, engine: Engine, classifier: Classifier | None, sources: Tensor, perceived: Tensor
+    models: DirectionModels, engine: Engine, judge: Classifier | None, sources: Tensor, perceived: Tensor
 ) -> Measures:
-    """Evidence of some pairs, and the `label` that a classifier gives the targets."""
+    """Evidence of some pairs, and the `label` that the judge gives the targets."""
     given = confidence.evidence(engine, models.direction, sources, perceived)
-    return {**given._asdict(), **classify("label", classifier, perceived)}
+    return {**given._asdict(), **classify("label", judge, perceived)}

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from cycle_sound.evaluation.generation import DirectionModels, Generated, Pairs
 from cycle_sound.evaluation.samples import SHOWS, Samples
 from cycle_sound.io import files
-from cycle_sound.media import mel, picture_files
-from cycle_sound.media.sounds import Sound, encoded
+from cycle_sound.media import mel, picture_files, sound_writer
+from cycle_sound.media.sounds import Sound
 from cycle_sound.media.spectrogram import save, spectrogram
 from cycle_sound.nn.measures import Measures
 from cycle_sound.params import AudioConfig, Modality
@@ -95,7 +95,7 @@ def sample(folder: Path, shown: Examples, place: int, audio: AudioConfig) -> Non
     if shown.samples.modality("generated") == "audio":
         wave = shown.waveforms[place]
         spectrogram(path, mel.log_mel(wave, audio), audio)
-        files.write_bytes(path.with_suffix(".wav"), encoded(Sound(wave, audio.sample_rate), "wav"))
+        files.write_bytes(path.with_suffix(".wav"), sound_writer.encoded(Sound(wave, audio.sample_rate), "wav"))
     else:
         picture = picture_files.to_picture(shown.samples.generated[place].numpy())
         files.write_bytes(path, picture_files.encode_png(picture))

@@ -219,11 +219,11 @@ def frechet_distances(moments: dict[str, np.ndarray]) -> dict[str, float]:
     """
     made, tokenized, real = (moments[name] for name in ("generated", "tokenized", "real"))
     whole = real.sum(0)
-    interval = named("frechet_distance", metrics.frechet_interval(made, real)) if real[:, 0, 0].all() else {}
+    interval = metrics.frechet_interval(made, real) if real[:, 0, 0].all() else None
     return {
-        "frechet_distance": metrics.frechet_distance(made.sum(0), whole),
+        "frechet_distance": interval.value if interval else metrics.frechet_distance(made.sum(0), whole),
         "frechet_distance_ceiling": metrics.frechet_distance(tokenized.sum(0), whole),
-        **interval,
+        **(named("frechet_distance", interval) if interval else {}),
     }
 
 

@@ -53,7 +53,7 @@ def read(folder: Path) -> Card:
     """
     locating.check(folder)
     if (folder / NAME).is_file():
-        return _exported(folder)
+        return _checked(folder)
     project = locating.project_of(folder)
     tree = params.load(project / "params.yaml")
     figures = [path for path in sorted((project / "metrics").glob("*.json")) if not names.is_hidden(Path(path.name))]
@@ -68,14 +68,20 @@ def read(folder: Path) -> Card:
     )
 
 
+def exported(folder: Path) -> Card:
+    """What FOLDER/card.json says, whatever has become of the models. Raises `BadCard`."""
+    found: Card = _parsed(folder / NAME, Card)
+    return found
+
+
 def write(folder: Path, card: Card) -> None:
     """Write FOLDER/card.json."""
     files.write_json(folder / NAME, card.model_dump())
 
 
-def _exported(folder: Path) -> Card:
+def _checked(folder: Path) -> Card:
     """The card of an exported folder, in which its models lie unchanged."""
-    card: Card = _parsed(folder / NAME, Card)
+    card = exported(folder)
     for path in bundle.model_files(folder, card.vocoder):
         described = card.models.get(path.relative_to(folder).as_posix(), {})
         if path.is_file() and described.get("sha256") != files.digest(path):

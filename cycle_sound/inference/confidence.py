@@ -1,7 +1,7 @@
 """Confidence: a calibrated probability that what a direction made of a source shows what the source holds.
 
-A logistic regression on evidence, which is a few numbers that the models give of any source and target, however the
-target was drawn. It is fitted to held-out pairs with labels; to be asked, it needs none.
+A logistic regression on evidence, which is a few numbers that transformers and classifiers give of any source and
+target, however the target was drawn. It is fitted to held-out pairs with labels; to be asked, it needs none.
 """
 
 import math
@@ -10,15 +10,29 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
+import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from scipy.special import expit, logit
 from torch import Tensor
 
 from cycle_sound import paths
 from cycle_sound.errors import BadConfidence
+from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.engine import Engine
+from cycle_sound.inference.fixed_batches import map_fixed_batches
 from cycle_sound.io import files
-from cycle_sound.params import DIRECTIONS, Config, Direction, PerDirection, fault, opposite_of, source_of
+from cycle_sound.params import (
+    DIRECTIONS,
+    MODALITIES,
+    Config,
+    Direction,
+    Modality,
+    PerDirection,
+    fault,
+    opposite_of,
+    source_of,
+    target_of,
+)
 
 ROWS = 4  # of the engine that gives evidence: of a single pair it costs an eighth of what a whole batch does
 MAX_BYTES = 1 << 16  # of a file, which has 1 kB
@@ -26,9 +40,10 @@ LIMIT = 1e6  # of any number in a file: no sum of them overflows
 STEPS = 100  # of Newton's method, which takes ten
 TOLERANCE = 1e-9  # of the gradient, for each sample
 
+LEAST = 1e-4  # probability that a classifier is believed: what it says beyond would outweigh all else
+
 Number = Annotated[float, Field(ge=-LIMIT, le=LIMIT)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Digests = dict[Direction, Digest]
 
 
 class Evidence(NamedTuple):
@@ -37,18 +52,40 @@ class Evidence(NamedTuple):
     information: np.ndarray  # (n,) nats per code by which the target makes its source likelier, by the direction back
     alignment: np.ndarray  # (n,) cosine in [-1, 1] of what source and target show, as the direction sees it
     alignment_back: np.ndarray  # (n,) the same, as the direction back sees it
+    agreement: np.ndarray  # (n,) log-odds that both have one label, as the classifiers of the two modalities see them
 
 
 def evidence(engine: Engine, direction: Direction, sources: Tensor, targets: Tensor) -> Evidence:
-    """The evidence of source pictures and of a target as it is perceived for each: (n, c, h, w), (n, c, h, w)."""
+    """The evidence of source pictures and of a target as it is perceived for each: (n, c, h, w), (n, c, h, w).
+
+    By an engine that has the classifiers of both modalities.
+    """
     back, shape = opposite_of(direction), engine.models.tokenizers[source_of(direction)].codes
     information = engine.pointwise_mutual_information(direction, sources, targets).double()
     parts = (
         information / (shape.codebooks * shape.places),
         engine.alignment(direction, sources, targets),
         engine.alignment(back, targets, sources),
+        _agreement(engine.models, {source_of(direction): sources, target_of(direction): targets}),
     )
     return Evidence(*(part.double().numpy() for part in parts))
+
+
+def _agreement(models: Models, pictures: Mapping[Modality, Tensor]) -> Tensor:
+    """Log-odds that pictures of the two modalities, (n, c, h, w) each, have one label: (n,)."""
+    image, audio = (_probabilities(models, modality, pictures[modality]) for modality in MODALITIES)
+    same = torch.zeros(len(pictures["image"]), dtype=torch.float64)
+    for label in sorted(image.keys() & audio.keys()):
+        same += image[label] * audio[label]
+    return same.logit(eps=LEAST)
+
+
+def _probabilities(models: Models, modality: Modality, pictures: Tensor) -> dict[str, Tensor]:
+    """The probability of each label in pictures (n, c, h, w), as a modality's classifier sees them: (n,) each."""
+    classifier = models.classifiers[modality]
+    assert classifier is not None
+    logits = map_fixed_batches(classifier, models.device, pictures, size=ROWS)
+    return dict(zip(classifier.labels, logits.double().softmax(1).unbind(1), strict=True))
 
 
 class Term(Config):
@@ -65,13 +102,21 @@ class Terms(Config):
     information: Term
     alignment: Term
     alignment_back: Term
+    agreement: Term
+
+
+class ModelDigests(Config):
+    """SHA-256 of the files of the models that give evidence."""
+
+    transformers: dict[Direction, Digest]
+    classifiers: dict[Modality, Digest]
 
 
 class Confidence(Config):
     """The regression of one direction."""
 
     kind: Literal["confidence"]
-    transformers: Digests  # SHA-256 of the files of those that gave the evidence
+    models: ModelDigests
     intercept: Number
     terms: Terms
 
@@ -98,7 +143,7 @@ NONE = Confidences(audio_to_image=None, image_to_audio=None)
 # --- fitting
 
 
-def fit(evidence: Evidence, right: np.ndarray, penalty: float, transformers: Mapping[Direction, str]) -> Confidence:
+def fit(evidence: Evidence, right: np.ndarray, penalty: float, models: ModelDigests) -> Confidence:
     """The regression of whether targets are right, bool (n,) of n ≥ 1, on their evidence.
 
     By maximum likelihood with an L2 `penalty` on the weights of evidence of unit variance. The outcomes are smoothed as
@@ -113,7 +158,7 @@ def fit(evidence: Evidence, right: np.ndarray, penalty: float, transformers: Map
     terms = zip(Evidence._fields, mean.tolist(), scale.tolist(), weights, strict=True)
     return Confidence(
         kind="confidence",
-        transformers=dict(transformers),
+        models=models,
         intercept=intercept,
         terms=Terms(**{name: Term(mean=at, scale=by, weight=weight) for name, at, by, weight in terms}),
     )
@@ -146,10 +191,14 @@ def _newton(design: np.ndarray, outcomes: np.ndarray, penalty: float) -> np.ndar
 # --- files
 
 
-def digests(folder: Path) -> Digests:
-    """SHA-256 of the transformers that are in a folder of models."""
-    there = {direction: paths.cycle(direction, folder) for direction in DIRECTIONS}
-    return {direction: files.digest(path) for direction, path in there.items() if path.is_file()}
+def digests(folder: Path) -> ModelDigests:
+    """Those of the models in a folder."""
+    transformers = {direction: paths.cycle(direction, folder) for direction in DIRECTIONS}
+    classifiers = {modality: paths.classifier(modality, folder) for modality in MODALITIES}
+    return ModelDigests(
+        transformers={one: files.digest(path) for one, path in transformers.items() if path.is_file()},
+        classifiers={one: files.digest(path) for one, path in classifiers.items() if path.is_file()},
+    )
 
 
 def save(path: Path, confidence: Confidence | None) -> None:
@@ -159,11 +208,11 @@ def save(path: Path, confidence: Confidence | None) -> None:
 
 
 def load(folder: Path) -> Confidences:
-    """The regressions in a project's `data/` that were fitted to its transformers. Raises `BadConfidence`."""
+    """The regressions in a project's `data/` that were fitted to its models. Raises `BadConfidence`."""
     there = {one: path for one in DIRECTIONS if (path := paths.confidence(one, folder)).is_file()}
-    own = digests(folder) if there else {}
+    own = digests(folder) if there else None
     found = {one: read(path) for one, path in there.items()}
-    return NONE.model_copy(update={one: of for one, of in found.items() if of and of.transformers == own})
+    return NONE.model_copy(update={one: of for one, of in found.items() if of and of.models == own})
 
 
 def read(path: Path) -> Confidence | None:

@@ -4,18 +4,22 @@ Windows begin with the last columns of those before them, so there is nothing to
 which the VAE's convolutions decode to one long log-mel. Of an hour no more is in memory than one stretch of it.
 """
 
-from collections.abc import Iterator
-from math import ceil, inf
+from collections.abc import Callable, Iterator
+from math import ceil
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cycle_sound.errors import BadDraw
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.engine import Drawing, Engine
 from cycle_sound.io import progress
-from cycle_sound.media.crossfade import crossfaded, cut
+from cycle_sound.media.blocks import cut
+from cycle_sound.media.crossfade import crossfaded
+from cycle_sound.media.sound_reader import MAX_SECONDS
 
 CARRIED = 1 / 2  # of a window's columns, from which the next one goes on
 LEFT_OUT = (
@@ -35,9 +39,9 @@ class Layout(NamedTuple):
 
 
 def layout(seconds: float, models: Models) -> Layout:
-    """The grid of a sound of so many seconds. Raises ValueError for no length above 0."""
-    if not 0 < seconds < inf:
-        raise ValueError(f"a sound cannot be {seconds} s long")
+    """The grid of a sound of so many seconds. Raises `BadDraw` for less than a sample, or more than MAX_SECONDS."""
+    if not (isinstance(seconds, Real) and 1 / models.audio.sample_rate <= seconds <= MAX_SECONDS):
+        raise BadDraw(f"a sound cannot be {seconds!r:.50} s long: from one sample to {MAX_SECONDS:.0f} s")
     window = models.tokenizers["audio"].codes.columns
     end = window - int(LEFT_OUT * window)
     carried = slice(end - int(CARRIED * window), end)
@@ -50,22 +54,36 @@ def layout(seconds: float, models: Models) -> Layout:
 
 
 def waveform(
-    engine: Engine, picture: Tensor, drawing: Drawing, seconds: float, report: str = ""
+    engine: Engine,
+    picture: Tensor,
+    drawing: Drawing,
+    seconds: float,
+    report: str = "",
+    callback: Callable[[], object] | None = None,
 ) -> Iterator[np.ndarray]:
     """The sound of a picture (1, c, h, w), so many seconds long, in blocks (samples,).
 
     Its first tokens are those that a sound of one window has. `report` names the work whose progress is printed on
-    stderr, where it is more than one stretch; "" prints none.
+    stderr, where it is more than one stretch; "" prints none. `callback` is called before each window is drawn, and
+    what it raises ends the work. Raises `BadDraw` as `layout` does, at once.
     """
     models = engine.models
     laid = layout(seconds, models)
-    drawn = engine.windows("image_to_audio", picture, drawing, laid.carried)
+    windows = engine.windows("image_to_audio", picture, drawing, laid.carried)
+    drawn = _called(windows, callback) if callback else windows
     shown = progress.track(drawn, laid.windows, report) if report and laid.stretches > 1 else drawn
     log_mels = (engine.decode_long("audio", codes) for codes in _stretches(shown, laid))
     waves = (engine.waveforms(log_mel)[0] for log_mel in log_mels)
     samples = models.seconds * models.audio.sample_rate / models.tokenizers["audio"].codes.columns  # of a column
     blocks = crossfaded(waves, round(laid.shared * samples))
     yield from cut(blocks, round(seconds * models.audio.sample_rate))
+
+
+def _called(windows: Iterator[Tensor], callback: Callable[[], object]) -> Iterator[Tensor]:
+    """Windows without end, with a call before each is drawn."""
+    while True:
+        callback()
+        yield next(windows)
 
 
 def _stretches(windows: Iterator[Tensor], laid: Layout) -> Iterator[Tensor]:

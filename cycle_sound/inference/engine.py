@@ -125,9 +125,10 @@ class Engine:
         """
         back = opposite_of(direction)
         codes = self.encode(source_of(direction), sources)
-        null = self.log_likelihood(back, self.null_prefixes(back, len(codes)), codes)
         each = len(targets) // len(sources)
-        given = self.log_likelihood(back, self.prefixes(back, targets), codes.repeat_interleave(each, dim=0))
+        prefixes = torch.cat([self.null_prefixes(back, len(codes)), self.prefixes(back, targets)])
+        nats = self.log_likelihood(back, prefixes, torch.cat([codes, codes.repeat_interleave(each, dim=0)]))
+        null, given = nats.split([len(codes), len(targets)])
         return given - null.repeat_interleave(each)
 
     def decode_long(self, modality: Modality, codes: Tensor) -> Tensor:

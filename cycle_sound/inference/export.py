@@ -1,6 +1,7 @@
 """One folder with all that is needed to use trained models elsewhere: safetensors, and a card for all who use them."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 
 from cycle_sound import paths
-from cycle_sound.errors import BadTarget
+from cycle_sound.errors import BadCard, BadTarget
 from cycle_sound.inference import bundle, card, confidence
 from cycle_sound.inference.card import Card, Figures
 from cycle_sound.inference.confidence import Confidences
@@ -16,34 +17,37 @@ from cycle_sound.io import figures, files, templates
 from cycle_sound.models import classifier, dvae, features, learned_vocoder, transformer
 from cycle_sound.models.loading import LOADERS
 from cycle_sound.nn import checkpoint
-from cycle_sound.params import DIRECTIONS, MODALITIES, VocoderConfig
+from cycle_sound.params import DIRECTIONS, MODALITIES, VocoderConfig, source_of
 
 README = "README.md"
 TEMPLATES = templates.environment("cycle_sound.inference", finalize=templates.markdown)
 
 
-def export(source: Path, folder: Path, licence: str = "") -> list[Path]:
+def export(source: str | Path, folder: str | Path, licence: str = "", half: bool = False) -> list[Path]:
     """Write the models of a project's `data/` or of an exported folder to FOLDER, with card.json and README.md.
 
     They generate the same bytes, from fewer: a fine-tuned decoder takes the place of the one in its VAE's file.
     `licence`: of the models, such as mit; without one, what the source has, MIT for those trained on data that the
-    program makes itself, or none.
+    program makes itself, or none. `half`: weights of 16 bits in place of 32, for half the bytes and samples that differ
+    little. In paths `~` stands for the user's home. Returns the files written.
 
-    Raises `BadTarget` for the models' own folder, for one that holds anything else and for what names no licence; what
-    `bundle.load` raises.
+    A folder that an earlier export has written is written anew. Raises `BadTarget` for the models' own folder, for one
+    that holds anything else or a README.md that somebody has changed, and for what names no licence; what `bundle.load`
+    raises.
     """
+    source, folder = Path(source).expanduser(), Path(folder).expanduser()
     if not re.fullmatch(card.LICENSE, licence):
         raise BadTarget(f"{licence}: names no licence as the Hub does, such as mit or cc-by-4.0")
     if folder.exists() and (not folder.is_dir() or folder.resolve() == source.resolve()):
         raise BadTarget(f"{folder}: not a folder to export to")
     described = card.read(source)
-    if not (folder / card.NAME).is_file() and not _files(folder) <= {*bundle.model_files(folder, described.vocoder)}:
-        raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
+    _check_target(folder, described.vocoder)
     bundle.load(source, described.vocoder, torch.device("cpu"))  # what cannot be used is not passed on
-    _write(source, folder, described.vocoder)
+    (folder / README).unlink(missing_ok=True)  # after a kill there is none, not one of other models
+    _write(source, folder, described.vocoder, half)
     update = {
         "models": _described(folder, described.vocoder),
-        "confidence": _of_transformers(folder, described.confidence),
+        "confidence": _renamed(folder, described.confidence),
         "license": licence or described.license or ("mit" if described.source == "synthetic" else ""),
     }
     described = described.model_copy(update=update)
@@ -53,33 +57,63 @@ def export(source: Path, folder: Path, licence: str = "") -> list[Path]:
     return [*written, folder / card.NAME, folder / README]
 
 
-def _files(folder: Path) -> set[Path]:
-    """The files below a folder. An export that did not end has left models there, and no card."""
-    return {path for path in folder.rglob("*") if not path.is_dir()}
+def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
+    """Raise `BadTarget` for a folder in which anything but an earlier export would be written over."""
+    earlier, models = _earlier(folder), {*bundle.model_files(folder, vocoder)}
+    # An export that did not end has left models there, and no card.
+    if earlier is None and not {path for path in folder.rglob("*") if not path.is_dir()} <= models:
+        raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
+    about = folder / README
+    if earlier is not None and about.is_file() and about.read_bytes() != readme(earlier).encode():
+        raise BadTarget(f"{about}: not as an export of this version writes it; move it, or name another folder")
+    for path in models:
+        if not path.parent.resolve().is_relative_to(folder.resolve()):
+            raise BadTarget(f"{path.parent}: a link out of the folder; name a new or an empty one")
 
 
-def _write(source: Path, folder: Path, vocoder: VocoderConfig) -> None:
+def _earlier(folder: Path) -> Card | None:
+    """The card of an earlier export to a folder; None where no card lies there. Raises `BadTarget` for another file."""
+    try:
+        return card.exported(folder) if os.path.lexists(folder / card.NAME) else None
+    except (BadCard, OSError):
+        raise BadTarget(f"{folder / card.NAME}: of no export; name a new or an empty folder") from None
+
+
+def _write(source: Path, folder: Path, vocoder: VocoderConfig, half: bool) -> None:
     """Write the files of the models; what an earlier export left beside them goes."""
     decoders = {one: path for one in MODALITIES if (path := bundle.decoder_file(one, source)).is_file()}
     copied = [path for path in bundle.model_files(source, vocoder) if path not in decoders.values()]
-    for path in copied:
-        files.write_bytes(folder / path.relative_to(source), path.read_bytes())
-    for left in set(bundle.model_files(folder, vocoder)) - {folder / path.relative_to(source) for path in copied}:
+    written = {path: folder / path.relative_to(source) for path in copied}
+    for path, copy in written.items():
+        files.write_bytes(copy, path.read_bytes())
+    for left in set(bundle.model_files(folder, vocoder)) - set(written.values()):
         left.unlink()
     for modality, decoder in decoders.items():
         model, facts = dvae.load(paths.vae(modality, source), decoder)
         dvae.save(paths.vae(modality, folder), model, facts.shape, facts.shards, facts.audio)
-    for direction in DIRECTIONS if decoders else ():  # which name the files of the tokenizers that they know
-        generator, known = transformer.load(paths.cycle(direction, source))
-        digests = {one: files.digest(paths.vae(one, folder)) for one in MODALITIES}
-        transformer.save(paths.cycle(direction, folder), generator, digests, known.network_digest)
+    for copy in written.values() if half else ():
+        checkpoint.halve(copy)
+    if decoders or half:
+        _rename(folder, half)
 
 
-def _of_transformers(folder: Path, confidences: Confidences) -> Confidences:
-    """The confidences in the transformers of a folder, which are those they were fitted to."""
-    own = confidence.digests(folder)
+def _rename(folder: Path, half: bool) -> None:
+    """Let transformers name the files beside them that they belong to, which are no longer those of their training."""
+    digests = {one: files.digest(paths.vae(one, folder)) for one in MODALITIES}
+    for direction in DIRECTIONS:
+        path = paths.cycle(direction, folder)
+        generator, known = transformer.load(path)
+        network = bundle.network_file(source_of(direction), folder) if known.network_digest else None
+        transformer.save(path, generator, digests, files.digest(network) if network else "")
+        if half:
+            checkpoint.halve(path)
+
+
+def _renamed(folder: Path, confidences: Confidences) -> Confidences:
+    """The confidences, which name the files of a folder as the models that they were fitted to."""
+    own = confidence.digests(folder).model_dump()
     return Confidences.model_validate(
-        {one: fitted and {**fitted.model_dump(), "transformers": own} for one, fitted in dict(confidences).items()}
+        {one: fitted and {**fitted.model_dump(), "models": own} for one, fitted in dict(confidences).items()}
     )
 
 

@@ -6,6 +6,7 @@ they are read as any exported folder is, each file checked against its digest.
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from fnmatch import fnmatch
 from functools import wraps
 from pathlib import Path
@@ -13,14 +14,16 @@ from tempfile import TemporaryDirectory
 from typing import Concatenate, ParamSpec, TypeVar
 
 from cycle_sound.errors import HubRefused, MissingPackage
-from cycle_sound.inference import card, export
-from cycle_sound.io import names
+from cycle_sound.inference import arguments, card, export
+from cycle_sound.io import files, names
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MAIN = "main"  # the branch that is meant where none is named
 LIBRARY = "cycle-sound"  # as the Hub counts who asks
-NAME = re.compile(r"[\w.-]+/[\w.-]+")  # USER/NAME
+PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"  # so that ./models and ../models are folders
+NAME = re.compile(f"{PART}/{PART}")  # USER/NAME
 PATTERNS = ["*.safetensors", card.NAME, export.README]
 MAX_FILES = 100  # of a repository
 MAX_BYTES = 1 << 33  # of all of them
@@ -44,7 +47,13 @@ def in_one_line(ask: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[s
             raise MissingPackage(feature="the Hub", package="huggingface_hub", extra="hub") from None
         try:
             return ask(name, *args, **kwargs)
-        except (errors.HTTPError, errors.HFValidationError, errors.OfflineModeIsEnabled) as error:
+        except (
+            errors.HTTPError,
+            errors.EntryNotFoundError,  # the network went while files came
+            errors.FileMetadataError,
+            errors.HFValidationError,
+            errors.OfflineModeIsEnabled,
+        ) as error:
             raise HubRefused(name=name, reason=names.one_line(str(error)) or type(error).__name__) from error
 
     return asking
@@ -54,7 +63,8 @@ def in_one_line(ask: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[s
 def download(name: str, revision: str | None = None) -> Path:
     """The folder of a repository's models, fetched unless it was before; without a network, as it was fetched last.
 
-    `revision`: a branch, tag or commit; None: main. Raises `HubRefused` and `MissingPackage`.
+    `revision`: a branch, tag or commit; None: main. What was looked at is fetched, and not what a branch has become
+    since. Raises `HubRefused` and `MissingPackage`.
     """
     from huggingface_hub import HfApi, errors, snapshot_download
 
@@ -71,7 +81,23 @@ def download(name: str, revision: str | None = None) -> Path:
     if len(sizes) > MAX_FILES or sum(sizes.values()) > MAX_BYTES:
         size = f"{sum(sizes.values()) / 1e9:.3g} GB"
         raise HubRefused(name=name, reason=f"{len(sizes)} files of {size} are more than models take")
-    return Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS, library_name=LIBRARY))
+    folder = Path(snapshot_download(name, revision=found.sha, allow_patterns=PATTERNS, library_name=LIBRARY))
+    _note(folder, revision or MAIN, str(found.sha))
+    return folder
+
+
+def _note(folder: Path, revision: str, commit: str) -> None:
+    """Note which commit a revision is, as the Hub's cache has it, by which `_kept` finds the folder of its models.
+
+    https://huggingface.co/docs/hub/local-cache
+    """
+    refs = folder.parent.parent / "refs"
+    path = refs / revision
+    if revision == commit or not path.resolve().is_relative_to(refs.resolve()):
+        return
+    with suppress(OSError):  # a cache that others keep holds the models all the same
+        if not path.is_file() or path.read_text() != commit:
+            files.write_bytes(path, commit.encode())
 
 
 def _kept(name: str, revision: str | None) -> Path:
@@ -85,17 +111,18 @@ def _kept(name: str, revision: str | None) -> Path:
 
 
 @in_one_line
-def upload(name: str, source: Path, licence: str = "", private: bool = False) -> str:
+def upload(name: str, source: str | Path, licence: str = "", private: bool = False, half: bool = False) -> str:
     """Export the models of a folder to a repository, which is made if it is not there; returns its address.
 
-    Models that the repository had before and these do not have are removed from it. Raises what `export` raises,
-    `HubRefused` and `MissingPackage`.
+    `licence`, `half`: as `export` takes them; `private`: where the repository is new, for nobody else to see. Models
+    that the repository had before and these do not have are removed from it. Raises what `export` raises, `HubRefused`
+    and `MissingPackage`.
     """
     from huggingface_hub import HfApi
 
     api = HfApi(library_name=LIBRARY)
     with TemporaryDirectory() as folder:
-        export.export(source, Path(folder), licence)
+        export.export(arguments.path(source), Path(folder), licence, half)
         address = api.create_repo(name, private=private, exist_ok=True)
         message = "Models of Cycle_Sound"
         api.upload_folder(repo_id=name, folder_path=folder, delete_patterns=PATTERNS, commit_message=message)

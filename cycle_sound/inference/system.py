@@ -7,9 +7,13 @@
 Nothing is global: two systems may live side by side, each with its models on its own device.
 """
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,69 +22,91 @@ from PIL import Image
 from torch import Tensor
 
 from cycle_sound import paths
-from cycle_sound.errors import BadSound, BadSteering
-from cycle_sound.inference import bundle, card, confidence, continuation, hub, soundtrack
+from cycle_sound.errors import BadSteering, HubRefused
+from cycle_sound.inference import arguments, bundle, card, confidence, continuation, hub, soundtrack
+from cycle_sound.inference.arguments import Thing
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.confidence import NONE, Confidences
 from cycle_sound.inference.engine import Drawing, Engine, Steering
 from cycle_sound.inference.fixed_batches import batched
 from cycle_sound.io import files
-from cycle_sound.media import film_writer, images, mel, picture_files, pixels, sound_files, sound_reader
+from cycle_sound.media import film_writer, images, mel, picture_files, pixels, sound_reader
+from cycle_sound.media.blocks import windows
 from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device
-from cycle_sound.params import Direction, Modality, SamplingConfig, SamplingConfigs, source_of
+from cycle_sound.params import Direction, SamplingConfig, SamplingConfigs, source_of
 
-Thing = Sound | Image.Image
+CPU = torch.device("cpu")
 
 
 class Label(NamedTuple):
-    """What a classifier calls a sound or a picture."""
+    """What a classifier calls a sound or a picture: the likeliest `name`, and its `probability` in [0, 1]."""
 
     name: str
     probability: float
 
 
 class Station(NamedTuple):
-    """One stop of the way round the cycle."""
+    """One stop of the way round the cycle: a `thing`, which is a `Sound` or a PIL image, and what is known of it.
+
+    `label`: by the classifier of its modality; None where the models have none. `score`: by how many nats it makes the
+    stop before likelier; None at the start. `confidence`: the probability in [0, 1] that it shows what the stop before
+    holds; None at the start, and where none was fitted to the models. `content`: the cosine in [-1, 1] of what it shows
+    to what the start shows, 1 at the start.
+    """
 
     thing: Thing
-    label: Label | None  # by the classifier of its modality; None without one
-    score: float | None  # nats: how much likelier it makes the stop before; None at the start
-    confidence: float | None  # that it shows what the stop before holds; None at the start, or where none is fitted
-    content: float  # cosine in [-1, 1] of what it shows to what the start shows
+    label: Label | None
+    score: float | None
+    confidence: float | None
+    content: float
 
 
 class CycleSound:
-    """The trained models of both directions.
+    """The trained models of both directions; `load` and `from_pretrained` read them.
 
-    A picture is any PIL image: its centre square counts, and an RGB picture of `size` × `size` pixels comes back. A
-    waveform is floating point (samples,), mono, 1.0 at full scale: its first `seconds` count, silence follows a shorter
-    one; to use a longer one whole, cut it with `cycle_sound.media.sounds.windows`.
+    A picture is any PIL image but one of mode F or I, which have no known range: its centre square counts, as its
+    pixels lie (`PIL.ImageOps.exif_transpose` turns a photograph upright), over white where it is transparent. An RGB
+    picture of `size` × `size` pixels comes back. A waveform is floating point (samples,), mono, 1.0 at full scale, a
+    numpy array or a tensor on any device, of 4,000 to 192,000 Hz: its first `seconds` count, silence follows a shorter
+    one; to use a longer one whole, cut it with `cycle_sound.media.blocks.windows`. float32 at `sample_rate` comes back.
 
-    One source, one seed and one setting give the same bytes in any batch on one machine. `candidates` are drawn for
-    each source, and the one from which the other direction best explains the source is kept; `sampling` says how tokens
-    are drawn (default: as `self.sampling` has it for the direction).
+    One source, one `seed` (from 0) and one setting give the same bytes in any batch on one machine. `candidates` (1 to
+    1000) are drawn for each source, and the one from which the other direction best explains the source is kept;
+    `sampling` says how tokens are drawn (default: as `self.sampling` has it for the direction).
 
     Other sources, of the same kind, can steer a draw. Guidance leads away from `unlike`, where it else leads away from
     no source at all (negative prompting), the more so, the further it is above 1. Of `blend`, a source and its share in
     [0, 1], the transformer reads so much in place of each source. Of candidates, those that explain `unlike` are then
     worse, and those that explain `blend` better.
+
+    Calls from several threads wait for each other. What a caller can mend is a `cycle_sound.errors.UserError`, which is
+    a ValueError: `BadSound`, `BadPicture` or `WrongModality` for a source, `BadDraw` for a seed, a number, a length or
+    a sampling, `BadSteering` for `unlike` and `blend`. What the system refuses of a file is an OSError.
     """
 
     def __init__(self, models: Models, sampling: SamplingConfigs, confidences: Confidences = NONE) -> None:
         self.engine = Engine(models)
         self.sampling = sampling
-        self._witness, self._fitted = Engine(models, confidence.ROWS), confidences
+        self._witness = Engine(models, confidence.ROWS)
+        self._fitted = NONE if None in models.classifiers.values() else confidences  # which are asked for evidence
+        self._lock = RLock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CycleSound":
+        return CycleSound(copy.deepcopy(self.models, memo), self.sampling, self._fitted)
 
     @classmethod
     def load(cls, folder: str | Path = "models", where: str | torch.device | None = None) -> "CycleSound":
         """Read an exported folder or a project's `data/` to a device (default: a GPU if there is one, else the CPU).
 
-        Raises `NoModels`, `MixedModels`, `BadCheckpoint` or `BadConfidence`, each with what is wrong in one line.
+        `~` stands for the user's home. Raises `NoModels`, `MixedModels`, `BadCheckpoint`, `BadConfidence`, `NoDevice`
+        or, for a project's params.yaml, `ParamsError`, each with what is wrong in one line.
         """
-        described = card.read(Path(folder))
-        models = bundle.load(Path(folder), described.vocoder, torch.device(where or device.best()))
+        place, there = arguments.path(folder), arguments.device_for(where)
+        described = card.read(place)
+        with CPU:  # where models are built before they move, whatever device is the caller's default
+            models = bundle.load(place, described.vocoder, there)
         return cls(models, described.sampling, described.confidence)
 
     @classmethod
@@ -89,13 +115,17 @@ class CycleSound:
     ) -> "CycleSound":
         """Read the models that come along, those of a folder, or USER/NAME from the Hugging Face Hub.
 
-        A folder of that name goes first. From the Hub safetensors and their card are fetched once, of a `revision`
-        (branch, tag or commit; default: main), and kept where `huggingface_hub` keeps them; nothing is executed.
-        Raises what `load` and `hub.download` raise.
+        A folder of that name goes first, and a Path is always a folder. From the Hub safetensors and their card are
+        fetched once, of a `revision` (branch, tag or commit; default: main), and kept where `huggingface_hub` keeps
+        them; nothing is executed. Raises what `load` raises, `HubRefused` for what the Hub does not give and for a
+        revision of a folder, and `MissingPackage`.
         """
-        if name is None or Path(name).exists() or not hub.is_name(str(name)):
-            return cls.load(paths.PRETRAINED if name is None else name, where)
-        return cls.load(hub.download(str(name), revision), where)
+        place = paths.PRETRAINED if name is None else arguments.path(name)
+        if not isinstance(name, str) or place.exists() or not hub.is_name(name):
+            if revision is not None:
+                raise HubRefused(name=place, reason=f"no revision {revision!r:.100}: this is a folder here")
+            return cls.load(place, where)
+        return cls.load(hub.download(name, revision), where)
 
     @property
     def models(self) -> Models:
@@ -114,7 +144,7 @@ class CycleSound:
 
     @property
     def seconds(self) -> float:
-        """Length of the sound that belongs to one picture."""
+        """Length of the sound that belongs to one picture, in seconds."""
         return self.models.seconds
 
     def image(
@@ -128,12 +158,15 @@ class CycleSound:
         unlike: Sound | None = None,
         blend: tuple[Sound, float] | None = None,
     ) -> Image.Image:
-        """The picture of a sound: (samples,) at `sample_rate` Hz → RGB, `size` × `size`.
-
-        Raises `BadSound`, and `BadSteering` as `images` does.
-        """
-        heard, draw = [Sound(waveform, sample_rate)], sampling
-        return self.images(heard, seed=seed, candidates=candidates, sampling=draw, unlike=unlike, blend=blend)[0]
+        """The picture of a sound: (samples,) at `sample_rate` Hz → RGB, `size` × `size`. Raises as `images` does."""
+        return self.images(
+            [Sound(waveform, sample_rate)],
+            seed=seed,
+            candidates=candidates,
+            sampling=sampling,
+            unlike=unlike,
+            blend=blend,
+        )[0]
 
     def images(
         self,
@@ -145,14 +178,17 @@ class CycleSound:
         unlike: Sound | None = None,
         blend: tuple[Sound, float] | None = None,
     ) -> list[Image.Image]:
-        """The pictures of sounds, of any rates.
+        """The pictures of sounds, of any rates: one of `size` × `size`, RGB, for each.
 
-        Raises `BadSound`, and `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1].
+        Raises `WrongModality` for what is no list of Sounds, `BadSound` for a waveform or a rate that cannot be used,
+        `BadDraw`, and `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1].
         """
-        if not sounds:
-            return []
+        given = arguments.listed(sounds, "audio")
         drawing = self._drawing("audio_to_image", seed, candidates, sampling, unlike, blend)
-        generated = self.engine.generate("audio_to_image", self._pictures(sounds), drawing)
+        if not given:
+            return []
+        with self._computing():
+            generated = self.engine.generate("audio_to_image", self._pictures(given), drawing)
         return [picture_files.to_picture(values) for values in generated.numpy()]
 
     def sound(
@@ -166,9 +202,16 @@ class CycleSound:
         blend: tuple[Image.Image, float] | None = None,
         seconds: float | None = None,
     ) -> Sound:
-        """The sound of a picture: a waveform of `seconds` at `sample_rate`. Raises `BadSteering` as `sounds` does."""
-        draw: dict[str, Any] = {"seed": seed, "candidates": candidates, "sampling": sampling}
-        return self.sounds([picture], **draw, unlike=unlike, blend=blend, seconds=seconds)[0]
+        """The sound of a picture: float32 (samples,) at `sample_rate`, as `sounds` makes it. Raises as that does."""
+        return self.sounds(
+            [picture],
+            seed=seed,
+            candidates=candidates,
+            sampling=sampling,
+            unlike=unlike,
+            blend=blend,
+            seconds=seconds,
+        )[0]
 
     def sounds(
         self,
@@ -180,21 +223,25 @@ class CycleSound:
         unlike: Image.Image | None = None,
         blend: tuple[Image.Image, float] | None = None,
         seconds: float | None = None,
+        callback: Callable[[], object] | None = None,
     ) -> list[Sound]:
-        """The sounds of pictures, of any sizes; with `seconds` as long as that, as `sound_blocks` makes them.
+        """The sounds of pictures, of any sizes: float32 waveforms, each `self.seconds` long.
 
-        Raises `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1], and ValueError for
-        no length above 0.
+        With `seconds` each is that long, as `sound_blocks` makes it; `callback` is called before each part, as there.
+        Raises `WrongModality` for what is no list of PIL images, `BadPicture` for one that cannot be used, `BadDraw`,
+        also for a length of less than a sample or more than ten hours, and `BadSteering` for a guidance of 1 or less
+        beside `unlike`, or a share outside [0, 1].
         """
-        if not pictures:
-            return []
+        given = arguments.listed(pictures, "image")
         drawing = self._drawing("image_to_audio", seed, candidates, sampling, unlike, blend)
-        seen = self._pictures(pictures)
-        if seconds is None:
-            waves = self.engine.waveforms(self.engine.generate("image_to_audio", seen, drawing))
-            return [Sound(wave, self.sample_rate) for wave in waves]
-        blocks = (continuation.waveform(self.engine, one, drawing, seconds) for one in seen.split(1))
-        return [Sound(np.concatenate(list(one)), self.sample_rate) for one in blocks]
+        if seconds is not None:
+            long = [[*self._blocks(one, drawing, seconds, callback=callback)] for one in given]
+            return [Sound(np.concatenate([block.waveform for block in one]), self.sample_rate) for one in long]
+        if not given:
+            return []
+        with self._computing():
+            waves = self.engine.waveforms(self.engine.generate("image_to_audio", self._pictures(given), drawing))
+        return [Sound(wave, self.sample_rate) for wave in waves]
 
     def sound_blocks(
         self,
@@ -207,16 +254,18 @@ class CycleSound:
         unlike: Image.Image | None = None,
         blend: tuple[Image.Image, float] | None = None,
         report: str = "",
+        callback: Callable[[], object] | None = None,
     ) -> Iterator[Sound]:
-        """A picture's sound of any length, a block after another, as long together as `seconds` says.
+        """A picture's sound of `seconds`, however many, as one block after another.
 
-        What is drawn goes on where what was drawn before ends: nothing is repeated, and an hour takes hardly more
-        memory than a minute. `report` names the work whose progress is printed on stderr; "" prints none. Raises as
-        `sounds` does.
+        Each part goes on where the one before ends: nothing is repeated, and an hour takes hardly more memory than a
+        minute. `report` names the work whose progress is printed on stderr; "" prints none. `callback` is called before
+        each part of a clip's length or less is drawn, and what it raises ends the work. Raises as `sounds` does, before
+        the first block.
         """
+        (given,) = arguments.listed([picture], "image")
         drawing = self._drawing("image_to_audio", seed, candidates, sampling, unlike, blend)
-        waves = continuation.waveform(self.engine, self._pictures([picture]), drawing, seconds, report)
-        return (Sound(wave, self.sample_rate) for wave in waves)
+        return self._blocks(given, drawing, seconds, report, callback)
 
     def soundtrack(
         self,
@@ -230,13 +279,14 @@ class CycleSound:
     ) -> Path:
         """Write a film with sounds of its pictures, of which no packet changes; return the path of the new film.
 
-        That is `to`, which ends in .mp4, or in .mkv where MP4 does not hold the pictures' encoding. `mix` keeps the
+        That is `to`, which ends in .mp4, or in .mov or .mkv as the pictures' encoding wants it. `mix` keeps the
         film's own sound under the new one. An hour takes hardly more memory than a minute.
 
-        Raises `BadFilm` or `BadSound`.
+        Raises `BadFilm` or `BadSound` for a file that cannot be used, `BadTarget` for the film itself as `to`, and
+        `BadDraw`.
         """
-        given = FilmReader(Path(film))
-        path = Path(to).with_suffix(film_writer.ending(given))
+        given = FilmReader(arguments.path(film))
+        path = arguments.target(to, given.path, film_writer.ending(given))
         make = partial(self.sounds, seed=seed, candidates=candidates, sampling=sampling)
         with files.replacing(path) as part:
             soundtrack.write(part, given, make, self.models, mix)
@@ -253,29 +303,35 @@ class CycleSound:
     ) -> None:
         """Write an MP4 of a sound file's pictures, or of a film's sound's, one for each `seconds`, with that sound.
 
-        An hour takes hardly more memory than a minute. Raises `BadSound`.
+        An hour takes hardly more memory than a minute. Raises `BadSound` for a file that cannot be used, `BadTarget`
+        for the same file as `to`, and `BadDraw`.
         """
+        source = arguments.path(sound)
+        path = arguments.target(to, source)
         make = partial(self.images, seed=seed, candidates=candidates, sampling=sampling)
-        parts = sound_reader.windows(sound_reader.blocks(Path(sound)), self.seconds)
+        parts = windows(sound_reader.blocks(source), self.seconds)
         pictures = (picture for batch in batched(parts) for picture in make(batch))
-        with files.replacing(Path(to)) as part:
-            film_writer.write_film(part, pictures, self.seconds, sound_reader.blocks(Path(sound)))
+        with files.replacing(path) as part:
+            film_writer.write_film(part, pictures, self.seconds, sound_reader.blocks(source))
 
     def score(self, sound: Sound, picture: Image.Image) -> float:
         """How much likelier the picture makes the sound, in nats: log p(sound | picture) − log p(sound | nothing).
 
-        Above 0 they belong together more than chance would have it. Raises `BadSound`.
+        Above 0 they belong together more than chance would have it. Raises as `scores` does.
         """
         return self.scores([sound], [picture])[0]
 
     def scores(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> list[float]:
         """How much likelier each target makes its source, in nats: sounds and pictures, or pictures and sounds.
 
-        Raises `BadSound`, and ValueError where a pair does not hold one of each modality.
+        Raises `BadSound` and `BadPicture`, and `WrongModality` for lists that are not of equal length, one of Sounds
+        and one of PIL images.
         """
-        if not sources:
+        given, wanted = arguments.pairs(sources, targets)
+        if not given:
             return []
-        return self.engine.pointwise_mutual_information(*self._pairs(sources, targets)).tolist()
+        with self._computing():
+            return self.engine.pointwise_mutual_information(*self._pairs(given, wanted)).tolist()
 
     @property
     def knows_confidence(self) -> bool:
@@ -285,23 +341,27 @@ class CycleSound:
     def confidence(self, source: Thing, target: Thing) -> float | None:
         """How likely it is that what was made of a source shows what the source holds: a probability, calibrated.
 
-        Of any seed, sampling and number of candidates; None where none was fitted to these models. Raises `BadSound`.
+        Of any seed, sampling and number of candidates; None where none was fitted to these models. Raises as `scores`
+        does.
         """
         found = self.confidences([source], [target])
         return None if found is None else found[0]
 
     def confidences(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> list[float] | None:
-        """The same of several, sounds and pictures, or pictures and sounds.
+        """How likely it is that each target shows what the source holds that it was made of: probabilities, calibrated.
 
-        Raises `BadSound`, and ValueError where a pair does not hold one of each modality.
+        Of sounds and pictures, or pictures and sounds; None where none was fitted to these models. Raises as `scores`
+        does.
         """
-        if not sources:
+        given, wanted = arguments.pairs(sources, targets)
+        if not given:
             return []
-        direction, given, wanted = self._pairs(sources, targets)
+        direction, *seen = self._pairs(given, wanted)
         fitted = self._fitted[direction]
         if fitted is None:
             return None
-        return fitted.of(confidence.evidence(self._witness, direction, given, wanted))
+        with self._computing():
+            return fitted.of(confidence.evidence(self._witness, direction, *seen))
 
     def cycle(
         self,
@@ -315,34 +375,76 @@ class CycleSound:
         """Send a sound or a picture there and back `rounds` times: the start and 2 × rounds stations.
 
         `sampling` holds how each direction draws. Every station is described as it would be from its file.
-        Raises `BadSound`.
+        Raises `WrongModality` for another start, `BadSound`, `BadPicture`, and `BadDraw`, also for rounds below 0.
         """
-        draw = sampling or self.sampling
-        stations = [self.describe(start, start)]
-        for _ in range(2 * rounds):
-            last = stations[-1].thing
+        count = 1 + 2 * arguments.whole("rounds", rounds, 0)
+        return list(islice(self.stations(start, seed=seed, candidates=candidates, sampling=sampling), count))
+
+    def stations(
+        self, start: Thing, *, seed: int = 0, candidates: int = 1, sampling: SamplingConfigs | None = None
+    ) -> Iterator[Station]:
+        """The stations of `cycle` one after another, without end: each is made when it is asked for.
+
+        Raises as `cycle` does.
+        """
+        draw = self.sampling if sampling is None else arguments.checked(sampling, SamplingConfigs)
+        station = self.describe(start, start)
+        while True:
+            yield station
             after: Thing
-            if isinstance(last, Sound):
-                after = self.images([last], seed=seed, candidates=candidates, sampling=draw.audio_to_image)[0]
+            if isinstance(last := station.thing, Sound):
+                after = self.image(*last, seed=seed, candidates=candidates, sampling=draw.audio_to_image)
             else:
-                after = self.sounds([last], seed=seed, candidates=candidates, sampling=draw.image_to_audio)[0]
-            stations.append(self.describe(after, start, last))
-        return stations
+                after = self.sound(last, seed=seed, candidates=candidates, sampling=draw.image_to_audio)
+            station = self.describe(after, start, last)
 
     def describe(self, thing: Thing, start: Thing, before: Thing | None = None) -> Station:
-        """What is said of a sound or picture that was made, in the end, of `start`, and at once of `before`.
+        """A sound or a picture as a station: what the models say of it.
 
-        Raises `BadSound`.
+        `start` is what the cycle began with, `before` what the thing was made of; None for the start itself. Raises
+        `BadSound` and `BadPicture`, and `WrongModality` where `before` is of the modality of `thing`, or one of them of
+        neither.
         """
-        modality, direction = _modality(thing), _direction(start)
-        picture, first = self._pictures([thing]), self._pictures([start])
-        classified = self.engine.classify(modality, picture)
+        modality, wanted = arguments.modality_of(thing), arguments.modality_of(start)
+        direction = arguments.direction_from(wanted)
+        with self._computing():
+            picture = self._pictures([thing])
+            classified = self.engine.classify(modality, picture)
+            shown = self.engine.summaries(direction, modality, picture)
+            content = shown * self.engine.summaries(direction, wanted, self._pictures([start]))
         label = classified and Label(classified.labels[0], classified.probabilities[0])
-        shown = self.engine.summaries(direction, modality, picture)
-        wanted = self.engine.summaries(direction, _modality(start), first)
         score = None if before is None else self.scores([before], [thing])[0]
         sure = None if before is None else self.confidence(before, thing)
-        return Station(thing, label, score, sure, float((shown * wanted).sum()))
+        return Station(thing, label, score, sure, float(content.sum()))
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """One call at a time, as all share a cache of keys and values, whatever precision and device a caller is in."""
+        elsewhere = torch.get_default_device() != CPU
+        with self._lock, device.exact(self.models.device), CPU if elsewhere else nullcontext():
+            yield
+
+    def _blocks(
+        self,
+        picture: Thing,
+        drawing: Drawing,
+        seconds: float,
+        report: str = "",
+        callback: Callable[[], object] | None = None,
+    ) -> Iterator[Sound]:
+        """`sound_blocks` of a picture."""
+        continuation.layout(seconds, self.models)  # which raises before anything is made
+        waves = continuation.waveform(self.engine, self._pictures([picture]), drawing, seconds, report, callback)
+
+        def computed() -> Iterator[Sound]:
+            while True:
+                with self._computing():
+                    wave = next(waves, None)
+                if wave is None:
+                    return
+                yield Sound(wave, self.sample_rate)
+
+        return computed()
 
     def _drawing(
         self,
@@ -353,55 +455,36 @@ class CycleSound:
         unlike: Thing | None,
         blend: tuple[Thing, float] | None,
     ) -> Drawing:
-        """How the engine is to draw. Raises `BadSteering`."""
-        draw = sampling or self.sampling[direction]
+        """How the engine is to draw. Raises `BadDraw` and `BadSteering`."""
+        number = arguments.whole("seed", seed, 0)
+        count = arguments.whole("candidates", candidates, 1, arguments.MAX_CANDIDATES)
+        draw = self.sampling[direction] if sampling is None else arguments.checked(sampling, SamplingConfig)
         if unlike is not None and draw.guidance <= 1:
             raise BadSteering(f"unlike: a guidance of {draw.guidance:g} leads away from nothing; give one above 1")
-        return Drawing(candidates, draw, seed, self._steering(direction, unlike, blend))
+        return Drawing(count, draw, number, self._steering(direction, unlike, blend))
 
     def _steering(self, direction: Direction, unlike: Thing | None, blend: tuple[Thing, float] | None) -> Steering:
         """Other sources as the engine takes them. Raises `BadSteering`."""
-        other, share = blend or (None, 0.0)
-        if not 0 <= share <= 1:
-            raise BadSteering(f"blend: a share of {share:g} is not between 0 and 1")
-        if any(thing is not None and _direction(thing) != direction for thing in (unlike, other)):
-            wanted = "sounds" if source_of(direction) == "audio" else "pictures"
+        other, share = (None, 0.0) if blend is None else arguments.shared(blend)
+        source = source_of(direction)
+        if any(thing is not None and arguments.modality_of(thing) != source for thing in (unlike, other)):
+            wanted = "sounds" if source == "audio" else "pictures"
             raise BadSteering(f"unlike and blend: what is made of {wanted} is steered by other {wanted} alone")
         away, mixed_in = (None if thing is None else self._pictures([thing]) for thing in (unlike, other))
         return Steering(away, mixed_in, share)
 
     def _pairs(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> tuple[Direction, Tensor, Tensor]:
-        """The direction from sources, at least one, to targets, and the pictures of both. Raises ValueError."""
-        direction = _direction(sources[0])
-        given, wanted = self._pictures(sources), self._pictures(targets)
-        if len(given) != len(wanted) or any(_direction(one) == direction for one in targets):
-            raise ValueError(
-                f"{len(sources)} sources, {len(targets)} targets: pairs of one sound and one picture wanted"
-            )
-        return direction, given, wanted
+        """The direction from sources, at least one, to targets, and the pictures of both."""
+        direction = arguments.direction_from(arguments.modality_of(sources[0]))
+        return direction, self._pictures(sources), self._pictures(targets)
 
     def _pictures(self, things: Sequence[Thing]) -> Tensor:
         """Sounds or pictures as the models see them: (n, c, h, w) in [-1, 1]."""
         return torch.stack([self._log_mel(*one) if isinstance(one, Sound) else self._pixels(one) for one in things])
 
     def _pixels(self, picture: Image.Image) -> Tensor:
-        return pixels.to_float(torch.from_numpy(images.to_array(picture.convert("RGB"), self.size)))
+        return pixels.to_float(torch.from_numpy(images.to_array(arguments.rgb(picture), self.size)))
 
     def _log_mel(self, waveform: np.ndarray, sample_rate: int) -> Tensor:
-        wave = np.asarray(waveform)
-        if wave.ndim != 1 or not wave.size or not np.issubdtype(wave.dtype, np.floating):
-            raise BadSound(f"a waveform is floating point of shape (samples,), not {wave.dtype} {wave.shape}")
-        if sample_rate not in sound_files.RATES:
-            raise BadSound(f"{sample_rate} Hz: outside what is used")
-        if not np.isfinite(wave).all():
-            raise BadSound("holds NaN or infinite samples")
-        heard = mel.of_clip(wave.astype(np.float32), sample_rate, self.models.audio, self.seconds)
-        return torch.from_numpy(heard).float()
-
-
-def _modality(thing: Thing) -> Modality:
-    return "audio" if isinstance(thing, Sound) else "image"
-
-
-def _direction(thing: Thing) -> Direction:
-    return "audio_to_image" if isinstance(thing, Sound) else "image_to_audio"
+        wave, rate = arguments.samples(waveform), arguments.rate(sample_rate)
+        return torch.from_numpy(mel.of_clip(wave, rate, self.models.audio, self.seconds)).float()

@@ -38,6 +38,23 @@ def raised() -> None:
 
 
 @contextmanager
+def ends_raised() -> Iterator[None]:
+    """Let the ends that a system asks for, by SIGTERM or with the terminal, be raised as SystemExit meanwhile.
+
+    What is being done can then be undone; the exit code is 128 + the signal's. Where they are ignored they stay so.
+    """
+    asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    heeded = [number for number in asked if signal.getsignal(number) == signal.SIG_DFL]
+    for number in heeded:
+        signal.signal(number, _exit)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
 def withheld() -> Iterator[None]:
     """Withhold interrupts from all processes that this thread starts meanwhile; where signals can be: not on Windows.
 
@@ -58,6 +75,10 @@ def _end(_number: int, _frame: Any) -> None:
     _say()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.raise_signal(signal.SIGINT)
+
+
+def _exit(number: int, _frame: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 def _say() -> None:

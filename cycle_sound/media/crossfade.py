@@ -21,15 +21,6 @@ def crossfaded(waves: Iterable[np.ndarray], shared: int) -> Iterator[np.ndarray]
     yield tail
 
 
-def cut(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
-    """The first samples of a waveform that comes in blocks (samples,)."""
-    for block in blocks:
-        yield block[:samples]
-        samples -= len(block)
-        if samples <= 0:
-            return
-
-
 def faded(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """One stretch of sound fading into another, both (samples,), at the level of sounds correlated as these are.
 

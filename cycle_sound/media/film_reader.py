@@ -4,9 +4,9 @@ Each is read for itself, from a file opened anew, so that none waits for another
 headers are guesses, so the packets tell how long a film is.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain, dropwhile, groupby, pairwise
+from itertools import chain, dropwhile, islice, pairwise
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,16 @@ import numpy as np
 from PIL import Image
 
 from cycle_sound.errors import BadFilm
-from cycle_sound.media import containers, frames, images, sound_files
+from cycle_sound.media import containers, frames, images, sound_runs
+from cycle_sound.media.blocks import resampled
 from cycle_sound.media.sound_files import Stretch
-from cycle_sound.media.sound_reader import MAX_SECONDS, resampled
+from cycle_sound.media.sound_reader import MAX_SECONDS
 
 MAX_PACKETS = 4_000_000  # of pictures: a day and a half
 MAX_DECODED = 5_000_000_000  # pixels from one picture to the next: 600 frames of 4K, and some ten seconds of work
 RESET = 1.0  # s back in decoding time: another recording begins, whose times are its own
 REORDERED = 32  # pictures, at most, that are decoded before one that is shown earlier; codecs allow 16
-JUMP = 0.1  # s between the time that a stretch of sound has and the one that it should have; less is rounded
+UNDATED = ("h264", "hevc")  # of whose pictures FFmpeg guesses no times: AVI has none
 EXACT = 1e-6  # s; equal times differ by less
 SILENCE = 1 << 16  # samples of it at a time: a time stamp may lie years ahead
 
@@ -39,9 +40,12 @@ class FilmReader:
     def __init__(self, path: Path, most: float = inf) -> None:
         self.path, self._most = path, most
         with self.opened() as (container, video):
-            self.codec: str = video.codec_context.name
+            self.codec: str = video.codec_context.codec.canonical_name
+            if container.format.name == "avi" and self.codec in UNDATED and video.codec_context.has_b_frames:
+                raise BadFilm(f"AVI does not say when pictures of {self.codec} with B-frames are shown")
             self._base = float(video.time_base)
-            self._first, last = _extent(_timed_packets(containers.packets(container, video)), self._base)
+            timed = _timed_packets(containers.packets(container, video))
+            self._first, last, self._count = _extent(timed, self._base)
         self.seconds = (last - self._first) * self._base
 
     @contextmanager
@@ -61,8 +65,11 @@ class FilmReader:
                 yield container, video
 
     def packets(self, container: Any, video: Any) -> Iterator[Any]:
-        """The packets of its pictures, from the first that can be decoded on; the first picture is shown at 0."""
-        for packet in _timed_packets(containers.packets(container, video)):
+        """The packets of its pictures, from the first that can be decoded to the last that is shown.
+
+        The first picture is shown at 0. What an edit list cuts off at the end is left out.
+        """
+        for packet in islice(_timed_packets(containers.packets(container, video)), self._count):
             packet.pts, packet.dts = packet.pts - self._first, packet.dts - self._first
             yield packet
 
@@ -102,8 +109,8 @@ class FilmReader:
         with self.opened() as (container, video):
             track = containers.sound_of(container, video)
             if track is not None and track.codec_context is not None:
-                heard = sound_files.stretches(containers.decoded(containers.packets(container, track)))
-                yield from _laid_out(heard, self._first * self._base, rate)
+                heard = containers.decoded(containers.packets(container, track))
+                yield from _laid_out(sound_runs.runs(heard), self._first * self._base, rate)
 
     def _timed(self, decoded: Iterable[Any]) -> Iterator[tuple[float, Any]]:
         """Frames with the times at which they are shown."""
@@ -120,8 +127,8 @@ def _timed_packets(packets: Iterable[Any]) -> Iterator[Any]:
     """
     held: list[Any] = []
     for packet in dropwhile(lambda packet: not packet.is_keyframe, packets):
-        if not packet.size:  # the end of the file
-            break
+        if not packet.size:  # the end of the file, or a picture that is left out
+            continue
         if packet.pts is None and packet.dts is None:
             raise BadFilm("holds pictures that no time is given for")
         packet.pts = packet.dts if packet.pts is None else packet.pts
@@ -145,12 +152,14 @@ def _dated(packets: list[Any]) -> list[Any]:
     return packets
 
 
-def _extent(packets: Iterable[Any], base: float) -> tuple[int, int]:
-    """When the first picture is shown, and when the last one ends, in units of `base`. Raises `BadFilm`."""
+def _extent(packets: Iterable[Any], base: float) -> tuple[int, int, int]:
+    """When the first picture is shown, and when the last one ends, in units of `base`, and how many packets that takes.
+
+    Raises `BadFilm`.
+    """
     key, first, last, duration, latest, count = None, None, None, 0, None, 0
-    for packet in packets:
-        count += 1
-        if count > MAX_PACKETS:
+    for number, packet in enumerate(packets, 1):
+        if number > MAX_PACKETS:
             raise BadFilm(f"more than {MAX_PACKETS} pictures")
         if latest is not None and packet.dts < latest - RESET / base:
             raise BadFilm(f"its times start anew behind {latest * base:.3f} s: another recording")
@@ -158,6 +167,7 @@ def _extent(packets: Iterable[Any], base: float) -> tuple[int, int]:
         key = packet.pts if key is None else key
         if packet.is_discard or packet.pts < key:  # never shown, or not to be decoded
             continue
+        count = number
         first = packet.pts if first is None else min(first, packet.pts)
         if last is None or packet.pts >= last:
             last, duration = packet.pts, packet.duration or 0
@@ -166,16 +176,16 @@ def _extent(packets: Iterable[Any], base: float) -> tuple[int, int]:
     end = last + (duration or (last - first) / max(count - 1, 1))
     if not 0 < (end - first) * base <= MAX_SECONDS:
         raise BadFilm(f"shows pictures for {(end - first) * base:.3f} s")
-    return first, round(end)
+    return first, round(end), count
 
 
 # --- sound on the film's clock
 
 
-def _laid_out(stretches: Iterable[Stretch], start: float, rate: int) -> Iterator[np.ndarray]:
-    """Sound from a time on, in seconds, at a rate in Hz, with silence in its gaps: blocks (samples,)."""
+def _laid_out(runs: Iterable[Iterator[Stretch]], start: float, rate: int) -> Iterator[np.ndarray]:
+    """Sound from a time on, in seconds, at a rate in Hz, with silence between its runs: blocks (samples,)."""
     place = 0
-    for _, run in groupby(stretches, _run_number()):
+    for run in runs:
         first, waves = _peeked(run)
         target = place if first.time is None else round((first.time - start) * rate)
         while place < target:
@@ -194,18 +204,3 @@ def _peeked(run: Iterator[Stretch]) -> tuple[Stretch, Iterator[np.ndarray]]:
     """The first stretch of a run, and the waveforms of all."""
     first = next(run)
     return first, chain([first.wave], (stretch.wave for stretch in run))
-
-
-def _run_number() -> Callable[[Stretch], int]:
-    """A function that tells of stretches, one after another, in which run of one rate without a gap they are."""
-    number, rate, end = 0, 0, -inf
-
-    def of(stretch: Stretch) -> int:
-        nonlocal number, rate, end
-        time = end if stretch.time is None else stretch.time
-        if stretch.rate != rate or abs(time - end) > JUMP:
-            number += 1
-        rate, end = stretch.rate, time + len(stretch.wave) / stretch.rate
-        return number
-
-    return of

@@ -12,45 +12,47 @@ import numpy as np
 from PIL import Image
 
 from cycle_sound.errors import BadFilm
+from cycle_sound.media.blocks import resampled
 from cycle_sound.media.contact_sheet import magnified
 from cycle_sound.media.film_reader import FilmReader
-from cycle_sound.media.sound_reader import resampled
 from cycle_sound.media.sounds import Sound
 
 RATE = 10  # pictures per second: players dislike fewer
 SHOWN = 256  # pixels, at least
 AUDIO_RATE = 48_000  # Hz, which every player knows
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # FFmpeg's names
 MP4_CODECS = ("av1", "h264", "hevc", "mpeg4", "vp9")  # of pictures that players expect in MP4
+# In QuickTime: what cameras and editors write. Matroska holds most of it not at all.
+MOV_CODECS = ("cinepak", "dnxhd", "dvvideo", "h263", "png", "prores", "qtrle", "svq1", "svq3")
 
 
 def ending(film: FilmReader) -> str:
-    """Of the file that holds a film's pictures as they are: `.mp4` where players expect them in MP4, else `.mkv`."""
-    return ".mp4" if film.codec in MP4_CODECS else ".mkv"
+    """Of the file that holds a film's pictures as they are: `.mp4` or `.mov` where players expect them, else `.mkv`."""
+    return ".mp4" if film.codec in MP4_CODECS else ".mov" if film.codec in MOV_CODECS else ".mkv"
 
 
 def write_soundtrack(path: Path, film: FilmReader, sound: Iterable[np.ndarray]) -> None:
     """Write the pictures of a film, its packets as they are, with a sound: mono blocks (samples,) at AUDIO_RATE.
 
-    The file is of the kind that `ending` says, whatever its name. Raises `BadFilm`, and what the sound raises.
+    The file is of the kind that `ending` says, whatever its name. Raises `BadFilm`, OSError, what the sound raises.
     """
-    form = {".mp4": "mp4", ".mkv": "matroska"}[ending(film)]
-    with film.opened() as (container, video), av.open(str(path), "w", format=form) as written:
-        pictures = written.add_stream_from_template(video)
+    form = FORMATS[ending(film)]
+    with film.opened() as (container, video), _copying(), _created(path, form) as written:
+        pictures = _stream_like(video, written)
         track = _Track(written, sound)
-        with _copying():
-            for packet in film.packets(container, video):
-                track.write_until(float(packet.dts * packet.time_base))
-                packet.stream = pictures
-                written.mux(packet)
-            track.end()
+        for packet in film.packets(container, video):
+            track.write_until(float(packet.dts * packet.time_base))
+            packet.stream = pictures
+            written.mux(packet)
+        track.end()
 
 
 def write_film(path: Path, pictures: Iterable[Image.Image], seconds: float, sound: Iterable[Sound]) -> None:
     """Write an MP4 file (H.264, AAC) of square pictures of one size, each shown for `seconds`, with their sound.
 
-    At the end of the sound the last picture ends, too. Raises what the iterables raise.
+    At the end of the sound the last picture ends, too. Raises OSError, and what the iterables raise.
     """
-    with av.open(str(path), "w", format="mp4") as written:
+    with _created(path, "mp4") as written:
         video = written.add_stream("libx264", rate=RATE, options={"crf": "18", "preset": "veryfast"})
         video.pix_fmt = "yuv420p"
         track = _Track(written, _at_audio_rate(sound))
@@ -119,9 +121,35 @@ def _at_audio_rate(sound: Iterable[Sound]) -> Iterator[np.ndarray]:
 
 
 @contextmanager
+def _created(path: Path, form: str) -> Iterator[Any]:
+    """A new container of a format. Raises OSError, which names no file, for what the disk refuses."""
+    try:
+        # Of a relative path FFmpeg takes what is before a colon for a protocol.
+        with av.open(str(path.absolute()), "w", format=form) as written:
+            yield written
+    except av.FFmpegError as error:
+        if not isinstance(error, OSError):
+            raise
+        raise OSError(error.errno, error.strerror) from error
+
+
+def _stream_like(video: Any, written: Any) -> Any:
+    """A stream for the packets of another one, in a new container. Raises `BadFilm` for an encoding it cannot hold."""
+    try:
+        stream = written.add_stream_from_template(video, opaque=True)  # not all that is decoded here can be encoded
+    except ValueError:
+        raise BadFilm(f"{written.format.long_name} holds no {video.codec_context.codec.canonical_name}") from None
+    if video.sample_aspect_ratio:  # which the container may know alone
+        stream.codec_context.sample_aspect_ratio = video.sample_aspect_ratio
+    if (written.format.name, video.codec_context.codec.canonical_name) == ("mp4", "hevc"):
+        stream.codec_context.codec_tag = "hvc1"  # Apple's players show no "hev1", which is FFmpeg's choice
+    return stream
+
+
+@contextmanager
 def _copying() -> Iterator[None]:
     """Raise `BadFilm` for packets that a container does not take."""
     try:
         yield
-    except (av.ArgumentError, av.InvalidDataError) as error:
+    except (av.ArgumentError, av.InvalidDataError, av.PatchWelcomeError) as error:
         raise BadFilm(f"its pictures cannot be copied: {error.strerror}") from None

@@ -58,6 +58,17 @@ def to_array(picture: Image.Image, size: int) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
+def rgb(picture: Image.Image) -> Image.Image:
+    """Convert a picture of any mode to RGB; what is transparent lies over white."""
+    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to white
+        picture = _upper_bits(picture)
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        picture = Image.new("RGBA", layer.size, "white")
+        picture.alpha_composite(layer)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
 def as_jpeg(content: bytes) -> bytes:
     """Convert an image file to JPEG; one that is JPEG already is returned as it is. Raises `BadPicture`."""
     return content if content.startswith(picture_blocks.JPEG) else picture_files.encode_jpeg(open_picture(content))
@@ -71,12 +82,21 @@ def _decoded(content: bytes, least: int) -> Image.Image:
         if fits(width, height):
             picture.draft(None, (2 * least, 2 * least))  # rounds sides up to a pixel, which counts less in more
             picture.load()
-            return _rgb(_upright(picture))
+            return rgb(_upright(picture))
     except UnidentifiedImageError:
         raise BadPicture(f"not an image of a known kind ({', '.join(FORMATS)})") from None
     except Exception as error:  # a decoder given broken content may raise almost anything
         raise BadPicture(f"cannot be decoded: {error}") from error
     raise BadPicture(f"{width} x {height} pixels: more than {MAX_PIXELS}, or than {MAX_SIDE} in a row")
+
+
+def _upper_bits(picture: Image.Image) -> Image.Image:
+    """Convert 16-bit grey to 8 bits; where a PNG makes one value transparent, all of whose bits count, with alpha."""
+    deep, clear = np.asarray(picture), picture.info.get("transparency")
+    grey = Image.fromarray((deep >> 8).clip(0, 255).astype(np.uint8))
+    if clear is not None:
+        grey.putalpha(Image.fromarray(np.where(deep == clear, np.uint8(0), np.uint8(255))))
+    return grey
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -86,14 +106,3 @@ def _upright(picture: Image.Image) -> Image.Image:
     except Exception:  # of an optional block, whose parser may raise almost anything
         turn = None
     return picture if turn is None else picture.transpose(turn)
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    """Convert a picture of any mode to RGB; what is transparent lies over white."""
-    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to white
-        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        picture = Image.new("RGBA", layer.size, "white")
-        picture.alpha_composite(layer)
-    return picture if picture.mode == "RGB" else picture.convert("RGB")

@@ -4,7 +4,7 @@ As `sound_files.decode` reads shorter ones: libsndfile decodes what it knows, FF
 where libsndfile ends early.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -12,11 +12,10 @@ from typing import IO, Any
 import av
 import numpy as np
 import soundfile
-import soxr
 
 from cycle_sound.errors import BadSound
-from cycle_sound.media import containers, mel, sound_files
-from cycle_sound.media.sounds import SCRAP, Sound
+from cycle_sound.media import containers, sound_files
+from cycle_sound.media.sounds import Sound
 
 FORMATS = f"{containers.SOUNDS},{containers.VIDEOS}"
 MAX_SECONDS = 36_000.0  # ten hours: a small file may hold years of silence
@@ -48,46 +47,22 @@ def seconds(path: Path) -> float:
     """
     if not path.stat().st_size:
         raise BadSound("empty file")
-    with suppress(soundfile.SoundFileError):
-        said = float(soundfile.info(path).duration)
-        if 0 < said <= MAX_SECONDS:
-            return said
-    with path.open("rb") as file, _opened(file) as (container, track):
+    said = _said(path)
+    if said is not None and 0 < said <= MAX_SECONDS:
+        return said
+    with path.open("rb") as file, _opened(file, never_closed=said == 0) as (container, track):
         return float(sum(packet.duration or 0 for packet in containers.packets(container, track)) * track.time_base)
 
 
-def windows(sound: Iterable[Sound], seconds: float) -> Iterator[Sound]:
-    """The `sounds.windows` of a sound that comes in blocks; one window and one block are held at a time."""
-    rest, start, number, rate = np.zeros(0, np.float32), 0, 0, 1  # `rest` begins at sample `start`
-
-    def cut(number: int) -> Sound:
-        width, margin = seconds * rate, round(mel.MARGIN * rate)
-        return Sound(rest[round(number * width) - start : round((number + 1) * width) + margin - start], rate)
-
-    for block in sound:
-        rest, rate = np.concatenate([rest, block.waveform]), block.sample_rate
-        while start + len(rest) >= round((number + 1) * seconds * rate) + round(mel.MARGIN * rate):
-            yield cut(number)
-            number += 1
-        kept = min(max(round(number * seconds * rate) - start, 0), len(rest))
-        rest, start = rest[kept:], start + kept
-    while number == 0 or (start + len(rest)) / (seconds * rate) - SCRAP > number:
-        yield cut(number)
-        number += 1
-
-
-def resampled(waves: Iterable[np.ndarray], rate_from: int, rate_to: int) -> Iterator[np.ndarray]:
-    """A waveform that comes in blocks (samples,) at another rate, in Hz; blocks leave no seams."""
-    if rate_from == rate_to:
-        yield from waves
-        return
-    stream = soxr.ResampleStream(rate_from, rate_to, 1, dtype="float32")
-    for wave in waves:
-        yield stream.resample_chunk(wave)
-    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
 # --- the two decoders
+
+
+def _said(path: Path) -> float | None:
+    """How long a sound is by its header, in seconds; 0 of a WAV file that was never closed, None of unknown formats."""
+    try:
+        return float(soundfile.info(path).duration)
+    except soundfile.SoundFileError:
+        return None
 
 
 def _blocks(path: Path) -> Iterator[Sound]:
@@ -103,7 +78,7 @@ def _blocks(path: Path) -> Iterator[Sound]:
             return
         file.seek(0)
         try:
-            yield from _by_ffmpeg(file, samples, rate)
+            yield from _by_ffmpeg(file, samples, rate, never_closed=_said(path) == 0)
         except BadSound:
             if not samples:
                 raise
@@ -117,9 +92,9 @@ def _by_libsndfile(file: IO[bytes]) -> Iterator[Sound]:
             yield Sound(sound_files.mono(block), sound.samplerate)
 
 
-def _by_ffmpeg(file: IO[bytes], skipped: int, rate: int) -> Iterator[Sound]:
+def _by_ffmpeg(file: IO[bytes], skipped: int, rate: int, never_closed: bool) -> Iterator[Sound]:
     """The blocks of a file after so many samples at a rate, by default the first one's. Raises `BadSound`."""
-    with _opened(file) as (container, track):
+    with _opened(file, never_closed) as (container, track):
         for stretch in sound_files.stretches(containers.decoded(containers.packets(container, track))):
             rate = rate or stretch.rate
             wave = sound_files.resample(stretch.wave, stretch.rate, rate)
@@ -128,11 +103,14 @@ def _by_ffmpeg(file: IO[bytes], skipped: int, rate: int) -> Iterator[Sound]:
 
 
 @contextmanager
-def _opened(file: IO[bytes]) -> Iterator[tuple[Any, Any]]:
-    """The container in a file, and its sound. Raises `BadSound`."""
+def _opened(file: IO[bytes], never_closed: bool) -> Iterator[tuple[Any, Any]]:
+    """The container in a file, and its sound. Raises `BadSound`.
+
+    A WAV file that was never closed says that it holds nothing. Of others the length counts: tags may lie behind it.
+    """
+    endless = {"ignore_length": "1"} if never_closed else {}
     try:
-        # A WAV file that was never closed says that it holds nothing.
-        container = containers.opened(file, FORMATS, ignore_length="1")
+        container = containers.opened(file, FORMATS, **endless)
     except av.FFmpegError:
         raise BadSound(f"cannot be decoded: none of {sound_files.KINDS}") from None
     with container:

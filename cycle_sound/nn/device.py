@@ -5,7 +5,6 @@ from typing import Literal
 import torch
 from torch import nn
 
-from cycle_sound.io import memory
 from cycle_sound.nn import distributed
 
 
@@ -50,11 +49,7 @@ def exact(device: torch.device) -> torch.autocast:
 
 
 def prepare(seed: int) -> None:
-    """Seed torch, for the initial weights, and ask for deterministic operations: equal bits each time on a machine.
-
-    What steps free is kept for the next ones.
-    """
-    memory.keep_freed()
+    """Seed torch, for the initial weights, and ask for deterministic operations: equal bits each time on a machine."""
     torch.manual_seed(seed)
     torch.set_deterministic_debug_mode("warn")  # as use_deterministic_algorithms, which spends 4 s on what compiles
     torch.backends.cudnn.benchmark = False

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cycle_sound.errors import TrainingDiverged
-from cycle_sound.io import files, progress
+from cycle_sound.io import files, memory, progress
 from cycle_sound.nn import device, distributed
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Parallel
@@ -225,6 +225,7 @@ def fit(
     validation's row. Raises `UnevenBatch`, `LoaderLost`, `TrainingDiverged` where a figure is not finite, and
     SystemExit after a SIGTERM or a Ctrl-C.
     """
+    memory.keep_freed()  # all steps need the same blocks; inference, whose results stay between its own, would grow
     trainer = Trainer(model, objective, config, seed, curve, parallel)
     state = snapshot.load()
     if state:
@@ -241,7 +242,7 @@ def _run(trainer: Trainer, steps: range, snapshot: Snapshot, workers: int) -> No
     config, name = trainer.config, trainer.curve.path.stem
     prefetcher = Prefetcher(trainer.objective.train, config, trainer.seed, device.of(trainer.model), workers)
     begin = time.perf_counter()
-    with closing(prefetcher.micro_batches(steps)) as micro_batches, snapshot.open():
+    with snapshot.open(), closing(prefetcher.micro_batches(steps)) as micro_batches:
         for step in progress.track(steps, len(steps), name, note=trainer.curve.note):
             trainer.step(micro_batches, step)
             last = step + 1 == config.steps
@@ -254,6 +255,8 @@ def _run(trainer: Trainer, steps: range, snapshot: Snapshot, workers: int) -> No
                 snapshot.begin_saving(trainer.state(step + 1))
             if stopping:
                 snapshot.stop()
+    if distributed.anywhere(snapshot.asked is not None)[0]:  # after the last state, while what makes batches was ended
+        snapshot.stop()
     if steps:
         waited = prefetcher.waited / (time.perf_counter() - begin)
         print(f"{name}: {waited:.1%} of the time was spent waiting for data", file=sys.stderr)

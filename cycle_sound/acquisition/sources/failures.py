@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from cycle_sound.acquisition.sources.clip import Status
-from cycle_sound.io import files
+from cycle_sound.io import bounded, files
 from cycle_sound.params import Config
 
 JOURNAL = "gone.jsonl"  # in the store: {"address": …, "reason": …, perhaps "under": …}, one a line
@@ -58,7 +58,7 @@ def known(store: Path, under: str) -> dict[str, Failure]:
     """
     path = store / JOURNAL
     found = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+    for line in bounded.lines(path) if path.exists() else []:
         try:
             entry = Entry.model_validate_json(line)
         except ValueError:

@@ -202,6 +202,7 @@ def _has_javascript() -> bool:
 
 def _cookies(path: Path) -> str:
     try:
+        lists.check(path)
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise BadSource(f"data.vggsound.cookies: cannot be read: {path}") from None

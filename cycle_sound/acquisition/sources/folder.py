@@ -2,8 +2,9 @@
 
 A picture or a sound alone in train_data is a clip of its own where data.unpaired is `keep`.
 
-An optional labels.csv beside the two (header `id,split,label,group`, the group optional) labels any of them, by id and
-split. The folder and the list are asked for together: a row without files is a clip that is not there.
+An optional labels.csv beside the two, in whatever case (header `id,split,label,group`, the group optional), labels any
+of them, by id and split. The folder and the list are asked for together: a row without files is a clip that is not
+there.
 """
 
 import csv
@@ -15,12 +16,13 @@ from typing import Literal, NamedTuple
 from cycle_sound.acquisition.sources import lists
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, may_be_lone
 from cycle_sound.errors import BadSource
-from cycle_sound.io import names
+from cycle_sound.io import bounded, names
 from cycle_sound.media import images, sound_files
 from cycle_sound.params import DataConfig
 
 PICTURES, SOUNDS = images.ENDINGS, sound_files.ENDINGS
 SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
+LIST = "labels.csv"
 
 
 class Key(NamedTuple):
@@ -40,8 +42,8 @@ class Entry(NamedTuple):
 def fetch(found: Sequence[Path], may_be_lone: bool = False) -> Pair:
     """Read the files of one id; JPEG and MP3 stay as they are, other kinds are converted.
 
-    Raises `Rejected` unless they are one picture and one sound, or one of them where it may be alone, and `BadPicture`
-    or `BadSound` on a conversion.
+    Raises `Rejected` unless they are one picture and one sound, or one of them where it may be alone, and where one has
+    more than `bounded.MAX_MEDIA` bytes; `BadPicture` or `BadSound` on a conversion.
     """
     pictures = [path for path in found if path.suffix.lower() in PICTURES]
     sounds = [path for path in found if path.suffix.lower() in SOUNDS]
@@ -52,8 +54,8 @@ def fetch(found: Sequence[Path], may_be_lone: bool = False) -> Pair:
     if not (pictures and sounds) and not may_be_lone:
         raise Rejected("unpaired", f"{found[0].name} has no {'sound' if pictures else 'picture'} beside it")
     return Pair(
-        picture=images.as_jpeg(pictures[0].read_bytes()) if pictures else None,
-        sound=sound_files.as_mp3(sounds[0].read_bytes()) if sounds else None,
+        picture=images.as_jpeg(_content(pictures[0])) if pictures else None,
+        sound=sound_files.as_mp3(_content(sounds[0])) if sounds else None,
     )
 
 
@@ -69,16 +71,23 @@ def clips(data: DataConfig) -> list[Clip]:
         raise BadSource(f"{root}: holds neither train_data nor test_data")
     found = _found(root)
     # Names in the list are only compared with names found, never opened, so none can lead out of the folder.
-    listed = _listed(root / "labels.csv") if (root / "labels.csv").is_file() else {}
+    listed = _listed(root)
     keys = sorted(found.keys() | listed.keys())
     if not keys:
-        raise BadSource(f"{root}: no pictures ({', '.join(PICTURES)}) and no sounds ({', '.join(SOUNDS)})")
+        kinds = f"no pictures ({', '.join(PICTURES)}) and no sounds ({', '.join(SOUNDS)})"
+        raise BadSource(f"{root}: {kinds} in train_data or test_data, of which no subfolders are looked into")
     return [_clip(key, found.get(key, []), listed.get(key, Entry("", "")), data) for key in keys]
 
 
 def _clip(key: Key, found: Sequence[Path], entry: Entry, data: DataConfig) -> Clip:
     work, size = partial(fetch, found, may_be_lone(key.split, data)), sum(path.stat().st_size for path in found)
     return Clip(key.id, key.split, entry.label, entry.group or key.id, work, files=found, size=size)
+
+
+def _content(path: Path) -> bytes:
+    if excess := bounded.excess(path, bounded.MAX_MEDIA):
+        raise Rejected("corrupt", f"{path.name}: {excess}")
+    return path.read_bytes()
 
 
 def _found(root: Path) -> dict[Key, list[Path]]:
@@ -93,7 +102,17 @@ def _found(root: Path) -> dict[Key, list[Path]]:
     return found
 
 
-def _listed(path: Path) -> Mapping[Key, Entry]:
+def _listed(root: Path) -> Mapping[Key, Entry]:
+    """The rows of a folder's list; none where it has none. One that cannot be opened is not passed over."""
+    found = [path for path in sorted(root.iterdir()) if path.name.lower() == LIST]
+    if len(found) > 1:
+        raise BadSource(f"{root}: holds {found[0].name} and {found[1].name}: which of them?")
+    if found and found[0].exists() and not found[0].is_file():
+        raise BadSource(f"{found[0]}: is no file")
+    return _rows(found[0]) if found else {}
+
+
+def _rows(path: Path) -> Mapping[Key, Entry]:
     listed: dict[Key, Entry] = {}
     with lists.opened(path) as file:
         reader = csv.DictReader(file)

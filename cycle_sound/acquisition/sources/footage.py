@@ -20,7 +20,7 @@ from PIL import Image
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.moments import Frame, Moment
 from cycle_sound.errors import BadFilm
-from cycle_sound.media import containers, frames, sound_files
+from cycle_sound.media import containers, frames, sound_files, sound_runs
 
 MAX_PACKETS = 4_000_000  # of a file: ten hours; a packet's times take 100 bytes
 MAX_DECODED = 5_000_000_000  # pixels for one pair: 600 frames of 4K, and some ten seconds of work
@@ -133,7 +133,8 @@ class Footage:
         """
         decoded = containers.decoded(self._packets(_needed(self._sounds, "audio"), start - PREROLL))
         wave, rate, held = np.zeros(0, np.float32), 1, 0
-        for stretch in sound_files.stretches(takewhile(lambda frame: _starts_before(frame, start + seconds), decoded)):
+        wanted = takewhile(lambda frame: _starts_before(frame, start + seconds), decoded)
+        for stretch in chain.from_iterable(sound_runs.runs(wanted)):
             if not wave.size:
                 wave, rate = np.zeros(round(seconds * stretch.rate), np.float32), stretch.rate
             part = sound_files.resample(stretch.wave, stretch.rate, rate)

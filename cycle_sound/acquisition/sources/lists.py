@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from cycle_sound.errors import BadSource
-from cycle_sound.io import names
+from cycle_sound.io import bounded, names
 
 SECONDS = 10  # of an excerpt
 VIDEO = r"[A-Za-z0-9_-]{11}"  # a YouTube id: it may hold `_` and begin with `-`
@@ -58,12 +58,24 @@ def recognised(stem: str) -> Excerpt | None:
     return Excerpt(match["video"], first // 1000) if first % 1000 == 0 and first < last else None
 
 
+def check(path: Path) -> None:
+    """Raise `BadSource` for a list, or another file of settings, that is no file or has more than `bounded.MAX_LIST`.
+
+    One that is missing passes.
+    """
+    if path.exists() and not path.is_file():  # a device or a pipe might never end
+        raise BadSource(f"{path}: is no file")
+    if path.exists() and (excess := bounded.excess(path, bounded.MAX_LIST)):
+        raise BadSource(f"{path}: {excess}")
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Iterator[str]]:
     """The lines of a CSV file in UTF-8, with all names and labels in normal form.
 
-    Raises `BadSource` for a missing file, and for one that proves to be something else.
+    Raises `BadSource` for a missing file, for one that proves to be something else, and for one too large.
     """
+    check(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield map(names.normal, file)

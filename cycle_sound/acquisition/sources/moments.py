@@ -28,7 +28,7 @@ def of_all(pairs: Pairs, count: int) -> list[Moment]:
 def listed(path: Path) -> dict[Excerpt, list[Moment]]:
     """The frames listed for each excerpt, in a JSON `[..., {"YTID_startms_endms": [frame, ...]}]`, each frame once.
 
-    Raises `BadSource` for a missing file, for one of another form and for one that contradicts itself.
+    Raises `BadSource` for a missing file, for one of another form or too large, and for one that contradicts itself.
     """
     chosen: dict[Excerpt, list[Moment]] = {}
     for entry in _parsed(path):
@@ -42,6 +42,7 @@ def listed(path: Path) -> dict[Excerpt, list[Moment]]:
 
 
 def _parsed(path: Path) -> list[Any]:
+    lists.check(path)
     try:
         # Pairs, not dictionaries, which would keep the last of two entries without a word.
         tree = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=tuple)

@@ -11,7 +11,7 @@ import socket
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from ipaddress import IPv6Network, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cycle_sound.app import uploads
+from cycle_sound.app.web import connections, uploads
 
 MAX_FILE = 32 << 20  # bytes: a minute of 48 kHz float WAV has 12 MB, a large photograph 20, a minute's film 30 or less
 MAX_UPLOAD = MAX_FILE + (1 << 16)  # bytes of a request that sends a file, or the three pictures of a drawing
@@ -215,9 +215,8 @@ def _call(body: bytes, functions: dict[int, Any]) -> _Call:
 
 
 def _visitor(connection: HTTPConnection) -> str:
-    """The address that a request comes from; of IPv6 its network, of which one visitor has all addresses."""
-    host = connection.client.host.partition("%")[0] if connection.client else ""
-    return str(IPv6Network((host, 64), strict=False)) if ":" in host else host
+    """Who a request comes from: perhaps by a proxy on this machine, whose word uvicorn takes for the address."""
+    return connections.visitor(connection.client.host if connection.client else "")
 
 
 def _is_address(name: str) -> bool:

@@ -1,0 +1,127 @@
+"""What commands say in a terminal: paths on stdout, a line on stderr for each file that is not used, exit codes.
+
+It loads no torch: `--help` and completion must not wait for it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import typer
+
+from cycle_sound.errors import BadInput, NoConfidence
+from cycle_sound.io import names
+
+if TYPE_CHECKING:
+    from cycle_sound.inference.system import CycleSound, Thing
+
+T = TypeVar("T")
+
+
+def say(line: object) -> None:
+    """Print a line, and nothing in it that a terminal would obey: names of files and labels come from anywhere."""
+    typer.echo(names.printable(str(line)))
+
+
+def complain(message: str) -> None:
+    """Print a message as one line on stderr."""
+    typer.echo(f"error: {names.one_line(message)}", err=True)
+
+
+def fail(message: str) -> NoReturn:
+    """End with one line and exit code 1."""
+    complain(message)
+    raise typer.Exit(1)
+
+
+def show(paths: Iterable[Path]) -> None:
+    """Print the paths of the files written, one a line."""
+    for path in paths:
+        say(path)
+
+
+class Readable(Iterable[tuple[Path, T]]):
+    """Iterates over the files that can be read, with their contents. Of each other file one line is printed."""
+
+    def __init__(self, paths: list[Path], read: Callable[[Path], T]) -> None:
+        self._paths, self._read = paths, read
+        self._refused: set[Path] = set()
+
+    def __iter__(self) -> Iterator[tuple[Path, T]]:
+        for path in self._paths:
+            try:
+                thing = self._read(path)
+            except BadInput as error:
+                self._refuse(path, error)
+                continue
+            yield path, thing
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[None]:
+        """Go on with the next file where this one turns out to be broken further on. One line is printed of it."""
+        try:
+            yield
+        except BadInput as error:
+            self._refuse(path, error)
+
+    def _refuse(self, path: Path, error: BadInput) -> None:
+        if path not in self._refused:  # a second sample reads again
+            complain(str(error))
+        self._refused.add(path)
+
+    def end(self) -> None:
+        """End with exit code 1 if a file could not be read."""
+        if self._refused:
+            raise typer.Exit(1)
+
+
+class Abstention:
+    """Says what is confident enough to be written, and prints one line for each that is not.
+
+    `least` is a probability, or None: all is written. Of a file that is used in several parts, the mean of their
+    confidences counts. Raises `NoConfidence` where a `least` is given and the models, of a folder, carry none.
+    """
+
+    def __init__(self, system: "CycleSound", least: float | None, folder: Path) -> None:
+        if least is not None and isnan(least):
+            raise typer.BadParameter("not a probability", param_hint="--min-confidence")
+        if least is not None and not system.knows_confidence:
+            raise NoConfidence(folder=folder)
+        self._system, self._least = system, least
+        self._abstained = False
+
+    def accepts(self, path: Path, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> bool:
+        """Whether to write the targets that were made of the sources in a file."""
+        return self._suffices(path, self._found(sources, targets))
+
+    def watching(
+        self, path: Path, make: Callable[[Sequence[Any]], list[Any]]
+    ) -> tuple[Callable[[Sequence[Any]], list[Any]], Callable[[], bool]]:
+        """`make`, and a function that says whether to write what `make` has made of a file until it is asked."""
+        found: list[float] = []
+
+        def watched(sources: Sequence[Any]) -> list[Any]:
+            targets = make(sources)
+            found.extend(self._found(sources, targets))
+            return targets
+
+        return watched, lambda: self._suffices(path, found)
+
+    def _found(self, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> list[float]:
+        return [] if self._least is None else self._system.confidences(sources, targets) or []
+
+    def _suffices(self, path: Path, found: Sequence[float]) -> bool:
+        if self._least is None:
+            return True
+        sure = sum(found) / len(found)
+        if sure < self._least:
+            complain(f"{path}: confidence {sure:.3f} is below {self._least:g}: not written")
+            self._abstained = True
+        return sure >= self._least
+
+    def end(self) -> None:
+        """End with exit code 1 if something was not written."""
+        if self._abstained:
+            raise typer.Exit(1)

@@ -1,0 +1,83 @@
+"""The controls that tabs share: how tokens are drawn, by what else they are steered, and how long a picture sounds."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import gradio as gr
+
+from cycle_sound.inference.system import CycleSound
+from cycle_sound.params import Direction, SamplingConfig, SamplingConfigs
+
+MAX_SEED = (1 << 31) - 1
+MAX_LENGTH = 30  # seconds that a picture sounds: fifty windows, one after another, take half a minute
+TITLES: dict[Direction, str] = {"audio_to_image": "Sound → picture", "image_to_audio": "Picture → sound"}
+STEERING = "Less of one thing, some of another"
+OTHER_PICTURE = partial(gr.Image, sources=["upload", "clipboard"], height=200)
+OTHER_SOUND = partial(gr.Audio, sources=["upload"], type="filepath", editable=False)
+
+Control = gr.Number | gr.Slider | gr.Checkbox
+
+
+class SamplingRequest(NamedTuple):
+    """What the controls of `sampling` are set to."""
+
+    seed: int  # of the first result; the seeds of the others follow
+    results: int  # per source
+    candidates: int  # to re-rank for each result
+    sampling: SamplingConfigs
+
+
+def sampling(own: SamplingConfigs) -> list[Control]:
+    """The inputs that `request` reads: seed, results, candidates, then the sliders of each direction."""
+    controls: list[Control] = [
+        gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, info="The same seed, the same result."),
+        gr.Slider(1, 4, 1, step=1, label="Results"),
+        gr.Slider(1, 16, 1, step=1, label="Candidates", info="Of so many, keep the one that explains its source best."),
+    ]
+    for direction, title in TITLES.items():
+        with gr.Accordion(title, open=False):
+            controls += _sliders(own[direction])
+    return controls
+
+
+def request(values: Sequence[float]) -> SamplingRequest:
+    """The values of `sampling` as a request."""
+    seed, results, candidates, *sliders = values
+    count = len(SamplingConfig.model_fields)
+    parts = [_sampling(*sliders[:count]), _sampling(*sliders[count:])]
+    return SamplingRequest(
+        int(seed), int(results), int(candidates), SamplingConfigs(**dict(zip(TITLES, parts, strict=True)))
+    )
+
+
+def steering(component: Callable[..., gr.components.Component]) -> tuple[list[gr.components.Component], gr.Slider]:
+    """The inputs of other sources, unlike and blend, and the share of the latter."""
+    with gr.Accordion(STEERING, open=False), gr.Row():
+        unlike = component(label="Unlike: less of this, the more so the higher the guidance")
+        with gr.Column():
+            blend = component(label="Blend: mixed with this")
+            share = gr.Slider(0, 1, 0.5, step=0.05, label="Share", info="Of it in the mixture.")
+    return [unlike, blend], share
+
+
+def length(system: CycleSound) -> gr.Slider:
+    """How long a picture sounds."""
+    info = (
+        f"Each part goes on where the one before ends; figures are of the first. 0: one clip, {system.seconds:.1f} s."
+    )
+    return gr.Slider(0, MAX_LENGTH, 0, step=1, label="Seconds", info=info)
+
+
+def _sliders(sampling: SamplingConfig) -> list[gr.Slider]:
+    """A slider for each field of `SamplingConfig`, in their order."""
+    return [
+        gr.Slider(0, 2, sampling.temperature, step=0.05, label="Temperature", info="0: always the likeliest."),
+        gr.Slider(0, 256, sampling.top_k, step=1, label="Top k", info="Draw from the k likeliest; 0: from all."),
+        gr.Slider(0.05, 1, sampling.top_p, step=0.05, label="Top p", info="From the likeliest that hold this share."),
+        gr.Slider(0, 6, sampling.guidance, step=0.25, label="Guidance", info="How much the source counts."),
+    ]
+
+
+def _sampling(temperature: float, top_k: float, top_p: float, guidance: float) -> SamplingConfig:
+    return SamplingConfig(temperature=temperature, top_k=int(top_k), top_p=top_p, guidance=guidance)

@@ -1,0 +1,53 @@
+"""What visitors give, read no further than the page works on it. Each raises `BadInput`."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from cycle_sound.app import inputs
+from cycle_sound.errors import BadInput
+from cycle_sound.inference.system import Thing
+from cycle_sound.media.film_reader import FilmReader
+from cycle_sound.media.sounds import Sound
+
+MAX_SECONDS = 60.0  # of a sound or a film: forty or seventy windows, half a minute of work on two cores
+MAX_PIXELS = 4_000_000_000  # that are decoded of a film: a minute of 1080p with 30 pictures a second, in 20 s
+HEARD = MAX_SECONDS + 1  # seconds that are decoded, whatever a file holds
+
+
+def sound(path: Path | None) -> Sound:
+    """The uploaded sound."""
+    if path is None:
+        raise BadInput("drop or record a sound first")
+    return _short(inputs.sound(path, HEARD))
+
+
+def picture(path: Path | None) -> Image.Image:
+    """The uploaded picture."""
+    if path is None:
+        raise BadInput("drop, photograph or draw a picture first")
+    return inputs.picture(path)
+
+
+def either(path: Path | None) -> Thing:
+    """The uploaded sound or picture."""
+    if path is None:
+        raise BadInput("drop a sound or a picture first")
+    start = inputs.either(path, HEARD)
+    return _short(start) if isinstance(start, Sound) else start
+
+
+def film(path: Path | None) -> FilmReader:
+    """The uploaded film."""
+    if path is None:
+        raise BadInput("drop a film first")
+    film = inputs.film(path, MAX_PIXELS)
+    if film.seconds > MAX_SECONDS:
+        raise BadInput(f"no more than {MAX_SECONDS:.0f} s of film here")
+    return film
+
+
+def _short(sound: Sound) -> Sound:
+    if sound.seconds > MAX_SECONDS:
+        raise BadInput(f"no more than {MAX_SECONDS:.0f} s of sound here")
+    return sound

@@ -1,0 +1,93 @@
+"""The page, served behind its gate, and its uploads deleted in time."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+
+from cycle_sound.app import cycle_page
+from cycle_sound.app.web import connections, gate, uploads
+from cycle_sound.app.web.waiting import Page
+from cycle_sound.errors import BadLogin
+
+SESSIONS = 100  # whose settings gradio remembers, in some 100 kB each; a forgotten one just goes on
+TIDY_EVERY = 60.0  # seconds
+FONT = ("system-ui", "sans-serif")  # the browser's own: gradio's come from a server
+
+
+def serve(blocks: Page, host: str, port: int | None, block: bool = True, auth: str | None = None) -> str:
+    """Serve a page and return its address; with `block` until an interrupt, or the end that a system asks for.
+
+    `auth` is the NAME:PASSWORD that visitors are asked for. Raises `BadLogin` as `login` does, and OSError where the
+    port is taken.
+    """
+    visitors = login(host, auth)
+    kept = uploads.files()  # the examples
+    door = Middleware(gate.Gate, host=host, listening=blocks.listening, kept=kept)
+    if block:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the uploads stay behind
+    _, address, _ = blocks.launch(
+        server_name=host,
+        server_port=port,
+        auth=visitors,
+        max_file_size=gate.MAX_FILE,
+        prevent_thread_lock=True,
+        quiet=True,
+        ssr_mode=False,
+        share=False,
+        mcp_server=False,
+        num_workers=0,  # they would listen at ports of their own, before no gate
+        run_history=False,
+        state_session_capacity=SESSIONS,
+        footer_links=[],
+        enable_monitoring=False,
+        app_kwargs={"middleware": [door], "lifespan": partial(_tidied, blocks=blocks, kept=kept)},
+        theme=gr.themes.Base(font=FONT, font_mono=("ui-monospace", "monospace")),
+        css=cycle_page.STYLE,
+    )
+    config = blocks.server.config  # of uvicorn, which asks it at every connection; gradio has no option for it
+    config.http_protocol_class = connections.bounded(config.http_protocol_class)
+    if block:
+        blocks.block_thread()
+    return address
+
+
+def login(host: str, auth: str | None) -> tuple[str, str] | None:
+    """The name and the password of NAME:PASSWORD, or none for a host that only this machine reaches.
+
+    Raises `BadLogin` for any other host without them, and where one of them is empty.
+    """
+    if auth is None:
+        if not gate.is_local(host):
+            raise BadLogin(f"{host}: other machines could use the page: give --auth NAME:PASSWORD")
+        return None
+    name, _, password = auth.partition(":")
+    if not name or not password:
+        raise BadLogin("--auth: not NAME:PASSWORD")
+    return name, password
+
+
+@asynccontextmanager
+async def _tidied(_: Any, blocks: Page, kept: set[Path]) -> AsyncIterator[None]:
+    """Delete old uploads while the server runs, and let gradio forget them."""
+
+    async def tidy() -> None:
+        while True:
+            await asyncio.sleep(TIDY_EVERY)
+            await run_in_threadpool(uploads.tidy, kept)
+            left = {str(path) for path in uploads.files()}
+            for known in blocks.temp_file_sets:
+                known.intersection_update(left)
+
+    task = asyncio.create_task(tidy())
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -1,0 +1,176 @@
+"""What callers of `CycleSound` give: checked, and in the one form that it works with.
+
+Each check raises an error of one line that says what is wanted.
+"""
+
+import operator
+import os
+from collections.abc import Iterable
+from math import inf
+from numbers import Real
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import ValidationError
+from torch import Tensor
+
+from cycle_sound.errors import BadDraw, BadPicture, BadSound, BadSteering, BadTarget, NoDevice, WrongModality
+from cycle_sound.media import images, sound_files
+from cycle_sound.media.sounds import Sound
+from cycle_sound.nn import device
+from cycle_sound.params import MODALITIES, Config, Direction, Modality, fault
+
+C = TypeVar("C", bound=Config)
+
+Thing = Sound | Image.Image  # what a direction starts from, and what it makes
+
+MAX_CANDIDATES = 1000  # 0.2 MB each while they are re-ranked, of 32 sources at a time
+LOUDEST = 1e6  # × full scale: no sound, and its power is still a float32
+RANGELESS = ("F", "I")  # modes of Pillow in which nothing says which number is white
+WANTED: dict[Modality, str] = {"audio": "a Sound", "image": "a PIL image"}
+
+
+def modality_of(thing: Thing) -> Modality:
+    """The modality of a sound or picture. Raises `WrongModality` for anything else."""
+    if isinstance(thing, Sound):
+        return "audio"
+    if isinstance(thing, Image.Image):
+        return "image"
+    raise WrongModality(f"{WANTED['audio']} or {WANTED['image']} is wanted, not {type(thing).__name__}")
+
+
+def direction_from(source: Modality) -> Direction:
+    """The direction that starts from a modality."""
+    return "audio_to_image" if source == "audio" else "image_to_audio"
+
+
+def listed(things: Iterable[Thing], *wanted: Modality) -> list[Thing]:
+    """Sounds or pictures, whichever are wanted, as a list. Raises `WrongModality`."""
+    try:
+        given = list(things)
+    except TypeError:
+        raise WrongModality(f"a list is wanted, not {type(things).__name__}") from None
+    for thing in given:
+        if modality_of(thing) not in wanted:
+            raise WrongModality(f"{WANTED[wanted[0]]} is wanted, not {type(thing).__name__}")
+    return given
+
+
+def pairs(sources: Iterable[Thing], targets: Iterable[Thing]) -> tuple[list[Thing], list[Thing]]:
+    """Sources and targets as lists, once each is known to be one sound and one picture. Raises `WrongModality`."""
+    given, wanted = listed(sources, *MODALITIES), listed(targets, *MODALITIES)
+    kinds = {tuple(map(modality_of, pair)) for pair in zip(given, wanted, strict=False)}
+    if len(given) != len(wanted) or len(kinds) > 1 or any(one == other for one, other in kinds):
+        raise WrongModality(
+            f"{len(given)} sources, {len(wanted)} targets: pairs of one sound and one picture wanted, all in one order"
+        )
+    return given, wanted
+
+
+def whole(name: str, value: int, least: int, most: float = inf) -> int:
+    """A whole number of any type. Raises `BadDraw` where it is none, or outside what is allowed."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise BadDraw(f"{name}: a whole number is wanted, not {value!r:.50}") from None
+    if not least <= number <= most:
+        raise BadDraw(f"{name}: {number} is not " + (f"{least} or more" if most == inf else f"from {least} to {most}"))
+    return number
+
+
+def checked(sampling: C, kind: type[C]) -> C:
+    """How tokens are drawn, once it is known to be possible. Raises `BadDraw`."""
+    if not isinstance(sampling, kind):
+        raise BadDraw(f"sampling: a {kind.__name__} is wanted, not {type(sampling).__name__}")
+    try:
+        return kind.model_validate(sampling.model_dump(warnings=False))  # a copy with other values goes unchecked
+    except ValidationError as error:
+        raise BadDraw(f"sampling: {fault(error)}") from None
+
+
+def shared(blend: tuple[Thing, float]) -> tuple[Thing, float]:
+    """A source that is mixed in, and its share. Raises `BadSteering`."""
+    try:
+        other, share = blend
+        within = bool(0 <= share <= 1)
+    except (TypeError, ValueError):
+        raise BadSteering(
+            f"blend: a source and its share between 0 and 1 are wanted, not {type(blend).__name__}"
+        ) from None
+    if not within:
+        raise BadSteering(f"blend: a share of {share:g} is not between 0 and 1")
+    return other, float(share)
+
+
+def samples(waveform: np.ndarray | Tensor) -> np.ndarray:
+    """A waveform as float32 (samples,). Raises `BadSound`."""
+    try:
+        if isinstance(waveform, Tensor):
+            waveform = waveform.detach().cpu()
+            waveform = waveform.float() if waveform.dtype == torch.bfloat16 else waveform  # which numpy does not know
+        wave = np.asarray(waveform)
+    except (RuntimeError, TypeError, ValueError):  # a tensor without data, rows of several lengths
+        raise BadSound(f"a waveform is floating point of shape (samples,), not {type(waveform).__name__}") from None
+    if wave.ndim != 1 or not wave.size or not np.issubdtype(wave.dtype, np.floating):
+        raise BadSound(f"a waveform is floating point of shape (samples,), not {wave.dtype} {wave.shape}")
+    with np.errstate(over="ignore"):
+        wave = wave.astype(np.float32)
+    if not np.isfinite(wave).all():
+        raise BadSound("holds NaN or infinite samples")
+    if np.abs(wave).max() > LOUDEST:
+        raise BadSound(f"holds samples above {LOUDEST:g}: 1.0 is full scale")
+    return wave
+
+
+def rate(sample_rate: float) -> int:
+    """A sample rate of any numeric type, in Hz. Raises `BadSound`."""
+    if not isinstance(sample_rate, Real) or sample_rate not in sound_files.RATES:
+        raise BadSound(f"{sample_rate!s:.50} Hz: outside what is used")
+    return int(sample_rate)
+
+
+def rgb(picture: Image.Image) -> Image.Image:
+    """A picture of any mode that has a known range as RGB, what is transparent over white. Raises `BadPicture`."""
+    if picture.mode in RANGELESS:
+        raise BadPicture(f"of mode {picture.mode}, in which no number is known to be white: make it L or RGB")
+    if not all(picture.size):
+        raise BadPicture(f"of {picture.width} × {picture.height} pixels")
+    try:
+        picture.load()
+        return images.rgb(picture)
+    except Exception as error:  # of a broken file, which is read now, a decoder may raise almost anything
+        raise BadPicture(f"cannot be decoded: {error}") from error
+
+
+# --- where it runs, and what it reads and writes
+
+
+def device_for(where: str | torch.device | None) -> torch.device:
+    """The device that is named, else the best, once it is tried. Raises `NoDevice`."""
+    try:
+        found = device.best() if where is None else torch.device(where)
+        torch.zeros(1, device=found).cpu()
+    except (RuntimeError, AssertionError, TypeError) as error:  # none such, or a torch that was built without it
+        raise NoDevice(device=where, reason=(str(error).splitlines() or [type(error).__name__])[0]) from None
+    return found
+
+
+def path(name: str | Path) -> Path:
+    """A path, in which `~` stands for the user's home."""
+    return Path(os.path.expanduser(name))
+
+
+def target(to: str | Path, source: Path, ending: str | None = None) -> Path:
+    """Where to write what is made of a file, with an ending if one is given. Raises `BadTarget`."""
+    place = path(to)
+    if not place.name:
+        raise BadTarget(f"{place}: not a file to write to")
+    place = place if ending is None else place.with_suffix(ending)
+    if place.is_dir():
+        raise BadTarget(f"{place}: a folder")
+    if place.resolve() == source.resolve() or (place.exists() and place.samefile(source)):
+        raise BadTarget(f"{place}: is the file that is read; name another one")
+    return place

@@ -1,0 +1,55 @@
+"""Sounds of any length, which come in blocks: at another rate, cut off, cut into windows."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soxr
+
+from cycle_sound.media import mel
+from cycle_sound.media.sounds import Sound
+
+SCRAP = 0.1  # of a window: a shorter rest at the end of a sound is left out
+
+
+def resampled(waves: Iterable[np.ndarray], rate_from: int, rate_to: int) -> Iterator[np.ndarray]:
+    """A waveform that comes in blocks (samples,) at another rate, in Hz; blocks leave no seams."""
+    if rate_from == rate_to:
+        yield from waves
+        return
+    stream = soxr.ResampleStream(rate_from, rate_to, 1, dtype="float32")
+    for wave in waves:
+        yield stream.resample_chunk(wave)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def cut(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
+    """The first samples of a waveform that comes in blocks (samples,)."""
+    for block in blocks:
+        yield block[:samples]
+        samples -= len(block)
+        if samples <= 0:
+            return
+
+
+def windows(blocks: Iterable[Sound], seconds: float) -> Iterator[Sound]:
+    """A sound, in blocks of one rate, as stretches of `seconds`, one behind the other; the last may be shorter.
+
+    At least one; of a whole sound, pass `[sound]`. Each holds up to `mel.MARGIN` seconds more of what follows, for the
+    filter that resamples it. One window and one block are held at a time.
+    """
+    rest, start, number, rate = np.zeros(0, np.float32), 0, 0, 1  # `rest` begins at sample `start`
+
+    def window() -> Sound:
+        width, margin = seconds * rate, round(mel.MARGIN * rate)
+        return Sound(rest[round(number * width) - start : round((number + 1) * width) + margin - start], rate)
+
+    for block in blocks:
+        rest, rate = np.concatenate([rest, block.waveform]), block.sample_rate
+        while start + len(rest) >= round((number + 1) * seconds * rate) + round(mel.MARGIN * rate):
+            yield window()
+            number += 1
+        kept = min(max(round(number * seconds * rate) - start, 0), len(rest))
+        rest, start = rest[kept:], start + kept
+    while number == 0 or (start + len(rest)) / (seconds * rate) - SCRAP > number:
+        yield window()
+        number += 1
