@@ -12,7 +12,7 @@ import torch
 from benchmarks import hardware, peer, printing
 from benchmarks.sizes import LAPTOP, VGGSOUND, Measured, Size
 from cycle_sound import params
-from cycle_sound.inference.cached_transformer import CachedTransformer, precision
+from cycle_sound.inference.cached_transformer import CachedTransformer
 from cycle_sound.inference.sampling import sample
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import seeded
@@ -63,7 +63,7 @@ def main() -> None:
     where = device.best()
     size = VGGSOUND if where.type == "cuda" else LAPTOP
     model = Measured(size).to(where).eval()
-    item = precision(where).itemsize
+    item = device.fast_dtype(where).itemsize
     seconds = params.load().data.clip_seconds
     bandwidth = hardware.copy_bandwidth(where)
     figures = {"copy_bytes_per_second": bandwidth}

@@ -168,7 +168,9 @@ def mean_of_logits(measure: Measure, sources: Tensor, other: Tensor) -> Tensor:
             for cached, state in zip(each, states, strict=True):
                 conditional, negative = cached.logits(state, codes[:, :number]).float().chunk(2)
                 guided.append(negative + config.guidance * (conditional - negative))
-            codes[:, number] = sampling.draw(sum(guided, torch.zeros(())) / 2, config, generators)
+            codes[:, number] = sampling.draw(
+                sum(guided, torch.zeros(())) / 2, config, sampling.exponentials(generators, shape.codebook_size)
+            )
     drawn = known[..., shape.columns :].unflatten(2, (shape.rows, shape.columns))
     return engine.decode("image", drawn.cpu())
 

@@ -5,7 +5,7 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
-from cycle_sound.inference.sampling import draw, nucleus
+from cycle_sound.inference.sampling import draw, exponentials, nucleus
 from cycle_sound.nn import rng
 from cycle_sound.params import SamplingConfig
 
@@ -16,21 +16,25 @@ def logits(count: int) -> Tensor:
     return 3 * torch.randn(count, 24, generator=rng.seeded(0))
 
 
+def noise(count: int, size: int = 24) -> Tensor:
+    return exponentials([rng.seeded(2)] * count, size)
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_tokens_come_as_often_as_they_are_likely(temperature: float) -> None:
     likely = torch.tensor([0.5, 0.3, 0.15, 0.05])
     config = PLAIN.model_copy(update={"temperature": temperature})
-    drawn = draw(likely.log().expand(20_000, -1), config, [rng.seeded(2)] * 20_000)
+    drawn = draw(likely.log().expand(20_000, -1), config, noise(20_000, 4))
     wanted = likely ** (1 / temperature)
     assert torch.allclose(drawn.bincount(minlength=4) / 20_000, wanted / wanted.sum(), atol=0.015)
 
 
 def test_draws_are_the_same_whatever_float_is_the_default() -> None:
     rows = logits(100)
-    wanted = draw(rows, PLAIN, [rng.seeded(number) for number in range(100)])
+    wanted = draw(rows, PLAIN, noise(100))
     torch.set_default_dtype(torch.float64)
     try:
-        assert torch.equal(draw(rows, PLAIN, [rng.seeded(number) for number in range(100)]), wanted)
+        assert torch.equal(draw(rows, PLAIN, noise(100)), wanted)
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -41,7 +45,7 @@ def test_draws_pass_a_chi_square_test_for_each_row() -> None:
     likely = (rows.double() / 0.7).softmax(-1)
     config, generator = PLAIN.model_copy(update={"temperature": 0.7}), rng.seeded(4)
     for row, wanted in zip(rows, likely, strict=True):
-        found = draw(row.expand(count, -1), config, [generator] * count).bincount(minlength=24)
+        found = draw(row.expand(count, -1), config, exponentials([generator] * count, 24)).bincount(minlength=24)
         often = wanted * count >= 5  # where the test holds; the others count as one
         seen = torch.cat([found[often], found[~often].sum()[None]]).double()
         hoped = torch.cat([wanted[often], wanted[~often].sum()[None]]) * count
@@ -63,7 +67,7 @@ def test_the_nucleus_is_the_smallest_set_of_the_most_likely_that_holds_its_share
 
 def test_top_p_draws_only_from_the_nucleus() -> None:
     config = PLAIN.model_copy(update={"top_p": 0.6})
-    drawn = draw(logits(500), config, [rng.seeded(3)] * 500)
+    drawn = draw(logits(500), config, noise(500))
     assert (nucleus(logits(500).softmax(-1), 0.6).gather(1, drawn[:, None]) > 0).all()
     assert drawn.unique().numel() > 5
 
@@ -73,6 +77,12 @@ def test_top_p_of_equally_likely_tokens_keeps_no_more_than_it_needs() -> None:
 
 
 def test_a_sample_with_its_own_generator_does_not_depend_on_its_batch() -> None:
-    whole = draw(logits(6), PLAIN, [rng.seeded(7, row) for row in range(6)])
+    whole = draw(logits(6), PLAIN, exponentials([rng.seeded(7, row) for row in range(6)], 24))
     for row in range(6):
-        assert draw(logits(6)[row : row + 1], PLAIN, [rng.seeded(7, row)]) == whole[row]
+        assert draw(logits(6)[row : row + 1], PLAIN, exponentials([rng.seeded(7, row)], 24)) == whole[row]
+
+
+def test_noise_for_several_places_at_a_time_is_that_of_one_after_another() -> None:
+    generator = rng.seeded(1)
+    one_by_one = torch.stack([exponentials([generator], 24)[0] for _ in range(15)])
+    assert torch.equal(exponentials([rng.seeded(1)], 5, 3, 24)[0].flatten(0, 1), one_by_one)

@@ -1,5 +1,6 @@
 """The transformer: causality, conditioning, cached generation, for one code per place and for several."""
 
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -11,11 +12,12 @@ from torch import Tensor
 
 from cycle_sound.inference import cached_transformer
 from cycle_sound.inference.cached_transformer import CachedTransformer
-from cycle_sound.inference.sampling import draw, sample
+from cycle_sound.inference.sampling import draw, exponentials, sample
 from cycle_sound.models import transformer
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.tokenizer import CodeShape
-from cycle_sound.models.transformer import Shapes, Transformer, attended, attended_in_parts
+from cycle_sound.models.transformer import Shapes, Transformer, attended, attended_in_parts, joined, parted
+from cycle_sound.nn import device
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import Params, SamplingConfig
 
@@ -89,6 +91,11 @@ def test_every_target_token_sees_the_whole_source(model: Transformer) -> None:
     assert (prefix.grad.abs().sum((0, 2)) > 0).all()
 
 
+def in_parts(q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
+    """As a GPU has it."""
+    return joined(*attended_in_parts(parted(q, k, v, prefix)))
+
+
 @given(prefix=st.integers(1, 70), target=st.integers(1, 70), width=st.sampled_from([4, 8, 20, 32]))
 @settings(max_examples=25, deadline=None, derandomize=True)
 @example(prefix=1, target=1, width=8)
@@ -97,16 +104,16 @@ def test_every_target_token_sees_the_whole_source(model: Transformer) -> None:
 def test_attention_without_a_mask_equals_attention_under_one(prefix: int, target: int, width: int) -> None:
     """Forward and gradient."""
     inputs = torch.randn(3, 2, 2, prefix + target, width, generator=seeded(0)).requires_grad_()
-    towards = torch.randn(inputs.shape[1:], generator=seeded(1))
-    results = attended_in_parts(*inputs, prefix), attended(*inputs, prefix)
+    towards = torch.randn(2, prefix + target, 2 * width, generator=seeded(1))
+    results = in_parts(*inputs, prefix), attended(*inputs, prefix)
     for one, other in (results, [torch.autograd.grad(result, inputs, towards)[0] for result in results]):
         assert torch.allclose(one, other, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("work", [attended, attended_in_parts])
+@pytest.mark.parametrize("work", [attended, in_parts])
 def test_the_prefix_sees_itself_in_both_directions_and_no_target(work: Callable[..., Tensor]) -> None:
     """By the share that each value has in each output."""
-    shares = work(torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5), torch.eye(5)[None, None], 3)[0, 0]
+    shares = work(torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5), torch.eye(5)[None, None], 3)[0]
     assert (shares > 0).int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
 
 
@@ -123,7 +130,8 @@ def test_cached_logits_equal_uncached_ones(model: Transformer) -> None:
         static.start(prefix)
         for place in range(PLACES):
             before, above = known[..., place + columns - 1], known[..., place]
-            repeated = before.repeat(2, 1), above.repeat(2, 1), torch.tensor([place])
+            seen = min(static.prefix + place + 3, static.prefix + PLACES)  # more than there is to see
+            repeated = seen, before.repeat(2, 1), above.repeat(2, 1), torch.tensor([place])
             for state in (cached.step(before, above, place), static._static_step(*repeated)):
                 for number in range(codes.shape[1]):
                     logits = cached.logits(state, codes[:, :number, place])
@@ -162,7 +170,7 @@ def test_a_gpu_caches_in_bfloat16_half_of_the_bytes(
     prefix, codes = model.encode_source(sources(model, 3)), targets(model, 3)
     found, size = [], []
     for dtype in (torch.float32, torch.bfloat16):
-        monkeypatch.setattr(cached_transformer, "precision", lambda _, dtype=dtype: dtype)
+        monkeypatch.setattr(device, "fast_dtype", lambda _, dtype=dtype: dtype)
         cached = CachedTransformer(model, 3, guided)
         cached.start(prefix)
         states = [cached.step(codes[..., place], codes[..., place], place) for place in range(PLACES)]
@@ -216,7 +224,8 @@ def test_samples_come_as_often_as_the_likelihood_says(model: Transformer) -> Non
 
 def test_top_k_draws_only_from_the_k_most_likely() -> None:
     logits = torch.randn(500, 24, generator=seeded(0))
-    drawn = draw(logits, SamplingConfig(temperature=2.0, top_k=3, top_p=1.0, guidance=1.0), [seeded(1)] * 500)
+    noise = exponentials([seeded(1)] * 500, 24)
+    drawn = draw(logits, SamplingConfig(temperature=2.0, top_k=3, top_p=1.0, guidance=1.0), noise)
     assert (logits.topk(3).indices == drawn[:, None]).any(1).all()
 
 
@@ -294,6 +303,27 @@ def test_layers_that_are_computed_again_keep_their_input_alone(params: Params, p
     for checkpointing in (False, True):
         one, two = (kept_bytes(params, depth, checkpointing, precision) for depth in (1, 2))
         assert (two - one <= 10_000 * 64) if checkpointing else (two - one >= 40_000 * 64)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler on this machine")
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_compiled_blocks_learn_what_plain_ones_learn(
+    model: Transformer, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a training on a GPU compiles, compiled for a CPU."""
+    model.config = model.config.model_copy(update={"checkpointing": checkpointing})
+    for block in model.blocks:
+        block.dropout = 0.1
+    found = []
+    for compiles in (False, True):
+        monkeypatch.setattr(device, "compiles", lambda _, compiles=compiles: compiles)
+        model.train().zero_grad()
+        logits = model(model.encode_source(sources(model, 3)), targets(model, 3), rng=BatchRng(0, places=range(3)))
+        logits.square().mean().backward()
+        found.append([weight.grad for weight in model.parameters() if weight.grad is not None])
+    for plain, compiled in zip(*found, strict=True):
+        assert torch.allclose(plain, compiled, rtol=1e-4, atol=1e-6)
 
 
 def test_of_the_codes_before_a_share_is_random_in_training(model: Transformer) -> None:

@@ -1,7 +1,8 @@
 """One target token at a time: a transformer with a static cache of keys and values behind a prefix that is run once."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from math import ceil
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from cycle_sound.models.transformer import Block, Transformer
 from cycle_sound.nn import device
 
 BLOCK_COLUMNS = 32  # columns of a product that one core computes at a time
+STRIDE = 64  # positions by which a GPU's attention grows: a CUDA graph for each so many, which reads no cache beyond
 
 
 class InferenceLinear:
@@ -97,15 +99,10 @@ def inference_linear(layer: nn.Linear, rows: int, dtype: torch.dtype = torch.flo
     return PackedLinear(layer) if packing_works() else InferenceLinear(layer)
 
 
-def precision(where: torch.device) -> torch.dtype:
-    """Of the blocks' weights, keys and values: as in training, but float32 on a CPU, whose forms above are in that."""
-    return torch.float32 if where.type == "cpu" else device.dtype(where)
-
-
 def cache_bytes(model: Transformer, guided: bool) -> int:
     """What the keys and values of one target take, and where `guided` those of the row that sees no source."""
     length, width = len(model.null) + model.shapes.target_codes.places, model.config.width
-    return (1 + guided) * 2 * model.config.depth * length * width * precision(device.of(model)).itemsize
+    return (1 + guided) * 2 * model.config.depth * length * width * device.fast_dtype(device.of(model)).itemsize
 
 
 class CachedBlock:
@@ -115,7 +112,7 @@ class CachedBlock:
         attention, weight = block.attention, block.attention.project_in.weight
         self.heads, self.norm1, self.norm2 = attention.heads, block.norm1, block.norm2
         widen, narrow = (layer for layer in block.feed_forward if isinstance(layer, nn.Linear))
-        dtype = precision(weight.device)
+        dtype = device.fast_dtype(weight.device)
         self.project_in = inference_linear(attention.project_in, rows, dtype)
         self.project_out = inference_linear(attention.project_out, rows, dtype)
         self.widen, self.narrow = inference_linear(widen, rows, dtype), inference_linear(narrow, rows, dtype)
@@ -135,15 +132,15 @@ class CachedBlock:
         keys, values = self.cache[:, :, :, : place + 1].unbind()
         return self._mlp(x, F.scaled_dot_product_attention(queries, keys, values))
 
-    def static_step(self, x: Tensor, place: Tensor, seen: Tensor) -> Tensor:
-        """One position, whose number (1,) lies on the device, and which sees where `seen` (length,) holds True.
+    def static_step(self, x: Tensor, place: Tensor, bias: Tensor) -> Tensor:
+        """One position, whose number (1,) lies on the device; `bias` (1, n) is 0 where it sees, else -infinity.
 
         No shape depends on the position, so that a CUDA graph can repeat it: (b, 1, width) → (b, 1, width).
         """
         queries, new = self._qkv(x)
         self.cache.index_copy_(3, place, new)
-        keys, values = self.cache.unbind()
-        return self._mlp(x, F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen[None]))
+        keys, values = self.cache[:, :, :, : bias.shape[1]].unbind()
+        return self._mlp(x, F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias))
 
     def _qkv(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (b, heads, n, d), and keys and values (2, b, heads, n, d)."""
@@ -163,12 +160,13 @@ class CudaGraph:
         self.inputs = [one.clone() for one in inputs]
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            work(*self.inputs)  # what allocates or tunes on its first run must not do so in the recording
-        torch.cuda.current_stream().wait_stream(aside)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.output = work(*self.inputs)
+        with device.any_order():  # of a single row that is written: to sort it takes a third of a step
+            with torch.cuda.stream(aside):
+                work(*self.inputs)  # what allocates or tunes on its first run must not do so in the recording
+            torch.cuda.current_stream().wait_stream(aside)
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.output = work(*self.inputs)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The work on other inputs; what is returned is overwritten by the next call."""
@@ -191,12 +189,12 @@ class CachedTransformer:
         self.model, self.batch, self.copies = model, batch, 1 + guided
         self.prefix = len(model.null)  # positions before the first target token
         places, width = model.positions().shape
-        length, rows = self.prefix + places, batch * self.copies
+        length, rows = self._within(places), batch * self.copies
         self.blocks = [CachedBlock(block, rows, length) for block in model.blocks if isinstance(block, Block)]
         self.linear = [inference_linear(layer, rows) for layer in model.head.linear if isinstance(layer, nn.Linear)]
         self.offsets = model.null.new_zeros(places, rows, width)  # what is added to the embedding of each place
         self.numbers = torch.arange(length, device=model.null.device)
-        self.graph: CudaGraph | None = None
+        self.graphs: dict[tuple[str, int], CudaGraph] = {}
         self.negative: Tensor | None = None
         if guided:
             self.guide_from(model.null)
@@ -221,9 +219,8 @@ class CachedTransformer:
         """
         before, above = before.repeat(self.copies, 1), above.repeat(self.copies, 1)
         if before.device.type == "cuda":
-            inputs = (before, above, self.numbers[place : place + 1])
-            self.graph = self.graph or CudaGraph(self._static_step, *inputs)
-            return self.graph(*inputs)
+            inputs, seen = (before, above, self.numbers[place : place + 1]), self._within(place + 1)
+            return self._replayed(("step", seen), partial(self._static_step, seen), *inputs)
         x = self.model.neighbours(before[..., None], above[..., None]) + self.offsets[place][:, None]
         for block in self.blocks:
             x = block.step(x, self.prefix + place)
@@ -232,9 +229,25 @@ class CachedTransformer:
     @torch.inference_mode()
     def logits(self, state: Tensor, codes: Tensor) -> Tensor:
         """Logits of a place's next code, given its state and first codes: (rows, width), (batch, j) → (rows, v)."""
+        if state.device.type == "cuda":
+            return self._replayed(("logits", codes.shape[1]), self._logits, state, codes)
+        return self._logits(state, codes)
+
+    def _logits(self, state: Tensor, codes: Tensor) -> Tensor:
         codes = codes.repeat(self.copies, 1)
         last = self.model.head.last_state(state[:, None], codes[..., None])[:, 0]  # (rows, width)
         return self.linear[codes.shape[1]](self.model.head.norm(last))
+
+    def _replayed(self, key: tuple[str, int], work: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """`work` by its CUDA graph, which is captured the first time."""
+        if key not in self.graphs:
+            self.graphs[key] = CudaGraph(work, *inputs)
+        return self.graphs[key](*inputs)
+
+    def _within(self, places: int) -> int:
+        """Positions that hold the prefix and so many places, on a GPU a multiple of STRIDE."""
+        positions = self.prefix + places
+        return positions if self.model.null.device.type == "cpu" else STRIDE * ceil(positions / STRIDE)
 
     def _run(self, prefix: Tensor, rows: slice) -> None:
         """Cache a prefix (b, 1 + s, width) for as many rows, or one (1, 1 + s, width) for each of them."""
@@ -243,11 +256,12 @@ class CachedTransformer:
         for block in self.blocks:
             x = block.start(x, rows)
 
-    def _static_step(self, before: Tensor, above: Tensor, place: Tensor) -> Tensor:
-        """`step` with the place (1,) on the device: no shape and no kernel depends on it."""
+    def _static_step(self, seen: int, before: Tensor, above: Tensor, place: Tensor) -> Tensor:
+        """`step` with the place (1,) on the device, any of whose position is below `seen`: no shape depends on it."""
         offset = self.offsets.index_select(0, place)[0]
         x = self.model.neighbours(before[..., None], above[..., None]) + offset[:, None]
         position = place + self.prefix
+        bias = torch.where(self.numbers[None, :seen] <= position, 0.0, -torch.inf).to(device.fast_dtype(x.device))
         for block in self.blocks:
-            x = block.static_step(x, position, self.numbers <= position)
+            x = block.static_step(x, position, bias)
         return x[:, 0]

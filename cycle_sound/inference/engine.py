@@ -168,7 +168,8 @@ class Engine:
             cached.guide_from(model.null if unlike is None else self.prefixes(direction, unlike)[0].to(device))
 
         def drawn(prefix: Tensor, seeds: Tensor, *begin: Tensor) -> Tensor:
-            return sample(cached, prefix, sampling, [seeded(seed, *numbers) for numbers in seeds.tolist()], *begin)
+            generators = [seeded(seed, *numbers, device=device) for numbers in seeds.tolist()]
+            return sample(cached, prefix, sampling, generators, *begin)
 
         window, begin = ((), []) if priming is None else ((priming.window,), [priming.codes])
         seeds = torch.tensor([(number, key, *window) for key in keys for number in range(candidates)])

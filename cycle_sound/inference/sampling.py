@@ -33,25 +33,29 @@ def sample(
     cached.start(prefix)
     size = (len(prefix), shape.codebooks, shape.columns + shape.places)
     known = torch.full(size, cached.model.bos, device=prefix.device)  # a row that stands for nothing comes first
+    given = 0 if begin is None else begin.shape[-1]
+    drawn = shape.rows * (shape.columns - given), shape.codebooks, shape.codebook_size
+    noises = iter(exponentials(generators, *drawn).unbind(1))  # all at once: a GPU takes as long for a single number
     for place in range(shape.places):
         before, above = known[..., shape.columns + place - 1], known[..., place]
         state = cached.step(before, above, place)
         codes = known[..., shape.columns + place]  # (b, k), a view that is filled one after another
         row, column = divmod(place, shape.columns)
-        if begin is not None and column < begin.shape[-1]:
+        if begin is not None and column < given:
             codes.copy_(begin[:, :, row, column])
             continue
+        noise = next(noises)  # (b, k, v)
         for number in range(shape.codebooks):
             logits = cached.logits(state, codes[:, :number]).float()  # (b, v), guided (2 b, v)
             if cached.copies == 2:
                 conditional, negative = logits.chunk(2)
                 logits = negative + config.guidance * (conditional - negative)
-            codes[:, number] = draw(logits, config, generators)
+            codes[:, number] = draw(logits, config, noise[:, number])
     return known[..., shape.columns :]
 
 
-def draw(logits: Tensor, config: SamplingConfig, generators: Generators) -> Tensor:
-    """One code per row of logits, by temperature, top-k and top-p: (b, v) → (b,)."""
+def draw(logits: Tensor, config: SamplingConfig, noise: Tensor) -> Tensor:
+    """One code per row of logits, by temperature, top-k and top-p, and exponential noise: (b, v), (b, v) → (b,)."""
     if config.temperature == 0:
         return logits.argmax(-1)
     if 0 < config.top_k < logits.shape[-1]:
@@ -60,7 +64,7 @@ def draw(logits: Tensor, config: SamplingConfig, generators: Generators) -> Tens
     probabilities = F.softmax(logits / config.temperature, dim=-1)
     if config.top_p < 1:
         probabilities = nucleus(probabilities, config.top_p)
-    return (probabilities / exponentials(probabilities, generators)).argmax(-1)  # as torch.multinomial draws
+    return (probabilities / noise).argmax(-1)  # as torch.multinomial draws
 
 
 def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
@@ -73,8 +77,11 @@ def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
     return torch.zeros_like(probabilities).scatter(-1, places, ordered.masked_fill(before >= top_p, 0.0))
 
 
-def exponentials(like: Tensor, generators: Generators) -> Tensor:
-    """Exponential noise of rate 1 in the shape of `like`, (b, v): logarithms, six times faster than `exponential_`."""
-    size, kind = like.shape[-1], torch.float32  # whatever a caller's default is: other bits would be drawn
-    rows = [torch.rand(size, generator=one, device=one.device, dtype=kind) for one in generators]
-    return torch.stack(rows).to(like.device).log_().neg_()
+def exponentials(generators: Generators, *shape: int) -> Tensor:
+    """Exponential noise of rate 1 from each of b generators, on their device: (b, *shape).
+
+    Logarithms, six times faster than `exponential_`.
+    """
+    kind = torch.float32  # whatever a caller's default is: other bits would be drawn
+    rows = [torch.rand(*shape, generator=one, device=one.device, dtype=kind) for one in generators]
+    return torch.stack(rows).log_().neg_()

@@ -8,7 +8,8 @@ the codes are predicted one after another by a small head, so the likelihood of 
 knows codes and their shapes, never the tokenizer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from math import log
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ from cycle_sound.models.source_encoder import (
 )
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import checkpoint, device
-from cycle_sound.nn.blocks import dropped
+from cycle_sound.nn.blocks import kept, masked
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import MAX_TOKENS, Modality, PictureShape, TransformerConfig
 
@@ -75,33 +76,56 @@ class Facts(checkpoint.Facts):
         return self
 
 
+class Parts(NamedTuple):
+    """Queries of the prefix with the keys and values they see, and those of the target: (b, heads, n, d) each."""
+
+    source_queries: Tensor
+    source_keys: Tensor
+    source_values: Tensor
+    target_queries: Tensor
+    keys: Tensor  # of all positions
+    values: Tensor
+
+
+def parted(q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Parts:
+    """(b, heads, n, d) three times → the parts of the first `prefix` positions and of the later ones."""
+    return Parts(q[:, :, :prefix], k[:, :, :prefix], v[:, :, :prefix], q[:, :, prefix:], k, v)
+
+
 def attended(q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
-    """Attention of each head, in the device's fast precision: (b, heads, n, d) three times → (b, heads, n, d).
+    """Attention of all heads, in the device's fast precision: (b, heads, n, d) three times → (b, n, heads × d).
 
     The first `prefix` positions see one another alone, a later one these and all up to itself.
     """
     if q.device.type != "cpu":
-        return attended_in_parts(q, k, v, prefix)
+        return joined(*attended_in_parts(parted(q, k, v, prefix)))
     mask = torch.full((q.shape[2], q.shape[2]), -torch.inf).triu(1)  # one of booleans would be turned into this one
     mask[:prefix, :prefix] = 0
     with device.exact(q.device):  # the CPU's kernel is three times slower in bfloat16, where its products are faster
-        return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+        seen = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+    return seen.transpose(1, 2).flatten(2)
 
 
-def attended_in_parts(q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
+def attended_in_parts(parts: Parts) -> tuple[Tensor, Tensor]:
     """The same in two calls without a mask, which a GPU's fast kernel does not take (arXiv:2205.14135).
 
-    A CPU's takes one, and needs a tenth more time for two calls at the default sizes.
+    What prefix and target see, (b, heads, n, d) each. A CPU's kernel takes a mask, and needs a tenth more time for two
+    calls at the default sizes.
     """
     from torch.nn.attention.bias import causal_lower_right  # loads torch's compiler, for three seconds
 
-    source = F.scaled_dot_product_attention(q[:, :, :prefix], k[:, :, :prefix], v[:, :, :prefix])
-    causal = causal_lower_right(q.shape[2] - prefix, q.shape[2])  # the last query sees all
-    return torch.cat([source, F.scaled_dot_product_attention(q[:, :, prefix:], k, v, attn_mask=causal)], dim=2)
+    source = F.scaled_dot_product_attention(parts.source_queries, parts.source_keys, parts.source_values)
+    causal = causal_lower_right(parts.target_queries.shape[2], parts.keys.shape[2])  # the last query sees all
+    return source, F.scaled_dot_product_attention(parts.target_queries, parts.keys, parts.values, attn_mask=causal)
+
+
+def joined(source: Tensor, target: Tensor) -> Tensor:
+    """What both parts see, one behind the other, as a GPU's kernel lays it out: → (b, n, heads × d)."""
+    return torch.cat([source.transpose(1, 2), target.transpose(1, 2)], dim=1).flatten(2)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention."""
+    """The projections of multi-head self-attention."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -109,10 +133,10 @@ class Attention(nn.Module):
         self.project_in = nn.Linear(width, 3 * width, bias=False)
         self.project_out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, prefix: int) -> Tensor:
-        """(b, n, width) → (b, n, width), of which the first `prefix` positions are seen by all."""
-        q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (b, heads, n, d)
-        return self.project_out(attended(q, k, v, prefix).transpose(1, 2).flatten(2))
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values: (b, n, width) → (b, heads, n, d) three times."""
+        q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return q, k, v
 
 
 class Block(nn.Module):
@@ -133,8 +157,38 @@ class Block(nn.Module):
 
         `rng`: of dropout, in a training.
         """
-        x = x + dropped(self.attention(self.norm1(x), prefix), self.dropout, rng)
-        return x + dropped(self.feed_forward(self.norm2(x)), self.dropout, rng)
+        keep = [kept(x, self.dropout, rng) for _ in range(2)]
+        if self.training and device.compiles(x.device):
+            begin, end = compiled()
+            parts = Parts(*(part.transpose(1, 2) for part in begin(self, x, prefix)))
+            return end(self, x, *attended_in_parts(parts), *keep)
+        q, k, v = self.attention(self.norm1(x))
+        return self.end(x, attended(q, k, v, prefix), *keep)
+
+    def end(self, x: Tensor, seen: Tensor, keep_seen: Tensor | None, keep: Tensor | None) -> Tensor:
+        """What follows attention: (b, n, width) twice, and what dropout keeps of both layers → (b, n, width)."""
+        x = x + masked(self.attention.project_out(seen), self.dropout, keep_seen)
+        return x + masked(self.feed_forward(self.norm2(x)), self.dropout, keep)
+
+
+def _begin(block: Block, x: Tensor, prefix: int) -> list[Tensor]:
+    """What comes before attention on a GPU: (b, n, width) → its `Parts`, (b, n, heads, d) each.
+
+    Each is a copy: torch 2.11 loses the shapes of views that what it compiles returns.
+    """
+    q, k, v = block.attention(block.norm1(x))
+    return [part.transpose(1, 2).contiguous() for part in parted(q, k, v, prefix)]
+
+
+def _end(block: Block, x: Tensor, source: Tensor, target: Tensor, *keep: Tensor | None) -> Tensor:
+    """What follows it there: the input, and what both parts see, (b, heads, n, d) → (b, n, width)."""
+    return block.end(x, joined(source, target), *keep)
+
+
+@cache
+def compiled() -> tuple[Callable[..., list[Tensor]], Callable[..., Tensor]]:
+    """`_begin` and `_end` in few kernels each, for all blocks; attention between them has one of its own."""
+    return torch.compile(_begin, dynamic=False), torch.compile(_end, dynamic=False)
 
 
 class AxialPositions(nn.Module):

@@ -10,11 +10,19 @@ from cycle_sound.nn.rng import BatchRng
 GROUPS = 8  # of GroupNorm: every width is a multiple of it
 
 
+def kept(x: Tensor, share: float, rng: BatchRng | None) -> Tensor | None:
+    """What dropout keeps of x (b, …), bool in its shape; None without random numbers, where nothing is dropped."""
+    return rng.uniform(*x.shape[1:]) >= share if rng is not None and share else None
+
+
+def masked(x: Tensor, share: float, keep: Tensor | None) -> Tensor:
+    """What is kept of x where a share is dropped, larger by as much, as `kept` says: (b, …) → (b, …)."""
+    return x if keep is None else x * keep / (1 - share)
+
+
 def dropped(x: Tensor, share: float, rng: BatchRng | None) -> Tensor:
-    """Dropout, which a training gives random numbers for: (b, …) → (b, …). Without them nothing is dropped."""
-    if rng is None or not share:
-        return x
-    return x * (rng.uniform(*x.shape[1:]) >= share) / (1 - share)
+    """Dropout, which a training gives random numbers for: (b, …) → (b, …)."""
+    return masked(x, share, kept(x, share, rng))
 
 
 class ResidualBlock(nn.Module):

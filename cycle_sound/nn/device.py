@@ -1,8 +1,15 @@
 """Which device computes, in which precision, and determinism on it."""
 
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Literal
 
 import torch
+import torch.utils.deterministic
 from torch import nn
 
 from cycle_sound.nn import distributed
@@ -37,6 +44,11 @@ def dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """Of products outside `autocast`: the same, but float32 on every CPU."""
+    return torch.float32 if device.type == "cpu" else dtype(device)
+
+
 def autocast(device: torch.device) -> torch.autocast:
     """A context in which matrix products and convolutions use the device's `dtype`; weights stay float32."""
     precision = dtype(device)
@@ -48,8 +60,33 @@ def exact(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, enabled=False)
 
 
+@contextmanager
+def any_order() -> Iterator[None]:
+    """A context in which torch may compute in any order, for work that has but one."""
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("default")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
+
+
+@cache
+def compiles(where: torch.device) -> bool:
+    """Whether torch.compile works for a device here and pays there: for Nvidia's, with Triton and a C compiler."""
+    if where.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return False
+    return any(map(shutil.which, filter(None, [os.environ.get("CC"), "cc", "gcc", "clang"])))
+
+
 def prepare(seed: int) -> None:
-    """Seed torch, for the initial weights, and ask for deterministic operations: equal bits each time on a machine."""
+    """Seed torch, for the initial weights, and ask for deterministic operations: equal bits each time on a machine.
+
+    On an Nvidia GPU but for the gradients of attention, which its kernel adds up in any order, and torch warns of it.
+    """
     torch.manual_seed(seed)
     torch.set_deterministic_debug_mode("warn")  # as use_deterministic_algorithms, which spends 4 s on what compiles
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS adds up in any order
+    # What is not written yet is never read here; to fill it takes a GPU a twelfth of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
