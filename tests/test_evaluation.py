@@ -86,6 +86,31 @@ def test_a_target_that_is_likely_under_any_source_wins_no_retrieval(params: Para
     assert found["recall_at_1_floor"] == pytest.approx(1 / COUNT)
 
 
+@pytest.mark.parametrize(("pool", "kinds"), [(1, 1), (3, 1), (COUNT, 1), (COUNT, 2), (COUNT, 3), (COUNT, COUNT)])
+def test_targets_that_a_model_does_not_tell_apart_are_retrieved_by_lot(params: Params, pool: int, kinds: int) -> None:
+    """A source of a kind finds that kind of targets, and within it none."""
+
+    class Kinds(KnownEngine):
+        def log_likelihood(self, direction: str, prefixes: Tensor, codes: Tensor) -> Tensor:
+            known = torch.where(prefixes < 0, prefixes, prefixes % kinds)  # the null source is below 0
+            return super().log_likelihood(direction, known, codes % kinds)
+
+    found = recall(direction(Kinds(torch.zeros(COUNT))), params, pool=pool, queries=COUNT)
+    alike = pool // kinds
+    assert found["recall_at_1"] == pytest.approx(1 / alike)
+    assert found["recall_at_5"] == pytest.approx(min(5 / alike, 1))
+    for k in (1, 5):
+        assert kinds > 1 or found[f"recall_at_{k}"] == pytest.approx(found[f"recall_at_{k}_floor"])
+        assert 0 <= found[f"recall_at_{k}_low"] <= found[f"recall_at_{k}"] <= found[f"recall_at_{k}_high"] <= 1
+
+
+def test_the_recall_of_ties_is_its_mean_over_all_orders_of_them() -> None:
+    ranks = np.array([[0, 0], [0, 1], [0, 9], [3, 6], [4, 4], [5, 7]])
+    for k in (1, 5):
+        shares = [np.mean([rank < k for rank in range(first, last + 1)]) for first, last in ranks]
+        assert scores.retrieval(ranks, 10)[f"recall_at_{k}"] == pytest.approx(np.mean(shares))
+
+
 def test_retrieval_looks_at_no_more_pairs_than_it_ranks(params: Params) -> None:
     models = direction(KnownEngine(torch.zeros(COUNT)))
     recall(models, params, pool=3, queries=5)
