@@ -1,6 +1,7 @@
 """Floors are floors: what makes each one of them can be seen to be there."""
 
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -153,6 +154,35 @@ def test_of_partly_labelled_pairs_the_labelled_ones_count() -> None:
     names = Names(["a", "b"])
     found = scores.classify("x", names, torch.zeros(4, 1, 1, 1))
     assert scores.consistency("x", ["a", "", "b", "unknown"], names, found)["x"] == 0.5
+
+
+def spread(labels: str, features: np.ndarray) -> dict[str, float]:
+    """The diversity of samples that lie 2 apart, beside real targets of such labels, a letter each, and features."""
+    found = {"features": features.astype(np.float32), "between": np.full(len(labels), 2.0)}
+    return scores.diversity([*labels], range(len(labels)), found)
+
+
+@pytest.mark.parametrize("far", [0.0, 1.0, 30.0])
+@pytest.mark.parametrize("labels", ["aa", "aabbb", "abcabc", "aab"])
+def test_a_diversity_is_that_of_samples_over_that_of_real_targets_of_their_label(labels: str, far: float) -> None:
+    """Wherever the features lie: differences of large squares would lose them."""
+    real = np.random.default_rng(0).normal(far, 0.1, (len(labels), 64)).astype(np.float32)
+    each = [
+        np.mean([np.linalg.norm(real[i].astype(float) - real[j]) for i, j in combinations(rows, 2)])
+        for rows in ([row for row, own in enumerate(labels) if own == label] for label in sorted(set(labels)))
+        if len(rows) > 1
+    ]
+    assert spread(labels, real)["diversity"] == pytest.approx(2 / np.mean(each), rel=1e-6)
+
+
+@pytest.mark.parametrize("labels", ["a", "ab", "aa", "aabb", "aaabbbccc", "aabc", "a" * 40 + "b" * 40])
+def test_where_the_real_targets_of_each_label_are_one_there_is_no_diversity(labels: str) -> None:
+    each = np.random.default_rng(0).normal(3, 1, (3, 192))
+    same = each[["abc".index(label) for label in labels]]
+    assert spread(labels, same) == {}
+    if "aa" in labels:
+        same[0] += 1
+        assert 0 < spread(labels, same)["diversity"] < np.inf
 
 
 def test_the_judge_says_what_it_sees_whatever_the_classifier_says() -> None:

@@ -157,13 +157,6 @@ def ratio(made: np.ndarray, real: np.ndarray) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def pairwise_distance(features: np.ndarray) -> float:
-    """Mean Euclidean distance between different rows: (n, d) with n ≥ 2."""
-    squares = (features**2).sum(1)
-    distances = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * features @ features.T, 0))
-    return float(distances.sum() / (len(features) * (len(features) - 1)))
-
-
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Spearman's rank correlation over the pairs that are both finite; None for fewer than three or for constants."""
     finite = np.isfinite(a) & np.isfinite(b)

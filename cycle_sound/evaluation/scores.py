@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from scipy.spatial.distance import pdist
 from torch import Tensor
 
 from cycle_sound.evaluation import metrics
@@ -246,16 +247,14 @@ def judge_figures(labels: Sequence[str], judge: Classifier | None, found: Measur
 def diversity(labels: Sequence[str], rows: Sequence[int], found: Measures) -> dict[str, float]:
     """Mean feature distance between two samples of one source, over that of two real targets of one label.
 
-    Of real targets the first SPREAD.
+    Of real targets the first SPREAD. Empty where no label has two of them that differ.
     """
     near: dict[str, list[int]] = {}
     for row in rows:
         if row < SPREAD:
             near.setdefault(labels[row], []).append(row)
-    within = [
-        metrics.pairwise_distance(found["features"][near[label]]) for label in sorted(near) if len(near[label]) > 1
-    ]
-    return {"diversity": float(found["between"][rows].mean() / np.mean(within))} if within else {}
+    within = [pdist(found["features"][near[label]]).mean() for label in sorted(near) if len(near[label]) > 1]
+    return {"diversity": float(found["between"][rows].mean() / np.mean(within))} if any(within) else {}
 
 
 def one_of_each(labels: Sequence[str], count: int) -> list[int]:
