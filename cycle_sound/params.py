@@ -219,7 +219,7 @@ class AudioConfig(Config):
     """The picture of the audio modality, a log-mel of (1, mels, frames)."""
 
     sample_rate: Annotated[int, Field(ge=4_000, le=192_000)]  # Hz
-    fft: Annotated[int, Field(gt=0, le=1 << 15)]  # samples; with 2,048 mels the filters take 134 MB
+    fft: Annotated[int, Field(gt=0, le=1 << 15, multiple_of=2)]  # samples; with 2,048 mels the filters take 134 MB
     hop_length: Positive  # samples
     mels: Side
     fmin: NonNegative  # Hz

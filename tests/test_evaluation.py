@@ -1,6 +1,7 @@
 """Floors are floors: what makes each one of them can be seen to be there."""
 
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -86,6 +87,31 @@ def test_a_target_that_is_likely_under_any_source_wins_no_retrieval(params: Para
     assert found["recall_at_1_floor"] == pytest.approx(1 / COUNT)
 
 
+@pytest.mark.parametrize(("pool", "kinds"), [(1, 1), (3, 1), (COUNT, 1), (COUNT, 2), (COUNT, 3), (COUNT, COUNT)])
+def test_targets_that_a_model_does_not_tell_apart_are_retrieved_by_lot(params: Params, pool: int, kinds: int) -> None:
+    """A source of a kind finds that kind of targets, and within it none."""
+
+    class Kinds(KnownEngine):
+        def log_likelihood(self, direction: str, prefixes: Tensor, codes: Tensor) -> Tensor:
+            known = torch.where(prefixes < 0, prefixes, prefixes % kinds)  # the null source is below 0
+            return super().log_likelihood(direction, known, codes % kinds)
+
+    found = recall(direction(Kinds(torch.zeros(COUNT))), params, pool=pool, queries=COUNT)
+    alike = pool // kinds
+    assert found["recall_at_1"] == pytest.approx(1 / alike)
+    assert found["recall_at_5"] == pytest.approx(min(5 / alike, 1))
+    for k in (1, 5):
+        assert kinds > 1 or found[f"recall_at_{k}"] == pytest.approx(found[f"recall_at_{k}_floor"])
+        assert 0 <= found[f"recall_at_{k}_low"] <= found[f"recall_at_{k}"] <= found[f"recall_at_{k}_high"] <= 1
+
+
+def test_the_recall_of_ties_is_its_mean_over_all_orders_of_them() -> None:
+    ranks = np.array([[0, 0], [0, 1], [0, 9], [3, 6], [4, 4], [5, 7]])
+    for k in (1, 5):
+        shares = [np.mean([rank < k for rank in range(first, last + 1)]) for first, last in ranks]
+        assert scores.retrieval(ranks, 10)[f"recall_at_{k}"] == pytest.approx(np.mean(shares))
+
+
 def test_retrieval_looks_at_no_more_pairs_than_it_ranks(params: Params) -> None:
     models = direction(KnownEngine(torch.zeros(COUNT)))
     recall(models, params, pool=3, queries=5)
@@ -128,6 +154,35 @@ def test_of_partly_labelled_pairs_the_labelled_ones_count() -> None:
     names = Names(["a", "b"])
     found = scores.classify("x", names, torch.zeros(4, 1, 1, 1))
     assert scores.consistency("x", ["a", "", "b", "unknown"], names, found)["x"] == 0.5
+
+
+def spread(labels: str, features: np.ndarray) -> dict[str, float]:
+    """The diversity of samples that lie 2 apart, beside real targets of such labels, a letter each, and features."""
+    found = {"features": features.astype(np.float32), "between": np.full(len(labels), 2.0)}
+    return scores.diversity([*labels], range(len(labels)), found)
+
+
+@pytest.mark.parametrize("far", [0.0, 1.0, 30.0])
+@pytest.mark.parametrize("labels", ["aa", "aabbb", "abcabc", "aab"])
+def test_a_diversity_is_that_of_samples_over_that_of_real_targets_of_their_label(labels: str, far: float) -> None:
+    """Wherever the features lie: differences of large squares would lose them."""
+    real = np.random.default_rng(0).normal(far, 0.1, (len(labels), 64)).astype(np.float32)
+    each = [
+        np.mean([np.linalg.norm(real[i].astype(float) - real[j]) for i, j in combinations(rows, 2)])
+        for rows in ([row for row, own in enumerate(labels) if own == label] for label in sorted(set(labels)))
+        if len(rows) > 1
+    ]
+    assert spread(labels, real)["diversity"] == pytest.approx(2 / np.mean(each), rel=1e-6)
+
+
+@pytest.mark.parametrize("labels", ["a", "ab", "aa", "aabb", "aaabbbccc", "aabc", "a" * 40 + "b" * 40])
+def test_where_the_real_targets_of_each_label_are_one_there_is_no_diversity(labels: str) -> None:
+    each = np.random.default_rng(0).normal(3, 1, (3, 192))
+    same = each[["abc".index(label) for label in labels]]
+    assert spread(labels, same) == {}
+    if "aa" in labels:
+        same[0] += 1
+        assert 0 < spread(labels, same)["diversity"] < np.inf
 
 
 def test_the_judge_says_what_it_sees_whatever_the_classifier_says() -> None:

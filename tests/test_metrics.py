@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.stats import binomtest
 from torch import Tensor
 
 from cycle_sound.evaluation import metrics, scores
@@ -138,12 +139,17 @@ def test_wilson_interval_of_a_known_case_and_at_the_ends() -> None:
     assert metrics.wilson(8, 10) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
     assert metrics.wilson(0, 10) == pytest.approx((0, 0, 0.2775), abs=1e-4)
     assert metrics.wilson(10, 10) == pytest.approx((1, 0.7225, 1), abs=1e-4)
+    halves = [metrics.wilson(hits, 10) for hits in (7, 7.5, 8)]  # a hit in part
+    assert halves == sorted(halves)
+    assert halves[1].value == 0.75
 
 
 @pytest.mark.parametrize("count", [1, 7, 50, 401])
 def test_a_share_lies_inside_its_interval_and_that_inside_0_to_1(count: int) -> None:
     for hits in range(count + 1):
         share, low, high = metrics.wilson(hits, count)
+        ends = binomtest(hits, count).proportion_ci(0.95, method="wilson")
+        assert (low, high) == pytest.approx(ends, abs=1e-12)
         assert 0 <= low <= share <= high <= 1
         assert high > low
 

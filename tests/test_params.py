@@ -22,6 +22,8 @@ from cycle_sound.media import sound_files
 from cycle_sound.models import transformer
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.models.dvae import DiscreteVAE
+from cycle_sound.models.griffin_lim import GriffinLim
+from cycle_sound.models.learned_vocoder import LearnedVocoder
 from cycle_sound.models.transformer import Shapes, Transformer
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DIRECTIONS, MODALITIES, Params, source_of, target_of
@@ -54,6 +56,7 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
     "a picture that the stride does not divide": ("image.size", 60, "image.size = 60 .* stride 8"),
     "frames that the stride does not divide": ("data.clip_seconds", 1.464, "audio frames .* = 61 .* stride 8"),
     "a sound of no whole number of hops": ("data.clip_seconds", 1.5, r"data.clip_seconds 1.5 is 62.500 hops"),
+    "a transform of an odd length": ("audio.fft", 1023, r"audio.fft: .*multiple of 2 \(got 1023\)$"),
     "hops too long to invert": ("audio.hop_length", 768, "audio: .*hop_length 768 .* fft 1024"),
     "heads that do not divide the width": (
         "transformer.image_to_audio.heads",
@@ -192,6 +195,22 @@ def test_a_size_that_is_allowed_is_one_that_every_network_takes(
         assert model.target_encoder(pictures[target]).isfinite().all()
         known = {modality: "" for modality in MODALITIES}
         transformer.Facts(kind=transformer.KIND, config=config, shapes=shapes, tokenizers=known)  # raises nothing
+
+
+@pytest.mark.parametrize("fft", [1, 769, 1001, 1023, 1025, 2047, 32767])
+def test_a_transform_of_an_odd_length_is_refused(fft: int, tree: dict[str, Any]):
+    """Windows of odd length, a half of one of silence around the sound, are a frame too few for a vocoder."""
+    put(tree, "audio.fft", fft)
+    assert re.match(rf"^params.yaml: audio.fft: .*multiple of 2 \(got {fft}\)$", complaint(tree))
+
+
+@pytest.mark.parametrize("fft", [768, 1000, 1022, 1024, 2050])
+def test_a_transform_of_an_even_length_is_one_that_every_vocoder_inverts(fft: int, tree: dict[str, Any]):
+    put(tree, "audio.fft", fft)
+    params = parameters.parse(tree)
+    log_mels = torch.zeros(1, 1, 64, 64)
+    for vocoder in (GriffinLim(params.audio, rounds=1), LearnedVocoder(params.vocoder.learned, params.audio)):
+        assert vocoder.waveforms(log_mels).shape == (1, 64 * params.audio.hop_length)
 
 
 def test_as_much_of_a_sound_is_a_clip_as_is_decoded_of_any():

@@ -1,6 +1,7 @@
 """The report: one page that needs nothing beside it, from what the other stages wrote."""
 
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,17 @@ def test_data_without_labels_are_reported_to_have_none(train: Split, params: Par
     assert "class consistency" not in text
     assert text.count("The data have no labels to fit it to.") == 2
     assert "no labels" not in whole(context_of(train, params, labelled=True), 5, labelled=True)
+
+
+@pytest.mark.parametrize("rows", [SURE, UNSURE, SURE[1:]])
+@pytest.mark.parametrize("directions", [DIRECTIONS, DIRECTIONS[:1]])
+def test_the_report_says_that_confidence_is_fitted_to_the_judge_and_held_against_it(
+    rows: list[dict[str, str]], directions: Sequence[Direction]
+):
+    """As `calibration` does it: the classifiers are a part of the evidence."""
+    said = " ".join(page.confidence(dict.fromkeys(directions, rows)).body.split())
+    assert "fitted to what the judge says on valid, held here against what the judge says on test." in said
+    assert "classifier" not in said
 
 
 def test_the_report_of_equal_inputs_has_equal_bytes(train: Split, params: Params):

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import pytest
 import tiny
 from pipelines import digests
 from test_distributed import TWO, run
+from torch import Tensor
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.acquisition.claims import Claims
 from cycle_sound.dataset.reader import Split
-from cycle_sound.inference import fixed_batches
-from cycle_sound.params import DIRECTIONS
+from cycle_sound.inference import export, fixed_batches
+from cycle_sound.params import DIRECTIONS, Direction, Modality, target_of
+from cycle_sound.report import page
 from stages import evaluate, fit_confidence, sweep_sampling
 
 BATCH = 8  # pairs, in place of a CPU's 32
@@ -90,6 +93,29 @@ def test_an_evaluation_reads_every_pair_and_few_at_a_time(project: Path, read: l
     *batches, targets, queries, shape = (rows for _, rows in read)
     assert max(map(len, batches)) == BATCH
     assert [len(rows) for rows in (targets, queries, shape)] == [pool, params.evaluate.retrieval_queries, 1]
+
+
+@pytest.mark.parametrize("kinds", [1, 2])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_targets_that_repeat_themselves_are_evaluated_without_a_diversity(
+    project: Path, direction: Direction, kinds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are one, or those of each label are: nothing to compare with is no figure, and nothing stumbles over it."""
+    pictures = Split.pictures
+
+    def repeated(self: Split, modality: Modality, rows: Iterable[int]) -> Tensor:
+        return pictures(self, modality, [row % kinds if modality == target_of(direction) else row for row in rows])
+
+    monkeypatch.setattr(Split, "pictures", repeated)
+    evaluate.main(direction, parameters.load())
+    found = json.loads((project / paths.metrics("evaluate", direction)).read_text())
+    assert "diversity" not in found
+    assert found.keys() >= {"class_consistency", "frechet_distance", "recall_at_1", "cycle_consistency"}
+    table = list(csv.DictReader((project / paths.figures(direction)).open()))
+    assert "class_consistency" in {row["figure"] for row in table}
+    assert "class consistency" in page.measurements({direction: found}).body
+    export.export(project / "data", project / "exported")
+    assert "| class_consistency |" in (project / "exported" / export.README).read_text(encoding="utf-8")
 
 
 def test_a_confidence_is_fitted_to_the_first_of_valid_and_nothing_else(

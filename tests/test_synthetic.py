@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 
 from cycle_sound.acquisition.sources.clip import Clip
 from cycle_sound.acquisition.sources.drawing import SHAPES
-from cycle_sound.acquisition.sources.synthesis import VOICES
-from cycle_sound.acquisition.sources.synthetic import KINDS, clips
+from cycle_sound.acquisition.sources.synthesis import VOICES, play
+from cycle_sound.acquisition.sources.synthetic import KINDS, clips, compose
 from cycle_sound.evaluation import analysis, attributes
 from cycle_sound.params import SyntheticConfig, load
 
@@ -139,6 +139,20 @@ def test_a_warble_of_known_rate_and_depth_is_measured(rate: float, depth: float,
     found = analysis.warble((0.3 * np.sin(phase) + 0.1 * np.sin(3 * phase)).astype(np.float32), RATE)
     assert found.depth == pytest.approx(depth, rel=0.2, abs=3)
     assert depth == 0 or found.rate == pytest.approx(rate, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    "rate", [4_000, 8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 82_000, 88_200, 96_000, 192_000]
+)
+def test_sounds_are_measured_at_any_sample_rate(rate: int):
+    composing = np.random.default_rng(SEED)
+    for number, kind in enumerate(KINDS):
+        score = compose(kind, composing)
+        waveform = play(score, 1.536, rate, np.random.default_rng(number)).astype(np.float32)
+        assert abs(np.log2(analysis.pitch(waveform, rate) / score.pitch)) < 2 / 12  # octaves
+        assert analysis.strokes(waveform, rate) == score.strokes
+        depth = analysis.warble(waveform, rate).depth
+        assert depth > 140 if kind == "bird" else depth < 75  # cents
 
 
 def test_nothing_measured_where_there_is_nothing():

@@ -98,8 +98,8 @@ def partial(waveform: np.ndarray, sample_rate: int, pitch: float) -> tuple[np.nd
     The peak of each spectrum, refined by the parabola through the logarithms of it and its neighbours.
     """
     length = round(WINDOW * sample_rate)
-    overlap = length - sample_rate // FOLLOWED
-    frequencies, _, spectra = signal.stft(waveform, sample_rate, nperseg=length, noverlap=overlap, nfft=2048)
+    overlap, padded = length - sample_rate // FOLLOWED, max(length, 2048)
+    frequencies, _, spectra = signal.stft(waveform, sample_rate, nperseg=length, noverlap=overlap, nfft=padded)
     near = np.flatnonzero((frequencies > pitch / 2**REACH) & (frequencies < pitch * 2**REACH))
     around = slice(near[0] - 1, near[-1] + 2)
     power = np.log(np.abs(spectra[around]) ** 2 + 1e-20)

@@ -4,6 +4,7 @@ An interval covers the sampling of the test pairs: where the same models would s
 It does not cover another training, by another seed or on another kind of machine, whose rounding leads to other models.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import sqrtm
 from scipy.optimize import brentq
-from scipy.stats import binomtest, rankdata, spearmanr
+from scipy.special import ndtri
+from scipy.stats import rankdata, spearmanr
 
 TINY = 1e-9  # of a share
 
@@ -34,11 +36,16 @@ def chance_agreement(found: Sequence[str], wanted: Sequence[str]) -> float:
     return sum(counts[label] for label in found) / (len(found) * len(wanted))
 
 
-def wilson(hits: int, count: int) -> Interval:
-    """The share of hits in `count` trials, with its Wilson score interval. Raises ZeroDivisionError for no trials."""
-    share = hits / count
-    low, high = binomtest(hits, count).proportion_ci(0.95, method="wilson")
-    return Interval(share, min(low, share), max(high, share))  # rounding must not leave the share outside
+def wilson(hits: float, count: int) -> Interval:
+    """The share of hits in `count` trials, with its Wilson score interval. Raises ZeroDivisionError for no trials.
+
+    A trial may be a hit in part, which scipy's `binomtest` refuses: it varies no more than one that is all or nothing.
+    """
+    share, z = hits / count, float(ndtri(0.975))
+    middle = (2 * count * share + z**2) / (2 * (count + z**2))
+    half = z / (2 * (count + z**2)) * math.sqrt(4 * count * share * (1 - share) + z**2)
+    low, high = min(middle - half, share), max(middle + half, share)  # rounding must not leave the share outside
+    return Interval(share, max(low, 0.0), min(high, 1.0))
 
 
 def roc_area(scores: np.ndarray, positive: np.ndarray) -> Interval:
@@ -148,13 +155,6 @@ def ratio(made: np.ndarray, real: np.ndarray) -> Interval:
     without = (made.sum() - made) / (real.sum() - real)  # the ratio without one pair, for each
     half = 1.959964 * float(np.sqrt((count - 1) * without.var()))
     return Interval(value, value - half, value + half)
-
-
-def pairwise_distance(features: np.ndarray) -> float:
-    """Mean Euclidean distance between different rows: (n, d) with n ≥ 2."""
-    squares = (features**2).sum(1)
-    distances = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * features @ features.T, 0))
-    return float(distances.sum() / (len(features) * (len(features) - 1)))
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from scipy.spatial.distance import pdist
 from torch import Tensor
 
 from cycle_sound.evaluation import metrics
@@ -124,10 +125,11 @@ def judged(models: DirectionModels, pairs: Pairs, generated: Generated) -> Measu
 
 
 def ranks(models: DirectionModels, config: EvaluateConfig) -> np.ndarray:
-    """At which rank, from 0, each of `retrieval_queries` sources finds its own target among `retrieval_pool`: (q,).
+    """At which ranks, from 0, each of `retrieval_queries` sources finds its own target among `retrieval_pool`: (q, 2).
 
-    Targets are ranked by log p(target | source) − log p(target | null): without the second term, the targets that are
-    likely under any source would win. No more pairs are looked at than are ranked.
+    The first and the last that it may have: they differ by how many others score the same. Targets are ranked by
+    log p(target | source) − log p(target | null): without the second term, the targets that are likely under any source
+    would win. No more pairs are looked at than are ranked.
     """
     engine, direction, count = models.engine, models.direction, len(models.split.labels)
     pool, queries = min(config.retrieval_pool, count), min(config.retrieval_queries, count)
@@ -138,9 +140,10 @@ def ranks(models: DirectionModels, config: EvaluateConfig) -> np.ndarray:
         rows = (torch.tensor(some)[:, None] + torch.arange(pool)) % count  # (b, pool), a query's own target first
         given = engine.prefixes(direction, models.sources(some)).repeat_interleave(pool, dim=0)
         scores = engine.log_likelihood(direction, given, codes[rows.flatten()]).view_as(rows) - null[rows]
-        return {"rank": (scores > scores[:, :1]).sum(1).numpy()}
+        own = scores[:, :1]
+        return {"ranks": torch.stack([(scores > own).sum(1), (scores >= own).sum(1) - 1], dim=1).numpy()}
 
-    return measures.of_rows(range(queries), QUERIES, ranked)["rank"]
+    return measures.of_rows(range(queries), QUERIES, ranked)["ranks"]
 
 
 # --- figures of all that was measured
@@ -166,9 +169,14 @@ def figures(
 
 
 def retrieval(ranks: np.ndarray, pool: int) -> dict[str, float]:
-    """Recall of sources' own targets among `pool` targets, by their ranks (q,)."""
+    """Recall of sources' own targets among `pool` targets, by their first and last ranks (q, 2).
+
+    It is the mean over all orders of those that score the same: a model that tells none apart gets the floor.
+    """
+    first, last = ranks.T
     chance = {f"recall_at_{k}_floor": min(k / pool, 1.0) for k in (1, 5)}
-    hits = {k: metrics.wilson(int((ranks < k).sum()), len(ranks)) for k in (1, 5)}
+    found = {k: ((k - first) / (last - first + 1)).clip(0, 1) for k in (1, 5)}  # the share of orders, of each source
+    hits = {k: metrics.wilson(float(shares.sum()), len(ranks)) for k, shares in found.items()}
     return {**named("recall_at_1", hits[1]), **named("recall_at_5", hits[5]), **chance}
 
 
@@ -239,16 +247,14 @@ def judge_figures(labels: Sequence[str], judge: Classifier | None, found: Measur
 def diversity(labels: Sequence[str], rows: Sequence[int], found: Measures) -> dict[str, float]:
     """Mean feature distance between two samples of one source, over that of two real targets of one label.
 
-    Of real targets the first SPREAD.
+    Of real targets the first SPREAD. Empty where no label has two of them that differ.
     """
     near: dict[str, list[int]] = {}
     for row in rows:
         if row < SPREAD:
             near.setdefault(labels[row], []).append(row)
-    within = [
-        metrics.pairwise_distance(found["features"][near[label]]) for label in sorted(near) if len(near[label]) > 1
-    ]
-    return {"diversity": float(found["between"][rows].mean() / np.mean(within))} if within else {}
+    within = [pdist(found["features"][near[label]]).mean() for label in sorted(near) if len(near[label]) > 1]
+    return {"diversity": float(found["between"][rows].mean() / np.mean(within))} if any(within) else {}
 
 
 def one_of_each(labels: Sequence[str], count: int) -> list[int]:
