@@ -177,7 +177,8 @@ def _setup(params: Params) -> Setup:
     made += [file for modality in MODALITIES for file in sorted(paths.decoder(modality).glob("*"))]
     made += sorted(paths.PAIRING.glob("*"))
     settings = [part.model_dump() for part in (config, augment, validation)]
-    identity = code.identity("stages.train_cycle", settings, seed, index.digest, files.digest(*made))
+    known = seed, index.digest, files.digest(*made), inputs.cached_by(params.tokens)
+    identity = code.identity("stages.train_cycle", settings, *known)
     return Setup(config, augment, validation, seed, params.loader.workers, params.parallel, index, identity)
 
 

@@ -43,7 +43,8 @@ def main(direction: Direction, params: Params) -> None:
     curve = Curve(paths.curve("train_transformer", direction))
     settings = [part.model_dump() for part in (config, augment, validation)]
     left = train.pairing.digest if train.pairing else ""
-    known = params.seed, shards, digests, network, left, init.digest(begin)
+    cached = inputs.cached_by(params.tokens)
+    known = params.seed, shards, digests, network, cached, left, init.digest(begin)
     identity = code.identity("stages.train_transformer", settings, *known)
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
     workers, parallel = params.loader.workers, params.parallel
