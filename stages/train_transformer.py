@@ -40,7 +40,7 @@ def main(direction: Direction, params: Params) -> None:
     decode = tokenizers[target].model.decode_relaxed if config.reconstruction_weight else None
     pairs = AugmentedPairs(train, direction, config.condition, shapes.source_codes, augment)
     objective = TransformerObjective(model, direction, pairs, valid, validation.pairs, decode)
-    curve = Curve(paths.curve("train_transformer", direction))
+    curve = Curve(paths.curve("train_transformer", direction), columns=["valid_shuffled"])
     settings = [part.model_dump() for part in (config, augment, validation)]
     left = train.pairing.digest if train.pairing else ""
     cached = inputs.cached_by(params.tokens)
