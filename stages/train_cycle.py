@@ -118,7 +118,7 @@ def take(turn: Turn, latest: Checkpoints, setup: Setup) -> None:
     before = objective.validate(model)["loss"]
     earlier = files.read_csv(Turn(turn.number - 1, direction).curve) if turn.number else []
     told = {"round": turn.number, "drawn_score": "" if drawn is None else float(drawn.scores.mean())}
-    curve = Curve(paths.curve("train_cycle", direction), earlier, **told, valid_before=before)
+    curve = Curve(paths.curve("train_cycle", direction), earlier, ["valid_shuffled"], **told, valid_before=before)
     snapshot = Snapshot(paths.snapshot("train_cycle", direction), f"{setup.identity} {turn.number}")
     figures = fit(
         model, objective, optimizer, seed_of(turn.number, setup.seed), curve, snapshot, setup.workers, setup.parallel
@@ -177,7 +177,8 @@ def _setup(params: Params) -> Setup:
     made += [file for modality in MODALITIES for file in sorted(paths.decoder(modality).glob("*"))]
     made += sorted(paths.PAIRING.glob("*"))
     settings = [part.model_dump() for part in (config, augment, validation)]
-    identity = code.identity("stages.train_cycle", settings, seed, index.digest, files.digest(*made))
+    known = seed, index.digest, files.digest(*made), inputs.cached_by(params.tokens)
+    identity = code.identity("stages.train_cycle", settings, *known)
     return Setup(config, augment, validation, seed, params.loader.workers, params.parallel, index, identity)
 
 

@@ -40,10 +40,11 @@ def main(direction: Direction, params: Params) -> None:
     decode = tokenizers[target].model.decode_relaxed if config.reconstruction_weight else None
     pairs = AugmentedPairs(train, direction, config.condition, shapes.source_codes, augment)
     objective = TransformerObjective(model, direction, pairs, valid, validation.pairs, decode)
-    curve = Curve(paths.curve("train_transformer", direction))
+    curve = Curve(paths.curve("train_transformer", direction), columns=["valid_shuffled"])
     settings = [part.model_dump() for part in (config, augment, validation)]
     left = train.pairing.digest if train.pairing else ""
-    known = params.seed, shards, digests, network, left, init.digest(begin)
+    cached = inputs.cached_by(params.tokens)
+    known = params.seed, shards, digests, network, cached, left, init.digest(begin)
     identity = code.identity("stages.train_transformer", settings, *known)
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
     workers, parallel = params.loader.workers, params.parallel

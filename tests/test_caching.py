@@ -13,7 +13,10 @@ from test_distributed import TWO, run
 from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.dataset import encoding
-from stages import cache_features, cache_tokens
+from cycle_sound.io import code
+from cycle_sound.params import MODALITIES
+from cycle_sound.training.objectives.transformer import TransformerObjective
+from stages import cache_features, cache_tokens, train_transformer
 
 PAIRS = {"train": 11, "valid": 5, "test": 4}
 SHARDS = 3 + 2 + 1  # of 4 pairs each at most
@@ -142,6 +145,27 @@ def test_a_killed_cache_of_features_redoes_one_shard_to_the_same_bytes(
     make()
     assert len(encodings.rows) == 5 + 1  # test is not cached
     assert digests(project) == whole
+
+
+@pytest.mark.parametrize("changed", [{}, {"views": 3}, {"top": 2}, "stages.cache_tokens", "stages.cache_features"])
+def test_a_training_goes_on_with_the_cache_that_it_began_with_alone(
+    project: Path,
+    kill: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: dict[str, int] | str,
+) -> None:
+    def make(**tokens: int) -> Callable[[], None]:
+        params = parameters.parse(tiny.tree(tokens=tokens))
+        for modality in MODALITIES:
+            cache_tokens.main(modality, params)
+        return lambda: train_transformer.main("audio_to_image", params)
+
+    kill(TransformerObjective, 2, make())
+    digest = code.digest
+    monkeypatch.setattr(code, "digest", lambda module: "of other code" if module == changed else digest(module))
+    make(**changed if isinstance(changed, dict) else {})()
+    assert ("going on after step" if changed == {} else "of other data") in capsys.readouterr().out
 
 
 def test_two_processes_encode_half_of_the_shards_each_to_the_same_bytes(project: Path) -> None:

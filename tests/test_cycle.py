@@ -151,6 +151,22 @@ def test_what_is_kept_of_other_rounds_is_not_gone_on_with(project: Path, monkeyp
     assert cycled(lone_share=0.5) == whole
 
 
+def test_what_is_kept_of_other_tokens_is_not_gone_on_with(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cycled(views: int) -> list[bytes]:
+        params = parameters.parse(tiny.tree(cycle={"rounds": 1}, tokens={"views": views}))
+        for modality in MODALITIES:
+            cache_tokens.main(modality, params)
+        train_cycle.main(params)
+        return [paths.cycle(direction).read_bytes() for direction in DIRECTIONS]
+
+    whole = cycled(views=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(paths, "cycle", None)  # fails when all is done
+        with pytest.raises(TypeError):
+            cycled(views=2)
+    assert cycled(views=3) == whole
+
+
 def test_pairs_alone_are_trained_on_as_they_were(project: Path) -> None:
     params, direction = made(lone_share=0.0), DIRECTIONS[0]
     model, facts = transformer.load(paths.transformer(direction))

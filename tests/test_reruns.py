@@ -144,8 +144,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "audit.optimizer.steps": AUDIT,
     "classifier.width": CLASSIFIERS,
     "judge.architecture": JUDGES,
-    "tokens.top": TOKENS,
-    "tokens.views": TOKENS | FEATURES,
+    "tokens.top": TOKENS | GENERATORS,
+    "tokens.views": TOKENS | FEATURES | GENERATORS,
     "features.source.image.network": {"cache_features@image"},  # what reads the features hears of it by their bytes
     "features.judge.image.network": {"train_judge@image"},
     "transformer.audio_to_image.depth": {"train_transformer@audio_to_image", *IMPORT},

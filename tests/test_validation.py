@@ -8,20 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from test_distributed import TWO, run
 from torch import Tensor
 
+from cycle_sound import params as parameters
+from cycle_sound import paths
+from cycle_sound.io import files
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.models.transformer import Shapes, Transformer
 from cycle_sound.nn import rng
-from cycle_sound.params import Params
+from cycle_sound.params import DIRECTIONS, MODALITIES, Params
 from cycle_sound.training import validation
 from cycle_sound.training.objectives.classifier import ClassifierObjective
 from cycle_sound.training.objectives.transformer import SplitInputs, TransformerObjective
 from cycle_sound.training.objectives.vae import VaeObjective
+from stages import cache_tokens, train_cycle, train_transformer
 
 COUNT, CAP = 11, 7
 SHARE = """
@@ -80,7 +85,7 @@ def classifier(params: Params, rows: Any) -> Callable[[], dict[str, float]]:
     return lambda: objective.validate(model)
 
 
-def transformer(params: Params, rows: Any) -> Callable[[], dict[str, float]]:
+def transformer(params: Params, rows: Any, pairs: int = CAP) -> Callable[[], dict[str, float]]:
     torch.manual_seed(0)
     small = {"source_width": 8, "width": 16, "depth": 1, "heads": 2, "source_downsamples": 3}
     codes = CodeShape(1, 4, 4, 16)
@@ -88,7 +93,7 @@ def transformer(params: Params, rows: Any) -> Callable[[], dict[str, float]]:
         params.transformer.image_to_audio.model_copy(update=small), Shapes(codes, (3, 32, 32), codes, (1, 32, 32), None)
     ).eval()
     inputs = SplitInputs(rows, rows, rows, None)
-    objective = TransformerObjective(model, "image_to_audio", rows, inputs, CAP)
+    objective = TransformerObjective(model, "image_to_audio", rows, inputs, pairs)
     return lambda: objective.validate(model)
 
 
@@ -104,9 +109,39 @@ def test_a_validation_reads_no_more_pairs_than_it_may_and_few_at_a_time(
     rows.read.clear()
     monkeypatch.setattr(validation, "BATCH", BATCH)
     found = validate()
-    assert sorted(chain(*rows.read)) == read
+    assert sorted(chain(*rows.read)) == ([0] if objective is transformer else []) + read  # a last pair's floor
     assert max(map(len, rows.read)) == BATCH
     assert {**found, "shuffled": 0} == pytest.approx({**whole, "shuffled": 0}, rel=1e-5)  # by others of its batch
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 3, 6, 7, COUNT])
+def test_no_pair_is_its_own_floor(params: Params, monkeypatch: pytest.MonkeyPatch, pairs: int) -> None:
+    rows = Rows()
+    monkeypatch.setattr(validation, "BATCH", BATCH)
+    monkeypatch.setattr(rows, "most_likely", lambda some: some[:, None, None])
+    monkeypatch.setattr(Transformer, "encode_source", lambda _, pictures: torch.tensor(rows.read[-1]))
+    monkeypatch.setattr(Transformer, "log_likelihood", lambda _, source, codes: -(source != codes[:, 0, 0]).float())
+    assert transformer(params, rows, pairs)() == {"loss": 0.0} | ({"shuffled": 1.0} if pairs > 1 else {})
+
+
+def test_of_one_pair_the_floor_stays_empty_in_the_column_that_the_plots_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.write_shards(tmp_path, {"train": 4, "valid": 2, "test": 1})
+    tiny.untrained(tmp_path)
+    params = parameters.parse(tiny.tree(validation={"pairs": 1}, cycle={"rounds": 1}))
+    for modality in MODALITIES:
+        cache_tokens.main(modality, params)
+    for direction in DIRECTIONS:
+        train_transformer.main(direction, params)
+    train_cycle.main(params)
+    for stage in ("train_transformer", "train_cycle"):
+        rows = files.read_csv(paths.curve(stage, "audio_to_image"))
+        assert {(bool(row["valid_loss"]), row["valid_shuffled"]) for row in rows} == {(True, "")}
+    metrics = json.loads(paths.metrics("train_transformer", "audio_to_image").read_text(encoding="utf-8"))
+    assert "valid_loss" in metrics
+    assert "valid_shuffled" not in metrics
 
 
 def test_two_processes_validate_half_each_and_both_know_what_one_finds(

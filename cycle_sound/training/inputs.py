@@ -1,6 +1,7 @@
 """What a direction's transformer learns from and is validated on, of a project's data/."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -10,7 +11,8 @@ from cycle_sound.dataset.drawn_cache import DrawnCache
 from cycle_sound.dataset.feature_cache import FeatureCache
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.token_cache import TokenCache
-from cycle_sound.params import LONE, Direction, Modality, SplitName, source_of, target_of
+from cycle_sound.io import code
+from cycle_sound.params import LONE, Direction, Modality, SplitName, TokensConfig, source_of, target_of
 from cycle_sound.training.objectives.transformer import LoneInputs, SplitInputs
 
 
@@ -27,6 +29,14 @@ def of_pairs(
     seen = FeatureCache(paths.features(source), split, network, shards) if network else None
     kept = pairing.of(paths.PAIRING, shards) if split == "train" else None
     return SplitInputs(Split(paths.SHARDS, split), tokens[source], tokens[target], seen, kept)
+
+
+def cached_by(tokens: TokensConfig) -> list[Any]:
+    """What the caches of tokens and features depend on beside what they say of themselves, for a training's identity.
+
+    JSON. Their headers name the tokenizer or the network, and the shards; the training has their seed and augmentation.
+    """
+    return [tokens.model_dump(), code.digest("stages.cache_tokens"), code.digest("stages.cache_features")]
 
 
 def of_lone(

@@ -44,11 +44,14 @@ class Objective(Protocol):
 class Curve:
     """The learning curve: a row per validation, in a CSV file that is whole at any moment of the training.
 
-    One that goes on where others ended has their rows before its own, and in each of these what is said `of_all`.
+    One that goes on where others ended has their rows before its own, and in each of these what is said `of_all`. The
+    column of the validation's loss, and `columns`, stand even where they are empty, since the plots name them.
     """
 
-    def __init__(self, path: Path, before: Sequence[dict[str, Any]] = (), **of_all: Any) -> None:
-        self.path, self.before, self.of_all = path, before, of_all
+    def __init__(
+        self, path: Path, before: Sequence[dict[str, Any]] = (), columns: Sequence[str] = (), **of_all: Any
+    ) -> None:
+        self.path, self.before, self.columns, self.of_all = path, before, ("valid_loss", *columns), of_all
         self.rows: list[dict[str, float]] = []
 
     def add(self, row: dict[str, float]) -> bool:
@@ -83,11 +86,10 @@ class Curve:
         """The rows as they stand in the file, with those before; steps are counted on."""
         done = float(self.before[-1]["step"]) if self.before else 0.0
         own = [{**self.of_all, **row, "step": done + row["step"]} for row in self.rows]
-        return [*self.before, *({**row, "valid_loss": row.get("valid_loss", "")} for row in own)]
+        return [*self.before, *({**row, **{name: row.get(name, "") for name in self.columns}} for row in own)]
 
     def _write(self) -> None:
         if self.rows and distributed.is_first():
-            # the column stands even where it is empty, since the plots name it
             files.write_csv(self.path, self.whole())
 
 

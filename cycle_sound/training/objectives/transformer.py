@@ -210,16 +210,23 @@ class TransformerObjective:
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Cross-entropy on valid, in nats per code, with the right sources and with shifted ones (the floor)."""
+        """Cross-entropy on valid, in nats per code, with the right sources and with shifted ones (the floor).
+
+        Sources are shifted within parts of `validation.BATCH` pairs; of one pair there is no floor.
+        """
         assert isinstance(model, Transformer)
-        where = device.of(model)
+        where, alone = device.of(model), min(len(self.valid.target), self.validation_pairs) == 1
+
+        def encoded(rows: Tensor) -> Tensor:
+            return model.encode_source(self._source_inputs(rows).to(where))
 
         def measure(batch: range) -> Mapping[str, np.ndarray]:
             rows = torch.tensor(batch)
             codes = self.valid.target.most_likely(rows).to(where)
             with device.autocast(where):
-                prefix = model.encode_source(self._source_inputs(rows).to(where))
-                given = {"loss": prefix, "shuffled": prefix.roll(1, dims=0)}
+                given = {"loss": encoded(rows)}
+                if not alone:  # a last part of one row takes the source of row 0
+                    given["shuffled"] = given["loss"].roll(1, dims=0) if len(rows) > 1 else encoded(rows * 0)
                 losses = {name: -model.log_likelihood(one, codes) / codes[0].numel() for name, one in given.items()}
             return {name: values.cpu().double().numpy() for name, values in losses.items()}
 
