@@ -252,10 +252,7 @@ def inference() -> dict[str, float]:
 
 def inference_memory(stage: str, pairs: int) -> float:
     """The same in bytes, in a process of its own."""
-    around = {
-        "MALLOC_MMAP_THRESHOLD_": "100000",
-        "PYTHONPATH": os.pathsep.join([str(code.ROOT), str(code.ROOT / "tests")]),
-    }
+    around = {"PYTHONPATH": os.pathsep.join([str(code.ROOT), str(code.ROOT / "tests")])}
     command = [sys.executable, "-m", "benchmarks.inference_memory", stage, str(pairs)]
     done = subprocess.run(command, env=os.environ | around, capture_output=True, text=True, check=True)
     return float(done.stdout.splitlines()[-1])

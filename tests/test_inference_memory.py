@@ -1,6 +1,7 @@
 """The benchmark of memory, which nobody runs for months, still goes over a corpus with every stage of inference."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,22 @@ from benchmarks.inference_memory import STAGES
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def most(stage: str, pairs: int) -> float:
+    """Bytes."""
+    around = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    words = [sys.executable, "-m", "benchmarks.inference_memory", stage, str(pairs)]
+    done = subprocess.run(words, cwd=ROOT, env=around, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout.splitlines()[-1])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_memory_of_inference_is_measured(stage: str) -> None:
-    around = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
-    words = [sys.executable, "-m", "benchmarks.inference_memory", stage, "8"]
-    done = subprocess.run(words, cwd=ROOT, env=around, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout.splitlines()[-1]) > 1e8  # bytes, of which torch alone takes more
+    assert most(stage, 8) > 1e8  # torch alone takes more
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_an_evaluation_of_many_pairs_takes_hardly_more_memory_than_one_of_few() -> None:
+    assert most("evaluate", 1500) < 1.1 * most("evaluate", 300)
