@@ -125,6 +125,14 @@ def cross_entropies(models: DirectionModels, size: int) -> dict[str, list[float]
     return {name: [value for part in parts for value in part[name].tolist()] for name in parts[0]}
 
 
+def test_a_single_pair_has_no_other_source_to_compare_with() -> None:
+    for pairs in (1, 2, 3):
+        models = direction(KnownEngine(torch.zeros(COUNT)), ("a",) * pairs)
+        found = scores.likelihood(models, range(pairs), models.codes(range(pairs)))
+        assert ("cross_entropy_shuffled" in found) == (pairs > 1)
+        assert (found["cross_entropy"] < found.get("cross_entropy_shuffled", np.inf)).all()
+
+
 def test_a_model_that_does_not_hear_its_source_retrieves_by_chance_and_gains_nothing() -> None:
     common = torch.randn(COUNT, generator=torch.Generator().manual_seed(0))
     deaf = cross_entropies(direction(KnownEngine(common, match=0.0)), COUNT)

@@ -155,6 +155,26 @@ def test_sounds_are_measured_at_any_sample_rate(rate: int):
         assert depth > 140 if kind == "bird" else depth < 75  # cents
 
 
+@pytest.mark.parametrize("seconds", [0.005, 0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("rate", [4_000, 16_000, 48_000])
+def test_a_sound_of_any_length_is_measured(rate: int, seconds: float):
+    waveform = 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)
+    assert seconds < 0.02 or abs(np.log2(analysis.pitch(waveform, rate) / 440)) < 2 / 12  # octaves
+    assert np.isfinite(analysis.warble(waveform, rate).depth)
+    assert analysis.strokes(waveform, rate) in (0, 1)
+
+
+@pytest.mark.parametrize("rate", [4_000, 8_000, 16_000, 20_000, 44_100, 96_000, 192_000])
+def test_clips_are_made_for_any_sample_rate(rate: int):
+    """At the nearest that MP3 has."""
+    data = load(ROOT / "params.yaml").data
+    pair = clips(data, rate, SEED)[1].fetch()
+    waveform, found = soundfile.read(io.BytesIO(pair.sound))
+    assert min(rate, 8_000) <= found <= 48_000
+    assert len(waveform) / found == pytest.approx(data.clip_seconds, abs=0.01)
+    assert analysis.pitch(waveform, found) == pytest.approx(clips(data, 16_000, SEED)[1].attributes["pitch"], rel=0.06)
+
+
 def test_nothing_measured_where_there_is_nothing():
     grey, silence = np.zeros((3, 64, 64), np.float32), np.zeros(24576, np.float32)
     assert np.isnan(analysis.hue(grey))

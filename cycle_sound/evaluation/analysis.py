@@ -75,6 +75,15 @@ def loudness(waveform: np.ndarray) -> float:
     return float(levels(waveform, 1024, 256).max())
 
 
+def stft(
+    waveform: np.ndarray, sample_rate: int, length: int, overlap: int, padded: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spectra of stretches of `length` samples: Hz (f,), complex (f, stretches); a shorter sound ends in silence."""
+    whole = np.pad(waveform, (0, max(0, length - len(waveform))))
+    frequencies, _, spectra = signal.stft(whole, sample_rate, nperseg=length, noverlap=overlap, nfft=padded)
+    return frequencies, spectra
+
+
 def pitch(waveform: np.ndarray, sample_rate: int) -> float:
     """The strongest tone, averaged over the sound: Hz, in [150, 1200]; nan if the sound is silent.
 
@@ -83,7 +92,7 @@ def pitch(waveform: np.ndarray, sample_rate: int) -> float:
     """
     if loudness(waveform) < SILENT:
         return math.nan
-    frequencies, _, spectra = signal.stft(waveform, sample_rate, nperseg=2048, noverlap=1536, nfft=SPECTRUM)
+    frequencies, spectra = stft(waveform, sample_rate, length=2048, overlap=1536, padded=SPECTRUM)
     power = (np.abs(spectra) ** 2).mean(axis=1)
     octaves = np.arange(math.log2(LOWEST / 1.15), math.log2(HIGHEST * 1.15), 1 / 120)
     even = np.interp(2**octaves, frequencies, power)
@@ -99,7 +108,7 @@ def partial(waveform: np.ndarray, sample_rate: int, pitch: float) -> tuple[np.nd
     """
     length = round(WINDOW * sample_rate)
     overlap, padded = length - sample_rate // FOLLOWED, max(length, 2048)
-    frequencies, _, spectra = signal.stft(waveform, sample_rate, nperseg=length, noverlap=overlap, nfft=padded)
+    frequencies, spectra = stft(waveform, sample_rate, length, overlap, padded)
     near = np.flatnonzero((frequencies > pitch / 2**REACH) & (frequencies < pitch * 2**REACH))
     around = slice(near[0] - 1, near[-1] + 2)
     power = np.log(np.abs(spectra[around]) ** 2 + 1e-20)

@@ -76,7 +76,7 @@ def measure(
 def likelihood(models: DirectionModels, rows: range, codes: Tensor) -> Measures:
     """Cross-entropy of real targets (b, k, rows, columns), nats per code, given their own sources and others': (b,).
 
-    The other source is that of the pair half a split away; pairs stand in shuffled order.
+    The other source is that of the pair half a split away; pairs stand in shuffled order. Of one pair there is none.
     """
     engine, direction, count = models.engine, models.direction, len(models.split.labels)
 
@@ -84,8 +84,10 @@ def likelihood(models: DirectionModels, rows: range, codes: Tensor) -> Measures:
         prefixes = engine.prefixes(direction, models.sources(sources))
         return -engine.log_likelihood(direction, prefixes, codes).numpy() / codes[0].numel()
 
-    others = [(row - count // 2) % count for row in rows]
-    return {"cross_entropy": cross_entropy(rows), "cross_entropy_shuffled": cross_entropy(others)}
+    own = {"cross_entropy": cross_entropy(rows)}
+    if count == 1:
+        return own
+    return own | {"cross_entropy_shuffled": cross_entropy((row - count // 2) % count for row in rows)}
 
 
 def classify(name: str, model: Classifier | None, pictures: Tensor) -> Measures:
@@ -160,7 +162,7 @@ def figures(
     labels = models.split.labels
     return {
         "pairs": len(labels),
-        **{name: float(measured[name].mean(dtype=np.float64)) for name in ("cross_entropy", "cross_entropy_shuffled")},
+        **{name: float(measured[name].mean(dtype=np.float64)) for name in measured if name.startswith("cross_entropy")},
         **retrieval(ranks, min(config.retrieval_pool, len(labels))),
         **class_figures(labels, models.classifiers[models.target], measured, moments),
         **judge_figures(labels, models.judges[models.target], measured),

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import soundfile
 
 from cycle_sound.acquisition.sources.clip import Clip, Pair
 from cycle_sound.acquisition.sources.drawing import SHAPES, Scene, draw
 from cycle_sound.acquisition.sources.synthesis import Score, play
+from cycle_sound.media import sound_files
 from cycle_sound.params import DataConfig
 
 KINDS = tuple(SHAPES)
@@ -42,11 +42,10 @@ def compose(kind: str, rng: np.random.Generator) -> Score:
 def perform(score: Score, seconds: float, sample_rate: int, seed: tuple[int, ...]) -> Pair:
     """Draw and play a score, and encode both."""
     drawing, playing = (np.random.default_rng((*seed, part)) for part in (1, 2))
-    picture, sound = io.BytesIO(), io.BytesIO()
+    picture = io.BytesIO()
     draw(scene_of(score), drawing).save(picture, format="JPEG", quality=QUALITY, subsampling=0)
     waveform = play(score, seconds, sample_rate, playing).astype(np.float32)
-    soundfile.write(sound, waveform, sample_rate, format="MP3")
-    return Pair(picture.getvalue(), sound.getvalue())
+    return Pair(picture.getvalue(), sound_files.encode_mp3(waveform, sample_rate))
 
 
 def clips(data: DataConfig, sample_rate: int, seed: int) -> list[Clip]:
