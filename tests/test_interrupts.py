@@ -23,9 +23,10 @@ import os
 import signal
 import sys
 
+process, awaited, name = os.environ["STRUCK"].split(os.pathsep)
+
 
 def strike(event, words):
-    process, awaited, name = os.environ["STRUCK"].split(os.pathsep)
     if event == awaited and process in " ".join(sys.orig_argv) and str(words[0]).endswith(name):
         begun = os.environ.get("BEGUN")
         if begun:
@@ -35,6 +36,14 @@ def strike(event, words):
 
 
 sys.addaudithook(strike)
+
+
+class Last:
+    def __del__(self, strike=os.killpg, number=signal.SIGINT):  # when Python takes its modules down
+        strike(0, number)
+
+
+last = Last() if awaited == "end" and process in " ".join(sys.orig_argv) else None
 """  # interrupts all of a command's processes when one of them does something, or says that it does
 
 
@@ -104,6 +113,18 @@ def test_a_stage_that_is_interrupted_says_one_line_and_goes_on(
         for folder in (alone, struck):
             assert said(started(folder, *words, strike=NEVER)) == []
         assert digests(struck) == digests(alone)
+
+
+def test_a_stage_whose_work_is_done_ends_as_if_it_were_not_interrupted(
+    tmp_path: Path, write_tiny: Callable[..., None]
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    write_tiny(folder)
+    for stage in ("download", "shard"):
+        process = started(folder, "-m", f"stages.{stage}", strike=(f"stages.{stage}", "end", ""))
+        assert said(process) == []
+        assert process.returncode == 0
 
 
 def test_a_command_that_is_interrupted_says_one_line_and_leaves_nothing(data: Path, tmp_path: Path) -> None:

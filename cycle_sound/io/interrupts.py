@@ -37,6 +37,15 @@ def raised() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def ignored() -> None:
+    """From now on let no interrupt reach this process, whose work is done.
+
+    While Python takes itself down it would end it without a line, and as if something were left to do.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def ends_raised() -> Iterator[None]:
     """Let the ends that a system asks for, by SIGTERM or with the terminal, be raised as SystemExit meanwhile.

@@ -43,6 +43,7 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     interrupts.raised()
     try:
         main(*words, params.load())
+        interrupts.ignored()
     except FileNotFoundError as error:  # an artifact that another stage makes
         _end(f"no such file: {error.filename or error}", 1)
     except (UserError, OSError) as error:
