@@ -82,7 +82,7 @@ def steps_in(seconds: float, step: Callable[[int], None]) -> int:
 
 def ours(train: Pictures, held_out: Pictures, params: Params, seconds: float) -> Learned:
     """This project's VAE, with its schedules stretched over the time."""
-    config = params.vae.image.model_copy(update={"codebook_size": CODES})
+    config = params.vae.image.model_copy(update={"codebooks": 1, "codebook_size": CODES})
 
     def prepared(steps: int) -> tuple[Callable[[int], None], Callable[[], float]]:
         torch.manual_seed(0)
@@ -144,6 +144,8 @@ def main() -> None:
     device.prepare(0)
     params = load()
     found = sorted((asked.pairs / "train_data").glob("*.jpg"))[:MOST]
+    if len(found) < 2:
+        parser.error(f"{asked.pairs}: no pictures in train_data: give --pairs, or build the default first")
     train = Pictures([path for number, path in enumerate(found) if number % 10], 64)
     held_out = Pictures(found[::10], 64)
     mine = ours(train, held_out, params, asked.seconds)
