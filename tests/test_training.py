@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 import torch
 from threadpoolctl import threadpool_info
@@ -105,21 +106,25 @@ def test_a_batch_in_micro_batches_trains_as_one_in_a_piece(
 
 
 def test_batches_are_made_on_one_thread_and_steps_on_all(config: OptimizerConfig) -> None:
-    """Two teams of threads on the same cores would spin against one another."""
+    """With a second team of threads on the same cores both would sleep wherever they wait."""
     teams: list[int] = []
+    threads: list[int] = []
 
     class Noting(Numbers):
         def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
             teams.append(team())
+            threads.append(psutil.Process().num_threads())
             return super().batch(rows, rng)
 
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
+        team()
+        own = psutil.Process().num_threads()
         steps = [team() for _ in Prefetcher(Noting(), config, 0, torch.device("cpu")).micro_batches(range(2))]
     finally:
         torch.set_num_threads(before)
-    assert (teams, steps) == ([1, 1], [2, 2])
+    assert (teams, steps, threads) == ([1, 1], [2, 2], [own + 1, own + 1])
 
 
 def team() -> int:
