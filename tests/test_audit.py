@@ -343,7 +343,7 @@ def test_the_command_prints_the_worst_and_says_which_were_dropped(tmp_path: Path
     monkeypatch.chdir(tmp_path)
     run = partial(CliRunner().invoke, cli.app, ["data", "audit", "--worst", "2"])
     assert run().exit_code == 1
-    assert run().stderr == "error: no such file: data/audit/pairs.csv; make it by `dvc exp run -S audit.enabled=true`\n"
+    assert run().stderr == "error: no such file: data/audit/pairs.csv; `dvc exp run -S audit.enabled=true` makes it\n"
     audit_of(paths.AUDIT, [3, -1, -2])
     assert run().stdout.splitlines() == [
         "     1     -2.00 nats  bell  p2",
