@@ -39,7 +39,7 @@ def modality_of(thing: Thing) -> Modality:
         return "audio"
     if isinstance(thing, Image.Image):
         return "image"
-    raise WrongModality(f"{WANTED['audio']} or {WANTED['image']} is wanted, not {type(thing).__name__}")
+    raise WrongModality(f"expected {WANTED['audio']} or {WANTED['image']}, not {type(thing).__name__}")
 
 
 def direction_from(source: Modality) -> Direction:
@@ -52,10 +52,10 @@ def listed(things: Iterable[Thing], *wanted: Modality) -> list[Thing]:
     try:
         given = list(things)
     except TypeError:
-        raise WrongModality(f"a list is wanted, not {type(things).__name__}") from None
+        raise WrongModality(f"expected a list, not {type(things).__name__}") from None
     for thing in given:
         if modality_of(thing) not in wanted:
-            raise WrongModality(f"{WANTED[wanted[0]]} is wanted, not {type(thing).__name__}")
+            raise WrongModality(f"expected {WANTED[wanted[0]]}, not {type(thing).__name__}")
     return given
 
 
@@ -65,26 +65,26 @@ def pairs(sources: Iterable[Thing], targets: Iterable[Thing]) -> tuple[list[Thin
     kinds = {tuple(map(modality_of, pair)) for pair in zip(given, wanted, strict=False)}
     if len(given) != len(wanted) or len(kinds) > 1 or any(one == other for one, other in kinds):
         raise WrongModality(
-            f"{len(given)} sources, {len(wanted)} targets: pairs of one sound and one picture wanted, all in one order"
+            f"{len(given)} sources, {len(wanted)} targets: expected pairs of a sound and a picture, all in one order"
         )
     return given, wanted
 
 
 def whole(name: str, value: int, least: int, most: float = inf) -> int:
-    """A whole number of any type. Raises `BadDraw` where it is none, or outside what is allowed."""
+    """An integer of any type. Raises `BadDraw` if it is none, or outside of [least, most]."""
     try:
         number = operator.index(value)
     except TypeError:
-        raise BadDraw(f"{name}: a whole number is wanted, not {value!r:.50}") from None
+        raise BadDraw(f"{name}: expected a whole number, not {value!r:.50}") from None
     if not least <= number <= most:
         raise BadDraw(f"{name}: {number} is not " + (f"{least} or more" if most == inf else f"from {least} to {most}"))
     return number
 
 
 def checked(sampling: C, kind: type[C]) -> C:
-    """How tokens are drawn, once it is known to be possible. Raises `BadDraw`."""
+    """A sampling configuration, after a check of its values. Raises `BadDraw`."""
     if not isinstance(sampling, kind):
-        raise BadDraw(f"sampling: a {kind.__name__} is wanted, not {type(sampling).__name__}")
+        raise BadDraw(f"sampling: expected {kind.__name__}, not {type(sampling).__name__}")
     try:
         return kind.model_validate(sampling.model_dump(warnings=False))  # a copy with other values goes unchecked
     except ValidationError as error:
@@ -98,7 +98,7 @@ def shared(blend: tuple[Thing, float]) -> tuple[Thing, float]:
         within = bool(0 <= share <= 1)
     except (TypeError, ValueError):
         raise BadSteering(
-            f"blend: a source and its share between 0 and 1 are wanted, not {type(blend).__name__}"
+            f"blend: expected a source and its share between 0 and 1, not {type(blend).__name__}"
         ) from None
     if not within:
         raise BadSteering(f"blend: a share of {share:g} is not between 0 and 1")
@@ -128,14 +128,14 @@ def samples(waveform: np.ndarray | Tensor) -> np.ndarray:
 def rate(sample_rate: float) -> int:
     """A sample rate of any numeric type, in Hz. Raises `BadSound`."""
     if not isinstance(sample_rate, Real) or sample_rate not in sound_files.RATES:
-        raise BadSound(f"{sample_rate!s:.50} Hz: outside what is used")
+        raise BadSound(f"{sample_rate!s:.50} Hz: outside the rates that can be used")
     return int(sample_rate)
 
 
 def rgb(picture: Image.Image) -> Image.Image:
     """A picture of any mode that has a known range as RGB, what is transparent over white. Raises `BadPicture`."""
     if picture.mode in RANGELESS:
-        raise BadPicture(f"of mode {picture.mode}, in which no number is known to be white: make it L or RGB")
+        raise BadPicture(f"of mode {picture.mode}, whose range of values is unknown: convert it to L or RGB")
     if not all(picture.size):
         raise BadPicture(f"of {picture.width} × {picture.height} pixels")
     try:
@@ -172,5 +172,5 @@ def target(to: str | Path, source: Path, ending: str | None = None) -> Path:
     if place.is_dir():
         raise BadTarget(f"{place}: a folder")
     if place.resolve() == source.resolve() or (place.exists() and place.samefile(source)):
-        raise BadTarget(f"{place}: is the file that is read; name another one")
+        raise BadTarget(f"{place}: is the source itself; name another file")
     return place
