@@ -246,7 +246,7 @@ def test_a_condition_on_features_of_no_network_is_refused_before_any_work(
     tmp_path: Path, tiny: Callable[..., dict]
 ) -> None:
     tree = tiny(transformer={"image_to_audio": {"condition": "features"}})
-    with pytest.raises(ParamsError, match=r"image_to_audio.condition: features of what\? Name features.source.image"):
+    with pytest.raises(ParamsError, match=r"features needs a network: name features.source.image"):
         parameters.parse(tree)
     parameters.parse(tiny(transformer=tree["transformer"], features={"source": {"image": {"network": "resnet18"}}}))
     with pytest.raises(ParamsError, match="weights are of no network"):
