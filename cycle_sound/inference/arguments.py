@@ -1,6 +1,6 @@
-"""What callers of `CycleSound` give: checked, and in the one form that it works with.
+"""The arguments of `CycleSound`, checked and converted to the form that it works with.
 
-Each check raises an error of one line that says what is wanted.
+Each check raises an error of one line that says what is expected.
 """
 
 import operator
@@ -60,7 +60,7 @@ def listed(things: Iterable[Thing], *wanted: Modality) -> list[Thing]:
 
 
 def pairs(sources: Iterable[Thing], targets: Iterable[Thing]) -> tuple[list[Thing], list[Thing]]:
-    """Sources and targets as lists, once each is known to be one sound and one picture. Raises `WrongModality`."""
+    """Sources and targets as lists, checked to be pairs of a sound and a picture. Raises `WrongModality`."""
     given, wanted = listed(sources, *MODALITIES), listed(targets, *MODALITIES)
     kinds = {tuple(map(modality_of, pair)) for pair in zip(given, wanted, strict=False)}
     if len(given) != len(wanted) or len(kinds) > 1 or any(one == other for one, other in kinds):
@@ -92,7 +92,7 @@ def checked(sampling: C, kind: type[C]) -> C:
 
 
 def shared(blend: tuple[Thing, float]) -> tuple[Thing, float]:
-    """A source that is mixed in, and its share. Raises `BadSteering`."""
+    """A source to mix in, and its share. Raises `BadSteering`."""
     try:
         other, share = blend
         within = bool(0 <= share <= 1)
@@ -133,7 +133,7 @@ def rate(sample_rate: float) -> int:
 
 
 def rgb(picture: Image.Image) -> Image.Image:
-    """A picture of any mode that has a known range as RGB, what is transparent over white. Raises `BadPicture`."""
+    """A picture of any mode with a known range as RGB, transparency over white. Raises `BadPicture`."""
     if picture.mode in RANGELESS:
         raise BadPicture(f"of mode {picture.mode}, whose range of values is unknown: convert it to L or RGB")
     if not all(picture.size):
@@ -149,7 +149,7 @@ def rgb(picture: Image.Image) -> Image.Image:
 
 
 def device_for(where: str | torch.device | None) -> torch.device:
-    """The device that is named, else the best, once it is tried. Raises `NoDevice`."""
+    """The device named, else the best, after a test that it works. Raises `NoDevice`."""
     try:
         found = device.best() if where is None else torch.device(where)
         torch.zeros(1, device=found).cpu()
@@ -164,7 +164,7 @@ def path(name: str | Path) -> Path:
 
 
 def target(to: str | Path, source: Path, ending: str | None = None) -> Path:
-    """Where to write what is made of a file, with an ending if one is given. Raises `BadTarget`."""
+    """Where to write the result of a file, with an ending if one is given. Raises `BadTarget`."""
     place = path(to)
     if not place.name:
         raise BadTarget(f"{place}: not a file to write to")
