@@ -1,21 +1,21 @@
-"""Every error that a user can mend, in one tree.
+"""Every error that a user can fix, in one tree.
 
-A stage or a command that ends in a `UserError`, or in what the system says of a file or a disk, prints one line and no
-traceback; any other exception is a fault of the program and keeps its traceback.
+A stage or a command that ends with a `UserError`, or with an OSError about a file or a disk, prints one line and no
+traceback; any other exception is a bug and keeps its traceback.
 
-The sentences of errors raised by code that trainings, sharding or evaluation depend on stand here, as the class's
-`text`, which the facts given to `raise` fill in. No stage depends on this module, so rewording a sentence reruns
-nothing. Other errors are raised with their whole message. `BadPicture` and `BadSound` must be: the manifest keeps what
-they say as the reason why a clip was rejected.
+Errors raised by code that trainings, sharding or evaluation depend on have their message here, as the class's `text`,
+into which the facts given to `raise` are filled. No stage depends on this module, so rewording a message re-runs
+nothing. Other errors are raised with their whole message. `BadPicture` and `BadSound` must be: the manifest keeps their
+message as the reason why a clip was rejected.
 """
 
 from typing import Any, ClassVar
 
 
 class UserError(ValueError):
-    """The base of all errors that a user can mend; `str(error)` says what is wrong and where.
+    """The base of all errors that a user can fix; `str(error)` says what is wrong and where.
 
-    A subclass with a `text` is raised with exactly the facts that the text names; one without, with its whole message.
+    A subclass with a `text` is raised with exactly the facts that the text names, one without with its whole message.
     """
 
     text: ClassVar[str] = ""
@@ -25,14 +25,14 @@ class UserError(ValueError):
 
 
 def told(error: UserError | OSError) -> str:
-    """What is wrong and where, for the one line in which a stage or a command ends."""
+    """What is wrong and where, for the one line with which a stage or a command ends."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
 class ParamsError(UserError):
-    """Wrong content of params.yaml; the message names the key."""
+    """Something wrong in params.yaml; the message names the key."""
 
 
 class MissingPackage(UserError):
@@ -45,13 +45,13 @@ class MissingPackage(UserError):
 
 
 class DiskFull(UserError):
-    """A file for which there is no space, or no quota, left."""
+    """There is no space, or no quota, left for a file."""
 
-    text = "{path}: {reason}: it takes {needed}, and {free} are free"
+    text = "{path}: {reason}: it takes {needed}, but only {free} are free"
 
 
 class BadTar(UserError):
-    """Content that cannot be read as a tar; the message says why."""
+    """Content that cannot be read as a tar archive; the message says why."""
 
 
 # --- obtaining data
@@ -62,32 +62,32 @@ class BadSource(UserError):
 
 
 class BadManifest(UserError):
-    """A file that is no manifest, or one of another version of this program."""
+    """A file that is not a manifest, or one of another version of this program."""
 
     text = "{path}: not a manifest of this version; run the download stage again"
 
 
 class ChangedOriginal(UserError):
-    """A file of a pair that is not the one which the manifest names."""
+    """A file of a pair whose SHA-256 is not the one in the manifest."""
 
-    text = "{path}: not the file that the manifest names; remove it, and the stage that reads it obtains it again"
+    text = "{path}: not the file that the manifest names; remove it, and the stage that needs it will obtain it again"
 
 
 class LostOriginals(UserError):
-    """Pairs of the manifest that the source does not give any more."""
+    """Pairs of the manifest that the source no longer provides."""
 
     text = (
-        "{count} pairs of data/raw/manifest.csv are not here, and the source does not give them any more "
-        "({name}: {reason}): `dvc repro --force download` takes what it gives now"
+        "{count} pairs of data/raw/manifest.csv are missing, and the source no longer provides them "
+        "({name}: {reason}): `dvc repro --force download` takes what it provides now"
     )
 
 
 class NetworkGone(UserError):
-    """So many downloads in a row had no answer that the rest is left for a later run."""
+    """Too many downloads in a row had no answer; the rest is left for a later run."""
 
     text = (
-        "{clips} clips in a row could not be fetched ({reason}): is the network there? "
-        "`dvc repro` goes on where this stopped; data.vggsound.url '' goes on with what is at hand"
+        "{clips} clips in a row could not be fetched ({reason}): is the network up? "
+        "`dvc repro` resumes where this stopped; data.vggsound.url '' uses only the clips that are there"
     )
 
 
@@ -100,7 +100,7 @@ class TooManyRejected(UserError):
 class NoPairs(UserError):
     """No pair of a split was accepted."""
 
-    text = "no {split} pairs are left of {asked} clips asked for ({fates})"
+    text = "no {split} pairs are left of {asked} requested clips ({fates})"
 
 
 class BadPicture(UserError):
@@ -121,17 +121,17 @@ class BadFilm(UserError):
 class EmptySplit(UserError):
     """A split that would hold no pairs."""
 
-    text = "the {split} split is empty: bring more clips, from more sources"
+    text = "the {split} split is empty: add more clips, from more groups"
 
 
 class BadShard(UserError):
-    """A shard, or their index, that holds something else than this program writes."""
+    """A shard, or the index of the shards, that is not as this program writes it."""
 
     text = "{path}: not a shard of this version: {reason}; remove it and run the shard stage again"
 
 
 class MissingModality(UserError):
-    """A picture or a sound asked for of a clip that has the other alone."""
+    """A picture or a sound is needed of a clip that has only the other."""
 
     text = "{clip}: the clip has no {modality}, and one is needed here"
 
@@ -143,15 +143,15 @@ class NoCluster(UserError):
 
 
 class StaleWorker(UserError):
-    """A cluster's worker that has loaded other code or packages than the stage it works for."""
+    """A worker of a cluster that has loaded other code or packages than the stage it works for."""
 
-    text = "a worker runs other code or other packages than this stage: start it anew"
+    text = "a worker runs other code or other packages than this stage: restart it"
 
 
 class WorkerLost(UserError):
-    """Worker processes die over a job, also where it is alone, or take too long."""
+    """Worker processes die during a job, even if it runs alone, or take too long."""
 
-    text = "workers die again and again over {job}: out of memory, or a broken file?"
+    text = "workers keep dying during {job}: out of memory, or a broken file?"
 
 
 # --- training
@@ -164,22 +164,22 @@ class UnevenBatch(UserError):
 
 
 class LoaderLost(UserError):
-    """A process that makes a training's batches has died."""
+    """A process that makes batches for a training has died."""
 
     text = (
         "a process that makes batches was killed: out of memory, or of shared memory? "
-        "Lower loader.workers; with 0 a thread makes them"
+        "Lower loader.workers; at 0 a thread makes them"
     )
 
 
 class TrainingDiverged(UserError):
-    """A figure of a training that is not finite."""
+    """A figure of a training is not finite."""
 
     text = "{training}: {figure} is {value} at step {step}. Lower learning_rate, or raise warmup"
 
 
 class CodebookCollapse(UserError):
-    """Too small a fraction of a codebook is in use."""
+    """Too few codes of a codebook are in use."""
 
     text = (
         "vae.{modality}: {usage:.0%} of the codebook is in use, less than min_usage {min_usage:.0%}. "
@@ -188,7 +188,7 @@ class CodebookCollapse(UserError):
 
 
 class MissingWeights(UserError):
-    """VGG16's weights, which the perceptual distance needs, cannot be had."""
+    """VGG16's weights, which the perceptual distance needs, cannot be obtained."""
 
     text = (
         "vae.*.perceptual_weight needs VGG16's weights: {reason}. "
@@ -197,18 +197,18 @@ class MissingWeights(UserError):
 
 
 class UnknownNetwork(UserError):
-    """A network of no known name, or one whose features are not known."""
+    """A network with an unknown name, or one from which features cannot be taken."""
 
     text = (
-        "features: {name!r:.100} is no network that is known: "
+        "features: unknown network {name!r:.100}: it may be "
         "efficientnet_lite0, or a classifier of torchvision that ends in average pooling, such as resnet18"
     )
 
 
 class MissingNetwork(UserError):
-    """The weights of a network whose features are wanted cannot be had."""
+    """The weights of a pretrained network cannot be obtained."""
 
-    text = "features: the weights of {network}: {reason}. Give a file of them in `weights`, beside `network`"
+    text = "features: the weights of {network}: {reason}. Name a file with them in `weights`, next to `network`"
 
 
 class BadTokens(UserError):
@@ -224,19 +224,19 @@ class BadFeatures(UserError):
 
 
 class BadPairing(UserError):
-    """Files that do not hold an audit, or which pairs it leaves."""
+    """Files that hold neither an audit nor the pairs that it keeps."""
 
-    text = "{path}: not of an audit of this version: {reason}; run the audit_pairs and drop_pairs stages again"
+    text = "{path}: not from an audit of this version: {reason}; run the audit_pairs and drop_pairs stages again"
 
 
 class TooFewGroups(UserError):
-    """Groups of clips that do not make two halves, of which each can judge the other."""
+    """Too few groups of clips for two halves that can judge each other."""
 
-    text = "the audit needs two pairs or more in each half of the training groups, and there are {one} and {other}"
+    text = "the audit needs at least two pairs in each half of the training groups, but there are {one} and {other}"
 
 
 class StaleCache(UserError):
-    """Cached tokens, features or kept pairs made by another model or from other shards than those given."""
+    """Cached tokens, features or kept pairs that were made by another model or from other shards."""
 
     text = "{path}: made with other {what} ({found}, not {wanted})"
 
@@ -245,23 +245,23 @@ class StaleCache(UserError):
 
 
 class WrongModality(UserError):
-    """Something else than the sounds or the pictures that are wanted; the message says what."""
+    """An argument that is not a sound or a picture as required; the message says what it is."""
 
 
 class BadDraw(UserError):
-    """A way to draw that there is not: a seed, a number, a length, or how tokens are drawn; the message names it."""
+    """An invalid seed, number of results, length or sampling configuration; the message names it."""
 
 
 class BadSteering(UserError):
-    """Another source that cannot have the say in a draw that it is given; the message says why."""
+    """Another source that cannot steer sampling as asked; the message says why."""
 
 
 class BadCheckpoint(UserError):
-    """A file of a model that is missing or cannot be used; the subclasses say why."""
+    """A model file that is missing or cannot be used; the subclasses say why."""
 
 
 class MissingCheckpoint(BadCheckpoint):
-    """No file where a model is expected."""
+    """There is no file where a model is expected."""
 
     text = "{path}: no such model; `dvc repro` makes it"
 
@@ -279,55 +279,55 @@ class WrongKind(BadCheckpoint):
 
 
 class OtherVersion(BadCheckpoint):
-    """A checkpoint whose facts or weights this version of the program does not know, or does not allow."""
+    """A checkpoint with facts or weights that this version of the program does not know or allow."""
 
     text = "{path}: a model of another version of this program: {reason}"
 
 
 class OtherInit(BadCheckpoint):
-    """A model that a training cannot go on from: it is another one than params.yaml describes."""
+    """A model from which a training cannot start: it is not the one that params.yaml describes."""
 
     text = "{key}: {path}: its {what} is {found}; params.yaml asks for {wanted}"
 
 
 class MixedInit(BadCheckpoint):
-    """A transformer that a training cannot go on from: it knows the codes of another VAE than that which is in use."""
+    """A transformer from which a training cannot start: it knows the codes of another VAE than the one in use."""
 
     text = "{key}: {path}: knows the codes of another VAE than init.vae.{modality} names; name both in one folder"
 
 
 class MisplacedInit(BadCheckpoint):
-    """A model that a training is to go on from, in the very folder that such models are copied to."""
+    """A model from which a training is to start, in the very folder to which such models are copied."""
 
     text = "{key}: {path}: lies in {folder}, whose files the stage import_models replaces: move it away"
 
 
 class OtherDigest(BadCheckpoint):
-    """A file of an exported folder that is not the one which the folder's card describes."""
+    """A file of an exported folder that is not the one that the folder's card describes."""
 
     text = "{path}: not the file that {card} describes; export the models again"
 
 
 class MixedModels(UserError):
-    """A model beside a VAE, or a network of features, other than that which it was trained with."""
+    """A model next to another VAE or pretrained network than the one it was trained with."""
 
     text = "{model}: trained with another {what} than {path}; rebuild or copy both"
 
 
 class NoModels(UserError):
-    """A folder that is neither a project's data nor exported models."""
+    """A folder that holds neither a project's data nor exported models."""
 
     text = "{folder}: no models here; `dvc repro` makes a project's data/, an exported folder has a card.json"
 
 
 class NoDevice(UserError):
-    """A device that models cannot be put on."""
+    """A device on which models cannot run."""
 
     text = "{device}: {reason}"
 
 
 class HubRefused(UserError):
-    """Something that the Hugging Face Hub does not give or take, or that is not wanted from it."""
+    """A download or upload that the Hugging Face Hub refuses, or content from it that is not accepted."""
 
     text = "{name} on the Hugging Face Hub: {reason}"
 
@@ -345,11 +345,11 @@ class BadConfidence(UserError):
 
 
 class NoConfidence(UserError):
-    """Models without a fitted confidence, where one is asked for."""
+    """Models without a fitted confidence, when one is requested."""
 
     text = (
         "{folder}: no confidence comes with these models; "
-        "`dvc repro fit_confidence` fits one to a project's, where its data have labels"
+        "`dvc repro fit_confidence` fits one to a project's models, if its data has labels"
     )
 
 
@@ -371,4 +371,4 @@ class BadTarget(UserError):
 
 
 class BadLogin(UserError):
-    """A page that other machines could enter without a password, or no password; the message says which."""
+    """A missing password for a page that other machines can reach, or a malformed one; the message says which."""

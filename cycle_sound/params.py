@@ -166,7 +166,7 @@ class VggSoundConfig(Config):
         except (ValueError, LookupError, AttributeError) as error:
             raise ValueError(f"not a template of {{id}} and {{start}}: {error!r}") from None
         if "id" not in names or not names <= {"id", "start"}:
-            raise ValueError("must name {id}, may name {start}, and nothing else")
+            raise ValueError("must contain {id}, and may contain {start}, but no other field")
         if not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return url
@@ -197,13 +197,13 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _seconds(self) -> "DataConfig":
         if self.min_seconds > self.clip_seconds:
-            raise ValueError(f"min_seconds {self.min_seconds} is more than the clip_seconds {self.clip_seconds} of all")
+            raise ValueError(f"min_seconds {self.min_seconds} is more than the clip_seconds {self.clip_seconds}")
         return self
 
     @model_validator(mode="after")
     def _moments(self) -> "DataConfig":
         if self.pairs == "listed" and self.source == "videos":
-            raise ValueError("pairs: listed moments are those of data.source vggsound")
+            raise ValueError("pairs: listed is for data.source vggsound only")
         if self.pairs == "listed" and self.source == "vggsound" and not self.vggsound.moments:
             raise ValueError("pairs: listed needs vggsound.moments, a JSON of frame numbers")
         return self
@@ -256,14 +256,14 @@ class ShiftConfig(Config):
 
 
 class DegradationConfig(Config):
-    """What is done to real pictures, so that what a decoder makes looks familiar."""
+    """How real pictures are degraded, so that decoded ones look familiar to classifiers."""
 
     blur: Positive  # pixels
     noise: NonNegative  # standard deviation, of pictures in [-1, 1]
 
 
 class AugmentConfig(PerModality[ShiftConfig]):
-    """Augmentation of each modality; degradation is for models that recognise."""
+    """Augmentation of each modality; degradation is for classifiers and judges."""
 
     degradation: DegradationConfig
 
@@ -315,13 +315,13 @@ class VocoderConfig(Config):
 
 
 class LoaderConfig(Config):
-    """How the batches of trainings are made; no result depends on it."""
+    """How training batches are made; no result depends on it."""
 
     workers: Annotated[int, Field(ge=0, le=1 << 10)]
 
 
 class InitConfigs(Config):
-    """The folders of models that trainings go on from; "": a training begins with random weights."""
+    """The folders of models from which trainings start; "": a training starts from random weights."""
 
     vae: PerModality[str]
     transformer: PerDirection[str]
@@ -417,14 +417,14 @@ class NetworkConfigs(PerModality[NetworkConfig]):
 
 
 class FeaturesConfig(Config):
-    """The networks that others trained, and that stay frozen."""
+    """Pretrained networks, which stay frozen."""
 
     source: NetworkConfigs  # for sources of a transformer whose condition is `features`
     judge: NetworkConfigs  # for the classifier that only judges
 
 
 class AuditConfig(Config):
-    """How training pairs are held against each other: a dual encoder for each half of them, judged by the other's."""
+    """How training pairs are audited: a dual encoder is trained on each half of them, and judges the other half."""
 
     enabled: bool
     width: Width
@@ -436,7 +436,7 @@ class AuditConfig(Config):
 
 
 class ValidationConfig(Config):
-    """What a training looks at of valid."""
+    """The validation pairs that a training uses."""
 
     pairs: Positive
 
@@ -492,13 +492,13 @@ class ClassifierConfig(Config):
 
 
 class SamplingConfig(Config):
-    """How one direction draws tokens.
+    """How one direction samples codes.
 
-    Logits are divided by `temperature`: 0 takes the likeliest token each time, else from 1e-6 to 1e6. Drawn is from the
-    `top_k` likeliest tokens (0: from all), and of these from the likeliest that hold `top_p` of the probability, in
-    (0, 1]. `guidance`, from 0 to 1e6, says how much the source counts: 1 as it was learned, 0 not at all.
-    `sampling.model_copy(update={"temperature": 0.5})` is one with another value. Raises pydantic's ValidationError, a
-    ValueError, for other values.
+    Logits are divided by `temperature`, which is from 1e-6 to 1e6, or 0 to take the likeliest code each time. Codes are
+    sampled from the `top_k` likeliest (0: from all), and of these from the likeliest with a total probability of
+    `top_p`, in (0, 1]. `guidance`, from 0 to 1e6, is the scale of classifier-free guidance: 1 follows the source as
+    trained, 0 ignores it. `sampling.model_copy(update={"temperature": 0.5})` is a copy with another value. Raises
+    pydantic's ValidationError, a ValueError, for other values.
     """
 
     temperature: Annotated[float, Field(ge=0, le=EXTREME)]
@@ -510,16 +510,16 @@ class SamplingConfig(Config):
     @classmethod
     def _drawable(cls, temperature: float) -> float:
         if 0 < temperature < 1 / EXTREME:
-            raise ValueError(f"must be 0, the likeliest, or at least {1 / EXTREME:g}")
+            raise ValueError(f"must be 0 (the likeliest code) or at least {1 / EXTREME:g}")
         return temperature
 
 
 class SamplingConfigs(PerDirection[SamplingConfig]):
-    """How each direction draws tokens: `audio_to_image` and `image_to_audio`, a `SamplingConfig` each."""
+    """How each direction samples codes: `audio_to_image` and `image_to_audio`, a `SamplingConfig` each."""
 
 
 class CycleConfig(Config):
-    """The rounds in which each direction learns from what the other draws for real targets without partners."""
+    """Back-translation: each direction learns from what the other generates for real targets without partners."""
 
     rounds: Annotated[int, Field(ge=0, le=100)]
     lone_share: Share  # of a batch
@@ -530,7 +530,7 @@ class CycleConfig(Config):
 
 
 class SweepConfig(Config):
-    """The ways to draw that are tried."""
+    """The sampling settings that are compared."""
 
     pairs: Positive
     guidances: Annotated[list[Guidance], Field(min_length=1)]
@@ -545,7 +545,7 @@ class ConfidenceConfig(Config):
 
 
 class EvaluateConfig(Config):
-    """What the evaluation looks at."""
+    """What the evaluation measures, and on how many pairs."""
 
     retrieval_pool: Positive
     retrieval_queries: Positive
@@ -598,7 +598,7 @@ class Params(Config):
     @classmethod
     def _command(cls, launcher: str) -> str:
         if not launcher.strip() or len(launcher.splitlines()) > 1:
-            raise ValueError("must be a command in one line, such as python")
+            raise ValueError("must be a command of one line, such as python")
         return launcher
 
     @property
@@ -622,7 +622,7 @@ class Params(Config):
             self.vae[modality].check(*shape)
             rows, columns = shape
             if self.augment[modality].rows >= rows or self.augment[modality].columns >= columns:
-                raise ValueError(f"augment.{modality} shifts pictures of {rows} x {columns} pixels out of sight")
+                raise ValueError(f"augment.{modality} shifts pictures of {rows} x {columns} pixels out of the frame")
         if (blur := self.augment.degradation.blur) > self._least_side:
             raise ValueError(f"augment.degradation.blur {blur} is more than the {self._least_side} pixels of a picture")
         return self
@@ -632,7 +632,9 @@ class Params(Config):
         for modality in MODALITIES:
             vae = self.vae[modality]
             if not vae.optimizer.steps and not self.init.vae[modality]:
-                raise ValueError(f"vae.{modality}.optimizer.steps 0 leaves init.vae.{modality} as it is: name one")
+                raise ValueError(
+                    f"vae.{modality}.optimizer.steps 0 needs a trained VAE: name one in init.vae.{modality}"
+                )
             if self.tokens.top > vae.codebook_size:
                 raise ValueError(f"tokens.top {self.tokens.top}: vae.{modality}.codebook_size is {vae.codebook_size}")
         for direction in DIRECTIONS:
@@ -642,7 +644,7 @@ class Params(Config):
     @model_validator(mode="after")
     def _audited(self) -> "Params":
         if self.data.drop_worst and not self.audit.enabled:
-            raise ValueError(f"data.drop_worst {self.data.drop_worst}: the worst by what? Set audit.enabled to true")
+            raise ValueError(f"data.drop_worst {self.data.drop_worst} needs the audit: set audit.enabled to true")
         least = FOLDED * 2**self.audit.downsamples
         if self.audit.enabled and self._least_side < least:
             raise ValueError(f"audit.downsamples {self.audit.downsamples} needs pictures of at least {least} pixels")
@@ -658,7 +660,7 @@ class Params(Config):
         source, config = source_of(direction), self.transformer[direction]
         if config.condition == "features" and not self.features.source[source].network:
             raise ValueError(
-                f"transformer.{direction}.condition: features of what? Name features.source.{source}.network, "
+                f"transformer.{direction}.condition: features needs a network: name features.source.{source}.network, "
                 "such as efficientnet_lite0 (of the extra `judges`) or resnet18"
             )
         key = f"transformer.{direction}.source_downsamples {config.source_downsamples}"
@@ -674,9 +676,9 @@ def _check_side(name: str, pixels: int, stride: int) -> None:
     if pixels % stride:
         raise ValueError(f"{name} = {pixels} is not a multiple of the VAE's stride {stride}")
     if pixels % FOLDED or pixels < LEAST_SIDE:
-        raise ValueError(f"{name} = {pixels}: networks take multiples of {FOLDED}, from {LEAST_SIDE} on")
+        raise ValueError(f"{name} = {pixels}: must be a multiple of {FOLDED}, at least {LEAST_SIDE}")
     if pixels == stride:
-        raise ValueError(f"{name} = {pixels} is one token at the VAE's stride {stride}: there must be two at least")
+        raise ValueError(f"{name} = {pixels} is one token at the VAE's stride {stride}: there must be at least two")
 
 
 def fault(error: ValueError) -> str:
@@ -711,18 +713,18 @@ def parse(tree: Any) -> Params:
 
 
 def preset(name: str, folder: Path = PRESETS) -> dict[str, Any]:
-    """The values in presets/NAME.yaml, by dotted key. Raises `ParamsError` where there is no such file, or another."""
+    """The values in presets/NAME.yaml, by dotted key. Raises `ParamsError` if the file is missing or no mapping."""
     known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     if name not in known:
         raise ParamsError(f"{folder}: no preset {name!r}; there are {', '.join(known) or 'none'}")
     values = read(known[name])
     if not isinstance(values, Mapping):
-        raise ParamsError(f"{known[name]}: expected lines `key: value`, with the whole path for a key")
+        raise ParamsError(f"{known[name]}: expected lines `key: value`, with the full dotted path as the key")
     return {str(key): value for key, value in values.items()}
 
 
 def put(tree: Any, values: Mapping[str, Any]) -> None:
-    """Put values, by dotted key, in place of those of a tree. Raises `ParamsError` for a key that is none of it."""
+    """Replace values of a tree, by dotted key. Raises `ParamsError` for a key that the tree lacks."""
     for key, value in values.items():
         *sections, last = key.split(".")
         place = tree
@@ -766,12 +768,12 @@ def read(path: Path) -> Any:
 
 
 class _Bounded(SafeConstructor):
-    """Builds a document whose aliases do not multiply it beyond MAX_SIZE."""
+    """Builds a document, unless its aliases expand beyond MAX_SIZE."""
 
     def construct_document(self, node: Node) -> Any:
         """The values of a document."""
         if _size(node, {}) > MAX_SIZE:
-            raise YAMLError("its aliases stand for too much")
+            raise YAMLError("its aliases expand to too much")
         return super().construct_document(node)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Modality
 
 DATA = Path("data")
-PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models that come along with the package
+PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models bundled with the package
 RAW = DATA / "raw"
 MANIFEST = RAW / "manifest.csv"
 WORK = DATA / "work"  # what unfinished work has finished

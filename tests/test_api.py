@@ -173,7 +173,7 @@ def test_what_cannot_be_seen_is_a_bad_picture(system: CycleSound, tmp_path: Path
 def test_what_is_neither_a_sound_nor_a_picture_where_it_should_be_is_said(
     ask: Callable[[CycleSound], Any], system: CycleSound
 ) -> None:
-    with pytest.raises(WrongModality, match="want") as refused:
+    with pytest.raises(WrongModality, match="expected") as refused:
         ask(system)
     assert "\n" not in str(refused.value)
 
@@ -237,9 +237,9 @@ def test_a_sampling_that_was_changed_unchecked_is_checked(name: str, value: floa
 
 
 def test_the_wrong_sort_of_sampling_is_said(system: CycleSound) -> None:
-    with pytest.raises(BadDraw, match="a SamplingConfig is wanted, not SamplingConfigs"):
+    with pytest.raises(BadDraw, match="expected SamplingConfig, not SamplingConfigs"):
         system.image(*TONE, sampling=system.sampling)  # type: ignore[arg-type]
-    with pytest.raises(BadDraw, match="a SamplingConfigs is wanted, not SamplingConfig"):
+    with pytest.raises(BadDraw, match="expected SamplingConfigs, not SamplingConfig"):
         system.cycle(TONE, sampling=system.sampling.audio_to_image)  # type: ignore[arg-type]
 
 

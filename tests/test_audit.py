@@ -259,7 +259,7 @@ def test_one_group_makes_no_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         train=[[one._replace(facts={**one.facts, "group": "g"}) for one in pairs(6, 1)]],
         valid=[pairs(2, 2)],
     )
-    with pytest.raises(TooFewGroups, match="two pairs or more"):
+    with pytest.raises(TooFewGroups, match="at least two pairs"):
         audit_pairs.main(parameters.load())
 
 
@@ -303,11 +303,11 @@ def test_what_is_no_audit_or_of_other_shards_is_refused(tmp_path: Path):
         Pairing(tmp_path / "kept", "b")
     for content in ([0, 3], [-1, 0], np.zeros(0), np.zeros((2, 2), np.int64), np.zeros(2)):
         np.save(tmp_path / "kept" / dropping.ROWS, np.array(content))
-        with pytest.raises(BadPairing, match=r"train.rows.npy: not of an audit"):
+        with pytest.raises(BadPairing, match=r"train.rows.npy: not from an audit"):
             Pairing(tmp_path / "kept", "a" * 64)
     for odd in (b"rank,id\n1,a\n", b"rank,id,label,half,pointwise_mutual_information\none,a,b,0,1\n", b"\xff\n"):
         (tmp_path / "audit" / dropping.TABLE).write_bytes(odd)
-        with pytest.raises(BadPairing, match=r"pairs.csv: not of an audit"):
+        with pytest.raises(BadPairing, match=r"pairs.csv: not from an audit"):
             list(dropping.worst(tmp_path / "audit", 3))
 
 
@@ -343,7 +343,7 @@ def test_the_command_prints_the_worst_and_says_which_were_dropped(tmp_path: Path
     monkeypatch.chdir(tmp_path)
     run = partial(CliRunner().invoke, cli.app, ["data", "audit", "--worst", "2"])
     assert run().exit_code == 1
-    assert run().stderr == "error: no such file: data/audit/pairs.csv; make it by `dvc exp run -S audit.enabled=true`\n"
+    assert run().stderr == "error: no such file: data/audit/pairs.csv; `dvc exp run -S audit.enabled=true` makes it\n"
     audit_of(paths.AUDIT, [3, -1, -2])
     assert run().stdout.splitlines() == [
         "     1     -2.00 nats  bell  p2",

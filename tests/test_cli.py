@@ -365,10 +365,10 @@ def test_the_models_of_a_project_go_before_those_that_come_along(
     monkeypatch.chdir(project)
     write_sound(Path("bell.wav"))
     said = used()
-    assert said.startswith("using the models of data. These models know 2 kinds: bell, bird. ")
+    assert said.startswith("using the models in data. These models know 2 kinds: bell, bird. ")
     assert said.count("\n") == 1
     paths.cycle("audio_to_image").unlink()  # as in a build that has not ended
-    assert used().startswith("using the models that come along. These models know 2 kinds")
+    assert used().startswith("using the bundled models. These models know 2 kinds")
     shutil.rmtree(tmp_path / "pretrained")
     result = CliRunner().invoke(app, ["image", "bell.wav", "-o", "out"])
     assert is_one_line_of_error(result, "data/cycle/audio_to_image.safetensors", "no such model")

@@ -233,7 +233,7 @@ def test_the_same_confidence_in_any_batch_and_at_every_station(confident: Path) 
 
 
 def test_a_confidence_needs_a_sound_and_a_picture(confident: Path) -> None:
-    with pytest.raises(ValueError, match="one sound and one picture"):
+    with pytest.raises(ValueError, match="a sound and a picture"):
         CycleSound.load(confident).confidence(tones(1)[0], tones(1)[0])
 
 

@@ -64,7 +64,7 @@ def test_the_table_adds_up_and_survives_csv(tmp_path: Path):
 def test_without_a_manifest_the_report_is_one_line_of_regret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     said = report(tmp_path, monkeypatch)
     assert (said.exit_code, said.stdout) == (1, "")
-    assert said.stderr == "error: no such file: data/raw/manifest.csv; make it by `dvc repro download`\n"
+    assert said.stderr == "error: no such file: data/raw/manifest.csv; `dvc repro download` makes it\n"
     for content in (b"a,b\n1,2\n", b"\xff\xfe\n", b""):
         files.write_bytes(tmp_path / paths.MANIFEST, content)
         said = report(tmp_path, monkeypatch)

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import Tensor, nn
 
 from cycle_sound.evaluation import examples, metrics, scores
@@ -258,3 +259,4 @@ def test_a_label_is_drawn_letter_by_letter_and_never_as_mathematics(label: str, 
     figure.suptitle(label)
     figure.text(0, 0, label)
     spectrogram.save(figure, tmp_path / "plot.png")
+    assert not any(text.get_parse_math() for text in figure.findobj(Text))  # some labels are valid mathematics

@@ -284,7 +284,7 @@ def test_a_dead_network_stops_the_run_with_one_line(mirror: Mirror, film: bytes,
     url = mirror.url()
     mirror.server.server_close()
     own = settings(url=url, retries=0, timeout_seconds=STALL).vggsound
-    with pytest.raises(NetworkGone, match=r"^10 clips in a row .*\(no connection\).*`dvc repro` goes on"):
+    with pytest.raises(NetworkGone, match=r"^10 clips in a row .*\(no connection\).*`dvc repro` resumes"):
         fetching.fetch(made + many, own)
     with pytest.raises(NetworkGone):
         fetching.fetch(many, own.model_copy(update={"url": "http://no.such.host.invalid/{id}"}))

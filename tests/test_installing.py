@@ -74,7 +74,7 @@ def test_an_older_python_is_named_in_one_line(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     first, *rest = done.stderr.splitlines()
-    assert first == "make PYTHON=...: it takes Python 3.11 or later"
+    assert first == "Python 3.11 or later is needed: make PYTHON=..."
     assert all(re.match(r"make(\[\d+\])?: \*\*\*", line) for line in rest)  # with its depth, below a make
     assert not (tmp_path / ".venv").exists()
 

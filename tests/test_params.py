@@ -64,7 +64,7 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
         "transformer.image_to_audio: .*heads 3",
     ),
     "an empty range of decibels": ("audio.min_db", 30.0, "audio: .*min_db 30.0 must lie below"),
-    "the worst without an audit": ("data.drop_worst", 0.1, "data.drop_worst 0.1: .* audit.enabled"),
+    "the worst without an audit": ("data.drop_worst", 0.1, "data.drop_worst 0.1 needs .* audit.enabled"),
     "a seed of which bits would be lost": ("seed", 1 << 32, "seed: "),
     "all of the pairs dropped": ("data.drop_worst", 1.0, "data.drop_worst: .*1.0"),
     "mels above the highest frequency": ("audio.fmin", 8000.0, "audio: .*fmin 8000.0"),
@@ -106,8 +106,8 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
     ),
     "pictures shifted out of sight": ("augment.image.rows", 64, "augment.image shifts pictures of 64 x 64 "),
     "log-mels shifted out of sight": ("augment.audio.columns", 10**6, "augment.audio shifts pictures of 64 x 64 "),
-    "pictures too small to be classified": ("image.size", 8, "image.size = 8: .* from 16 on"),
-    "log-mels too small to be classified": ("audio.mels", 8, "audio.mels = 8: .* from 16 on"),
+    "pictures too small to be classified": ("image.size", 8, "image.size = 8: .* at least 16"),
+    "log-mels too small to be classified": ("audio.mels", 8, "audio.mels = 8: .* at least 16"),
     "pictures too small for a source to be halved": (
         "transformer.image_to_audio.source_downsamples",
         7,
@@ -117,7 +117,7 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
 TOGETHER: dict[str, tuple[dict[str, Any], str]] = {  # what each of several keys allows alone
     "a sound of no frame": (
         {"data.clip_seconds": 1e-300, "data.min_seconds": 1e-300},
-        "audio frames .* = 0: .* from 16 on",
+        "audio frames .* = 0: .* at least 16",
     ),
     "sides that cannot be folded": (
         {"vae.image.patch": 3, "vae.image.downsamples": 1, "image.size": 66},

@@ -1,4 +1,4 @@
-"""The models that come along, and the examples to try them on."""
+"""The bundled models, and the examples to try them on."""
 
 from pathlib import Path
 

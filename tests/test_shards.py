@@ -235,7 +235,7 @@ def test_rejected_clips_reach_no_split():
 
 
 def test_an_empty_split_is_a_clear_error(small: Params, tmp_path: Path):
-    with pytest.raises(ValueError, match="the valid split is empty: bring more clips"):
+    with pytest.raises(ValueError, match="the valid split is empty: add more clips"):
         writer.shard(rows(3, clips_per_group=3), tmp_path, tmp_path, tmp_path, small, workers=1)
     with pytest.raises(ValueError, match="the test split is empty"):
         writer.shard(rows(4, clips_per_group=1), tmp_path, tmp_path, tmp_path, small, workers=1)

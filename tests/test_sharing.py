@@ -74,6 +74,6 @@ def test_without_a_repository_make_says_so_in_one_line(tmp_path: Path) -> None:
         done = subprocess.run(["make", "-s", target], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         first, *rest = done.stderr.splitlines()
-        assert first.startswith("no git repository here, which DVC needs")
+        assert first.startswith("DVC needs a git repository")
         assert all(re.match(r"make(\[\d+\])?: \*\*\*", line) for line in rest)  # with its depth, below a make
     assert not (tmp_path / ".venv").exists()

@@ -289,7 +289,7 @@ def test_the_score_is_that_of_either_way(conditioned: CycleSound) -> None:
 
 def test_a_score_needs_a_sound_and_a_picture(system: CycleSound) -> None:
     for sources, targets in ((tones(1), tones(1)), (pictures(1), pictures(1)), (tones(2), pictures(1))):
-        with pytest.raises(ValueError, match="one sound and one picture"):
+        with pytest.raises(ValueError, match="a sound and a picture"):
             system.scores(sources, targets)
 
 

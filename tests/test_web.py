@@ -328,7 +328,7 @@ def test_another_source_steers_and_at_guidance_1_is_refused(
     panel.get_by_role("button", name="Make sounds").click()
     message = page.get_by_test_id("toast-body")
     message.wait_for()
-    assert "a guidance of 1 leads away from nothing" in message.inner_text()
+    assert "a guidance of 1 steers away from nothing" in message.inner_text()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -355,10 +355,10 @@ def test_no_page_is_wider_than_its_window(page: playwright.Page, width: int) -> 
         ("Picture → sound", "Make sounds", "paper.png", b"%PDF-1.7 nothing to see", "paper.png: not an image"),
         ("Film → soundtrack", "Make soundtracks", "paper.mp4", b"%PDF-1.7 dull", "paper.mp4: cannot be read as a film"),
         ("Cycle", "Go round", "empty.wav", b"", "empty"),
-        ("Sound → picture", "Make pictures", "", b"", "drop or record a sound first"),
-        ("Picture → sound", "Make sounds", "", b"", "drop, photograph or draw a picture first"),
-        ("Film → soundtrack", "Make soundtracks", "", b"", "drop a film first"),
-        ("Cycle", "Go round", "", b"", "drop a sound or a picture first"),
+        ("Sound → picture", "Make pictures", "", b"", "upload or record a sound first"),
+        ("Picture → sound", "Make sounds", "", b"", "upload, photograph or draw a picture first"),
+        ("Film → soundtrack", "Make soundtracks", "", b"", "upload a film first"),
+        ("Cycle", "Go round", "", b"", "upload a sound or a picture first"),
     ],
 )
 def test_what_cannot_be_used_is_a_friendly_message(

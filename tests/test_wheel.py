@@ -66,7 +66,7 @@ def test_an_installed_wheel_makes_its_first_picture_and_sound_offline(wheel: Pat
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert "using the models that come along. These models know 8 kinds: bell, bird, drum" in done.stderr
+        assert "using the bundled models. These models know 8 kinds: bell, bird, drum" in done.stderr
 
     run("image", "examples/sounds/low_bell.mp3", "-o", "seen")
     run("sound", "examples/pictures/low_bell.jpg", "-o", "heard")

@@ -1,4 +1,4 @@
-"""The command line: `cycle-sound COMMAND`. It parses and calls; an error that a user can mend is one line.
+"""The command line: `cycle-sound COMMAND`. It parses and calls; an error that a user can fix is one line.
 
 The commands import what they need when they run: `--help` and completion must not wait for torch.
 """
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from cycle_sound.inference.system import CycleSound
     from cycle_sound.params import SamplingConfigs
 
-INTERRUPTED = 130  # the exit code, as shells tell a SIGINT
+INTERRUPTED = 130  # the exit code by which shells report a SIGINT
 
 
 class Commands(TyperGroup):
-    """Commands in which a `UserError` or an OSError ends as one line and exit code 1, any other with its traceback.
+    """Commands that end with one line and exit code 1 for a `UserError` or an OSError; others keep their traceback.
 
-    Ctrl-C ends as one line and exit code 130, once what was being written is gone; so do the ends that a system asks
-    for, without a line.
+    Ctrl-C ends with one line and exit code 130, once half-written files are deleted. SIGTERM and SIGHUP end likewise,
+    without a line.
     """
 
     def invoke(self, ctx: Any) -> Any:  # a Context, under a private name of typer's
@@ -46,27 +46,27 @@ class Commands(TyperGroup):
 
 
 def located(models: Path | None) -> Path:
-    """The folder of models that is used: the one given, a project's, or what comes along. Raises `UserError`."""
+    """The folder of models to use: the one given, else the project's, else the bundled one. Raises `UserError`."""
     from cycle_sound.inference import locating
 
     return locating.located(models)
 
 
 def checked(models: Path | None) -> Path | None:
-    """The folder that `--models` gives, if any, once models are known to be there. Raises `UserError`."""
+    """The value of `--models`, if any, after a check that the folder holds models. Raises `UserError`."""
     located(models)
     return models
 
 
 def a_number(value: float | None) -> float | None:
-    """The value of an option, once it is known to be a number."""
+    """The value of an option, after a check that it is not NaN."""
     if value is not None and isnan(value):
         raise typer.BadParameter("not a number")
     return value
 
 
 def opened(given: Path | None, device: str) -> "CycleSound":
-    """The models of a folder, on a device ("auto": a GPU if there is one); where none is given, says which they are.
+    """The models of a folder, on a device ("auto": a GPU if there is one); if none is given, prints which are used.
 
     Raises `UserError`, typer.BadParameter.
     """
@@ -79,13 +79,13 @@ def opened(given: Path | None, device: str) -> "CycleSound":
     except NoDevice as error:
         raise typer.BadParameter(names.printable(str(error)), param_hint="--device") from None
     if given is None:
-        whose = "that come along" if folder == paths.PRETRAINED else f"of {folder}"
-        typer.echo(names.one_line(f"using the models {whose}. {knowledge.sentence(system.models)}"), err=True)
+        used = "the bundled models" if folder == paths.PRETRAINED else f"the models in {folder}"
+        typer.echo(names.one_line(f"using {used}. {knowledge.sentence(system.models)}"), err=True)
     return system
 
 
 def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
-    """The sampling of each direction as its models have it, with the options that are not None in place of theirs."""
+    """The sampling configuration of each direction: the models' own, replaced by the options that are not None."""
     from pydantic import ValidationError
 
     from cycle_sound.params import SamplingConfigs, wrong
@@ -100,7 +100,7 @@ def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
 
 
 def steering_files(unlike: Path | None, blend: tuple[Path, float] | None) -> list[Path]:
-    """The files of other sources that steer a draw."""
+    """The files of other sources that steer sampling."""
     return [path for path in (unlike, blend and blend[0]) if path is not None]
 
 
@@ -112,19 +112,19 @@ def numbered(stem: str, number: int, samples: int) -> str:
 EPILOG = """Examples:
 
 \b
-  cycle-sound image song.mp3 -o out         a picture; of a long sound a sheet and a film
-  cycle-sound sound *.jpg -o out            sounds of pictures, and all of them joined
+  cycle-sound image song.mp3 -o out         a picture; for a long sound a contact sheet and a film
+  cycle-sound sound *.jpg -o out            sounds from pictures, and all of them as one sound
   cycle-sound sound film.mp4 -o out         the film with a soundtrack
   cycle-sound cycle bell.wav -o out         there and back, as a page
   cycle-sound search bell.wav pictures/     which picture belongs to the sound?
-  cycle-sound export models/                the models as one folder, to use elsewhere
-  cycle-sound push-to-hub ann/orchestra     the same on the Hugging Face Hub
-  cycle-sound web                           a page to play with, in the browser
-  cycle-sound data report                   how many clips of each label, and what became of them
-  cycle-sound data audit                    which training pairs explain each other worst
+  cycle-sound export models/                the models in one folder, for use elsewhere
+  cycle-sound push-to-hub ann/orchestra     the models on the Hugging Face Hub
+  cycle-sound web                           a page in the browser
+  cycle-sound data report                   how many clips of each label there are, and their fates
+  cycle-sound data audit                    the training pairs that match worst
 
-Models are read from data/, once `dvc repro` has filled it, or else from those that come along with the program; from
-an exported folder with --models FOLDER.
+The models are those that `dvc repro` has built in data/, else the bundled ones; --models FOLDER reads an exported
+folder instead.
 """
 
 app = typer.Typer(
@@ -133,34 +133,59 @@ app = typer.Typer(
 
 Out = Annotated[
     Path,
-    typer.Option("--out", "-o", file_okay=False, help="Folder to write to; beside sources, nothing is written over."),
+    typer.Option(
+        "--out", "-o", file_okay=False, help="Folder for the results; if it contains a source, nothing is overwritten."
+    ),
 ]
 Models = Annotated[
     Path | None,
     typer.Option(
         callback=checked,
-        help="A project's data/ or an exported folder.",
-        show_default="data/, or what comes along",
+        help="Folder of models: a project's data/ or an exported one.",
+        show_default="data/, else the bundled models",
     ),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, …; auto: a GPU if there is one.")]
-Samples = Annotated[int, typer.Option(min=1, help="Results per source, of the seeds SEED, SEED + 1, …")]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")]
-Rerank = Annotated[int, typer.Option(min=1, help="Draw so many, keep the one that best explains its source.")]
-Temperature = Annotated[float | None, typer.Option(help="0: always the likeliest. Unless given, each direction's own.")]
-TopK = Annotated[int | None, typer.Option(help="Draw from the K most likely tokens; 0: from all.")]
-TopP = Annotated[float | None, typer.Option(help="Draw from the most likely tokens that hold this share; 1: from all.")]
-Guidance = Annotated[float | None, typer.Option(help="How much the source counts; 1: as it was learned.")]
+OWN = "the models' own, per direction"  # of what is sampled by
+
+Device = Annotated[str, typer.Option(help="Device to compute on: cpu, cuda, …; auto: a GPU if there is one.")]
+Samples = Annotated[int, typer.Option(min=1, help="Results per source, with the seeds SEED, SEED + 1, …")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same bytes.")]
+Rerank = Annotated[
+    int, typer.Option(min=1, help="Draw this many candidates, keep the one that best explains its source.")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        help="Sampling temperature: lower is more typical; 0 always takes the likeliest code.", show_default=OWN
+    ),
+]
+TopK = Annotated[
+    int | None, typer.Option(help="Sample from the K most likely codes only; 0: from all.", show_default=OWN)
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        help="Sample from the most likely codes with this total probability only; 1: from all.", show_default=OWN
+    ),
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(
+        help="How strongly results follow their source: 1 as trained, higher for clearer and less varied ones.",
+        show_default=OWN,
+    ),
+]
 Unlike = Annotated[
-    Path | None, typer.Option(help="Another source: less of what it shows, in place of guidance from nothing.")
+    Path | None,
+    typer.Option(help="Another source, which results become less like: guidance steers away from it."),
 ]
 Blend = Annotated[
     tuple[Path, float] | None,
-    typer.Option(metavar="FILE SHARE", help="Mix another source into each, by a share between 0 and 1."),
+    typer.Option(metavar="FILE SHARE", help="Mix another source into each, with a weight from 0 to 1."),
 ]
 MinConfidence = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Write nothing that shows what its source holds with less confidence."),
+    typer.Option(min=0, max=1, help="Write only results whose probability of matching their source is at least this."),
 ]
 Seconds = Annotated[
     float | None,
@@ -168,20 +193,20 @@ Seconds = Annotated[
         min=0.1,
         max=36_000,
         callback=a_number,
-        help="How long a picture sounds: each part goes on where the one before ends.",
+        help="Length of the sound of each picture; each part continues the one before.",
         show_default="one clip",
     ),
 ]
-License = Annotated[str, typer.Option(help="Of the models, such as mit or cc-by-4.0; for the card.")]
-Half = Annotated[bool, typer.Option("--half", help="Weights of 16 bits: half the bytes, samples that differ little.")]
-Scale = Annotated[int, typer.Option(min=1, max=8, help="Write pictures so many times as wide and as high.")]
+License = Annotated[str, typer.Option(help="License of the models, such as mit or cc-by-4.0, for the model card.")]
+Half = Annotated[bool, typer.Option("--half", help="Store weights in 16 bits: half the size, slightly other samples.")]
+Scale = Annotated[int, typer.Option(min=1, max=8, help="Write pictures this many times as wide and as high.")]
 
-data = typer.Typer(help="Look at the pairs of a project, in its folder.", no_args_is_help=True)
+data = typer.Typer(help="Inspect the pairs of a project.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
 
 def print_version(asked: bool) -> None:
-    """Print the version, if it is asked for, and end."""
+    """Print the version, if asked, and exit."""
     if asked:
         from importlib import metadata
 
@@ -195,20 +220,23 @@ def main(
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Sound into pictures, pictures into sound."""
+    """Turn sound into pictures and pictures into sound."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # of a name that its encoding does not know
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that its encoding cannot represent
 
 
 @data.command()
 def report() -> None:
-    """Print how many clips of each label were asked for, are in train and in test, and were rejected, and why."""
+    """Print the number of clips of each label.
+
+    How many were requested, are in train and in test, and were rejected, and why. Run it in the project's folder.
+    """
     from cycle_sound import paths
     from cycle_sound.acquisition import manifest, summary
     from cycle_sound.dataset import dropping
 
     if not paths.MANIFEST.is_file():
-        fail(f"no such file: {paths.MANIFEST}; make it by `dvc repro download`")
+        fail(f"no such file: {paths.MANIFEST}; `dvc repro download` makes it")
     for line in summary.lines(manifest.read(paths.MANIFEST), dropping.dropped(paths.PAIRING)):
         say(line)
 
@@ -217,16 +245,17 @@ def report() -> None:
 def audit(
     worst: Annotated[int, typer.Option(min=1, help="How many pairs to print.")] = 20,
 ) -> None:
-    """Print the training pairs whose sound and picture explain each other worst, and where they are seen and heard.
+    """Print the training pairs that match worst.
 
-    The table has all pairs. `dvc exp run -S audit.enabled=true` makes it; -S data.drop_worst=0.1 also drops a tenth.
+    Also prints the paths of a table of all pairs, and of a page with the worst to see and hear. Run it in the project's
+    folder, after `dvc exp run -S audit.enabled=true`; -S data.drop_worst=0.1 also drops a tenth.
     """
     from cycle_sound import paths
     from cycle_sound.dataset import dropping
 
     table, fates = paths.AUDIT / dropping.TABLE, dropping.dropped(paths.PAIRING)
     if not table.is_file():
-        fail(f"no such file: {table}; make it by `dvc exp run -S audit.enabled=true`")
+        fail(f"no such file: {table}; `dvc exp run -S audit.enabled=true` makes it")
     for pair in dropping.worst(paths.AUDIT, worst):
         fate = f" ({fates[pair.id]})" if pair.id in fates else ""
         say(f"{pair.rank:6}  {pair.pointwise_mutual_information:8.2f} nats  {pair.label or '-'}  {pair.id}{fate}")
@@ -235,10 +264,13 @@ def audit(
 
 @app.command()
 def preset(
-    name: Annotated[str, typer.Argument(help="Of a file in presets/, such as fine.")],
-    write: Annotated[bool, typer.Option("--write", help="Put them into params.yaml instead.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of a file in presets/, such as fine.")],
+    write: Annotated[bool, typer.Option("--write", help="Write the values into params.yaml instead.")] = False,
 ) -> None:
-    """Print a preset's values as DVC takes them: dvc exp run $(cycle-sound preset fine)."""
+    """Print a preset's values as options for DVC.
+
+    For an experiment: dvc exp run $(cycle-sound preset fine)
+    """
     from cycle_sound.app import presets
 
     if write:
@@ -264,7 +296,7 @@ def preset(
 """
 )
 def image(
-    sounds: Annotated[list[Path], typer.Argument(help="Sound files (WAV, FLAC, OGG, MP3), folders of them, films.")],
+    sounds: Annotated[list[Path], typer.Argument(help="Sound files (WAV, MP3, …), folders of them, or films.")],
     out: Out,
     samples: Samples = 1,
     seed: Seed = 0,
@@ -280,9 +312,9 @@ def image(
     models: Models = None,
     device: Device = "auto",
 ) -> None:
-    """Make pictures of sounds.
+    """Make pictures from sounds.
 
-    Of a sound longer than the models' clips, or of a film's, every window becomes a picture: a contact sheet, and a
+    A sound longer than the models' clips, also that of a film, becomes one picture per window: a contact sheet, and a
     film with the sound. An hour takes hardly more memory than a minute.
     """
     from cycle_sound.app import inputs, outputs, sound_to_files
@@ -318,11 +350,11 @@ def image(
 """
 )
 def sound(
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files (JPEG, PNG, …), folders of them, films.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files (JPEG, PNG, …), folders of them, or films.")],
     out: Out,
     mix: Annotated[bool, typer.Option("--mix", help="Keep a film's own sound under the new one.")] = False,
     seconds: Seconds = None,
-    kind: Annotated[Literal["wav", "flac", "mp3"], typer.Option("--format", help="Of the sound files.")] = "wav",
+    kind: Annotated[Literal["wav", "flac", "mp3"], typer.Option("--format", help="File format of the sounds.")] = "wav",
     samples: Samples = 1,
     seed: Seed = 0,
     rerank: Rerank = 1,
@@ -336,10 +368,11 @@ def sound(
     models: Models = None,
     device: Device = "auto",
 ) -> None:
-    """Make sounds of pictures, each with its spectrogram; of several also one longer sound, cross-faded.
+    """Make sounds from pictures.
 
-    A film gets a soundtrack made of its pictures, which stay as they are. With --seconds a picture sounds as long as
-    that, and nothing is joined. An hour takes hardly more memory than a minute.
+    Each sound comes with its spectrogram; several are also cross-faded into one longer sound. A film gets a soundtrack
+    made from its frames, which stay as they are. With --seconds each picture becomes a sound of that length, and they
+    are not joined. An hour takes hardly more memory than a minute.
     """
     from cycle_sound.app import film_to_files, inputs, outputs, pictures_to_files
     from cycle_sound.media import film_writer
@@ -390,7 +423,7 @@ def sound(
 def cycle(
     file: Annotated[Path, typer.Argument(help="A sound or a picture.")],
     out: Out,
-    rounds: Annotated[int, typer.Option(min=1, help="How often there and back.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="How often to go there and back.")] = 1,
     seed: Seed = 0,
     rerank: Rerank = 1,
     temperature: Temperature = None,
@@ -402,8 +435,8 @@ def cycle(
 ) -> None:
     """Send a sound or a picture around the cycle.
 
-    Writes every station, and how well label, likelihood and content survived, as one page: NAME.html. A temperature,
-    top k, top p or guidance that is given holds there and back.
+    Writes all stations as one page, NAME.html, with the label and likelihood of each and how much of the content
+    survived. --temperature, --top-k, --top-p and --guidance apply to both directions.
     """
     from cycle_sound.app import cycle_page, inputs, outputs
 
@@ -428,14 +461,16 @@ def cycle(
 )
 def search(
     query: Annotated[Path, typer.Argument(help="A sound or a picture.")],
-    folder: Annotated[Path, typer.Argument(help="Of pictures for a sound, of sounds for a picture.", file_okay=False)],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of pictures for a sound, of sounds for a picture.", file_okay=False)
+    ],
     top: Annotated[int, typer.Option(min=1, help="How many to print.")] = 10,
     models: Models = None,
     device: Device = "auto",
 ) -> None:
-    """Rank a folder of pictures for a sound, or of sounds for a picture.
+    """Rank pictures for a sound, or sounds for a picture.
 
-    Prints how much likelier each makes the query, in nats, and its path, the best first.
+    Prints how much likelier each file makes the query, in nats, and its path, the best first.
     """
     from cycle_sound.app import inputs, search
     from cycle_sound.media.sounds import Sound
@@ -459,12 +494,15 @@ def search(
 """
 )
 def export(
-    folder: Annotated[Path, typer.Argument(help="A new or an empty folder.")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder, or an earlier export.")],
     license: License = "",
     half: Half = False,
     models: Models = None,
 ) -> None:
-    """Copy the models to one folder, with a model card: usable without the repository, DVC or a network."""
+    """Export the models to one folder.
+
+    With a model card; usable without the repository, DVC or a network.
+    """
     from cycle_sound.inference import export as exporting
 
     show(exporting.export(located(models), folder, license, half))
@@ -481,12 +519,15 @@ def export(
 )
 def push_to_hub(
     name: Annotated[str, typer.Argument(help="USER/NAME of a repository on the Hugging Face Hub.")],
-    private: Annotated[bool, typer.Option("--private", help="Where it is new: for nobody else to see.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="If the repository is new, make it private.")] = False,
     license: License = "",
     half: Half = False,
     models: Models = None,
 ) -> None:
-    """Export the models to the Hugging Face Hub, from where CycleSound.from_pretrained("USER/NAME") reads them."""
+    """Export the models to the Hugging Face Hub.
+
+    CycleSound.from_pretrained("USER/NAME") reads them from there.
+    """
     from cycle_sound.inference import hub
 
     say(hub.upload(name, located(models), license, private, half))
@@ -502,15 +543,21 @@ def push_to_hub(
 """
 )
 def web(
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets the whole network in, with --auth.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network in, and needs --auth.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
     auth: Annotated[
-        str | None, typer.Option(envvar="CYCLE_SOUND_AUTH", help="NAME:PASSWORD, which visitors are asked for.")
+        str | None, typer.Option(envvar="CYCLE_SOUND_AUTH", help="NAME:PASSWORD that visitors must give.")
     ] = None,
     models: Models = None,
     device: Device = "auto",
 ) -> None:
-    """Serve a page to play with: record, draw, photograph; hear, see, go round the cycle. Ctrl-C ends it."""
+    """Serve a page in the browser.
+
+    Record a sound, draw or photograph a picture, see and hear what becomes of it, or send it around the cycle. Ctrl-C
+    ends the page.
+    """
     try:
         from cycle_sound.app.web import page, server
     except ModuleNotFoundError as error:
@@ -520,7 +567,7 @@ def web(
     server.login(host, auth)  # which need not wait for the models
     system = opened(models, device)
     if not system.knows_confidence:
-        say("no confidence is shown: none comes with these models")
+        say("no confidence is shown: these models have none")
     blocks = page.page(system, located(models) / "samples")
     say(f"http://{host}:{port}")
     server.serve(blocks, host, port, auth=auth)

@@ -16,10 +16,10 @@ STYLE_SHEET = templates.stylesheet("cycle_sound.app", "stations.css")
 STYLE = str(STYLE_SHEET)  # for pages of another template engine
 LEGEND = (
     "Label: what a classifier trained on real data recognises in it, and its probability. "
-    "Likelihood: how much likelier it makes what it was made of, in nats (each a factor of 2.7); "
+    "Likelihood: how much likelier it makes its source, in nats (each nat is a factor of 2.7); "
     "above 0 the two belong together. "
-    "Confidence: the probability that it shows what that holds, where the models carry it. "
-    "Content: the cosine of what it shows to what the start shows, as the models see it; 1 is the same."
+    "Confidence: the probability that it matches its source, if the models have a fitted confidence. "
+    "Content: its similarity to the start, a cosine in the models' embedding; 1 is the same."
 )
 TEMPLATES = templates.environment("cycle_sound.app", "cycle_sound.report")
 

@@ -15,9 +15,9 @@ from cycle_sound.media.film_reader import FilmReader
 def write_soundtrack(
     make: Make, film: FilmReader, stem: Path, models: Models, mix: bool, accepts: Callable[[], bool]
 ) -> list[Path]:
-    """Write a film with the sounds that `make` generates from its pictures, STEM.mp4, .mov or .mkv; return its path.
+    """Write a film with the sounds that `make` generates from its frames, STEM.mp4, .mov or .mkv; return its path.
 
-    `mix` keeps its own sound under them. Nothing is written where they are not accepted, once all are made.
+    `mix` keeps its own sound under them. If the sounds, once all are made, are not accepted, nothing is written.
     Raises `BadInput`.
     """
     path = with_ending(stem, film_writer.ending(film))

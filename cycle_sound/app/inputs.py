@@ -152,7 +152,7 @@ def _check(path: Path) -> None:
         if not path.exists():
             raise BadInput(f"{path}: no such file")
         if not path.is_file():  # a device or a pipe might never end
-            raise BadInput(f"{path}: not a file")
+            raise BadInput(f"{path}: not a regular file")
         path.open("rb").close()
     except OSError as error:  # no permission, or a name that is too long
         raise BadInput(told(error)) from None

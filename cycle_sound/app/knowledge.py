@@ -8,10 +8,10 @@ NAMED = 12  # labels; of more the rest is counted
 
 def sentence(models: Models) -> str:
     """What models have learned to tell apart, and what they make."""
-    made = f"Pictures have {models.size} × {models.size} pixels, a sound {models.seconds:.1f} s."
+    made = f"Pictures have {models.size} × {models.size} pixels; a sound lasts {models.seconds:.1f} s."
     classifier = models.classifiers["image"] or models.classifiers["audio"]
     if classifier is None:
-        return f"These models know what they were trained on, which carried no labels. {made}"
+        return f"These models were trained on data without labels. {made}"
     labels = [names.one_line(label) for label in classifier.labels]
     named = ", ".join(labels[:NAMED]) + (f" and {len(labels) - NAMED} more" if len(labels) > NAMED else "")
-    return f"These models know {len(labels)} kinds: {named}. Whatever else they are given becomes one of these. {made}"
+    return f"These models know {len(labels)} kinds: {named}. They take anything else for one of these. {made}"

@@ -7,10 +7,10 @@ from cycle_sound.io import files, names
 
 
 class Names:
-    """Gives out names of files in one folder: no name twice, and none of a file that was read.
+    """Hands out file names in one folder: none twice, and none of a source.
 
-    Where files that were read lie in the folder, or below it, it is a place of its user's own: nothing there is written
-    over. Elsewhere, results replace those of an earlier run.
+    If the folder contains a source, directly or in a subfolder, it belongs to the user, and nothing there is
+    overwritten. Elsewhere, results replace those of an earlier run.
     """
 
     def __init__(self, folder: Path, read: Iterable[Path]) -> None:
@@ -25,7 +25,7 @@ class Names:
     def free(self, stem: str, *endings: str) -> Path:
         """Take FOLDER/STEM, or the first free of FOLDER/STEM-2, -3, …, with each of the `endings`. Case is ignored.
 
-        What a terminal would obey is written as `_`.
+        Characters that a terminal would interpret are replaced by `_`.
         """
         stem = names.UNSHOWN.sub("_", stem)
         number = 1
@@ -51,13 +51,13 @@ def beside(stem: Path, ending: str, content: bytes) -> Path:
 
 
 class _Withheld(Exception):
-    """What was written is not to be kept."""
+    """The file written is not to be kept."""
 
 
 def written(path: Path, write: Callable[[Path], None], accepts: Callable[[], bool]) -> bool:
-    """Let `write` write a file, to the path that it is given; it takes its place if `accepts` then says so.
+    """Let `write` write to a temporary path, and move the file to `path` if `accepts` then returns True.
 
-    Returns whether it did. Raises what both raise, and nothing is left then.
+    Returns whether it did. Raises what both raise, and leaves nothing behind then.
     """
     try:
         with files.replacing(path) as part:
@@ -70,5 +70,5 @@ def written(path: Path, write: Callable[[Path], None], accepts: Callable[[], boo
 
 
 def _same(name: str) -> str:
-    """What two names share that are one to some file systems."""
+    """A form that is equal for names that some file systems treat as the same."""
     return names.normal(name.casefold())

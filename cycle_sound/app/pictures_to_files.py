@@ -53,10 +53,10 @@ def write_long_sound(
     models: Models,
     accepts: Callable[[Sequence[Image.Image], Sequence[Sound]], bool],
 ) -> list[Path]:
-    """Write the sound of a picture, of any length, which comes in blocks, and a spectrogram of its first minute.
+    """Write the sound of a picture, of any length, given in blocks, and a spectrogram of its first minute.
 
-    Returns the paths written; no more of it than a minute is in memory. It is left out where its first clips are not
-    accepted, once all is made.
+    Returns the paths written; at most a minute of it is in memory. If its first clips, once all is made, are not
+    accepted, it is left out.
     """
     path, clips = with_ending(stem, f".{kind}"), list[Sound]()
 

@@ -21,7 +21,7 @@ class Hit(NamedTuple):
 def ranked(system: CycleSound, query: Thing, candidates: Iterable[tuple[Path, Thing]]) -> list[Hit]:
     """Score candidates of the other modality, (path, content) each, and sort them, the best first.
 
-    The score is that of `CycleSound.scores` for query and candidate; of a long sound the best window's counts.
+    The score is that of `CycleSound.scores` for query and candidate; for a long sound, that of its best window.
     """
     hits = []
     for batch in batched(candidates):

@@ -1,4 +1,4 @@
-"""From a sound to files: a picture, or of a long sound a contact sheet and a film."""
+"""From a sound to files: a picture, or for a long sound a contact sheet and a film."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
@@ -27,8 +27,8 @@ def write_pictures(
 ) -> list[Path]:
     """Write the picture that `make` generates from a sound as STEM.png; return the paths written.
 
-    Of a sound longer than `seconds` every window becomes a picture: a contact sheet STEM.png and a film STEM.mp4, a
-    batch of windows at a time. Nothing is written of pictures that are not accepted, once all are made. The picture,
+    A sound longer than `seconds` becomes one picture per window: a contact sheet STEM.png and a film STEM.mp4, made a
+    batch of windows at a time. If the pictures, once all are made, are not accepted, nothing is written. The picture,
     or those of the film, are written `scale` times as wide and as high. Raises `BadInput`.
     """
     parts = windows(sound.blocks(), seconds)

@@ -1,4 +1,4 @@
-"""What commands say in a terminal: paths on stdout, a line on stderr for each file that is not used, exit codes.
+"""The output of commands: paths on stdout, a line on stderr for each file that is not used, exit codes.
 
 It loads no torch: `--help` and completion must not wait for it.
 """
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def say(line: object) -> None:
-    """Print a line, and nothing in it that a terminal would obey: names of files and labels come from anywhere."""
+    """Print a line, with control characters escaped: file names and labels come from anywhere."""
     typer.echo(names.printable(str(line)))
 
 
@@ -43,7 +43,7 @@ def show(paths: Iterable[Path]) -> None:
 
 
 class Readable(Iterable[tuple[Path, T]]):
-    """Iterates over the files that can be read, with their contents. Of each other file one line is printed."""
+    """Iterates over the files that can be read, with their contents, and prints one line for each other file."""
 
     def __init__(self, paths: list[Path], read: Callable[[Path], T]) -> None:
         self._paths, self._read = paths, read
@@ -60,7 +60,7 @@ class Readable(Iterable[tuple[Path, T]]):
 
     @contextmanager
     def reading(self, path: Path) -> Iterator[None]:
-        """Go on with the next file where this one turns out to be broken further on. One line is printed of it."""
+        """Print one line, and go on with the next file, if this one turns out to be broken further on."""
         try:
             yield
         except BadInput as error:
@@ -78,10 +78,10 @@ class Readable(Iterable[tuple[Path, T]]):
 
 
 class Abstention:
-    """Says what is confident enough to be written, and prints one line for each that is not.
+    """Decides which results are confident enough to be written, and prints one line for each that is not.
 
-    `least` is a probability, or None: all is written. Of a file that is used in several parts, the mean of their
-    confidences counts. Raises `NoConfidence` where a `least` is given and the models, of a folder, carry none.
+    `least` is a probability, or None to write all. For a source that is used in several parts, the mean of their
+    confidences counts. Raises `NoConfidence` if a `least` is given and the models, from `folder`, have none.
     """
 
     def __init__(self, system: "CycleSound", least: float | None, folder: Path) -> None:
@@ -93,13 +93,13 @@ class Abstention:
         self._abstained = False
 
     def accepts(self, path: Path, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> bool:
-        """Whether to write the targets that were made of the sources in a file."""
+        """Whether to write the targets that were made from the sources in a file."""
         return self._suffices(path, self._found(sources, targets))
 
     def watching(
         self, path: Path, make: Callable[[Sequence[Any]], list[Any]]
     ) -> tuple[Callable[[Sequence[Any]], list[Any]], Callable[[], bool]]:
-        """`make`, and a function that says whether to write what `make` has made of a file until it is asked."""
+        """`make`, wrapped, and a function that says whether to write all that it has made from a file so far."""
         found: list[float] = []
 
         def watched(sources: Sequence[Any]) -> list[Any]:

@@ -1,6 +1,6 @@
-"""What callers of `CycleSound` give: checked, and in the one form that it works with.
+"""The arguments of `CycleSound`, checked and converted to the form that it works with.
 
-Each check raises an error of one line that says what is wanted.
+Each check raises an error of one line that says what is expected.
 """
 
 import operator
@@ -39,7 +39,7 @@ def modality_of(thing: Thing) -> Modality:
         return "audio"
     if isinstance(thing, Image.Image):
         return "image"
-    raise WrongModality(f"{WANTED['audio']} or {WANTED['image']} is wanted, not {type(thing).__name__}")
+    raise WrongModality(f"expected {WANTED['audio']} or {WANTED['image']}, not {type(thing).__name__}")
 
 
 def direction_from(source: Modality) -> Direction:
@@ -52,39 +52,39 @@ def listed(things: Iterable[Thing], *wanted: Modality) -> list[Thing]:
     try:
         given = list(things)
     except TypeError:
-        raise WrongModality(f"a list is wanted, not {type(things).__name__}") from None
+        raise WrongModality(f"expected a list, not {type(things).__name__}") from None
     for thing in given:
         if modality_of(thing) not in wanted:
-            raise WrongModality(f"{WANTED[wanted[0]]} is wanted, not {type(thing).__name__}")
+            raise WrongModality(f"expected {WANTED[wanted[0]]}, not {type(thing).__name__}")
     return given
 
 
 def pairs(sources: Iterable[Thing], targets: Iterable[Thing]) -> tuple[list[Thing], list[Thing]]:
-    """Sources and targets as lists, once each is known to be one sound and one picture. Raises `WrongModality`."""
+    """Sources and targets as lists, checked to be pairs of a sound and a picture. Raises `WrongModality`."""
     given, wanted = listed(sources, *MODALITIES), listed(targets, *MODALITIES)
     kinds = {tuple(map(modality_of, pair)) for pair in zip(given, wanted, strict=False)}
     if len(given) != len(wanted) or len(kinds) > 1 or any(one == other for one, other in kinds):
         raise WrongModality(
-            f"{len(given)} sources, {len(wanted)} targets: pairs of one sound and one picture wanted, all in one order"
+            f"{len(given)} sources, {len(wanted)} targets: expected pairs of a sound and a picture, all in one order"
         )
     return given, wanted
 
 
 def whole(name: str, value: int, least: int, most: float = inf) -> int:
-    """A whole number of any type. Raises `BadDraw` where it is none, or outside what is allowed."""
+    """An integer of any type. Raises `BadDraw` if it is none, or outside of [least, most]."""
     try:
         number = operator.index(value)
     except TypeError:
-        raise BadDraw(f"{name}: a whole number is wanted, not {value!r:.50}") from None
+        raise BadDraw(f"{name}: expected a whole number, not {value!r:.50}") from None
     if not least <= number <= most:
         raise BadDraw(f"{name}: {number} is not " + (f"{least} or more" if most == inf else f"from {least} to {most}"))
     return number
 
 
 def checked(sampling: C, kind: type[C]) -> C:
-    """How tokens are drawn, once it is known to be possible. Raises `BadDraw`."""
+    """A sampling configuration, after a check of its values. Raises `BadDraw`."""
     if not isinstance(sampling, kind):
-        raise BadDraw(f"sampling: a {kind.__name__} is wanted, not {type(sampling).__name__}")
+        raise BadDraw(f"sampling: expected {kind.__name__}, not {type(sampling).__name__}")
     try:
         return kind.model_validate(sampling.model_dump(warnings=False))  # a copy with other values goes unchecked
     except ValidationError as error:
@@ -92,13 +92,13 @@ def checked(sampling: C, kind: type[C]) -> C:
 
 
 def shared(blend: tuple[Thing, float]) -> tuple[Thing, float]:
-    """A source that is mixed in, and its share. Raises `BadSteering`."""
+    """A source to mix in, and its share. Raises `BadSteering`."""
     try:
         other, share = blend
         within = bool(0 <= share <= 1)
     except (TypeError, ValueError):
         raise BadSteering(
-            f"blend: a source and its share between 0 and 1 are wanted, not {type(blend).__name__}"
+            f"blend: expected a source and its share between 0 and 1, not {type(blend).__name__}"
         ) from None
     if not within:
         raise BadSteering(f"blend: a share of {share:g} is not between 0 and 1")
@@ -128,14 +128,14 @@ def samples(waveform: np.ndarray | Tensor) -> np.ndarray:
 def rate(sample_rate: float) -> int:
     """A sample rate of any numeric type, in Hz. Raises `BadSound`."""
     if not isinstance(sample_rate, Real) or sample_rate not in sound_files.RATES:
-        raise BadSound(f"{sample_rate!s:.50} Hz: outside what is used")
+        raise BadSound(f"{sample_rate!s:.50} Hz: outside the rates that can be used")
     return int(sample_rate)
 
 
 def rgb(picture: Image.Image) -> Image.Image:
-    """A picture of any mode that has a known range as RGB, what is transparent over white. Raises `BadPicture`."""
+    """A picture of any mode with a known range as RGB, transparency over white. Raises `BadPicture`."""
     if picture.mode in RANGELESS:
-        raise BadPicture(f"of mode {picture.mode}, in which no number is known to be white: make it L or RGB")
+        raise BadPicture(f"of mode {picture.mode}, whose range of values is unknown: convert it to L or RGB")
     if not all(picture.size):
         raise BadPicture(f"of {picture.width} × {picture.height} pixels")
     try:
@@ -149,7 +149,7 @@ def rgb(picture: Image.Image) -> Image.Image:
 
 
 def device_for(where: str | torch.device | None) -> torch.device:
-    """The device that is named, else the best, once it is tried. Raises `NoDevice`."""
+    """The device named, else the best, after a test that it works. Raises `NoDevice`."""
     try:
         found = device.best() if where is None else torch.device(where)
         torch.zeros(1, device=found).cpu()
@@ -164,7 +164,7 @@ def path(name: str | Path) -> Path:
 
 
 def target(to: str | Path, source: Path, ending: str | None = None) -> Path:
-    """Where to write what is made of a file, with an ending if one is given. Raises `BadTarget`."""
+    """Where to write the result of a file, with an ending if one is given. Raises `BadTarget`."""
     place = path(to)
     if not place.name:
         raise BadTarget(f"{place}: not a file to write to")
@@ -172,5 +172,5 @@ def target(to: str | Path, source: Path, ending: str | None = None) -> Path:
     if place.is_dir():
         raise BadTarget(f"{place}: a folder")
     if place.resolve() == source.resolve() or (place.exists() and place.samefile(source)):
-        raise BadTarget(f"{place}: is the file that is read; name another one")
+        raise BadTarget(f"{place}: is the source itself; name another file")
     return place

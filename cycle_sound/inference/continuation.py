@@ -1,7 +1,7 @@
-"""A sound of any length from one picture: each window of tokens goes on where the one before ends.
+"""A sound of any length from one picture: each window of tokens continues the one before.
 
-Windows begin with the last columns of those before them, so there is nothing to join: the tokens are one long grid,
-which the VAE's convolutions decode to one long log-mel. Of an hour no more is in memory than one stretch of it.
+A window begins with the last columns of the window before, so nothing has to be joined: the tokens form one long grid,
+which the VAE's convolutions decode to one long log-mel. Of an hour, only one stretch is in memory at a time.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ class Layout(NamedTuple):
 def layout(seconds: float, models: Models) -> Layout:
     """The grid of a sound of so many seconds. Raises `BadDraw` for less than a sample, or more than MAX_SECONDS."""
     if not (isinstance(seconds, Real) and 1 / models.audio.sample_rate <= seconds <= MAX_SECONDS):
-        raise BadDraw(f"a sound cannot be {seconds!r:.50} s long: from one sample to {MAX_SECONDS:.0f} s")
+        raise BadDraw(f"a sound cannot be {seconds!r:.50} s long: it lasts from one sample to {MAX_SECONDS:.0f} s")
     window = models.tokenizers["audio"].codes.columns
     end = window - int(LEFT_OUT * window)
     carried = slice(end - int(CARRIED * window), end)

@@ -1,7 +1,7 @@
-"""Folders of models on the Hugging Face Hub, through its own client, which keeps them and knows who asks.
+"""Folders of models on the Hugging Face Hub, through its own client, which caches them and handles logins.
 
-What comes from there is not trusted: safetensors and their card are fetched, and nothing else, no more than is bounded;
-they are read as any exported folder is, each file checked against its digest.
+Downloads are not trusted: only safetensors files and their card are fetched, up to a limit, and they are read like any
+exported folder, each file checked against its digest.
 """
 
 import re

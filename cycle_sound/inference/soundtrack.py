@@ -1,4 +1,4 @@
-"""A film's soundtrack, made of its pictures while it is written: windows that overlap, each the sound of one picture.
+"""A film's soundtrack, made from its frames while it is written: overlapping windows, each the sound of one frame.
 
 A window hears the picture in the middle of its moment, as in training. However long a film is, no more of it is in
 memory than a batch of windows, and of MP4 the tables of packets, which FFmpeg holds until a file is closed: of the one

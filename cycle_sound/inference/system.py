@@ -41,19 +41,19 @@ CPU = torch.device("cpu")
 
 
 class Label(NamedTuple):
-    """What a classifier calls a sound or a picture: the likeliest `name`, and its `probability` in [0, 1]."""
+    """What a classifier recognises in a sound or a picture: the likeliest `name`, its `probability` in [0, 1]."""
 
     name: str
     probability: float
 
 
 class Station(NamedTuple):
-    """One stop of the way round the cycle: a `thing`, which is a `Sound` or a PIL image, and what is known of it.
+    """One stop on the way around the cycle: a `thing`, which is a `Sound` or a PIL image, and what is known about it.
 
-    `label`: by the classifier of its modality; None where the models have none. `score`: by how many nats it makes the
-    stop before likelier; None at the start. `confidence`: the probability in [0, 1] that it shows what the stop before
-    holds; None at the start, and where none was fitted to the models. `content`: the cosine in [-1, 1] of what it shows
-    to what the start shows, 1 at the start.
+    `label`: by the classifier of its modality; None if the models have none. `score`: how much likelier it makes the
+    stop before, in nats; None at the start. `confidence`: the probability in [0, 1] that it matches the content of the
+    stop before; None at the start, and if none was fitted to the models. `content`: its similarity to the start, a
+    cosine in [-1, 1] of embeddings; 1 at the start.
     """
 
     thing: Thing
@@ -66,24 +66,26 @@ class Station(NamedTuple):
 class CycleSound:
     """The trained models of both directions; `load` and `from_pretrained` read them.
 
-    A picture is any PIL image but one of mode F or I, which have no known range: its centre square counts, as its
-    pixels lie (`PIL.ImageOps.exif_transpose` turns a photograph upright), over white where it is transparent. An RGB
-    picture of `size` × `size` pixels comes back. A waveform is floating point (samples,), mono, 1.0 at full scale, a
-    numpy array or a tensor on any device, of 4,000 to 192,000 Hz: its first `seconds` count, silence follows a shorter
-    one; to use a longer one whole, cut it with `cycle_sound.media.blocks.windows`. float32 at `sample_rate` comes back.
+    A picture is any PIL image except those of mode F or I, which have no known range. Its central square is used, with
+    its pixels as they are stored (`PIL.ImageOps.exif_transpose` turns a photograph upright) and transparency over
+    white. Generated pictures are RGB, `size` × `size` pixels. A waveform is floating point (samples,), mono, 1.0 at
+    full scale, a numpy array or a tensor on any device, of 4,000 to 192,000 Hz. Its first `seconds` are used, and a
+    shorter one is padded with silence; `cycle_sound.media.blocks.windows` cuts a longer one into clips. Generated
+    waveforms are float32 at `sample_rate`.
 
-    One source, one `seed` (from 0) and one setting give the same bytes in any batch on one machine. `candidates` (1 to
-    1000) are drawn for each source, and the one from which the other direction best explains the source is kept;
-    `sampling` says how tokens are drawn (default: as `self.sampling` has it for the direction).
+    The same source, `seed` (from 0) and settings give the same bytes in any batch on one machine. `candidates` (1 to
+    1000) are drawn for each source, and the one that best explains the source, according to the other direction, is
+    kept. `sampling` says how codes are sampled (default: `self.sampling` of the direction).
 
-    Other sources, of the same kind, can steer a draw. Guidance leads away from `unlike`, where it else leads away from
-    no source at all (negative prompting), the more so, the further it is above 1. Of `blend`, a source and its share in
-    [0, 1], the transformer reads so much in place of each source. Of candidates, those that explain `unlike` are then
-    worse, and those that explain `blend` better.
+    Other sources, of the same modality, can steer sampling. Guidance then steers away from `unlike` instead of from no
+    source at all (negative prompting); the further it is above 1, the stronger the effect. `blend` is a source and its
+    share in [0, 1], with which it is mixed into the prefix that the transformer reads of each source. Among candidates,
+    explaining `unlike` then counts against one, and explaining `blend` in its favour.
 
-    Calls from several threads wait for each other. What a caller can mend is a `cycle_sound.errors.UserError`, which is
-    a ValueError: `BadSound`, `BadPicture` or `WrongModality` for a source, `BadDraw` for a seed, a number, a length or
-    a sampling, `BadSteering` for `unlike` and `blend`. What the system refuses of a file is an OSError.
+    Calls from several threads wait for each other. An error that the caller can fix is a
+    `cycle_sound.errors.UserError`, which is a ValueError: `BadSound`, `BadPicture` or `WrongModality` for a source,
+    `BadDraw` for a seed, a number of candidates, a length or a sampling configuration, `BadSteering` for `unlike` and
+    `blend`. What the operating system refuses for a file is an OSError.
     """
 
     def __init__(self, models: Models, sampling: SamplingConfigs, confidences: Confidences = NONE) -> None:
@@ -98,10 +100,11 @@ class CycleSound:
 
     @classmethod
     def load(cls, folder: str | Path = "models", where: str | torch.device | None = None) -> "CycleSound":
-        """Read an exported folder or a project's `data/` to a device (default: a GPU if there is one, else the CPU).
+        """Read an exported folder or a project's `data/`, onto the device `where`.
 
-        `~` stands for the user's home. Raises `NoModels`, `MixedModels`, `BadCheckpoint`, `BadConfidence`, `NoDevice`
-        or, for a project's params.yaml, `ParamsError`, each with what is wrong in one line.
+        By default this is a GPU if there is one, else the CPU. `~` stands for the user's home. Raises `NoModels`,
+        `MixedModels`, `BadCheckpoint`, `BadConfidence`, `NoDevice` or, for a project's params.yaml, `ParamsError`, each
+        with a message of one line.
         """
         place, there = arguments.path(folder), arguments.device_for(where)
         described = card.read(place)
@@ -113,12 +116,12 @@ class CycleSound:
     def from_pretrained(
         cls, name: str | Path | None = None, revision: str | None = None, where: str | torch.device | None = None
     ) -> "CycleSound":
-        """Read the models that come along, those of a folder, or USER/NAME from the Hugging Face Hub.
+        """Read the bundled models, those of a folder, or USER/NAME from the Hugging Face Hub.
 
-        A folder of that name goes first, and a Path is always a folder. From the Hub safetensors and their card are
-        fetched once, of a `revision` (branch, tag or commit; default: main), and kept where `huggingface_hub` keeps
-        them; nothing is executed. Raises what `load` raises, `HubRefused` for what the Hub does not give and for a
-        revision of a folder, and `MissingPackage`.
+        A local folder of that name takes precedence, and a Path is always a folder. From the Hub, safetensors files and
+        their card are downloaded once, at a `revision` (branch, tag or commit; default: main), into the cache of
+        `huggingface_hub`; nothing is executed. Raises what `load` raises, `HubRefused` if the Hub does not provide the
+        models or a revision of a folder is given, and `MissingPackage`.
         """
         place = paths.PRETRAINED if name is None else arguments.path(name)
         if not isinstance(name, str) or place.exists() or not hub.is_name(name):
@@ -139,12 +142,12 @@ class CycleSound:
 
     @property
     def sample_rate(self) -> int:
-        """Of the sounds that are made, in Hz."""
+        """Sample rate of generated sounds, in Hz."""
         return self.models.audio.sample_rate
 
     @property
     def seconds(self) -> float:
-        """Length of the sound that belongs to one picture, in seconds."""
+        """Length of a clip, the sound that belongs to one picture, in seconds."""
         return self.models.seconds
 
     def image(
@@ -178,10 +181,10 @@ class CycleSound:
         unlike: Sound | None = None,
         blend: tuple[Sound, float] | None = None,
     ) -> list[Image.Image]:
-        """The pictures of sounds, of any rates: one of `size` × `size`, RGB, for each.
+        """The pictures of sounds of any rates: one of `size` × `size`, RGB, for each.
 
-        Raises `WrongModality` for what is no list of Sounds, `BadSound` for a waveform or a rate that cannot be used,
-        `BadDraw`, and `BadSteering` for a guidance of 1 or less beside `unlike`, or a share outside [0, 1].
+        Raises `WrongModality` for anything but a list of Sounds, `BadSound` for an invalid waveform or rate, `BadDraw`,
+        and `BadSteering` for a guidance of 1 or less together with `unlike`, or a share outside [0, 1].
         """
         given = arguments.listed(sounds, "audio")
         drawing = self._drawing("audio_to_image", seed, candidates, sampling, unlike, blend)
@@ -225,12 +228,12 @@ class CycleSound:
         seconds: float | None = None,
         callback: Callable[[], object] | None = None,
     ) -> list[Sound]:
-        """The sounds of pictures, of any sizes: float32 waveforms, each `self.seconds` long.
+        """The sounds of pictures of any sizes: float32 waveforms, each `self.seconds` long.
 
-        With `seconds` each is that long, as `sound_blocks` makes it; `callback` is called before each part, as there.
-        Raises `WrongModality` for what is no list of PIL images, `BadPicture` for one that cannot be used, `BadDraw`,
-        also for a length of less than a sample or more than ten hours, and `BadSteering` for a guidance of 1 or less
-        beside `unlike`, or a share outside [0, 1].
+        With `seconds` each has that length, made as by `sound_blocks`; `callback` is called before each part, as there.
+        Raises `WrongModality` for anything but a list of PIL images, `BadPicture` for an invalid one, `BadDraw`, also
+        for a length of less than a sample or more than ten hours, and `BadSteering` for a guidance of 1 or less
+        together with `unlike`, or a share outside [0, 1].
         """
         given = arguments.listed(pictures, "image")
         drawing = self._drawing("image_to_audio", seed, candidates, sampling, unlike, blend)
@@ -256,12 +259,12 @@ class CycleSound:
         report: str = "",
         callback: Callable[[], object] | None = None,
     ) -> Iterator[Sound]:
-        """A picture's sound of `seconds`, however many, as one block after another.
+        """A sound of `seconds` from one picture, as one block after another.
 
-        Each part goes on where the one before ends: nothing is repeated, and an hour takes hardly more memory than a
-        minute. `report` names the work whose progress is printed on stderr; "" prints none. `callback` is called before
-        each part of a clip's length or less is drawn, and what it raises ends the work. Raises as `sounds` does, before
-        the first block.
+        Each part continues the one before: nothing is repeated, and an hour takes hardly more memory than a minute.
+        `report` names the work whose progress is printed on stderr; "" prints none. `callback` is called before each
+        part, of a clip's length or less, is sampled; an exception that it raises ends the work. Raises as `sounds`
+        does, before the first block.
         """
         (given,) = arguments.listed([picture], "image")
         drawing = self._drawing("image_to_audio", seed, candidates, sampling, unlike, blend)
@@ -277,12 +280,12 @@ class CycleSound:
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
     ) -> Path:
-        """Write a film with sounds of its pictures, of which no packet changes; return the path of the new film.
+        """Write a film with a soundtrack made from its frames, which are not re-encoded; return its path.
 
-        That is `to`, which ends in .mp4, or in .mov or .mkv as the pictures' encoding wants it. `mix` keeps the
-        film's own sound under the new one. An hour takes hardly more memory than a minute.
+        This is `to`, with the ending .mp4, or .mov or .mkv if the video codec requires it. `mix` keeps the film's own
+        sound under the new one. An hour takes hardly more memory than a minute.
 
-        Raises `BadFilm` or `BadSound` for a file that cannot be used, `BadTarget` for the film itself as `to`, and
+        Raises `BadFilm` or `BadSound` for a file that cannot be used, `BadTarget` if `to` is the film itself, and
         `BadDraw`.
         """
         given = FilmReader(arguments.path(film))
@@ -301,10 +304,10 @@ class CycleSound:
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
     ) -> None:
-        """Write an MP4 of a sound file's pictures, or of a film's sound's, one for each `seconds`, with that sound.
+        """Write an MP4 film of a sound file, or of a film's sound: one picture for each `self.seconds`, and the sound.
 
-        An hour takes hardly more memory than a minute. Raises `BadSound` for a file that cannot be used, `BadTarget`
-        for the same file as `to`, and `BadDraw`.
+        An hour takes hardly more memory than a minute. Raises `BadSound` for a file that cannot be used, `BadTarget` if
+        `to` is the same file, and `BadDraw`.
         """
         source = arguments.path(sound)
         path = arguments.target(to, source)
@@ -317,7 +320,7 @@ class CycleSound:
     def score(self, sound: Sound, picture: Image.Image) -> float:
         """How much likelier the picture makes the sound, in nats: log p(sound | picture) − log p(sound | nothing).
 
-        Above 0 they belong together more than chance would have it. Raises as `scores` does.
+        Above 0 they belong together more than by chance. Raises as `scores` does.
         """
         return self.scores([sound], [picture])[0]
 
@@ -335,23 +338,23 @@ class CycleSound:
 
     @property
     def knows_confidence(self) -> bool:
-        """Whether a confidence was fitted to these models, of both directions."""
+        """Whether a confidence was fitted to these models, for both directions."""
         return None not in (self._fitted.audio_to_image, self._fitted.image_to_audio)
 
     def confidence(self, source: Thing, target: Thing) -> float | None:
-        """How likely it is that what was made of a source shows what the source holds: a probability, calibrated.
+        """The calibrated probability that a target, generated from a source, matches its content.
 
-        Of any seed, sampling and number of candidates; None where none was fitted to these models. Raises as `scores`
-        does.
+        For any seed, sampling configuration and number of candidates; None if no confidence was fitted to these models.
+        Raises as `scores` does.
         """
         found = self.confidences([source], [target])
         return None if found is None else found[0]
 
     def confidences(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> list[float] | None:
-        """How likely it is that each target shows what the source holds that it was made of: probabilities, calibrated.
+        """The calibrated probability that each target, generated from its source, matches the source's content.
 
-        Of sounds and pictures, or pictures and sounds; None where none was fitted to these models. Raises as `scores`
-        does.
+        For sounds and pictures, or pictures and sounds; None if no confidence was fitted to these models. Raises as
+        `scores` does.
         """
         given, wanted = arguments.pairs(sources, targets)
         if not given:
@@ -374,8 +377,9 @@ class CycleSound:
     ) -> list[Station]:
         """Send a sound or a picture there and back `rounds` times: the start and 2 × rounds stations.
 
-        `sampling` holds how each direction draws. Every station is described as it would be from its file.
-        Raises `WrongModality` for another start, `BadSound`, `BadPicture`, and `BadDraw`, also for rounds below 0.
+        `sampling` holds the sampling configuration of each direction. Every station is described as it would be from
+        its file. Raises `WrongModality` if the start is neither, `BadSound`, `BadPicture`, and `BadDraw`, also for
+        rounds below 0.
         """
         count = 1 + 2 * arguments.whole("rounds", rounds, 0)
         return list(islice(self.stations(start, seed=seed, candidates=candidates, sampling=sampling), count))
@@ -383,7 +387,7 @@ class CycleSound:
     def stations(
         self, start: Thing, *, seed: int = 0, candidates: int = 1, sampling: SamplingConfigs | None = None
     ) -> Iterator[Station]:
-        """The stations of `cycle` one after another, without end: each is made when it is asked for.
+        """The stations of `cycle` one after another, without end; each is made when it is requested.
 
         Raises as `cycle` does.
         """
@@ -399,11 +403,11 @@ class CycleSound:
             station = self.describe(after, start, last)
 
     def describe(self, thing: Thing, start: Thing, before: Thing | None = None) -> Station:
-        """A sound or a picture as a station: what the models say of it.
+        """A sound or a picture as a station: what the models say about it.
 
-        `start` is what the cycle began with, `before` what the thing was made of; None for the start itself. Raises
-        `BadSound` and `BadPicture`, and `WrongModality` where `before` is of the modality of `thing`, or one of them of
-        neither.
+        `start` is the first station of the cycle, `before` the one from which `thing` was made, or None for the start
+        itself. Raises `BadSound` and `BadPicture`, and `WrongModality` if `before` has the modality of `thing`, or one
+        of them has neither.
         """
         modality, wanted = arguments.modality_of(thing), arguments.modality_of(start)
         direction = arguments.direction_from(wanted)
@@ -419,7 +423,7 @@ class CycleSound:
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        """One call at a time, as all share a cache of keys and values, whatever precision and device a caller is in."""
+        """One call at a time, as all share a cache of keys and values, whatever precision and device the caller has."""
         elsewhere = torch.get_default_device() != CPU
         with self._lock, device.exact(self.models.device), CPU if elsewhere else nullcontext():
             yield
@@ -433,7 +437,7 @@ class CycleSound:
         callback: Callable[[], object] | None = None,
     ) -> Iterator[Sound]:
         """`sound_blocks` of a picture."""
-        continuation.layout(seconds, self.models)  # which raises before anything is made
+        continuation.layout(seconds, self.models)  # raises before anything is made
         waves = continuation.waveform(self.engine, self._pictures([picture]), drawing, seconds, report, callback)
 
         def computed() -> Iterator[Sound]:
@@ -455,12 +459,12 @@ class CycleSound:
         unlike: Thing | None,
         blend: tuple[Thing, float] | None,
     ) -> Drawing:
-        """How the engine is to draw. Raises `BadDraw` and `BadSteering`."""
+        """The settings for the engine. Raises `BadDraw` and `BadSteering`."""
         number = arguments.whole("seed", seed, 0)
         count = arguments.whole("candidates", candidates, 1, arguments.MAX_CANDIDATES)
         draw = self.sampling[direction] if sampling is None else arguments.checked(sampling, SamplingConfig)
         if unlike is not None and draw.guidance <= 1:
-            raise BadSteering(f"unlike: a guidance of {draw.guidance:g} leads away from nothing; give one above 1")
+            raise BadSteering(f"unlike: a guidance of {draw.guidance:g} steers away from nothing; give one above 1")
         return Drawing(count, draw, number, self._steering(direction, unlike, blend))
 
     def _steering(self, direction: Direction, unlike: Thing | None, blend: tuple[Thing, float] | None) -> Steering:
@@ -469,7 +473,7 @@ class CycleSound:
         source = source_of(direction)
         if any(thing is not None and arguments.modality_of(thing) != source for thing in (unlike, other)):
             wanted = "sounds" if source == "audio" else "pictures"
-            raise BadSteering(f"unlike and blend: what is made of {wanted} is steered by other {wanted} alone")
+            raise BadSteering(f"unlike and blend: must be {wanted}, like the source")
         away, mixed_in = (None if thing is None else self._pictures([thing]) for thing in (unlike, other))
         return Steering(away, mixed_in, share)
 

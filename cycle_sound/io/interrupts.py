@@ -1,6 +1,6 @@
-"""Ctrl-C: the process that it ends says one line, and the processes that work for it never hear of it.
+"""Ctrl-C: the process that it ends prints one line, and its worker processes do not receive it.
 
-A terminal sends SIGINT to all processes of a command at once. A training, which saves its state, heeds it by itself:
+A terminal sends SIGINT to all processes of a command at once. A training, which saves its state, handles it by itself:
 `training.resume`.
 """
 
@@ -48,9 +48,9 @@ def ignored() -> None:
 
 @contextmanager
 def ends_raised() -> Iterator[None]:
-    """Let the ends that a system asks for, by SIGTERM or with the terminal, be raised as SystemExit meanwhile.
+    """Raise SIGTERM and SIGHUP as SystemExit within this context, so that unfinished work can be cleaned up.
 
-    What is being done can then be undone; the exit code is 128 + the signal's. Where they are ignored they stay so.
+    The exit code is 128 + the signal's number. Signals that are ignored stay so.
     """
     asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     heeded = [number for number in asked if signal.getsignal(number) == signal.SIG_DFL]

@@ -1,4 +1,4 @@
-"""How far a long loop is: a bar in a terminal, plain lines in a log."""
+"""Progress of a long loop: a bar in a terminal, plain lines in a log."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ INTERVAL = 10.0  # seconds between two lines of a log
 def track(iterable: Iterable[T], total: int, what: str, note: Callable[[], str] | None = None) -> Iterator[T]:
     """Yield the items of `iterable`, `total` of them, and report the rate and the time left on stderr.
 
-    `what` names the work; `note` is asked, whenever a report is due, for a few words to show behind it (a loss).
+    `what` names the work; `note` is called for each report, for a few words to show after it (such as a loss).
     """
     return _bar(iterable, total, what, note) if sys.stderr.isatty() else _lines(iterable, total, what, note)
 

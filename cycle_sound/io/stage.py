@@ -1,4 +1,4 @@
-"""How a stage is started: with params.yaml, perhaps one word, and one line for each error that a user can mend."""
+"""Starting a stage: with params.yaml, perhaps one word, and one line for each error that a user can fix."""
 
 import argparse
 import sys
@@ -28,9 +28,9 @@ def run(main: Callable[[Word, Params], None], choices: Sequence[Word]) -> None: 
 def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     """Call `main(params)`, or `main(word, params)` with the one word of the command line, which is one of `choices`.
 
-    A `UserError`, or what the system says of a file or a disk, ends as one line on stderr: exit code 2 for a
-    `ParamsError`, 1 for the others. In a copy that DVC has made, where relative paths lead elsewhere, the line says so.
-    Any other exception keeps its traceback.
+    A `UserError`, or an OSError about a file or a disk, ends as one line on stderr, with exit code 2 for a
+    `ParamsError` and 1 for the others. In a copy of the project made by DVC, where relative paths lead elsewhere, the
+    line says so. Any other exception keeps its traceback.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m stages.{Path(sys.argv[0]).stem}",

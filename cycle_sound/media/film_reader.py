@@ -1,7 +1,7 @@
-"""A film read from its start to its end, a picture, a stretch of sound or a packet at a time.
+"""Reading a film from start to end, a frame, a stretch of sound or a packet at a time.
 
-Each is read for itself, from a file opened anew, so that none waits for another. Files are not trusted: durations in
-headers are guesses, so the packets tell how long a film is.
+Each of the three opens the file again, so that none waits for another. Files are not trusted: durations in headers are
+guesses, so the length of a film is taken from its packets.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,10 +31,10 @@ SILENCE = 1 << 16  # samples of it at a time: a time stamp may lie years ahead
 
 
 class FilmReader:
-    """A film file. Times are in seconds from its first picture on.
+    """A film file. Times are in seconds, from its first frame.
 
-    `most`: pixels that are decoded, from its start to where it is read to. Raises `BadFilm` for what is no film, or
-    cannot be copied packet by packet.
+    `most`: upper limit of the pixels decoded in one reading. Raises `BadFilm` if the file is not a film, or cannot be
+    copied packet by packet.
     """
 
     def __init__(self, path: Path, most: float = inf) -> None:

@@ -1,4 +1,4 @@
-"""Films written a picture or a packet and a block of sound at a time."""
+"""Writing films, a frame or a packet and a block of sound at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,14 +27,14 @@ MOV_CODECS = ("cinepak", "dnxhd", "dvvideo", "h263", "png", "prores", "qtrle", "
 
 
 def ending(film: FilmReader) -> str:
-    """Of the file that holds a film's pictures as they are: `.mp4` or `.mov` where players expect them, else `.mkv`."""
+    """The ending for a copy of a video stream: `.mp4` or `.mov` if players expect its codec there, else `.mkv`."""
     return ".mp4" if film.codec in MP4_CODECS else ".mov" if film.codec in MOV_CODECS else ".mkv"
 
 
 def write_soundtrack(path: Path, film: FilmReader, sound: Iterable[np.ndarray]) -> None:
-    """Write the pictures of a film, its packets as they are, with a sound: mono blocks (samples,) at AUDIO_RATE.
+    """Write a film's video stream, without re-encoding, with a sound: mono blocks (samples,) at AUDIO_RATE.
 
-    The file is of the kind that `ending` says, whatever its name. Raises `BadFilm`, OSError, what the sound raises.
+    `ending` decides the container, whatever the file's name. Raises `BadFilm`, OSError, and what the sound raises.
     """
     form = FORMATS[ending(film)]
     with film.opened() as (container, video), _copying(), _created(path, form) as written:

@@ -66,9 +66,9 @@ def _within(controls: Sequence[Control], values: Sequence[Any]) -> Sequence[Any]
     for control, value in zip(controls, values, strict=True):
         if isinstance(control, gr.Checkbox):
             if not isinstance(value, bool):
-                raise BadInput(f"{control.label}: yes or no")
+                raise BadInput(f"{control.label}: must be yes or no")
             continue
         least, most = control.minimum or 0, control.maximum or 0
         if not isinstance(value, int | float) or not least <= value <= most:
-            raise BadInput(f"{control.label}: from {least} to {most}")
+            raise BadInput(f"{control.label}: must be from {least} to {most}")
     return values

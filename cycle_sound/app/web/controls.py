@@ -31,9 +31,13 @@ class SamplingRequest(NamedTuple):
 def sampling(own: SamplingConfigs) -> list[Control]:
     """The inputs that `request` reads: seed, results, candidates, then the sliders of each direction."""
     controls: list[Control] = [
-        gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, info="The same seed, the same result."),
+        gr.Number(
+            0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, info="The same seed gives the same result."
+        ),
         gr.Slider(1, 4, 1, step=1, label="Results"),
-        gr.Slider(1, 16, 1, step=1, label="Candidates", info="Of so many, keep the one that explains its source best."),
+        gr.Slider(
+            1, 16, 1, step=1, label="Candidates", info="Draw this many, keep the one that best explains its source."
+        ),
     ]
     for direction, title in TITLES.items():
         with gr.Accordion(title, open=False):
@@ -54,28 +58,28 @@ def request(values: Sequence[float]) -> SamplingRequest:
 def steering(component: Callable[..., gr.components.Component]) -> tuple[list[gr.components.Component], gr.Slider]:
     """The inputs of other sources, unlike and blend, and the share of the latter."""
     with gr.Accordion(STEERING, open=False), gr.Row():
-        unlike = component(label="Unlike: less of this, the more so the higher the guidance")
+        unlike = component(label="Unlike: less of this; the higher the guidance, the stronger")
         with gr.Column():
-            blend = component(label="Blend: mixed with this")
-            share = gr.Slider(0, 1, 0.5, step=0.05, label="Share", info="Of it in the mixture.")
+            blend = component(label="Blend: mix this in")
+            share = gr.Slider(0, 1, 0.5, step=0.05, label="Share", info="Its weight in the mixture.")
     return [unlike, blend], share
 
 
 def length(system: CycleSound) -> gr.Slider:
     """How long a picture sounds."""
-    info = (
-        f"Each part goes on where the one before ends; figures are of the first. 0: one clip, {system.seconds:.1f} s."
-    )
+    info = f"Each part continues the one before; figures are for the first. 0: one clip, {system.seconds:.1f} s."
     return gr.Slider(0, MAX_LENGTH, 0, step=1, label="Seconds", info=info)
 
 
 def _sliders(sampling: SamplingConfig) -> list[gr.Slider]:
     """A slider for each field of `SamplingConfig`, in their order."""
     return [
-        gr.Slider(0, 2, sampling.temperature, step=0.05, label="Temperature", info="0: always the likeliest."),
-        gr.Slider(0, 256, sampling.top_k, step=1, label="Top k", info="Draw from the k likeliest; 0: from all."),
-        gr.Slider(0.05, 1, sampling.top_p, step=0.05, label="Top p", info="From the likeliest that hold this share."),
-        gr.Slider(0, 6, sampling.guidance, step=0.25, label="Guidance", info="How much the source counts."),
+        gr.Slider(0, 2, sampling.temperature, step=0.05, label="Temperature", info="0: always the likeliest code."),
+        gr.Slider(
+            0, 256, sampling.top_k, step=1, label="Top k", info="Sample from the k likeliest codes; 0: from all."
+        ),
+        gr.Slider(0.05, 1, sampling.top_p, step=0.05, label="Top p", info="From the likeliest, of this probability."),
+        gr.Slider(0, 6, sampling.guidance, step=0.25, label="Guidance", info="How strongly to follow the source."),
     ]
 
 

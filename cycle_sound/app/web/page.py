@@ -1,4 +1,4 @@
-"""The page of a system: its tabs side by side, and beside them how to draw."""
+"""The page of a system: its tabs, and a sidebar with the sampling controls."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import templates
 
 INTRODUCTION = f"# {TITLE}\nSound into pictures, pictures into sound, and round again."
-NO_CONFIDENCE = "These models carry no confidence: how sure a result is, is not shown."
+NO_CONFIDENCE = "These models have no fitted confidence, so none is shown."
 WAITING = 16  # requests in the queue; one is worked on at a time, by all cores
 
 
@@ -29,7 +29,7 @@ def page(system: CycleSound, samples: Path | None = None) -> Page:
         gr.Markdown(templates.markdown(knowledge.sentence(system.models)), latex_delimiters=[])
         if not system.knows_confidence:
             gr.Markdown(NO_CONFIDENCE)
-        with gr.Sidebar(label="How to draw", open=False):
+        with gr.Sidebar(label="Sampling", open=False):
             sampling = controls.sampling(system.sampling)
         sound_to_picture.add(blocks, system, known, sampling)
         picture_to_sound.add(blocks, system, known, sampling)

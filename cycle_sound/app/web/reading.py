@@ -1,4 +1,4 @@
-"""What visitors give, read no further than the page works on it. Each raises `BadInput`."""
+"""Uploads of visitors, read only as far as the page needs them. Each function raises `BadInput`."""
 
 from pathlib import Path
 
@@ -18,21 +18,21 @@ HEARD = MAX_SECONDS + 1  # seconds that are decoded, whatever a file holds
 def sound(path: Path | None) -> Sound:
     """The uploaded sound."""
     if path is None:
-        raise BadInput("drop or record a sound first")
+        raise BadInput("upload or record a sound first")
     return _short(inputs.sound(path, HEARD))
 
 
 def picture(path: Path | None) -> Image.Image:
     """The uploaded picture."""
     if path is None:
-        raise BadInput("drop, photograph or draw a picture first")
+        raise BadInput("upload, photograph or draw a picture first")
     return inputs.picture(path)
 
 
 def either(path: Path | None) -> Thing:
     """The uploaded sound or picture."""
     if path is None:
-        raise BadInput("drop a sound or a picture first")
+        raise BadInput("upload a sound or a picture first")
     start = inputs.either(path, HEARD)
     return _short(start) if isinstance(start, Sound) else start
 
@@ -40,14 +40,14 @@ def either(path: Path | None) -> Thing:
 def film(path: Path | None) -> FilmReader:
     """The uploaded film."""
     if path is None:
-        raise BadInput("drop a film first")
+        raise BadInput("upload a film first")
     film = inputs.film(path, MAX_PIXELS)
     if film.seconds > MAX_SECONDS:
-        raise BadInput(f"no more than {MAX_SECONDS:.0f} s of film here")
+        raise BadInput(f"no more than {MAX_SECONDS:.0f} s of film are allowed here")
     return film
 
 
 def _short(sound: Sound) -> Sound:
     if sound.seconds > MAX_SECONDS:
-        raise BadInput(f"no more than {MAX_SECONDS:.0f} s of sound here")
+        raise BadInput(f"no more than {MAX_SECONDS:.0f} s of sound are allowed here")
     return sound

@@ -66,11 +66,11 @@ def login(host: str, auth: str | None) -> tuple[str, str] | None:
     """
     if auth is None:
         if not gate.is_local(host):
-            raise BadLogin(f"{host}: other machines could use the page: give --auth NAME:PASSWORD")
+            raise BadLogin(f"{host}: other machines can reach the page: give --auth NAME:PASSWORD")
         return None
     name, _, password = auth.partition(":")
     if not name or not password:
-        raise BadLogin("--auth: not NAME:PASSWORD")
+        raise BadLogin("--auth: must be NAME:PASSWORD")
     return name, password
 
 

@@ -20,7 +20,7 @@ from cycle_sound.media.sounds import Sound
 
 LEGEND = (
     f"Films of up to {reading.MAX_SECONDS:.0f} s and {gate.MAX_FILE >> 20} MB. Each moment gets the sound of its "
-    "picture; the pictures stay as they are. Films are deleted after an hour."
+    "frame; the frames stay as they are. Films are deleted after an hour."
 )
 
 
