@@ -86,13 +86,12 @@ def is_film(path: Path) -> bool:
     if archives.is_video(path.name) or not _is_readable(path):
         return archives.is_video(path.name)
     try:
-        with Image.open(path, formats=images.FORMATS):  # reads the header only
-            return False
-    except Exception:  # given broken content, Pillow may raise almost anything
-        pass
-    try:
-        with path.open("rb") as file, containers.opened(file, containers.VIDEOS) as container:
-            return containers.picture_of(container) is not None
+        with path.open("rb") as file:
+            if images.STARTS.match(file.read(12)):
+                return False
+            file.seek(0)
+            with containers.opened(file, containers.VIDEOS) as container:
+                return containers.picture_of(container) is not None
     except av.FFmpegError:
         return False
 
