@@ -311,6 +311,27 @@ def test_the_good_files_are_used_beside_the_bad(run: Run, tmp_path: Path) -> Non
     assert files(tmp_path / "out") == ["good.1.png", "good.2.png"]
 
 
+def write_loud(path: Path) -> Path:
+    """A sound whose numbers are far beyond full scale, as no mixture of sounds is."""
+    path.parent.mkdir(exist_ok=True)
+    soundfile.write(path, np.full(RATE, 2 * sound_reader.LOUDEST), RATE, subtype="FLOAT")
+    return path
+
+
+def test_a_sound_too_loud_to_be_one_costs_a_line_and_the_others_are_used(run: Run, tmp_path: Path) -> None:
+    write_loud(tmp_path / "in/bad.wav"), write_sound(tmp_path / "in/good.wav"), write_picture(tmp_path / "red.png")
+    made, found = run("image", "in", "-o", "out"), run("search", "red.png", "in")
+    for result, name in ((made, "good.png"), (found, "good.wav")):
+        assert is_one_line_of_error(result, "bad.wav", "full scale")
+        assert name in result.stdout
+
+
+@pytest.mark.parametrize("words", [("image", "good.wav", "--unlike"), ("cycle",)])
+def test_a_sound_too_loud_to_be_one_is_named(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    write_loud(tmp_path / "bad.wav"), write_sound(tmp_path / "good.wav")
+    assert is_one_line_of_error(run(*words, "bad.wav", "-o", "out"), "bad.wav", "full scale")
+
+
 def test_what_would_fill_the_memory_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_sound(tmp_path / "x.wav", 3.0)
     monkeypatch.setattr(sound_reader, "MAX_SECONDS", 2.0)
