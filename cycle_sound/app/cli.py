@@ -526,5 +526,13 @@ def web(
     server.serve(blocks, host, port, auth=auth)
 
 
+def run() -> None:
+    """Run the command that is given, and let no interrupt reach what is left to do once it has ended."""
+    try:
+        app(prog_name="cycle-sound")
+    finally:
+        interrupts.ignored()
+
+
 if __name__ == "__main__":
-    app()
+    run()
