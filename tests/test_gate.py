@@ -120,6 +120,16 @@ def test_a_connection_with_an_open_request_stays(page: str, monkeypatch: pytest.
         assert b"422" in line.recv(1 << 16)  # no JSON, and read to its end
 
 
+@pytest.mark.parametrize(("host", "status"), [("localhost", b" 200 "), ("elsewhere.example", b" 421 ")])
+def test_a_websocket_is_a_request_like_any_other(page: str, host: str, status: bytes) -> None:
+    url = urlsplit(page)
+    with socket.create_connection((url.hostname, url.port), timeout=100) as line:
+        key = f"Sec-WebSocket-Key: {22 * 'A'}=="
+        asked = "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", key
+        line.sendall("\r\n".join(["GET /robots.txt HTTP/1.1", f"Host: {host}", *asked, "", ""]).encode())
+        assert status in line.recv(1 << 16).partition(b"\r\n")[0]
+
+
 class Protocol(asyncio.Protocol):
     """What of uvicorn's protocol counts here."""
 
