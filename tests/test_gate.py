@@ -48,6 +48,7 @@ WORDS = {  # of each kind, what somebody is told in the end
     "abandoned": "no such session",
     "swollen_sound": "no more than 60 s",
     "hostile_film": "no more than 60 s of film",
+    "odd_requests": "not what the page asks",
 }
 
 
