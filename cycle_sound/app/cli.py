@@ -414,7 +414,7 @@ def cycle(
     for number, station in enumerate(stations):
         said = ", ".join(f"{name} {text}" for name, text in cycle_page.facts(station).items())
         say(f"{cycle_page.place(number)}: {said}")
-    page = cycle_page.cycle(file.name, stations, system.models.audio)
+    page = cycle_page.cycle(names.printable(file.name), stations, system.models.audio)
     show([outputs.beside(outputs.Names(out, [file]).free(file.stem, ".html"), ".html", page.encode())])
 
 

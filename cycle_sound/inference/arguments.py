@@ -165,6 +165,6 @@ def target(to: str | Path, source: Path, ending: str | None = None) -> Path:
     place = place if ending is None else place.with_suffix(ending)
     if place.is_dir():
         raise BadTarget(f"{place}: a folder")
-    if place.resolve() == source.resolve() or (place.exists() and place.samefile(source)):
+    if os.path.realpath(place) == os.path.realpath(source) or (place.exists() and place.samefile(source)):
         raise BadTarget(f"{place}: is the file that is read; name another one")
     return place

@@ -69,7 +69,8 @@ def seconds(path: Path) -> float:
 def _said(path: Path) -> float | None:
     """How long a sound is by its header, in seconds; 0 of a WAV file that was never closed, None of unknown formats."""
     try:
-        return float(soundfile.info(path).duration)
+        with path.open("rb") as file:  # a path that is no text, which Linux allows, is none to libsndfile
+            return float(soundfile.info(file).duration)
     except soundfile.SoundFileError:
         return None
 
