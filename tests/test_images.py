@@ -241,6 +241,31 @@ def test_a_png_whose_exif_is_broken_is_upright_as_stored():
     assert images.open_picture((CASES / "broken_exif.png").read_bytes()).size == (64, 48)
 
 
+def scanline(bits: int, colour: int, line: bytes, clear: bytes) -> bytes:
+    """A PNG of one line of four pixels, of which a value is transparent."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, colour, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(b"\0" + line))
+    return picture_blocks.PNG + header + chunk(b"tRNS", clear) + data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        scanline(2, 0, b"\x10", b"\0\1"),
+        scanline(4, 0, b"\x05\x00", b"\0\5"),
+        scanline(8, 0, b"\0\5\0\0", b"\0\5"),
+        scanline(16, 0, b"\0\0\x50\5" + bytes(4), b"\x50\5"),
+        scanline(8, 2, b"\0\0\0\5\6\7" + bytes(6), b"\0\5\0\6\0\7"),
+        scanline(16, 2, bytes(6) + b"\x50\5\x60\6\x70\7" + bytes(12), b"\x50\5\x60\6\x70\7"),
+    ],
+    ids=["grey of 2", "grey of 4", "grey of 8", "grey of 16", "colours of 8", "colours of 16"],
+)
+def test_the_transparent_value_of_a_png_is_found_whatever_its_bits(content: bytes):
+    seen = np.asarray(images.open_picture(content))[0, :, 0]
+    assert seen[0] == 0
+    assert seen[1] == 255
+
+
 # --- pictures that cost more than they weigh
 
 

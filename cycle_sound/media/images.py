@@ -19,6 +19,7 @@ MAX_SIDE = 65_500  # pixels: the sides of a JPEG, which every picture becomes
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # the rest of Pillow's decoders would only add ways to be attacked
 STARTS = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|BM", re.DOTALL)  # of their files
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")  # that are looked for in a folder
+BIT_DEPTH = 24  # where in a PNG the bits of a sample stand
 TURNS: dict[object, Image.Transpose] = {  # by EXIF's orientation, which may be anything
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -100,12 +101,23 @@ def _decoded(content: bytes, least: int) -> Image.Image:
         if fits(width, height):
             picture.draft(None, (2 * least, 2 * least))  # rounds sides up to a pixel, which counts less in more
             picture.load()
+            if content.startswith(picture_blocks.PNG):
+                _fit_transparency(picture, content[BIT_DEPTH])
             return rgb(_upright(picture))
     except UnidentifiedImageError:
         raise BadPicture(f"not an image of a known kind ({', '.join(FORMATS)})") from None
     except Exception as error:  # a decoder given broken content may raise almost anything
         raise BadPicture(f"cannot be decoded: {error}") from error
     raise BadPicture(f"{width} x {height} pixels: more than {MAX_PIXELS}, or than {MAX_SIDE} in a row")
+
+
+def _fit_transparency(picture: Image.Image, bits: int) -> None:
+    """Let the value that a PNG makes transparent be of 8 bits as its pixels are: Pillow gives it as it is stored."""
+    clear = picture.info.get("transparency")
+    if picture.mode == "L" and bits < 8 and isinstance(clear, int):
+        picture.info["transparency"] = clear * 255 // (2**bits - 1)
+    if picture.mode == "RGB" and bits == 16 and isinstance(clear, tuple):
+        picture.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
 def _upper_bits(picture: Image.Image) -> Image.Image:
