@@ -1,5 +1,5 @@
 """`python -m cycle_sound` is `cycle-sound`."""
 
-from cycle_sound.app.cli import app
+from cycle_sound.app.cli import run
 
-app(prog_name="cycle-sound")
+run()

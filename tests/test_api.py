@@ -25,8 +25,9 @@ from cycle_sound.errors import (
     WrongModality,
 )
 from cycle_sound.inference import continuation
-from cycle_sound.inference.arguments import LOUDEST, MAX_CANDIDATES
+from cycle_sound.inference.arguments import MAX_CANDIDATES
 from cycle_sound.inference.system import CycleSound
+from cycle_sound.media.sound_reader import LOUDEST
 from cycle_sound.media.sound_writer import encoded
 from cycle_sound.media.sounds import Sound
 from cycle_sound.params import SamplingConfig

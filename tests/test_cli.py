@@ -294,6 +294,19 @@ def test_a_file_name_reaches_the_terminal_as_text(run: Run, tmp_path: Path, name
             assert not names.UNSHOWN.search(text.replace("\n", ""))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a name is text, and shorter")
+@pytest.mark.parametrize("command", ["image", "cycle"])
+@pytest.mark.parametrize("name", ["\udcff", "x" * 251, "é" * 125])
+def test_what_is_made_of_a_file_has_a_name_whatever_the_file_is_called(
+    run: Run, tmp_path: Path, command: str, name: str
+) -> None:
+    write_sound(tmp_path / "bell.wav").rename(tmp_path / f"{name}.wav")
+    for _ in range(2):  # the next one is numbered
+        result = run(command, f"{name}.wav", "-o", ".")
+        assert result.exit_code == 0, result.output
+    assert len(files(tmp_path)) == 3
+
+
 def test_hidden_files_in_a_folder_are_passed_over(run: Run, tmp_path: Path) -> None:
     write_sound(tmp_path / "in/bell.wav")
     (tmp_path / "in/._bell.wav").write_bytes(b"a note of macOS")
@@ -309,6 +322,27 @@ def test_the_good_files_are_used_beside_the_bad(run: Run, tmp_path: Path) -> Non
     result = run("image", "bad.wav", "good.wav", "-o", "out", "--samples", 2)
     assert is_one_line_of_error(result, "bad.wav", "empty file")
     assert files(tmp_path / "out") == ["good.1.png", "good.2.png"]
+
+
+def write_loud(path: Path) -> Path:
+    """A sound whose numbers are far beyond full scale, as no mixture of sounds is."""
+    path.parent.mkdir(exist_ok=True)
+    soundfile.write(path, np.full(RATE, 2 * sound_reader.LOUDEST), RATE, subtype="FLOAT")
+    return path
+
+
+def test_a_sound_too_loud_to_be_one_costs_a_line_and_the_others_are_used(run: Run, tmp_path: Path) -> None:
+    write_loud(tmp_path / "in/bad.wav"), write_sound(tmp_path / "in/good.wav"), write_picture(tmp_path / "red.png")
+    made, found = run("image", "in", "-o", "out"), run("search", "red.png", "in")
+    for result, name in ((made, "good.png"), (found, "good.wav")):
+        assert is_one_line_of_error(result, "bad.wav", "full scale")
+        assert name in result.stdout
+
+
+@pytest.mark.parametrize("words", [("image", "good.wav", "--unlike"), ("cycle",)])
+def test_a_sound_too_loud_to_be_one_is_named(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    write_loud(tmp_path / "bad.wav"), write_sound(tmp_path / "good.wav")
+    assert is_one_line_of_error(run(*words, "bad.wav", "-o", "out"), "bad.wav", "full scale")
 
 
 def test_what_would_fill_the_memory_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,9 +363,12 @@ def test_the_sound_of_a_film_becomes_a_film_and_one_in_python(run: Run, tmp_path
     assert (tmp_path / "mine.mp4").read_bytes() == (tmp_path / "out/seen.mp4").read_bytes()
 
 
-@pytest.mark.parametrize("words", [("image", "nothing.wav"), ("image", "/dev/zero"), ("sound", "empty")])
+@pytest.mark.parametrize(
+    "words", [("image", "nothing.wav"), ("image", "/dev/zero"), ("sound", "empty"), ("image", "circle")]
+)
 def test_what_is_not_there_is_named(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "circle").symlink_to("circle")
     assert is_one_line_of_error(run(*words, "-o", "out"), words[1])
 
 
@@ -380,6 +417,13 @@ def test_the_version_is_printed_also_of_the_module() -> None:
     words = [sys.executable, "-m", "cycle_sound", "--version"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.stdout == wanted
+
+
+@pytest.mark.parametrize("words", [("image", "bell.wav", "-o", "circle"), ("export", "circle")])
+def test_a_link_that_leads_back_to_itself_is_no_folder(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    write_sound(tmp_path / "bell.wav")
+    (tmp_path / "circle").symlink_to("circle")
+    assert is_one_line_of_error(run(*words), "circle")
 
 
 def test_a_folder_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:

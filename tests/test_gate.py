@@ -48,6 +48,7 @@ WORDS = {  # of each kind, what somebody is told in the end
     "abandoned": "no such session",
     "swollen_sound": "no more than 60 s",
     "hostile_film": "no more than 60 s of film",
+    "odd_requests": "not what the page asks",
 }
 
 
@@ -118,6 +119,16 @@ def test_a_connection_with_an_open_request_stays(page: str, monkeypatch: pytest.
             time.sleep(0.1)
             line.sendall(b" ")
         assert b"422" in line.recv(1 << 16)  # no JSON, and read to its end
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost", b" 200 "), ("elsewhere.example", b" 421 ")])
+def test_a_websocket_is_a_request_like_any_other(page: str, host: str, status: bytes) -> None:
+    url = urlsplit(page)
+    with socket.create_connection((url.hostname, url.port), timeout=100) as line:
+        key = f"Sec-WebSocket-Key: {22 * 'A'}=="
+        asked = "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", key
+        line.sendall("\r\n".join(["GET /robots.txt HTTP/1.1", f"Host: {host}", *asked, "", ""]).encode())
+        assert status in line.recv(1 << 16).partition(b"\r\n")[0]
 
 
 class Protocol(asyncio.Protocol):

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from cycle_sound.app import inputs
 from cycle_sound.errors import BadPicture
-from cycle_sound.media import images, picture_blocks, picture_files, pixels
+from cycle_sound.media import containers, images, picture_blocks, picture_files, pixels
 
 CASES = Path(__file__).resolve().parents[2] / "shared/cases"
 
@@ -239,6 +241,31 @@ def test_a_png_whose_exif_is_broken_is_upright_as_stored():
     assert images.open_picture((CASES / "broken_exif.png").read_bytes()).size == (64, 48)
 
 
+def scanline(bits: int, colour: int, line: bytes, clear: bytes) -> bytes:
+    """A PNG of one line of four pixels, of which a value is transparent."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, colour, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(b"\0" + line))
+    return picture_blocks.PNG + header + chunk(b"tRNS", clear) + data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        scanline(2, 0, b"\x10", b"\0\1"),
+        scanline(4, 0, b"\x05\x00", b"\0\5"),
+        scanline(8, 0, b"\0\5\0\0", b"\0\5"),
+        scanline(16, 0, b"\0\0\x50\5" + bytes(4), b"\x50\5"),
+        scanline(8, 2, b"\0\0\0\5\6\7" + bytes(6), b"\0\5\0\6\0\7"),
+        scanline(16, 2, bytes(6) + b"\x50\5\x60\6\x70\7" + bytes(12), b"\x50\5\x60\6\x70\7"),
+    ],
+    ids=["grey of 2", "grey of 4", "grey of 8", "grey of 16", "colours of 8", "colours of 16"],
+)
+def test_the_transparent_value_of_a_png_is_found_whatever_its_bits(content: bytes):
+    seen = np.asarray(images.open_picture(content))[0, :, 0]
+    assert seen[0] == 0
+    assert seen[1] == 255
+
+
 # --- pictures that cost more than they weigh
 
 
@@ -302,3 +329,74 @@ def test_a_jpeg_of_many_segments_is_refused():
     jpeg = encoded(gradient(40, 20), "JPEG")
     with pytest.raises(BadPicture, match="2000 segments"):
         images.open_picture(jpeg[:2] + segment(0xE1, b"Exif\0\0x") * 2500 + jpeg[2:])
+
+
+def directory(entries: int) -> bytes:
+    """EXIF, without its name, of entries each of which is all of it but for a byte."""
+    size = 10 + 12 * entries
+    kinds = b"".join(struct.pack(">HHII", tag, 1, size - 1, 0) for tag in range(entries))
+    return b"MM\0*" + struct.pack(">IH", 8, entries) + kinds
+
+
+def jpeg_with(exif: bytes) -> bytes:
+    """A JPEG file with EXIF, in as many segments as it takes."""
+    jpeg = encoded(gradient(40, 20), "JPEG")
+    parts = [exif[start : start + 60_000] for start in range(0, len(exif), 60_000)]
+    return jpeg[:2] + b"".join(segment(0xE1, b"Exif\0\0" + part) for part in parts) + jpeg[2:]
+
+
+def png_with(*notes: bytes) -> bytes:
+    png = encoded(gradient(40, 20), "PNG")
+    place = png.index(b"IDAT") - 4
+    return png[:place] + b"".join(notes) + png[place:]
+
+
+ENTRIES = directory(20_000)  # in 240 kB; read, 5 GB
+NAMES = b"Exif\0\0" * 200_000  # taken off one by one, 120 GB are copied
+
+
+@pytest.mark.parametrize("exif", [ENTRIES, b"Exif\0\0" + ENTRIES, NAMES], ids=["entries", "named", "names"])
+@pytest.mark.parametrize("file", [jpeg_with, webp_with, lambda exif: png_with(chunk(b"eXIf", exif))])
+def test_exif_that_would_fill_the_memory_is_not_read(file: Any, exif: bytes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Image.Exif, "load", lambda *_: pytest.fail("it is read"))
+    with nullcontext() if file != jpeg_with else pytest.raises(BadPicture, match="EXIF of"):
+        assert images.open_picture(file(exif)).size == (40, 20)
+
+
+def test_exif_in_text_that_would_fill_the_memory_is_not_read(monkeypatch: pytest.MonkeyPatch):
+    text = b"Raw profile type exif\0\nexif\n%d\n%s" % (len(ENTRIES), ENTRIES.hex().encode())
+    monkeypatch.setattr(Image.Exif, "load", lambda *_: pytest.fail("it is read"))
+    assert images.open_picture(png_with(chunk(b"tEXt", text))).size == (40, 20)
+
+
+@pytest.mark.parametrize("turn", [turned(), b"Exif\0\0" + turned()])
+def test_exif_turns_a_picture_however_often_it_is_named(turn: bytes):
+    for content in (jpeg_with(turn), webp_with(turn), png_with(chunk(b"eXIf", turn))):
+        assert images.open_picture(content).size == (20, 40)
+
+
+def gif_with(*comments: bytes) -> bytes:
+    """A GIF file with comments, each as its blocks."""
+    gif = encoded(gradient(40, 20).quantize(16), "GIF")
+    place = gif.index(b",\0\0\0\0")
+    return gif[:place] + b"".join(b"!\xfe" + blocks + b"\0" for blocks in comments) + gif[place:]
+
+
+@pytest.mark.parametrize("comments", [[b"\1x"] * 1_000_000, [b"\1x" * 1_000_000], [b"\xff" + bytes(255)] * 20_000])
+def test_a_gif_of_many_comments_is_refused_before_they_are_joined(comments: list[bytes]):
+    with pytest.raises(BadPicture, match="more than 10000 blocks"):
+        images.open_picture(gif_with(*comments))
+    assert images.open_picture(gif_with(*comments[1:100])).size == (40, 20)
+
+
+def test_a_png_of_many_blocks_is_read_without_them():
+    assert images.open_picture(png_with(*[chunk(b"abCd", b"")] * 20_000)).size == (40, 20)
+
+
+@pytest.mark.parametrize("kind", images.FORMATS)
+def test_a_picture_is_told_from_a_film_by_how_it_begins(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "picture"
+    path.write_bytes(encoded(gradient(40, 20), kind))
+    for module, name in ((Image, "open"), (containers, "opened")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("no file is read for that"))
+    assert not inputs.is_film(path)

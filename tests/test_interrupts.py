@@ -138,6 +138,16 @@ def test_a_command_that_is_interrupted_says_one_line_and_leaves_nothing(data: Pa
     assert not list((folder / "out").rglob("*"))
 
 
+@pytest.mark.parametrize(("words", "code"), [("--version", 0), ("cycle nothing.wav -o out", 1), ("cycle", 2)])
+def test_a_command_whose_work_is_done_ends_as_if_it_were_not_interrupted(words: str, code: int, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    strikes = (NEVER, ("cycle_sound", "end", ""))
+    alone, struck = (started(folder, "-m", "cycle_sound", *words.split(), strike=one) for one in strikes)
+    assert said(struck) == said(alone) != []
+    assert (struck.returncode, alone.returncode) == (code, code)
+
+
 # --- a training
 
 

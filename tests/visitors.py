@@ -1,4 +1,4 @@
-"""Visitors of the page without a browser: one who is honest, and fifteen kinds of those who are not."""
+"""Visitors of the page without a browser: one who is honest, and sixteen kinds of those who are not."""
 
 import io
 import json
@@ -141,7 +141,7 @@ def swollen(side: int = 13_000) -> bytes:
     return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
 
 
-# --- the fifteen kinds: page → what it said to each of the kind
+# --- the sixteen kinds: page → what it said to each of the kind
 
 
 def oversized_picture(page: str) -> Iterator[Answer]:
@@ -321,6 +321,17 @@ def hostile_film(page: str) -> Iterator[Answer]:
         yield visitor.press(FILM, visitor.upload("film.mp4", whole), mix=7)
 
 
+def odd_requests(page: str) -> Iterator[Answer]:
+    with Visitor(page) as visitor:
+        path = visitor.upload("a.png", png())["path"]
+        for place in ("0-1,3-4", "1-2-3", "0-" * 5000, "9" * 5000 + "-"):
+            yield plain(visitor.client.get(f"{API}/file={path}", headers={"Range": f"bytes={place}"}))
+        for place in ("/assets/", "/static/", "/svelte/"):
+            yield plain(visitor.client.get(place + "a" * 5000))
+        for name in ("", ".."):
+            yield plain(visitor.client.post(f"{API}/upload", files={"files": (name, b"x")}))
+
+
 HOSTILE: dict[str, Callable[[str], Iterator[Answer]]] = {
     kind.__name__: kind
     for kind in (
@@ -334,6 +345,7 @@ HOSTILE: dict[str, Callable[[str], Iterator[Answer]]] = {
             abandoned,
             swollen_sound,
             hostile_film,
+            odd_requests,
         ),
     )
 }

@@ -447,7 +447,7 @@ def cycle(
     for number, station in enumerate(stations):
         said = ", ".join(f"{name} {text}" for name, text in cycle_page.facts(station).items())
         say(f"{cycle_page.place(number)}: {said}")
-    page = cycle_page.cycle(file.name, stations, system.models.audio)
+    page = cycle_page.cycle(names.printable(file.name), stations, system.models.audio)
     show([outputs.beside(outputs.Names(out, [file]).free(file.stem, ".html"), ".html", page.encode())])
 
 
@@ -573,5 +573,13 @@ def web(
     server.serve(blocks, host, port, auth=auth)
 
 
+def run() -> None:
+    """Run the command that is given, and let no interrupt reach what is left to do once it has ended."""
+    try:
+        app(prog_name="cycle-sound")
+    finally:
+        interrupts.ignored()
+
+
 if __name__ == "__main__":
-    app()
+    run()

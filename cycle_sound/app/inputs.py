@@ -44,10 +44,10 @@ def sound(path: Path, seconds: float | None = None) -> Sound:
     """Read a sound file (MP3, WAV, FLAC, Ogg, Opus, M4A, AAC, WMA, AMR, AIFF) or a film's sound: mono, at its own rate.
 
     `seconds`: from its start, if it is not to be read whole. Raises `BadInput` for what is missing, no sound, broken,
-    or whole longer than ten minutes.
+    far beyond full scale, or whole longer than ten minutes.
     """
     with named(path):
-        return Sound(*sound_files.decode(_content(path), seconds=seconds))
+        return _heard(_content(path), seconds)
 
 
 def picture(path: Path) -> Image.Image:
@@ -69,7 +69,7 @@ def either(path: Path, seconds: float | None = None) -> Sound | Image.Image:
         return images.open_picture(content)
     except BadPicture as no_picture:
         try:
-            return Sound(*sound_files.decode(content, seconds=seconds))
+            return _heard(content, seconds)
         except BadSound as no_sound:
             raise BadInput(f"{path}: as a picture: {no_picture}; as a sound: {no_sound}") from None
 
@@ -86,13 +86,12 @@ def is_film(path: Path) -> bool:
     if archives.is_video(path.name) or not _is_readable(path):
         return archives.is_video(path.name)
     try:
-        with Image.open(path, formats=images.FORMATS):  # reads the header only
-            return False
-    except Exception:  # given broken content, Pillow may raise almost anything
-        pass
-    try:
-        with path.open("rb") as file, containers.opened(file, containers.VIDEOS) as container:
-            return containers.picture_of(container) is not None
+        with path.open("rb") as file:
+            if images.STARTS.match(file.read(12)):
+                return False
+            file.seek(0)
+            with containers.opened(file, containers.VIDEOS) as container:
+                return containers.picture_of(container) is not None
     except av.FFmpegError:
         return False
 
@@ -136,6 +135,11 @@ def named(path: Path) -> Iterator[None]:
         yield
     except (BadFilm, BadPicture, BadSound) as error:
         raise BadInput(f"{path}: {error}") from None
+
+
+def _heard(content: bytes, seconds: float | None) -> Sound:
+    wave, rate = sound_files.decode(content, seconds=seconds)
+    return Sound(sound_reader.checked(wave), rate)
 
 
 def _content(path: Path) -> bytes:

@@ -1,9 +1,12 @@
 """Output files: named after their sources, all in one folder, each written whole or not at all."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cycle_sound.io import files, names
+
+LONGEST = 220  # bytes of a stem, of the 255 that a name may have: endings, numbers and what marks a part come to it
 
 
 class Names:
@@ -15,9 +18,9 @@ class Names:
 
     def __init__(self, folder: Path, read: Iterable[Path]) -> None:
         self.folder = folder
-        here = folder.resolve()
+        here = _real(folder)
         # A file is there by the name that is given, and where that is a link perhaps by another one, too.
-        places = [place for path in read for place in (path.parent.resolve() / path.name, path.resolve())]
+        places = [place for path in read for place in (_real(path.parent) / path.name, _real(path))]
         self._taken = {_same(place.name) for place in places if place.parent == here}
         if here.is_dir() and any(place.is_relative_to(here) for place in places):
             self._taken |= {_same(path.name) for path in here.iterdir()}
@@ -25,9 +28,9 @@ class Names:
     def free(self, stem: str, *endings: str) -> Path:
         """Take FOLDER/STEM, or the first free of FOLDER/STEM-2, -3, …, with each of the `endings`. Case is ignored.
 
-        Characters that a terminal would interpret are replaced by `_`.
+        Characters that a terminal would interpret are replaced by `_`, and a name too long for file systems is cut.
         """
-        stem = names.UNSHOWN.sub("_", stem)
+        stem = names.UNSHOWN.sub("_", stem).encode()[:LONGEST].decode(errors="ignore")
         number = 1
         while True:
             name = stem if number == 1 else f"{stem}-{number}"
@@ -67,6 +70,11 @@ def written(path: Path, write: Callable[[Path], None], accepts: Callable[[], boo
     except _Withheld:
         return False
     return True
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads; `Path.resolve` raises RuntimeError for a link that leads back to itself."""
+    return Path(os.path.realpath(path))
 
 
 def _same(name: str) -> str:

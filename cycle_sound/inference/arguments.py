@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from cycle_sound.errors import BadDraw, BadPicture, BadSound, BadSteering, BadTarget, NoDevice, WrongModality
-from cycle_sound.media import images, sound_files
+from cycle_sound.media import images, sound_files, sound_reader
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device
 from cycle_sound.params import MODALITIES, Config, Direction, Modality, fault
@@ -28,7 +28,6 @@ C = TypeVar("C", bound=Config)
 Thing = Sound | Image.Image  # what a direction starts from, and what it makes
 
 MAX_CANDIDATES = 1000  # 0.2 MB each while they are re-ranked, of 32 sources at a time
-LOUDEST = 1e6  # × full scale: no sound, and its power is still a float32
 RANGELESS = ("F", "I")  # modes of Pillow in which nothing says which number is white
 WANTED: dict[Modality, str] = {"audio": "a Sound", "image": "a PIL image"}
 
@@ -117,12 +116,7 @@ def samples(waveform: np.ndarray | Tensor) -> np.ndarray:
     if wave.ndim != 1 or not wave.size or not np.issubdtype(wave.dtype, np.floating):
         raise BadSound(f"a waveform is floating point of shape (samples,), not {wave.dtype} {wave.shape}")
     with np.errstate(over="ignore"):
-        wave = wave.astype(np.float32)
-    if not np.isfinite(wave).all():
-        raise BadSound("holds NaN or infinite samples")
-    if np.abs(wave).max() > LOUDEST:
-        raise BadSound(f"holds samples above {LOUDEST:g}: 1.0 is full scale")
-    return wave
+        return sound_reader.checked(wave.astype(np.float32))
 
 
 def rate(sample_rate: float) -> int:
@@ -171,6 +165,6 @@ def target(to: str | Path, source: Path, ending: str | None = None) -> Path:
     place = place if ending is None else place.with_suffix(ending)
     if place.is_dir():
         raise BadTarget(f"{place}: a folder")
-    if place.resolve() == source.resolve() or (place.exists() and place.samefile(source)):
+    if os.path.realpath(place) == os.path.realpath(source) or (place.exists() and place.samefile(source)):
         raise BadTarget(f"{place}: is the source itself; name another file")
     return place

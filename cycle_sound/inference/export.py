@@ -38,7 +38,7 @@ def export(source: str | Path, folder: str | Path, licence: str = "", half: bool
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
     if not re.fullmatch(card.LICENSE, licence):
         raise BadTarget(f"{licence}: names no licence as the Hub does, such as mit or cc-by-4.0")
-    if folder.exists() and (not folder.is_dir() or folder.resolve() == source.resolve()):
+    if folder.exists() and (not folder.is_dir() or os.path.realpath(folder) == os.path.realpath(source)):
         raise BadTarget(f"{folder}: not a folder to export to")
     described = card.read(source)
     _check_target(folder, described.vocoder)
@@ -67,7 +67,7 @@ def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
     if earlier is not None and about.is_file() and about.read_bytes() != readme(earlier).encode():
         raise BadTarget(f"{about}: not as an export of this version writes it; move it, or name another folder")
     for path in models:
-        if not path.parent.resolve().is_relative_to(folder.resolve()):
+        if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
             raise BadTarget(f"{path.parent}: a link out of the folder; name a new or an empty one")
 
 

@@ -4,6 +4,8 @@ Files are not trusted: nothing is decoded before its header has been checked.
 """
 
 import io
+import re
+from math import inf
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -12,9 +14,12 @@ from cycle_sound.errors import BadPicture
 from cycle_sound.media import picture_blocks, picture_files
 
 MAX_PIXELS = 50_000_000  # above any camera's usual picture; a worker takes up to 800 MB to decode one to 150 MB
+MAX_READS = 10_000  # of a header, block by block; the pieces of a GIF's comments are joined one by one
 MAX_SIDE = 65_500  # pixels: the sides of a JPEG, which every picture becomes
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # the rest of Pillow's decoders would only add ways to be attacked
+STARTS = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|BM", re.DOTALL)  # of their files
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")  # that are looked for in a folder
+BIT_DEPTH = 24  # where in a PNG the bits of a sample stand
 TURNS: dict[object, Image.Transpose] = {  # by EXIF's orientation, which may be anything
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -24,6 +29,18 @@ TURNS: dict[object, Image.Transpose] = {  # by EXIF's orientation, which may be 
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+class _File(io.BytesIO):
+    """A picture's file, in which Pillow may read so often until it knows the header."""
+
+    left: float = MAX_READS
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise BadPicture(f"more than {MAX_READS} blocks before the picture")
+        return super().read(size)
 
 
 def open_picture(content: bytes, least: int = MAX_SIDE) -> Image.Image:
@@ -77,17 +94,30 @@ def as_jpeg(content: bytes) -> bytes:
 def _decoded(content: bytes, least: int) -> Image.Image:
     """Decode an image file, all of whose blocks must be right but for EXIF. Raises `BadPicture`."""
     try:
-        picture = Image.open(io.BytesIO(content), formats=FORMATS)  # reads the header only
+        file = _File(content)
+        picture = Image.open(file, formats=FORMATS)  # reads the header only
+        file.left = inf
         width, height = picture.size
         if fits(width, height):
             picture.draft(None, (2 * least, 2 * least))  # rounds sides up to a pixel, which counts less in more
             picture.load()
+            if content.startswith(picture_blocks.PNG):
+                _fit_transparency(picture, content[BIT_DEPTH])
             return rgb(_upright(picture))
     except UnidentifiedImageError:
         raise BadPicture(f"not an image of a known kind ({', '.join(FORMATS)})") from None
     except Exception as error:  # a decoder given broken content may raise almost anything
         raise BadPicture(f"cannot be decoded: {error}") from error
     raise BadPicture(f"{width} x {height} pixels: more than {MAX_PIXELS}, or than {MAX_SIDE} in a row")
+
+
+def _fit_transparency(picture: Image.Image, bits: int) -> None:
+    """Let the value that a PNG makes transparent be of 8 bits as its pixels are: Pillow gives it as it is stored."""
+    clear = picture.info.get("transparency")
+    if picture.mode == "L" and bits < 8 and isinstance(clear, int):
+        picture.info["transparency"] = clear * 255 // (2**bits - 1)
+    if picture.mode == "RGB" and bits == 16 and isinstance(clear, tuple):
+        picture.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
 def _upper_bits(picture: Image.Image) -> Image.Image:
@@ -102,7 +132,14 @@ def _upper_bits(picture: Image.Image) -> Image.Image:
 def _upright(picture: Image.Image) -> Image.Image:
     """Turn a picture as EXIF or XMP say that it is to be seen; where they cannot be read it stays as it is stored."""
     try:
+        picture_blocks.check_exif(_exif(picture))
         turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
     except Exception:  # of an optional block, whose parser may raise almost anything
         turn = None
     return picture if turn is None else picture.transpose(turn)
+
+
+def _exif(picture: Image.Image) -> bytes:
+    """A picture's EXIF as Pillow finds it: in a block of its own, or by ImageMagick in a text of a PNG."""
+    text = str(picture.info.get("Raw profile type exif", ""))
+    return picture.info.get("exif") or bytes.fromhex("".join(text.split("\n")[3:]))

@@ -3,6 +3,8 @@
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import takewhile
+from typing import Literal
 
 from cycle_sound.errors import BadPicture
 
@@ -13,15 +15,31 @@ MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")  # that begins a segment
 SCAN, END, COMMENT = 0xDA, 0xD9, 0xFE
 NOTES = {*range(0xE0, 0xF0)} - {0xEE} | {COMMENT}  # all application segments but Adobe's, of how colours are stored
 EXIF = b"Exif\x00\x00"
+ENTRY = 12  # bytes of an entry of EXIF's directory
+MAX_EXIF = 1 << 29  # bytes of all entries together: each may be all of EXIF; of a JPEG's segment 360 MB
 
 
 def check_work(jpeg: bytes) -> None:
-    """Raise `BadPicture` for a JPEG file that makes more work than its size tells: of too many scans or segments."""
+    """Raise `BadPicture` for a JPEG file that makes more work than its size tells: its scans, segments or EXIF."""
     scans = 0
     for number, (marker, _) in enumerate(_markers(jpeg)):
         scans += marker == SCAN
         if scans > MAX_SCANS or number > MAX_SEGMENTS:
             raise BadPicture(f"a JPEG of more than {MAX_SCANS} scans or {MAX_SEGMENTS} segments")
+    check_exif(b"".join(_exif(jpeg)))
+
+
+def check_exif(exif: bytes) -> None:
+    """Raise `BadPicture` for EXIF, perhaps with its name, of which entries or names make more work than its size tells.
+
+    Some programs write the name twice. Pillow takes off as many as there are, and copies the rest each time.
+    """
+    tiff = exif.removeprefix(EXIF).removeprefix(EXIF)
+    order: Literal["little", "big"] = "little" if tiff.startswith(b"II") else "big"
+    directory = int.from_bytes(tiff[4:8], order)
+    entries = min(int.from_bytes(tiff[directory : directory + 2], order), len(tiff) // ENTRY)
+    if entries * len(tiff) > MAX_EXIF or tiff.startswith(EXIF):
+        raise BadPicture(f"EXIF of {entries} entries in {len(tiff)} bytes")
 
 
 def essential(content: bytes) -> bytes:
@@ -40,6 +58,13 @@ def _markers(jpeg: bytes) -> Iterator[tuple[int, int]]:
         yield found[1][0], found.start()
         size = int.from_bytes(jpeg[found.end() : found.end() + 2])
         found = MARKER.search(jpeg, found.end() + size)
+
+
+def _exif(jpeg: bytes) -> Iterator[bytes]:
+    """The parts of a JPEG file's EXIF, which may go on from one segment to the next, each without its name."""
+    for _, place in takewhile(lambda found: found[0] != SCAN, _markers(jpeg)):
+        if jpeg[place + 4 : place + 10] == EXIF:
+            yield jpeg[place + 10 : place + 2 + int.from_bytes(jpeg[place + 2 : place + 4])]
 
 
 def _essential_segments(jpeg: bytes) -> Iterator[bytes]:

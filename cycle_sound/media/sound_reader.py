@@ -19,12 +19,13 @@ from cycle_sound.media.sounds import Sound
 
 FORMATS = f"{containers.SOUNDS},{containers.VIDEOS}"
 MAX_SECONDS = 36_000.0  # ten hours: a small file may hold years of silence
+LOUDEST = 1e6  # × full scale: no sound, and its power is still a float32
 
 
 def blocks(path: Path) -> Iterator[Sound]:
     """The sound of a file, of `sound_files.KINDS` or of a film: blocks of one rate, the first one's, mixed to mono.
 
-    Raises `BadSound` for what is no sound, empty or not finite, or longer than MAX_SECONDS.
+    Raises `BadSound` for what is no sound, empty, beyond what `checked` allows, or longer than MAX_SECONDS.
     """
     if not path.stat().st_size:
         raise BadSound("empty file")
@@ -33,11 +34,19 @@ def blocks(path: Path) -> Iterator[Sound]:
         samples += len(block.waveform)
         if samples > MAX_SECONDS * block.sample_rate:
             raise BadSound(f"more than {MAX_SECONDS:.0f} s of sound")
-        if not np.isfinite(block.waveform).all():
-            raise BadSound("holds NaN or infinite samples")
+        checked(block.waveform)
         yield block
     if not samples:
         raise BadSound("no samples")
+
+
+def checked(waveform: np.ndarray) -> np.ndarray:
+    """A waveform, once it is known that models can hear it. Raises `BadSound` if not finite, or above LOUDEST."""
+    if not np.isfinite(waveform).all():
+        raise BadSound("holds NaN or infinite samples")
+    if np.abs(waveform).max(initial=0) > LOUDEST:
+        raise BadSound(f"holds samples above {LOUDEST:g}: 1.0 is full scale")
+    return waveform
 
 
 def seconds(path: Path) -> float:
@@ -60,7 +69,8 @@ def seconds(path: Path) -> float:
 def _said(path: Path) -> float | None:
     """How long a sound is by its header, in seconds; 0 of a WAV file that was never closed, None of unknown formats."""
     try:
-        return float(soundfile.info(path).duration)
+        with path.open("rb") as file:  # a path that is no text, which Linux allows, is none to libsndfile
+            return float(soundfile.info(file).duration)
     except soundfile.SoundFileError:
         return None
 

@@ -111,16 +111,21 @@ class Gate:
         """Let a request in, or refuse it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        request = Request(scope, receive)
+        request, answer = Request(scope, receive), _Answer(send)
         try:
             self._check_site(request)
             app = self._asked(request)
             with self._place(request):
-                await app(scope, receive, send)
+                await app(scope, receive, answer)
         except HTTPException as refusal:
             await JSONResponse({"detail": refusal.detail}, refusal.status_code)(scope, receive, send)
         except ClientDisconnect:
             pass  # nobody is there to be answered
+        except Exception as error:  # of what no script of the page asks, gradio may raise almost anything
+            if answer.begun:
+                raise
+            detail = f"not what the page asks: {type(error).__name__}"
+            await JSONResponse({"detail": detail}, 400)(scope, receive, send)
 
     def _check_site(self, request: Request) -> None:
         """Refuse what another site's page sends, and what came here by a name that is not this server's.
@@ -226,6 +231,17 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+class _Answer:
+    """A channel to a visitor that knows whether an answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.begun = send, False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -54,6 +54,7 @@ def serve(blocks: Page, host: str, port: int | None, block: bool = True, auth: s
     )
     config = blocks.server.config  # of uvicorn, which asks it at every connection; gradio has no option for it
     config.http_protocol_class = connections.bounded(config.http_protocol_class)
+    config.ws_protocol_class = None  # the page opens no WebSockets, which go past gate and count
     if block:
         blocks.block_thread()
     return address
