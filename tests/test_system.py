@@ -378,6 +378,7 @@ def test_an_export_of_16_bits_takes_half_and_hardly_differs(copy: Path, tmp_path
 def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, tmp_path: Path) -> None:
     params = copy.parent / "params.yaml"
     text = params.read_text(encoding="utf-8").replace("path: data/folder", "path: /home/someone/clips")
+    text = text.replace("network: ''", "network: resnet18").replace("weights: ''", "weights: /home/someone/own.pth")
     params.write_text(text.replace("source: synthetic", "source: folder"), encoding="utf-8")
     export.export(copy, tmp_path / "models")
     readme = (tmp_path / "models/README.md").read_text(encoding="utf-8")
@@ -386,6 +387,8 @@ def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, 
     assert "licence" in readme
     facts = json.loads((tmp_path / "models/card.json").read_text(encoding="utf-8"))
     assert facts["models"]["cycle/audio_to_image.safetensors"]["config"]["width"] == 16
+    assert facts["params"]["features"]["judge"]["audio"] == {"network": "resnet18", "weights": "own.pth"}
+    assert facts["params"]["vae"]["image"]["perceptual_weights"] == "own.pth"
     assert "/home" not in readme + json.dumps(facts)
 
 
