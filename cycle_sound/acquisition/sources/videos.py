@@ -120,7 +120,7 @@ def _group(path: Path) -> str:
 def _labels(path: Path) -> dict[str, str]:
     labels: dict[str, str] = {}
     with lists.opened(path) as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file, strict=True)
         for row in filter(None, reader):
             place = f"{path}: line {reader.line_num}"
             if len(row) != 2:
