@@ -187,6 +187,23 @@ def test_what_cannot_be_read_in_the_store_moves_aside_and_is_fetched_again(
     assert mirror.asked.total() == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that nobody can read")
+def test_what_the_system_does_not_read_stays_in_the_store_and_is_a_clips_fate(
+    film: bytes, settings: Settings, tmp_path: Path
+):
+    good, bad = Excerpt("good_______", 30), Excerpt("bad________", 30)
+    write_list(tmp_path / "list.csv", [(good.video, 30, "x", "train"), (bad.video, 30, "x", "test")])
+    (tmp_path / "store").mkdir()
+    (tmp_path / f"store/{good.name}.mp4").write_bytes(film)
+    (tmp_path / f"store/{bad.name}.mp4").symlink_to("/proc/self/mem")
+    data = settings(url="http://127.0.0.1:1/{id}")
+    rows = acquired(vggsound.clips(data), data, tmp_path / "raw", 1)
+    assert {row.id: (row.status, row.reason) for row in rows} == {
+        good.name: ("ok", ""),
+        bad.name: ("corrupt", "OSError: Input/output error"),
+    }
+
+
 def test_an_address_that_has_moved_is_followed(mirror: Mirror, film: bytes, settings: Settings):
     (one,) = excerpts(mirror, film, a="moved deep/er.mp4").values()
     mirror.files["deep/er.mp4"] = film
