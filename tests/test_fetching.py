@@ -4,6 +4,8 @@ import errno
 import multiprocessing
 import os
 import random
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ from cycle_sound.params import DataConfig, Params
 pytest.importorskip("yt_dlp", reason="needs the extra vggsound")
 pytest.importorskip("imageio_ffmpeg", reason="needs the extra vggsound")
 
+ROOT = Path(__file__).resolve().parents[1]
 QUICK = {"fetch_jobs": 4, "rate_limit": 1e9, "retries": 1, "backoff_seconds": 0.05}
 STALL = 3.0  # seconds, in which a server on a loaded machine answers
 Settings = Callable[..., DataConfig]
@@ -216,6 +219,42 @@ def test_a_full_disk_ends_the_run_and_is_nobodys_failure():
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"):
         failures.understood(DownloadError("ERROR: unable to write data", (OSError, full, None)), "generic")
+
+
+FULL = """
+import sys
+from pathlib import Path
+
+from mirror import Mirror
+
+from cycle_sound import params
+from cycle_sound.acquisition.sources import fetching
+from cycle_sound.acquisition.sources.lists import Excerpt
+from cycle_sound.errors import DiskFull
+
+film, store = map(Path, sys.argv[1:])
+with Mirror({"wholewholew.mp4": film.read_bytes()}) as mirror:
+    own = {"path": str(store), "url": mirror.url("{id}.mp4"), "retries": 0, "rate_limit": 1e9}
+    try:
+        fetching.fetch([Excerpt("wholewholew", 3)], params.load().data.vggsound.model_copy(update=own))
+    except DiskFull as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+def test_a_disk_that_is_full_while_a_section_is_cut_ends_the_run_too(film: bytes, tmp_path: Path):
+    (tmp_path / "film.mp4").write_bytes(film)
+    (tmp_path / "store").mkdir()
+    mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    words = 'mount -t tmpfs -o size=40k tmpfs "$3" && exec "$0" -c "$1" "$2" "$3"'
+    command = [*mounted, words, sys.executable, FULL, str(tmp_path / "film.mp4"), str(tmp_path / "store")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"no small disk can be had here: {done.stderr.strip()}")
+    assert "store: No space left on device" in done.stdout
 
 
 def test_what_one_address_has_lost_another_may_have(mirror: Mirror, film: bytes, settings: Settings):

@@ -29,6 +29,7 @@ SILENT = logging.Logger("yt-dlp", logging.CRITICAL + 1)  # its errors are except
 VIDEO = re.compile(r"|(video|audio)/.*|(application|binary)/(octet-stream|ogg|mp4|x-matroska)")  # "": not said
 STALLS = 3  # × timeout_seconds, that it may take to be answered, or to begin
 SLOWEST = 20_000  # bytes per second, on average: below, a server could hold a connection open for days
+PROBE = 1 << 20  # bytes that a disk has room for unless it is full
 BLOCK = 16  # bytes read first; yt-dlp doubles it, and looks at the rate after each
 PORTS = {"http": 80, "https": 443}
 RESOLVE = socket.getaddrinfo  # as it was
@@ -81,7 +82,10 @@ def look(order: Order) -> Offer | Failure:
 
 
 def download(order: Order, offer: Offer) -> Path | Failure:
-    """Fetch what is offered, and look whether it is a video: a file in the order's folder, or why there is none."""
+    """Fetch what is offered, and look whether it is a video: a file in the order's folder, or why there is none.
+
+    Raises the OSError of a full or read-only disk.
+    """
     import yt_dlp
 
     yt_dlp.postprocessor.ffmpeg.FFmpegPostProcessor._ffmpeg_location.set(order.ffmpeg)  # who cuts looks here alone
@@ -95,6 +99,7 @@ def download(order: Order, offer: Offer) -> Path | Failure:
     except _Refused as error:
         return Failure("passing", "unavailable", str(error))
     except Exception as error:  # one address must not end the work on all others
+        _check_disk(order.folder)
         return failures.understood(error, order.site)
 
 
@@ -127,6 +132,13 @@ def _checked(folder: Path) -> Path | Failure:
         found.unlink()  # so that another attempt does not go on from it
         return Failure("passing", rejected.status, rejected.reason)
     return found
+
+
+def _check_disk(folder: Path) -> None:
+    """Raise the OSError of a disk that takes no more: ffmpeg, which cuts sections, tells a number of it, if any."""
+    probe = folder / f"probe{UNFINISHED[0]}"
+    probe.write_bytes(bytes(PROBE))
+    probe.unlink()
 
 
 def _options(order: Order) -> dict[str, Any]:
