@@ -416,6 +416,7 @@ def test_without_its_packages_fetching_says_what_to_install(
             "cut_off",
         ),
         ("Sign in to confirm you’re not a bot", "cut_off"),
+        ("All player responses are invalid. Your IP is likely being blocked by Youtube", "cut_off"),
         ("Sign in to confirm your age. This video may be inappropriate for some users", "passing"),
         ("Video unavailable. This content isn’t available.", "passing"),
         ("The uploader has not made this video available in your country", "passing"),
