@@ -203,6 +203,6 @@ def _has_javascript() -> bool:
 def _cookies(path: Path) -> str:
     try:
         lists.check(path)
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise BadSource(f"data.vggsound.cookies: cannot be read: {path}") from None
