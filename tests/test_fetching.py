@@ -377,6 +377,20 @@ def test_a_proxy_is_asked_instead(mirror: Mirror, film: bytes, settings: Setting
     assert isinstance(fetching.fetch([one], own)[one], Path)
 
 
+@pytest.mark.parametrize("address", ["http://[", "http://far.invalid:99999", "far.invalid:port"])
+@pytest.mark.parametrize("setting", ["url", "proxy", "environment"])
+def test_an_address_that_is_none_is_said_in_one_line(
+    setting: str, address: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    own = {"url": f"{address}/{{id}}"} if setting == "url" else {"url": "http://127.0.0.1:1/{id}"}
+    if setting == "proxy":
+        own["proxy"] = address
+    elif setting == "environment":
+        monkeypatch.setenv("https_proxy", address)
+    with pytest.raises(BadSource, match=r"^data.vggsound.url, its proxy or one of the environment: \w"):
+        fetching.fetch([Excerpt("aaaaaaaaaaa", 30)], settings(**own).vggsound)
+
+
 def test_a_file_too_large_is_not_taken(mirror: Mirror, settings: Settings, tmp_path: Path):
     mirror.files |= {"aaaaaaaaaaa_000030.mp4": bytes(3_000_000)}
     (got,) = fetching.fetch([Excerpt("aaaaaaaaaaa", 30)], settings(url=mirror.url(), max_megabytes=1).vggsound).values()

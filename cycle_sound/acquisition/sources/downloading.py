@@ -20,6 +20,7 @@ from urllib.request import getproxies
 from cycle_sound.acquisition.sources import archives, failures, videos
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.failures import Failure, PrivateHost
+from cycle_sound.errors import BadSource
 from cycle_sound.media import containers
 from cycle_sound.params import VggSoundConfig
 
@@ -61,7 +62,7 @@ class _Refused(Exception):
 def prepare(settings: VggSoundConfig) -> None:
     """Make this process one that fetches: without plugins, and kept to public hosts and those that are named."""
     os.environ["YTDLP_NO_PLUGINS"] = "1"  # else it runs what lies in the user's home and in PYTHONPATH
-    socket.getaddrinfo = partial(_resolved, _named(settings))
+    socket.getaddrinfo = partial(_resolved, named(settings))
     import yt_dlp
 
     with yt_dlp.YoutubeDL({"logger": SILENT, "cachedir": False}):
@@ -223,12 +224,18 @@ def _too_large(settings: VggSoundConfig) -> str:
     return f"more than {settings.max_megabytes} MB"
 
 
-def _named(settings: VggSoundConfig) -> set[tuple[str, int]]:
-    """The hosts, with their ports, that the settings or the environment name: they may be private."""
+def named(settings: VggSoundConfig) -> set[tuple[str, int]]:
+    """The hosts, with their ports, that the settings or the environment name: they may be private.
+
+    Raises `BadSource` for an address that names none.
+    """
     proxies = (url for scheme, url in getproxies().items() if scheme != "no")
     urls = [settings.url.format(id="", start=0), settings.proxy, *proxies]
-    parts = [urlsplit(url if "//" in url else f"//{url}") for url in urls if url]
-    return {(part.hostname or "", part.port or PORTS.get(part.scheme, 80)) for part in parts}
+    try:
+        parts = [urlsplit(url if "//" in url else f"//{url}") for url in urls if url]
+        return {(part.hostname or "", part.port or PORTS.get(part.scheme, 80)) for part in parts}
+    except ValueError as error:  # without the address, which may hold a password
+        raise BadSource(f"data.vggsound.url, its proxy or one of the environment: {error}") from None
 
 
 def _resolved(named: Collection[tuple[str, int]], host: Any, port: Any, *more: Any, **named_more: Any) -> Any:
