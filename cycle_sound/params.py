@@ -70,7 +70,9 @@ Guidance = Annotated[float, Field(ge=0, le=EXTREME)]
 
 
 def _at_home(path: str) -> str:
-    """A path, in which `~` stands for the user's home. Raises ValueError for a user who has none."""
+    """A path, in which `~` stands for the user's home. Raises ValueError for a user who has none, and for no path."""
+    if "\0" in path:
+        raise ValueError("no path holds a null character")
     found = os.path.expanduser(path)
     if found.startswith("~"):
         raise ValueError("no user of this name has a home; what is called so itself is written ./~…")

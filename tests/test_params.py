@@ -167,6 +167,13 @@ def test_in_paths_a_tilde_is_a_home(tree: dict[str, Any], key: str, monkeypatch:
         parameters.parse(tree)
 
 
+@pytest.mark.parametrize("key", PLACES)
+def test_a_null_character_in_a_path_is_refused(tree: dict[str, Any], key: str):
+    put(tree, key, "a\0b")
+    with pytest.raises(ParamsError, match=rf"^params.yaml: {key}: no path holds a null character"):
+        parameters.parse(tree)
+
+
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_value_is_one_line_that_names_the_key(tree: dict[str, Any], what: str):
     key, value, said = WRONG[what]
