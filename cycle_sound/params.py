@@ -4,13 +4,14 @@ It is read as DVC reads and writes it, as YAML 1.2 and by the same library: `1e-
 key, a string for a number or an impossible combination is a `ParamsError` of one line, before any work.
 """
 
+import os
 from collections.abc import Mapping, MutableMapping, Sequence
 from itertools import chain
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
@@ -66,7 +67,20 @@ NonNegative = Annotated[float, Field(ge=0)]
 Above0 = Annotated[float, Field(gt=0)]
 Decibel = Annotated[float, Field(ge=-300, le=300)]  # whose power float32 holds
 Guidance = Annotated[float, Field(ge=0, le=EXTREME)]
-Place = Annotated[str, Field(min_length=1)]  # of a file or folder that must be named: "" would be the project's own
+
+
+def _at_home(path: str) -> str:
+    """A path, in which `~` stands for the user's home. Raises ValueError for a user who has none, and for no path."""
+    if "\0" in path:
+        raise ValueError("no path holds a null character")
+    found = os.path.expanduser(path)
+    if found.startswith("~"):
+        raise ValueError("no user of this name has a home; what is called so itself is written ./~…")
+    return found
+
+
+File = Annotated[str, AfterValidator(_at_home)]  # the path of a file or folder; "": none
+Place = Annotated[File, Field(min_length=1)]  # of one that must be named: "" would be the project's own
 
 
 def source_of(direction: Direction) -> Modality:
@@ -127,7 +141,7 @@ class VideosConfig(Config):
     """A folder of video files, cut into (frame, sound around it) pairs."""
 
     path: Place
-    labels: str  # a list `NAME.mp4,label` without header; "" for none
+    labels: File  # a list `NAME.mp4,label` without header; "" for none
     pairs_per_clip: Positive  # of data.pairs even
     test_share: HeldOut
 
@@ -136,13 +150,13 @@ class VggSoundConfig(Config):
     """Clips of VGGSound's list: those that lie in a folder, and those that can be fetched into it."""
 
     list: Place  # `ID,start,label,split` or `NAME.mp4,label`, without header
-    test_list: str  # of an older pair of lists the test one; "" for none
+    test_list: File  # of an older pair of lists the test one; "" for none
     split: Literal["both", "train", "test"]
     test_share: HeldOut
     labels: Sequence[str]  # [] for all
     clips_per_label: Count  # in each split; 0 for all
     path: Place
-    moments: str  # a JSON of frame numbers, of data.pairs listed
+    moments: File  # a JSON of frame numbers, of data.pairs listed
     pairs_per_clip: Positive  # of data.pairs even
     url: str  # a template with {id} and perhaps {start}; "" to fetch nothing
     fetch_jobs: Positive
@@ -152,7 +166,7 @@ class VggSoundConfig(Config):
     timeout_seconds: Annotated[float, Field(gt=0, le=DAY)]
     max_height: Positive  # pixels
     max_megabytes: Positive
-    cookies: str  # a file as browsers export it; "" for none
+    cookies: File  # a file as browsers export it; "" for none
     proxy: str  # "" for none
 
     @field_validator("url")
@@ -323,9 +337,9 @@ class LoaderConfig(Config):
 class InitConfigs(Config):
     """The folders of models from which trainings start; "": a training starts from random weights."""
 
-    vae: PerModality[str]
-    transformer: PerDirection[str]
-    vocoder: str
+    vae: PerModality[File]
+    transformer: PerDirection[File]
+    vocoder: File
 
 
 class VaeOptimizerConfig(OptimizerConfig):
@@ -376,7 +390,7 @@ class VaeConfig(VaeArchitecture):
     balance_weight: NonNegative
     gradient_weight: NonNegative
     perceptual_weight: NonNegative
-    perceptual_weights: str
+    perceptual_weights: File
     min_usage: Share
     optimizer: VaeOptimizerConfig
 
@@ -403,7 +417,7 @@ class NetworkConfig(Config):
     """A network that others trained on photographs, of which features are wanted."""
 
     network: str  # "": none
-    weights: str  # a file; "": those that it comes with
+    weights: File  # a file; "": those that it comes with
 
     @model_validator(mode="after")
     def _of_a_network(self) -> "NetworkConfig":

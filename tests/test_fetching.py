@@ -4,6 +4,8 @@ import errno
 import multiprocessing
 import os
 import random
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ from cycle_sound.params import DataConfig, Params
 pytest.importorskip("yt_dlp", reason="needs the extra vggsound")
 pytest.importorskip("imageio_ffmpeg", reason="needs the extra vggsound")
 
+ROOT = Path(__file__).resolve().parents[1]
 QUICK = {"fetch_jobs": 4, "rate_limit": 1e9, "retries": 1, "backoff_seconds": 0.05}
 STALL = 3.0  # seconds, in which a server on a loaded machine answers
 Settings = Callable[..., DataConfig]
@@ -187,6 +190,23 @@ def test_what_cannot_be_read_in_the_store_moves_aside_and_is_fetched_again(
     assert mirror.asked.total() == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that nobody can read")
+def test_what_the_system_does_not_read_stays_in_the_store_and_is_a_clips_fate(
+    film: bytes, settings: Settings, tmp_path: Path
+):
+    good, bad = Excerpt("good_______", 30), Excerpt("bad________", 30)
+    write_list(tmp_path / "list.csv", [(good.video, 30, "x", "train"), (bad.video, 30, "x", "test")])
+    (tmp_path / "store").mkdir()
+    (tmp_path / f"store/{good.name}.mp4").write_bytes(film)
+    (tmp_path / f"store/{bad.name}.mp4").symlink_to("/proc/self/mem")
+    data = settings(url="http://127.0.0.1:1/{id}")
+    rows = acquired(vggsound.clips(data), data, tmp_path / "raw", 1)
+    assert {row.id: (row.status, row.reason) for row in rows} == {
+        good.name: ("ok", ""),
+        bad.name: ("corrupt", "OSError: Input/output error"),
+    }
+
+
 def test_an_address_that_has_moved_is_followed(mirror: Mirror, film: bytes, settings: Settings):
     (one,) = excerpts(mirror, film, a="moved deep/er.mp4").values()
     mirror.files["deep/er.mp4"] = film
@@ -199,6 +219,42 @@ def test_a_full_disk_ends_the_run_and_is_nobodys_failure():
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"):
         failures.understood(DownloadError("ERROR: unable to write data", (OSError, full, None)), "generic")
+
+
+FULL = """
+import sys
+from pathlib import Path
+
+from mirror import Mirror
+
+from cycle_sound import params
+from cycle_sound.acquisition.sources import fetching
+from cycle_sound.acquisition.sources.lists import Excerpt
+from cycle_sound.errors import DiskFull
+
+film, store = map(Path, sys.argv[1:])
+with Mirror({"wholewholew.mp4": film.read_bytes()}) as mirror:
+    own = {"path": str(store), "url": mirror.url("{id}.mp4"), "retries": 0, "rate_limit": 1e9}
+    try:
+        fetching.fetch([Excerpt("wholewholew", 3)], params.load().data.vggsound.model_copy(update=own))
+    except DiskFull as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+def test_a_disk_that_is_full_while_a_section_is_cut_ends_the_run_too(film: bytes, tmp_path: Path):
+    (tmp_path / "film.mp4").write_bytes(film)
+    (tmp_path / "store").mkdir()
+    mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    words = 'mount -t tmpfs -o size=40k tmpfs "$3" && exec "$0" -c "$1" "$2" "$3"'
+    command = [*mounted, words, sys.executable, FULL, str(tmp_path / "film.mp4"), str(tmp_path / "store")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"no small disk can be had here: {done.stderr.strip()}")
+    assert "store: No space left on device" in done.stdout
 
 
 def test_what_one_address_has_lost_another_may_have(mirror: Mirror, film: bytes, settings: Settings):
@@ -302,10 +358,11 @@ def test_cookies_are_sent_and_their_file_is_left_alone(mirror: Mirror, film: byt
     (one,) = excerpts(mirror, film, a="").values()
     cookies = tmp_path / "cookies.txt"
     text = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\tkey\tworth\n"
-    cookies.write_text(text)
-    fetching.fetch([one], settings(url=mirror.url(), cookies=str(cookies)).vggsound)
-    assert all(headers.get("Cookie") == "key=worth" for headers in mirror.headers)
-    assert cookies.read_text() == text
+    for marked in ("", "\ufeff"):  # as some editors begin a file
+        cookies.write_text(marked + text)
+        fetching.fetch([one], settings(url=mirror.url(), cookies=str(cookies)).vggsound)
+        assert all(headers.get("Cookie") == "key=worth" for headers in mirror.headers)
+        assert cookies.read_text() == marked + text
     for content, message in ((None, "cannot be read"), ("<html>", "not a cookies.txt")):
         other = tmp_path / "other.txt"
         other.write_text(content) if content else other.unlink(missing_ok=True)
@@ -318,6 +375,20 @@ def test_a_proxy_is_asked_instead(mirror: Mirror, film: bytes, settings: Setting
     mirror.files["http://far.invalid/aaaaaaaaaaa_000030.mp4"] = film  # as a proxy is asked
     own = settings(url="http://far.invalid/{id}_{start:06d}.mp4", proxy=mirror.url("")).vggsound
     assert isinstance(fetching.fetch([one], own)[one], Path)
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://far.invalid:99999", "far.invalid:port"])
+@pytest.mark.parametrize("setting", ["url", "proxy", "environment"])
+def test_an_address_that_is_none_is_said_in_one_line(
+    setting: str, address: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    own = {"url": f"{address}/{{id}}"} if setting == "url" else {"url": "http://127.0.0.1:1/{id}"}
+    if setting == "proxy":
+        own["proxy"] = address
+    elif setting == "environment":
+        monkeypatch.setenv("https_proxy", address)
+    with pytest.raises(BadSource, match=r"^data.vggsound.url, its proxy or one of the environment: \w"):
+        fetching.fetch([Excerpt("aaaaaaaaaaa", 30)], settings(**own).vggsound)
 
 
 def test_a_file_too_large_is_not_taken(mirror: Mirror, settings: Settings, tmp_path: Path):
@@ -360,6 +431,7 @@ def test_without_its_packages_fetching_says_what_to_install(
             "cut_off",
         ),
         ("Sign in to confirm you’re not a bot", "cut_off"),
+        ("All player responses are invalid. Your IP is likely being blocked by Youtube", "cut_off"),
         ("Sign in to confirm your age. This video may be inappropriate for some users", "passing"),
         ("Video unavailable. This content isn’t available.", "passing"),
         ("The uploader has not made this video available in your country", "passing"),

@@ -206,26 +206,48 @@ TWICE = {
 }
 
 
+def reading(kind: str, data: Callable[..., DataConfig], root: Path) -> tuple[Path, Callable[[], object]]:
+    """Where a list of some kind lies in a folder, and what reads it there."""
+    write(root, **{"train_data/a.jpg": "", "a.mp4": "", "c.mp4": ""})
+    path = root / ("labels.csv" if kind == "folder" else "list.csv")
+    if kind == "folder":
+        return path, lambda: folder.clips(data("folder", root))
+    if kind.startswith("videos"):
+        return path, lambda: videos.clips(data("videos", root, labels=str(path)))
+    return path, lambda: lists.read(path)
+
+
 @pytest.mark.parametrize("kind", TWICE)
 def test_a_list_may_repeat_a_row_and_not_contradict_it(
     kind: str, data: Callable[..., DataConfig], tmp_path: Path
 ) -> None:
-    write(tmp_path, **{"train_data/a.jpg": "", "a.mp4": "", "c.mp4": ""})
-    path = tmp_path / ("labels.csv" if kind == "folder" else "list.csv")
-
-    def read() -> object:
-        if kind == "folder":
-            return folder.clips(data("folder", tmp_path))
-        if kind.startswith("videos"):
-            return videos.clips(data("videos", tmp_path, labels=str(path)))
-        return lists.read(path)
-
+    path, read = reading(kind, data, tmp_path)
     for one, other in (("dog", "dog"), FORMS["an accent"]):
         path.write_text(rows_of(*TWICE[kind](one, other)), encoding="utf-8")
         read()
     path.write_text(rows_of(*TWICE[kind]("dog", "cat")), encoding="utf-8")
     with pytest.raises(BadSource, match=rf"{path.name}: line \d: a.* is listed before, differently"):
         read()
+
+
+@pytest.mark.parametrize("label", ['"dog', '"dog" barks', '"the ""dog'])
+@pytest.mark.parametrize("kind", TWICE)
+def test_no_label_takes_the_rows_that_follow(
+    kind: str, label: str, data: Callable[..., DataConfig], tmp_path: Path
+) -> None:
+    path, read = reading(kind, data, tmp_path)
+    path.write_text(rows_of(*TWICE[kind]("dog", "dog")).replace("dog", label, 1), encoding="utf-8")
+    with pytest.raises(BadSource, match=rf"{path.name}: not a CSV file in UTF-8: "):
+        read()
+
+
+def test_a_comma_cuts_no_label(data: Callable[..., DataConfig], tmp_path: Path) -> None:
+    for header, row in (("id,split,label", "a,train,dog, barking"), ("id,split,label,group", "a,train,dog, barking,g")):
+        write(tmp_path, **{"train_data/a.jpg": "", "labels.csv": f"{header}\n{row}\n"})
+        with pytest.raises(BadSource, match=r"labels\.csv: line 2: more columns than the header has"):
+            folder.clips(data("folder", tmp_path))
+    write(tmp_path, **{"labels.csv": "id,split,label\na,train,dog,,\n"})  # as spreadsheets fill rows up
+    assert [clip.label for clip in folder.clips(data("folder", tmp_path))] == ["dog"]
 
 
 @pytest.mark.parametrize("text", ['[{{"{0}": [1]}}, {{"{0}": {1}}}]', '[{{"{0}": [1], "{0}": {1}}}]'])

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -144,6 +145,33 @@ def complaint(tree: Any) -> str:
         parameters.parse(tree)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+PLACES = (
+    *("data.folder.path", "data.videos.path", "data.videos.labels", "data.vggsound.list", "data.vggsound.test_list"),
+    *("data.vggsound.path", "data.vggsound.moments", "data.vggsound.cookies", "init.vae.image", "init.vocoder"),
+    *("init.transformer.audio_to_image", "vae.audio.perceptual_weights", "features.judge.image.weights"),
+)
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_in_paths_a_tilde_is_a_home(tree: dict[str, Any], key: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("USERPROFILE", "/home/ann")
+    put(tree, "features.judge.image.network", "resnet18")
+    for path, wanted in {"~/clips": "/home/ann/clips", "./~": "./~", "a~/b": "a~/b", "~": "/home/ann"}.items():
+        put(tree, key, path)
+        assert attrgetter(key)(parameters.parse(tree)) == wanted
+    put(tree, key, "~no such user/clips")
+    with pytest.raises(ParamsError, match=rf"^params.yaml: {key}: .*\./~… \(got '~no such user/clips'\)$"):
+        parameters.parse(tree)
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_a_null_character_in_a_path_is_refused(tree: dict[str, Any], key: str):
+    put(tree, key, "a\0b")
+    with pytest.raises(ParamsError, match=rf"^params.yaml: {key}: no path holds a null character"):
+        parameters.parse(tree)
 
 
 @pytest.mark.parametrize("what", WRONG)

@@ -1,6 +1,7 @@
 """The models of both directions as one object, and as one folder."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -378,6 +379,7 @@ def test_an_export_of_16_bits_takes_half_and_hardly_differs(copy: Path, tmp_path
 def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, tmp_path: Path) -> None:
     params = copy.parent / "params.yaml"
     text = params.read_text(encoding="utf-8").replace("path: data/folder", "path: /home/someone/clips")
+    text = text.replace("network: ''", "network: resnet18").replace("weights: ''", "weights: /home/someone/own.pth")
     params.write_text(text.replace("source: synthetic", "source: folder"), encoding="utf-8")
     export.export(copy, tmp_path / "models")
     readme = (tmp_path / "models/README.md").read_text(encoding="utf-8")
@@ -386,6 +388,8 @@ def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, 
     assert "licence" in readme
     facts = json.loads((tmp_path / "models/card.json").read_text(encoding="utf-8"))
     assert facts["models"]["cycle/audio_to_image.safetensors"]["config"]["width"] == 16
+    assert facts["params"]["features"]["judge"]["audio"] == {"network": "resnet18", "weights": "own.pth"}
+    assert facts["params"]["vae"]["image"]["perceptual_weights"] == "own.pth"
     assert "/home" not in readme + json.dumps(facts)
 
 
@@ -395,6 +399,32 @@ def test_models_are_not_exported_over_other_files(data: Path, tmp_path: Path) ->
         with pytest.raises(BadTarget):
             export.export(data, folder)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+def test_models_are_not_exported_over_themselves_by_another_name(data: Path, tmp_path: Path) -> None:
+    export.export(data, tmp_path / "models")
+    (tmp_path / "other").mkdir()
+    before = {path: path.read_bytes() for path in (tmp_path / "models").rglob("*.safetensors")}
+    mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    words = 'mount --bind models other && exec "$0" -m cycle_sound export other --models models --half'
+    environment = os.environ | {"PYTHONPATH": str(Path(cycle_sound.__file__).parents[1])}
+    command = [*mounted, words, sys.executable]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    assert done.stderr == "error: other: not a folder to export to\n"
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("models", [{}, {"vae/image.safetensors": {}}, {"vae/image.safetensors": {"shards": "0"}}])
+def test_over_a_card_of_no_models_and_somebodys_readme_nothing_is_exported(
+    models: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
+    card.write(tmp_path, card.read(data).model_copy(update={"models": models}))
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(BadTarget, match=r"README\.md: not as an export of this version writes it"):
+        export.export(data, tmp_path)
 
 
 def test_without_classifiers_nothing_is_called_by_a_name(copy: Path) -> None:

@@ -1,5 +1,6 @@
 """Tars that nobody should believe: whatever a header says, a listing ends, keeps nothing, and says what is wrong."""
 
+import bz2
 import gzip
 import io
 import shutil
@@ -103,6 +104,10 @@ def test_a_tar_that_lies_is_one_clear_error(what: str, reader: str, tmp_path: Pa
         "attributes": attributes(record("comment=" + "x" * 2000)) * 2000,
         "attributes for all members": attributes(record("comment=" + "x" * 2000), tarfile.XGLTYPE) * 2000,
         "names": attributes(b"x" * 2000, tarfile.GNUTYPE_LONGNAME) * 2000,
+        "attributes of many names": b"".join(attributes(record(f"{n}={'x' * 2000}")) for n in range(2000)),
+        "sparse attributes of many names": b"".join(
+            attributes(record(f"GNU.sparse.{n}={'x' * 2000}")) + TarInfo("x").tobuf() * (n == 1999) for n in range(2000)
+        ),
     }.items(),
 )
 def test_memory_does_not_grow_with_a_tar(what: str, content: bytes) -> None:
@@ -127,6 +132,15 @@ def test_an_archive_that_grows_without_end_is_refused(tmp_path: Path, monkeypatc
     content = header(1 << 22) + bytes(1 << 22) + END
     (tmp_path / "x.tar.gz").write_bytes(gzip.compress(content))
     with pytest.raises(BadSource, match="a member of 4194304 bytes"):
+        archives.find(tmp_path)
+
+
+def test_a_map_of_holes_that_grows_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "SPARE", 1 << 16)
+    follows = bytes(504) + b"\1" + bytes(7)
+    content = header(b"0", tarfile.GNUTYPE_SPARSE, _482=b"\1") + follows * (1 << 13)
+    (tmp_path / "x.tar.bz2").write_bytes(bz2.compress(content))
+    with pytest.raises(BadSource, match=r"a member of 0 bytes where -\d+ are left"):  # and not cut off, at its end
         archives.find(tmp_path)
 
 

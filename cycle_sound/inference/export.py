@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
 from cycle_sound import paths
 from cycle_sound.errors import BadCard, BadTarget
@@ -38,9 +39,9 @@ def export(source: str | Path, folder: str | Path, licence: str = "", half: bool
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
     if not re.fullmatch(card.LICENSE, licence):
         raise BadTarget(f"{licence}: names no licence as the Hub does, such as mit or cc-by-4.0")
-    if folder.exists() and (not folder.is_dir() or os.path.realpath(folder) == os.path.realpath(source)):
-        raise BadTarget(f"{folder}: not a folder to export to")
     described = card.read(source)
+    if folder.exists() and (not folder.is_dir() or folder.samefile(source)):
+        raise BadTarget(f"{folder}: not a folder to export to")
     _check_target(folder, described.vocoder)
     bundle.load(source, described.vocoder, torch.device("cpu"))  # what cannot be used is not passed on
     (folder / README).unlink(missing_ok=True)  # after a kill there is none, not one of other models
@@ -64,7 +65,7 @@ def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
     if earlier is None and not {path for path in folder.rglob("*") if not path.is_dir()} <= models:
         raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
     about = folder / README
-    if earlier is not None and about.is_file() and about.read_bytes() != readme(earlier).encode():
+    if earlier is not None and about.is_file() and about.read_bytes() != _readme(earlier):
         raise BadTarget(f"{about}: not as an export of this version writes it; move it, or name another folder")
     for path in models:
         if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
@@ -77,6 +78,14 @@ def _earlier(folder: Path) -> Card | None:
         return card.exported(folder) if os.path.lexists(folder / card.NAME) else None
     except (BadCard, OSError):
         raise BadTarget(f"{folder / card.NAME}: of no export; name a new or an empty folder") from None
+
+
+def _readme(earlier: Card) -> bytes | None:
+    """What an export has written beside a card; None for a card of no export."""
+    try:
+        return readme(earlier).encode()
+    except (KeyError, TypeError, TemplateError):  # it describes no models, or not as an export does
+        return None
 
 
 def _write(source: Path, folder: Path, vocoder: VocoderConfig, half: bool) -> None:

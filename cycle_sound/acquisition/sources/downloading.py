@@ -20,6 +20,7 @@ from urllib.request import getproxies
 from cycle_sound.acquisition.sources import archives, failures, videos
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.failures import Failure, PrivateHost
+from cycle_sound.errors import BadSource
 from cycle_sound.media import containers
 from cycle_sound.params import VggSoundConfig
 
@@ -29,6 +30,7 @@ SILENT = logging.Logger("yt-dlp", logging.CRITICAL + 1)  # its errors are except
 VIDEO = re.compile(r"|(video|audio)/.*|(application|binary)/(octet-stream|ogg|mp4|x-matroska)")  # "": not said
 STALLS = 3  # × timeout_seconds, that it may take to be answered, or to begin
 SLOWEST = 20_000  # bytes per second, on average: below, a server could hold a connection open for days
+PROBE = 1 << 20  # bytes that a disk has room for unless it is full
 BLOCK = 16  # bytes read first; yt-dlp doubles it, and looks at the rate after each
 PORTS = {"http": 80, "https": 443}
 RESOLVE = socket.getaddrinfo  # as it was
@@ -60,7 +62,7 @@ class _Refused(Exception):
 def prepare(settings: VggSoundConfig) -> None:
     """Make this process one that fetches: without plugins, and kept to public hosts and those that are named."""
     os.environ["YTDLP_NO_PLUGINS"] = "1"  # else it runs what lies in the user's home and in PYTHONPATH
-    socket.getaddrinfo = partial(_resolved, _named(settings))
+    socket.getaddrinfo = partial(_resolved, named(settings))
     import yt_dlp
 
     with yt_dlp.YoutubeDL({"logger": SILENT, "cachedir": False}):
@@ -81,7 +83,10 @@ def look(order: Order) -> Offer | Failure:
 
 
 def download(order: Order, offer: Offer) -> Path | Failure:
-    """Fetch what is offered, and look whether it is a video: a file in the order's folder, or why there is none."""
+    """Fetch what is offered, and look whether it is a video: a file in the order's folder, or why there is none.
+
+    Raises the OSError of a full or read-only disk.
+    """
     import yt_dlp
 
     yt_dlp.postprocessor.ffmpeg.FFmpegPostProcessor._ffmpeg_location.set(order.ffmpeg)  # who cuts looks here alone
@@ -95,6 +100,7 @@ def download(order: Order, offer: Offer) -> Path | Failure:
     except _Refused as error:
         return Failure("passing", "unavailable", str(error))
     except Exception as error:  # one address must not end the work on all others
+        _check_disk(order.folder)
         return failures.understood(error, order.site)
 
 
@@ -127,6 +133,13 @@ def _checked(folder: Path) -> Path | Failure:
         found.unlink()  # so that another attempt does not go on from it
         return Failure("passing", rejected.status, rejected.reason)
     return found
+
+
+def _check_disk(folder: Path) -> None:
+    """Raise the OSError of a disk that takes no more: ffmpeg, which cuts sections, tells a number of it, if any."""
+    probe = folder / f"probe{UNFINISHED[0]}"
+    probe.write_bytes(bytes(PROBE))
+    probe.unlink()
 
 
 def _options(order: Order) -> dict[str, Any]:
@@ -211,12 +224,18 @@ def _too_large(settings: VggSoundConfig) -> str:
     return f"more than {settings.max_megabytes} MB"
 
 
-def _named(settings: VggSoundConfig) -> set[tuple[str, int]]:
-    """The hosts, with their ports, that the settings or the environment name: they may be private."""
+def named(settings: VggSoundConfig) -> set[tuple[str, int]]:
+    """The hosts, with their ports, that the settings or the environment name: they may be private.
+
+    Raises `BadSource` for an address that names none.
+    """
     proxies = (url for scheme, url in getproxies().items() if scheme != "no")
     urls = [settings.url.format(id="", start=0), settings.proxy, *proxies]
-    parts = [urlsplit(url if "//" in url else f"//{url}") for url in urls if url]
-    return {(part.hostname or "", part.port or PORTS.get(part.scheme, 80)) for part in parts}
+    try:
+        parts = [urlsplit(url if "//" in url else f"//{url}") for url in urls if url]
+        return {(part.hostname or "", part.port or PORTS.get(part.scheme, 80)) for part in parts}
+    except ValueError as error:  # without the address, which may hold a password
+        raise BadSource(f"data.vggsound.url, its proxy or one of the environment: {error}") from None
 
 
 def _resolved(named: Collection[tuple[str, int]], host: Any, port: Any, *more: Any, **named_more: Any) -> Any:

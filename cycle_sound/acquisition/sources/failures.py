@@ -24,7 +24,7 @@ GONE = re.compile(
 )
 PLACE = re.compile(r"countr(y|ies)|\bregions?\b|\b(your|this) (location|area)\b|geo.?(restrict|block)", re.IGNORECASE)
 UNFIT = "Requested format is not available"  # yt-dlp's words, of any site
-WALL = re.compile(r"not a bot|captcha|try again later|rate.limited", re.IGNORECASE)
+WALL = re.compile(r"not a bot|captcha|try again later|rate.limited|being blocked", re.IGNORECASE)
 
 
 class PrivateHost(OSError):

@@ -42,8 +42,8 @@ def fetch(wanted: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt, 
     A template settings.url that names {start} addresses the excerpt, cut already; otherwise it addresses the whole
     video, of which only the excerpt's section is obtained and coded again, because only so both streams begin where
     they should. What the journal knows to be gone, or unfit under these settings, is not asked for.
-    Raises `MissingPackage` without yt-dlp, `NetworkGone` when nobody answers, `BadSource` for unreadable cookies, and
-    `DiskFull`.
+    Raises `MissingPackage` without yt-dlp, `NetworkGone` when nobody answers, `BadSource` for unreadable cookies and
+    for addresses that are none, and `DiskFull`.
     """
     store = Path(settings.path)
     store.mkdir(parents=True, exist_ok=True)
@@ -97,6 +97,7 @@ class _Fetcher:
             import yt_dlp
         except ImportError as error:
             raise MissingPackage(feature="data.vggsound.url", package=error.name, extra="vggsound") from None
+        downloading.named(settings)  # or it is said here what is wrong with them, not by processes that die of it
         self.yt_dlp: Any = yt_dlp
         self.ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
         self.settings = settings
@@ -203,6 +204,6 @@ def _has_javascript() -> bool:
 def _cookies(path: Path) -> str:
     try:
         lists.check(path)
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise BadSource(f"data.vggsound.cookies: cannot be read: {path}") from None

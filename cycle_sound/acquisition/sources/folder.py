@@ -115,7 +115,7 @@ def _listed(root: Path) -> Mapping[Key, Entry]:
 def _rows(path: Path) -> Mapping[Key, Entry]:
     listed: dict[Key, Entry] = {}
     with lists.opened(path) as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(file, strict=True)
         if not {"id", "split", "label"} <= set(reader.fieldnames or ()):
             raise BadSource(f"{path}: the header must be id,split,label or id,split,label,group")
         for row in reader:
@@ -123,6 +123,8 @@ def _rows(path: Path) -> Mapping[Key, Entry]:
             split = next((split for split in SPLITS if split == row["split"]), None)
             if split is None or not row["id"] or row["label"] is None:
                 raise BadSource(f"{place}: needs an id, a split (train or test) and a label")
+            if any(row.get(None, ())):  # as DictReader calls what lies beyond
+                raise BadSource(f"{place}: more columns than the header has; a label with a comma stands in quotes")
             entry = Entry(row["label"], row.get("group") or "")
             lists.add(listed, Key(split, row["id"]), entry, f"{place}: {row['id']}")
     return listed

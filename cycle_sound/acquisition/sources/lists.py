@@ -101,7 +101,7 @@ def read(path: Path, split: Split | None = None) -> list[Listed]:
     """
     rows: dict[Excerpt, Listed] = {}
     with opened(path) as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file, strict=True)  # else a quote that is never closed takes all that follows
         for fields in filter(None, reader):
             row, place = _row(fields, split), f"{path}: line {reader.line_num}"
             if row is None:

@@ -20,7 +20,7 @@ def readable(root: Path, needed: Sequence[Excerpt]) -> dict[Excerpt, Video]:
     """What `archives.find` finds, without the files of the excerpts needed that are no video: these are moved aside.
 
     A power loss, a full disk or an error page may have left them; no content is lost. Members of archives stay, and so
-    does what a process dies over or hangs at: that is a clip's fate.
+    does what the system does not read, and what a process dies over or hangs at: that is a clip's fate.
     """
     found = archives.find(root)
     loose = [found[excerpt].path for excerpt in needed if excerpt in found and found[excerpt].size is None]
@@ -40,4 +40,6 @@ def _is_readable(path: Path) -> bool:
         videos.check(path)
     except Rejected:
         return False
+    except OSError:  # the system's word, not the file's
+        pass
     return True

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import av
+
 from cycle_sound.acquisition import quality, splits
 from cycle_sound.acquisition.sources import archives, lists, moments
 from cycle_sound.acquisition.sources.archives import Video
@@ -62,7 +64,10 @@ def cut(
 
 
 def check(path: Path) -> None:
-    """Raise `Rejected` for a file that is no video, whatever its name says, or one with nothing in it."""
+    """Raise `Rejected` for a file that is no video, whatever its name says, or one with nothing in it.
+
+    Raises OSError for a file that the system does not read, whose content nobody knows.
+    """
     try:
         with path.open("rb") as file, containers.opened(file, containers.VIDEOS) as container:
             if not container.streams:
@@ -70,6 +75,8 @@ def check(path: Path) -> None:
     except Rejected:
         raise
     except Exception as error:  # a decoder given broken content may raise almost anything
+        if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
+            raise
         raise Rejected("corrupt", f"no video file: {getattr(error, 'strerror', None) or error}") from None
 
 
@@ -120,7 +127,7 @@ def _group(path: Path) -> str:
 def _labels(path: Path) -> dict[str, str]:
     labels: dict[str, str] = {}
     with lists.opened(path) as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file, strict=True)
         for row in filter(None, reader):
             place = f"{path}: line {reader.line_num}"
             if len(row) != 2:
