@@ -423,7 +423,7 @@ def test_over_a_card_of_no_models_and_somebodys_readme_nothing_is_exported(
 ) -> None:
     card.write(tmp_path, card.read(data).model_copy(update={"models": models}))
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(BadTarget, match=r"README\.md: not as an export of this version writes it"):
+    with pytest.raises(BadTarget, match=r"README\.md: differs from what an export of this version writes"):
         export.export(data, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""One target token at a time: a transformer with a static cache of keys and values behind a prefix that is run once."""
+"""A transformer for inference, one target token at a time, with a static key-value cache; the prefix is run once."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -179,9 +179,9 @@ class CudaGraph:
 class CachedTransformer:
     """A transformer made ready to generate `batch` targets at a time, one batch after another.
 
-    Weights are packed, the cache is laid out, the prefix of the null source run and a CUDA graph captured once. The
-    weights must not change meanwhile. `guided`: behind the rows of the targets as many follow that see no source, or
-    the one that `guide_from` names.
+    Weights are packed, the cache is allocated, the null prefix is run and CUDA graphs are captured once. The weights
+    must not change afterwards. `guided`: as many rows again follow those of the targets, which see no source, or the
+    one that `guide_from` gives.
     """
 
     @torch.inference_mode()

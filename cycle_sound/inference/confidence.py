@@ -1,7 +1,7 @@
-"""Confidence: a calibrated probability that what a direction made of a source shows what the source holds.
+"""Confidence: a calibrated probability that a target, generated from a source, matches the source's content.
 
-A logistic regression on evidence, which is a few numbers that transformers and classifiers give of any source and
-target, however the target was drawn. It is fitted to held-out pairs with labels; to be asked, it needs none.
+A logistic regression on evidence: a few numbers that transformers and classifiers compute for any source and target,
+however the target was sampled. It is fitted to held-out pairs with labels; using it needs no labels.
 """
 
 import math

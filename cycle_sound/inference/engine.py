@@ -1,8 +1,8 @@
-"""What trained models do with pictures in [-1, 1]: encode, draw, guide, re-rank, score, classify, invert.
+"""Inference with trained models on pictures in [-1, 1]: encode, sample, guide, re-rank, score, classify, invert.
 
-The one engine of the command line, of `CycleSound` and of evaluation. One source, one seed and one setting give one
-result, to the byte, in a batch of any size on one machine: models see batches of one size, and every sample has a
-generator of its own, seeded by the seed and by its source.
+The command line, `CycleSound` and evaluation all use this engine. The same source, seed and settings give the same
+bytes in a batch of any size on one machine: models see batches of a fixed size, and every sample has a random generator
+of its own, seeded by the seed and the source.
 """
 
 import zlib
@@ -35,7 +35,7 @@ class Classified(NamedTuple):
 
 
 class Steering(NamedTuple):
-    """Other sources that have a say in a draw, each a picture of the source's modality, (1, c, h, w)."""
+    """Other sources that steer sampling, each a picture of the source's modality, (1, c, h, w)."""
 
     unlike: Tensor | None = None  # that guidance leads away from, in place of no source
     blend: Tensor | None = None  # that is mixed with each source
@@ -52,7 +52,7 @@ class Drawing(NamedTuple):
 
 
 class Priming(NamedTuple):
-    """What a window of a longer target begins with."""
+    """The known beginning of a window of a longer target."""
 
     codes: Tensor  # (n, k, rows, c), the first c columns of each
     window: int  # its number, from 1: each draws apart
@@ -61,7 +61,7 @@ class Priming(NamedTuple):
 class Engine:
     """Trained models at work. Pictures are (n, c, h, w), codes (n, k, rows, columns), all on the CPU.
 
-    `rows`: that a model sees at a time where it does not draw; by default the device's fixed batch.
+    `rows`: batch size of models that do not sample; by default the device's fixed batch.
     """
 
     def __init__(self, models: Models, rows: int | None = None) -> None:
@@ -121,7 +121,7 @@ class Engine:
 
         Sources (n, c, h, w) with m targets each, (n × m, c, h, w), the first m of the first source: → (n × m,).
         log p(source codes | target) − log p(source codes | null): without the second term, a source that is likely
-        anyhow would count as explained. Both directions estimate this quantity, so each can judge the other.
+        by itself would count as explained. Both directions estimate this quantity, so each can judge the other.
         """
         back = opposite_of(direction)
         codes = self.encode(source_of(direction), sources)
@@ -132,7 +132,7 @@ class Engine:
         return given - null.repeat_interleave(each)
 
     def decode_long(self, modality: Modality, codes: Tensor) -> Tensor:
-        """The pictures of codes with any number of columns, one after another: convolutions know no width."""
+        """The pictures of codes with any number of columns, one at a time: convolutions accept any width."""
         return map_fixed_batches(self.models.tokenizers[modality].model.decode, self.models.device, codes, size=1)
 
     def draw(self, direction: Direction, sources: Tensor, drawing: Drawing) -> Tensor:

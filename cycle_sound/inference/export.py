@@ -27,18 +27,17 @@ TEMPLATES = templates.environment("cycle_sound.inference", finalize=templates.ma
 def export(source: str | Path, folder: str | Path, licence: str = "", half: bool = False) -> list[Path]:
     """Write the models of a project's `data/` or of an exported folder to FOLDER, with card.json and README.md.
 
-    They generate the same bytes, from fewer: a fine-tuned decoder takes the place of the one in its VAE's file.
-    `licence`: of the models, such as mit; without one, what the source has, MIT for those trained on data that the
-    program makes itself, or none. `half`: weights of 16 bits in place of 32, for half the bytes and samples that differ
-    little. In paths `~` stands for the user's home. Returns the files written.
+    The export generates the same bytes and takes less space: a fine-tuned decoder replaces the one in its VAE's file.
+    `licence`: of the models, such as mit; by default that of the source, MIT for data that the program makes itself, or
+    none. `half`: store weights in 16 bits instead of 32, for half the size and slightly different samples. `~` in paths
+    stands for the user's home. Returns the files written.
 
-    A folder that an earlier export has written is written anew. Raises `BadTarget` for the models' own folder, for one
-    that holds anything else or a README.md that somebody has changed, and for what names no licence; what `bundle.load`
-    raises.
+    An earlier export in the folder is overwritten. Raises `BadTarget` for the models' own folder, for one that holds
+    anything else or a README.md that was changed by hand, and for an invalid licence; also what `bundle.load` raises.
     """
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
     if not re.fullmatch(card.LICENSE, licence):
-        raise BadTarget(f"{licence}: names no licence as the Hub does, such as mit or cc-by-4.0")
+        raise BadTarget(f"{licence}: not the name of a licence as on the Hub, such as mit or cc-by-4.0")
     described = card.read(source)
     if folder.exists() and (not folder.is_dir() or folder.samefile(source)):
         raise BadTarget(f"{folder}: not a folder to export to")
@@ -66,7 +65,7 @@ def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
         raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
     about = folder / README
     if earlier is not None and about.is_file() and about.read_bytes() != _readme(earlier):
-        raise BadTarget(f"{about}: not as an export of this version writes it; move it, or name another folder")
+        raise BadTarget(f"{about}: differs from what an export of this version writes; move it, or name another folder")
     for path in models:
         if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
             raise BadTarget(f"{path.parent}: a link out of the folder; name a new or an empty one")
@@ -77,7 +76,7 @@ def _earlier(folder: Path) -> Card | None:
     try:
         return card.exported(folder) if os.path.lexists(folder / card.NAME) else None
     except (BadCard, OSError):
-        raise BadTarget(f"{folder / card.NAME}: of no export; name a new or an empty folder") from None
+        raise BadTarget(f"{folder / card.NAME}: not from an export; name a new or an empty folder") from None
 
 
 def _readme(earlier: Card) -> bytes | None:

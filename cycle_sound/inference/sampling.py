@@ -1,4 +1,4 @@
-"""Drawing target tokens one after another, with a cache of keys and values and classifier-free guidance."""
+"""Autoregressive sampling of target tokens, with a key-value cache and classifier-free guidance."""
 
 from collections.abc import Sequence
 
@@ -22,12 +22,12 @@ def sample(
 ) -> Tensor:
     """Draw targets behind prefixes: (b, 1 + s, width) → codes (b, k, t) int64.
 
-    By a guided transformer the logits are negative + guidance × (conditional − negative) (Ho and Salimans 2022,
-    arXiv:2207.12598), both passes in one batch of 2 b rows; the negative is the null source, or another that guidance
-    leads away from. A temperature of 0 takes the most likely code each time.
+    With guidance the logits are negative + guidance × (conditional − negative) (Ho and Salimans 2022,
+    arXiv:2207.12598), both passes in one batch of 2 b rows; the negative is the null source, or another source to steer
+    away from. A temperature of 0 takes the most likely code each time.
 
-    `begin` (b, k, rows, c): the first c columns, known before; nothing is drawn there. Each code that is drawn sees
-    those of its row and of the rows above, but none of the rows below, since rows are drawn one after another.
+    `begin` (b, k, rows, c): the first c columns, which are given and not sampled. Each sampled code sees those of its
+    row and of the rows above, but none of the rows below, since sampling goes row by row.
     """
     shape = cached.model.shapes.target_codes
     cached.start(prefix)
@@ -68,7 +68,7 @@ def draw(logits: Tensor, config: SamplingConfig, noise: Tensor) -> Tensor:
 
 
 def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    """Probabilities (b, v) with all but the largest that together hold `top_p` set to zero: (b, v).
+    """Probabilities (b, v), with all set to zero but the largest whose sum reaches `top_p`: (b, v).
 
     Holtzman et al. 2020, arXiv:1904.09751.
     """

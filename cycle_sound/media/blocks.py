@@ -1,4 +1,4 @@
-"""Sounds of any length, which come in blocks: at another rate, cut off, cut into windows."""
+"""Sounds of any length, as iterables of blocks: resampled, truncated, cut into windows."""
 
 from collections.abc import Iterable, Iterator
 
@@ -32,10 +32,10 @@ def cut(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
 
 
 def windows(blocks: Iterable[Sound], seconds: float) -> Iterator[Sound]:
-    """A sound, in blocks of one rate, as stretches of `seconds`, one behind the other; the last may be shorter.
+    """A sound, given in blocks of one rate, as consecutive windows of `seconds`; the last may be shorter.
 
-    At least one; of a whole sound, pass `[sound]`. Each holds up to `mel.MARGIN` seconds more of what follows, for the
-    filter that resamples it. One window and one block are held at a time.
+    At least one block is needed; for a whole sound, pass `[sound]`. Each window holds up to `mel.MARGIN` seconds of
+    what follows, for the resampling filter. One window and one block are in memory at a time.
     """
     rest, start, number, rate = np.zeros(0, np.float32), 0, 0, 1  # `rest` begins at sample `start`
 

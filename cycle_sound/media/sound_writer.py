@@ -20,9 +20,9 @@ PROBE = 1 << 16  # bytes: more than a disk has left that refused some
 
 
 def write(path: Path, blocks: Iterable[Sound], kind: Format) -> None:
-    """Write a sound, at least one block of one rate, as 16-bit WAV or FLAC, or as MP3 at the nearest rate it has.
+    """Write a sound, at least one block of one rate, as 16-bit WAV or FLAC, or as MP3 at the nearest rate of MP3.
 
-    Beyond full scale it is clipped. Raises OSError, and what the blocks raise.
+    Samples beyond full scale are clipped. Raises OSError, and what the blocks raise.
     """
     with _telling(path):
         _write(path, blocks, kind)

@@ -26,7 +26,7 @@ DECODER_NAME = "decoder.safetensors"  # in its folder, which is empty where none
 
 
 class Facts(TokenizerFacts):
-    """What the file of a VAE says of it."""
+    """The metadata in the file of a VAE."""
 
     config: VaeConfig
 
@@ -37,7 +37,7 @@ class Facts(TokenizerFacts):
 
 
 class DecoderFacts(checkpoint.Facts):
-    """What the file of a fine-tuned decoder says of it."""
+    """The metadata in the file of a fine-tuned decoder."""
 
     vae: str  # digest of the file of the VAE whose codes it decodes
 
@@ -75,7 +75,7 @@ class Decoder(nn.Sequential):
 
 
 class Reconstruction(NamedTuple):
-    """What a training step of the VAE looks at."""
+    """The outputs of the VAE for a training step."""
 
     pictures: Tensor  # (b, c, h, w)
     logits: Tensor  # (b, k, h / stride, w / stride, v), float32
@@ -119,17 +119,17 @@ class DiscreteVAE(nn.Module):
 
 
 def save(path: Path, model: DiscreteVAE, shape: tuple[int, int, int], shards: str, audio: AudioConfig) -> None:
-    """Write a VAE with all that is needed to use it.
+    """Write a VAE with everything needed to use it.
 
-    `shape`: of its pictures, (c, h, w); `shards`: the digest of those it was trained on; `audio`: how their sounds
-    became log-mels.
+    `shape`: of its pictures, (c, h, w); `shards`: digest of the shards it was trained on; `audio`: the log-mel settings
+    of their sounds.
     """
     facts = {"config": model.config.model_dump(), "shape": shape, "shards": shards, "audio": audio.model_dump()}
     checkpoint.save(path, model, KIND, facts)
 
 
 def load(path: Path, decoder: Path | None = None) -> tuple[DiscreteVAE, Facts]:
-    """Rebuild a VAE from its file alone; with the file of a fine-tuned `decoder`, that one takes the place of its own.
+    """Rebuild a VAE from its file alone; the file of a fine-tuned `decoder`, if given, replaces its own.
 
     Raises `BadCheckpoint`, and `MixedModels` for the decoder of another VAE.
     """

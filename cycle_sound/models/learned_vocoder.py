@@ -1,9 +1,9 @@
-"""The vocoder with weights: a small network says, frame by frame, what a log-mel leaves open of a spectrum.
+"""The learned vocoder: a small network predicts, frame by frame, what a log-mel does not tell about a spectrum.
 
-ConvNeXt blocks over the frames and an inverse STFT at the end, as Vocos has it (Siuzdak 2023, arXiv:2306.00814). It
-predicts magnitudes, and of phases their advance from frame to frame, which is summed up: a network that sees the same
-frame again and again, as in a steady tone, cannot tell by itself how often it has seen it. A hop of a third of the
-transform is too long to do without the rounds of Griffin-Lim that follow.
+ConvNeXt blocks over the frames and an inverse STFT at the end, as in Vocos (Siuzdak 2023, arXiv:2306.00814). It
+predicts magnitudes, and the advance of phases from frame to frame, which is summed: a network that sees the same frame
+over and over, as in a steady tone, cannot tell how often it has seen it. With a hop of a third of the FFT length, the
+rounds of Griffin-Lim that follow are still needed.
 """
 
 from pathlib import Path
@@ -52,14 +52,14 @@ class Block(nn.Module):
 
 
 class Spectrum(NamedTuple):
-    """What the network says of the short-time Fourier transform of sounds: (b, frames + 1, fft / 2 + 1) each."""
+    """The network's prediction of the short-time Fourier transform of sounds: (b, frames + 1, fft / 2 + 1) each."""
 
     powers: Tensor
     advances: Tensor  # complex, of size 1: what a phase has turned since the frame before, beyond its frequency's own
 
 
 class LearnedVocoder(nn.Module):
-    """A `Vocoder`. Where it knows nothing its spectra are flat within each mel band."""
+    """A `Vocoder`. Before training, its spectra are flat within each mel band."""
 
     filters: Tensor
     shares: Tensor

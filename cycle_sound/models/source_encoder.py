@@ -1,7 +1,7 @@
 """What the transformer is conditioned on: a source (a picture, its codes or its features) → latents and a summary.
 
-The summary is what the alignment term pulls together between a source and its target, so it comes to hold just what
-both sides share; it leads the transformer's prefix.
+The alignment loss pulls the summaries of a source and its target together, so a summary comes to hold what both share;
+it is the first position of the transformer's prefix.
 """
 
 from typing import NamedTuple
@@ -51,8 +51,8 @@ class GridEncoder(nn.Module):
 class PictureEncoder(nn.Sequential):
     """Pictures (b, channels, h, w) → s = h w / 4^downsamples latents, and the summary.
 
-    The first two downsamples are free: 4 × 4 pixels become channels, since full resolution would cost more than all the
-    rest.
+    The first two downsamples fold 4 × 4 pixels into channels, since layers at full resolution would cost more than all
+    others together.
     """
 
     def __init__(self, channels: int, inner: int, downsamples: int, width: int) -> None:

@@ -1,6 +1,6 @@
-"""The contract of a tokenizer: pictures ⇄ codes, whatever network lies between.
+"""The protocol of a tokenizer: pictures ⇄ codes, by any network.
 
-The token cache, the transformer's shapes, export and evaluation know a tokenizer by this contract alone.
+The token cache, the transformer's shapes, export and evaluation use a tokenizer only through this protocol.
 """
 
 from typing import NamedTuple, Protocol
@@ -26,7 +26,7 @@ class CodeShape(NamedTuple):
 
 
 class TokenizerFacts(checkpoint.Facts):
-    """What the file of any tokenizer says of it."""
+    """The metadata in the file of any tokenizer."""
 
     shape: PictureShape  # of the pictures it was trained on
     shards: str  # digest of the shards it was trained on

@@ -1,11 +1,11 @@
-"""A decoder-only transformer over [source prefix | target tokens]: p(target tokens | source), one after another.
+"""A decoder-only transformer over [source prefix | target tokens]: autoregressive p(target tokens | source).
 
-A token is a place of the target's grid with its k codes. The prefix is seen in both directions, the target causally;
-its first position, made of the source's summary, is also added to every target position, so that the condition is used
-before attention has learned to find it. The input at a target position is a neighbour that is already known, the token
-before, optionally the one above it too, and the place, by row and column, of the token to be predicted. Within a place
-the codes are predicted one after another by a small head, so the likelihood of all of them is exact. The transformer
-knows codes and their shapes, never the tokenizer.
+A token is a position of the target's grid with its k codes. Attention is bidirectional within the prefix and causal
+over the target. The first position of the prefix, the source's summary, is also added to every target position, so that
+the condition has an effect before attention has learned to find it. The input at a target position is the embedding of
+the token before, optionally of the one above it, too, and the position, by row and column, of the token to predict.
+Within a token a small head predicts the codes one after another, so the likelihood of a target is exact. The
+transformer knows codes and their shapes, but not the tokenizer.
 """
 
 from collections.abc import Callable, Mapping
@@ -77,7 +77,7 @@ class Facts(checkpoint.Facts):
 
 
 class Parts(NamedTuple):
-    """Queries of the prefix with the keys and values they see, and those of the target: (b, heads, n, d) each."""
+    """Queries, keys and values of the prefix, and those of the target: (b, heads, n, d) each."""
 
     source_queries: Tensor
     source_keys: Tensor
@@ -252,7 +252,7 @@ class CodeHead(nn.Module):
             return F.linear(self.norm(state).float(), linear.weight.float(), linear.bias.float())
 
     def forward(self, x: Tensor, codes: Tensor) -> Tensor:
-        """Logits of all codes given those before them: (b, n, width), (b, k, n) → (b, k, n, v)."""
+        """Logits of all codes, each given those before it: (b, n, width), (b, k, n) → (b, k, n, v)."""
         states = self.states(x, codes[:, :-1]).unbind(1)
         return torch.stack([self.logits(state, number) for number, state in enumerate(states)], dim=1)
 
@@ -366,7 +366,7 @@ class Transformer(nn.Module):
         return passed
 
     def _recomputed(self, number: int, x: Tensor, prefix: int, rng: BatchRng | None) -> Tensor:
-        """`_block`, of which the input alone is kept for the way back: the rest is computed again there."""
+        """`_block` with activation checkpointing: only its input is kept, the rest is recomputed in backward."""
         return checkpointed(self._block, number, x, prefix, rng, use_reentrant=False, preserve_rng_state=False)
 
     def log_likelihood(self, prefix: Tensor, codes: Tensor) -> Tensor:
@@ -375,10 +375,10 @@ class Transformer(nn.Module):
         return log_p.gather(-1, codes[..., None])[..., 0].sum((1, 2))
 
     def corrupted(self, codes: Tensor, rng: BatchRng) -> Tensor:
-        """Codes of which a share is random: (b, k, t) → (b, k, t); in each sample another, `corruption` in the mean.
+        """Codes of which a fraction, random per sample and `corruption` on average, is random: (b, k, t) → (b, k, t).
 
-        A model that has seen only true codes does not expect, when it draws, mistakes of its own (exposure bias:
-        Bengio et al. 2015, arXiv:1506.03099).
+        A model trained on true codes alone is not prepared for its own mistakes in sampling (exposure bias: Bengio et
+        al. 2015, arXiv:1506.03099).
         """
         if not self.config.corruption:
             return codes
@@ -392,7 +392,8 @@ class Transformer(nn.Module):
         """Terms of a training step, from sources, target codes (b, k, t) and target pictures (b, c, h, w).
 
         `known`, bool (b,): the samples that have a source, by default all. The others see the null source and are not
-        aligned, and so does a share `condition_dropout` see it; a share `corruption` of the neighbours is random.
+        aligned. A fraction `condition_dropout` of all sees the null source, too; a fraction `corruption` of the
+        neighbours is random.
         """
         source = self.source_encoder(source_input)
         drop = rng.uniform() < self.config.condition_dropout

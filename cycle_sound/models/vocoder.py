@@ -1,6 +1,6 @@
-"""The contract of a vocoder: log-mels → waveforms, by whichever kind `vocoder.kind` names.
+"""The protocol of a vocoder: log-mels → waveforms, by the kind that `vocoder.kind` names.
 
-Engine, evaluation, export and report know a vocoder by this contract alone.
+Engine, evaluation, export and report use a vocoder only through this protocol.
 """
 
 from pathlib import Path
@@ -15,12 +15,12 @@ from cycle_sound.params import AudioConfig, VocoderConfig
 
 
 class Vocoder(Protocol):
-    """What turns log-mels into waveforms."""
+    """Turns log-mels into waveforms."""
 
     def waveforms(self, log_mels: Tensor) -> Tensor:
         """(b, 1, mels, frames) in [-1, 1] → float32 (b, frames × hop_length), 1.0 at full scale, on the same device.
 
-        One log-mel gives one waveform, to the byte, in a batch of any size.
+        A log-mel gives the same bytes in a batch of any size.
         """
 
 

@@ -1,6 +1,6 @@
-"""How true pictures are to real ones, made by a tokenizer or drawn: pure functions of codes and of pictures.
+"""Fidelity of reconstructed or generated pictures to real ones: pure functions of codes and of pictures.
 
-Pictures are measured one by one, so that any number of them can be, a few at a time.
+Each picture is measured by itself, so any number of them can be measured, a few at a time.
 """
 
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ def gradient(pictures: Tensor) -> Tensor:
 
 
 def high_frequency(pictures: Tensor) -> Tensor:
-    """Mean square of what a mean over 3 × 3 pixels takes from each picture: (b, c, h, w) → float64 (b,)."""
+    """Mean square of what a 3 × 3 mean filter removes from each picture: (b, c, h, w) → float64 (b,)."""
     rest = pictures[..., 1:-1, 1:-1] - F.avg_pool2d(pictures, 3, stride=1)
     return rest.square().mean((1, 2, 3), dtype=torch.float64)
 

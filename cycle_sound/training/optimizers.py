@@ -1,4 +1,4 @@
-"""How weights are stepped: those of linear and convolutional layers by Muon, all else by AdamW.
+"""The optimizers: Muon for the weights of linear and convolutional layers, AdamW for all others.
 
 Muon is momentum whose steps are made orthogonal: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon, with
 the step size of Liu et al. 2025, arXiv:2502.16982. Here it needs half of AdamW's steps. torch.optim.Muon does it in
@@ -151,7 +151,7 @@ class Optimizers:
         self.adamw = AdamW(others, config.weight_decay, config.beta2)
 
     def step(self, rate: float) -> None:
-        """One step down the gradients that have gathered, clipped by norm, at a learning rate; they are gone then."""
+        """One step along the accumulated gradients, clipped by norm, at a learning rate; then clears them."""
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.muon.step(rate * self.config.muon_rate)
         self.adamw.step(rate)

@@ -42,7 +42,7 @@ class Source(Protocol):
 
 
 class MicroBatch(NamedTuple):
-    """What one backward pass learns from, on the device that computes."""
+    """The examples of one backward pass, on the computing device."""
 
     batch: Any  # a NamedTuple of tensors
     rng: BatchRng
@@ -89,12 +89,12 @@ def micro_batch_places(config: OptimizerConfig) -> list[range]:
 
 
 def compute_alone() -> None:
-    """Let torch compute in the calling thread without a team of others, and in other threads as before.
+    """Let torch use a single thread when called from this thread, and as many as before from others.
 
-    With a second team there are more threads than cores, and GNU's OpenMP lets all of them sleep wherever they wait: a
-    training's step, 2,000 such waits, would take half as long again.
+    With a second thread pool there are more threads than cores, and GNU's OpenMP then puts threads to sleep wherever
+    they wait: a training step, which waits 2,000 times, would take half as long again.
     """
-    torch.get_num_threads()  # or torch would ask for a team of its own in this thread's first large operation
+    torch.get_num_threads()  # or this thread's first large operation would create a pool of its own
     threadpool_limits(1, user_api="openmp")
 
 

@@ -1,12 +1,12 @@
-"""A training under way, on disk: killed at any moment, it goes on where it was and ends with the same bytes.
+"""Snapshots of a running training: killed at any moment, it resumes where it was and ends with the same bytes.
 
-Nothing random needs keeping, since every draw is a function of the seed and the step. One safetensors file, replaced
-atomically, in a folder that DVC does not know; it vanishes when the training is done.
+No random state is kept, since all random numbers are functions of the seed and the step. A snapshot is one safetensors
+file, replaced atomically, in a folder that DVC does not track; it is deleted when the training is done.
 
-It is written in a thread, from a copy on the CPU, for which alone the training waits. torch.distributed.checkpoint does
-that, too, but reads the index of its folder with pickle, which runs whatever a file says. Where each process holds a
-share, the file holds the whole, so that any number of processes goes on from it. Of 300 M weights on eight GPUs that is
-5 GB, once in half a minute: by their rates the GPUs' link gathers them in 0.1 s, and pinned memory takes them in 0.2 s.
+A thread writes it from a copy on the CPU, so the training waits only for the copy. torch.distributed.checkpoint does
+the same, but reads the index of its folder with pickle, which executes what a file says. If each process holds a shard,
+the file still holds the whole, so any number of processes can resume. For 300 M weights on eight GPUs these are 5 GB,
+every half minute: at nominal rates the GPUs' link gathers them in 0.1 s, and pinned memory takes them in 0.2 s.
 """
 
 import hashlib
@@ -102,7 +102,7 @@ class Snapshot:
         checkpoint.write(self.path, tensors, facts.model_dump_json())
 
     def load(self) -> State | None:
-        """The state to go on from, on the CPU; None, with a word, where there is none of this very training."""
+        """The state to resume from, on the CPU; None, with a message, if there is none of this same training."""
         if not self.path.is_file():
             return None
         try:

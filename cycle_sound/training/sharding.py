@@ -1,8 +1,8 @@
-"""A training's states in shares: of each weight, its gradient, moments and averages a process holds some rows alone.
+"""Sharded training states: each process holds only some rows of each weight, its gradient, moments and averages.
 
 By FSDP2: `fully_shard` gathers a block's weights while it computes, and leaves each process its rows of their gradients
-(Zhao et al. 2023, arXiv:2304.11277). A share is a DTensor, its first dimension cut as torch.chunk cuts. All but `shard`
-take tensors that are no shares, too, and leave them as they are.
+(Zhao et al. 2023, arXiv:2304.11277). A shard is a DTensor, its first dimension split as by torch.chunk. All functions
+but `shard` also accept tensors that are not sharded, and leave them unchanged.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

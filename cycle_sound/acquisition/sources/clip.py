@@ -1,4 +1,4 @@
-"""Clips: what every source of data lists, each to be fetched as a picture and its sound, as one alone, or rejected."""
+"""Clips: every data source lists them; each is fetched as a pair, as a picture or a sound alone, or rejected."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Rejected(Exception):
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip asked for. `fetch` makes the pair, and raises `Rejected` if it can't; it runs in another process.
+    """A requested clip. `fetch` makes the pair, or raises `Rejected`; it runs in another process.
 
     A picture or a sound alone comes only where `may_be_lone` allows it.
 

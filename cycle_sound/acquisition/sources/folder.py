@@ -106,7 +106,7 @@ def _listed(root: Path) -> Mapping[Key, Entry]:
     """The rows of a folder's list; none where it has none. One that cannot be opened is not passed over."""
     found = [path for path in sorted(root.iterdir()) if path.name.lower() == LIST]
     if len(found) > 1:
-        raise BadSource(f"{root}: holds {found[0].name} and {found[1].name}: which of them?")
+        raise BadSource(f"{root}: holds both {found[0].name} and {found[1].name}: remove one of them")
     if found and found[0].exists() and not found[0].is_file():
         raise BadSource(f"{found[0]}: is no file")
     return _rows(found[0]) if found else {}
