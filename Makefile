@@ -47,9 +47,9 @@ cycle-experiment: .venv/installed ## install, and measure cycle training on frac
 dvc.yaml: .venv/installed ## update the code dependencies of each stage
 	$(BIN)/python -m cycle_sound.io.dvc_yaml
 
-pretrained: .venv/installed ## export the bundled models again, from data/ or models=FOLDER, with the examples
+pretrained: .venv/installed ## export the bundled models again, those of `fine`, from data/ or models=FOLDER, with the examples
 	rm -rf cycle_sound/pretrained
-	$(BIN)/cycle-sound export cycle_sound/pretrained --license mit --models $(or $(models),data)
+	$(BIN)/cycle-sound export cycle_sound/pretrained --license mit --half --models $(or $(models),data)
 	@cd cycle_sound/pretrained && for name in $(notdir $(basename $(wildcard examples/sounds/*.mp3))); do \
 		mkdir -p samples/audio_to_image/$$name samples/image_to_audio/$$name && \
 		cp ../../examples/sounds/$$name.mp3 samples/audio_to_image/$$name/source.mp3 && \
