@@ -58,7 +58,7 @@ def test_large_blocks_that_are_freed_are_given_back_whatever_lies_between_them(w
     assert told(HOLES, *words) < large / 20 < large * 0.9 < told(HOLES)
 
 
-@pytest.mark.parametrize(("given", "found"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+@pytest.mark.parametrize(("given", "found"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
 def test_threads_soon_sleep_unless_the_user_says_else(given: dict[str, str], found: str) -> None:
     program, environment = "import os, cycle_sound; print(os.environ['GOMP_SPINCOUNT'])", {"PYTHONPATH": ROOT, **given}
     told = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
