@@ -1,6 +1,8 @@
 """Films that tell their own time t: the pictures are 20 + 20 t bright, the pitch of the sound is 300 + 200 t Hz."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -54,9 +56,27 @@ def sound_stream(container: Any, codec: str = "aac", layout: str = "mono") -> An
 
 def mux(container: Any, stream: Any, frames: Iterable[Any]) -> None:
     """Encode all frames of a stream."""
-    for frame in frames:
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode())
+    with usual_scheduling():
+        for frame in frames:
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@contextmanager
+def usual_scheduling() -> Iterator[None]:
+    """Put the calling thread's scheduling back at the end.
+
+    SVT-AV1, opened by root, lets it go before all others (SCHED_FIFO at 99) for good. Processes that it starts inherit
+    that, and a browser then takes all cores.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, param)
 
 
 def picture(pixels: np.ndarray, time: float, ticks: int = 1000) -> av.VideoFrame:

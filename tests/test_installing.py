@@ -56,10 +56,10 @@ def test_of_another_index_comes_torch_alone(tmp_path: Path) -> None:
     assert re.fullmatch(r"torch==[\d.]+ torchvision==[\d.]+", versions.stdout.strip())
 
 
-@pytest.mark.parametrize("name", ["torch", "torchvision"])
-def test_the_lowest_version_that_was_tried_is_the_lowest_allowed(name: str) -> None:
+@pytest.mark.parametrize(("name", "title"), [("torch", "PyTorch"), ("torchvision", "torchvision")])
+def test_the_lowest_version_that_was_tried_is_the_lowest_allowed(name: str, title: str) -> None:
     (bound,) = [one.removeprefix(f"{name}>=") for one in PROJECT["dependencies"] if one.startswith(f"{name}>=")]
-    assert f"{name} {bound}" in FIRST_HOUR
+    assert f"{title} {bound}" in FIRST_HOUR
 
 
 def test_an_older_python_is_named_in_one_line(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_jobs_that_end_their_process_are_lost_and_named_and_all_others_are_done(
     deadly = {first: Job(ENDS[first], LONG), **SQUARES, **{name: Job(ENDS[name], LONG) for name in others}}
     done = dict(pool.here(deadly, 2))
     assert done == {name: job.work() for name, job in SQUARES.items()} | dict.fromkeys(ENDS, Lost(False))
-    with pytest.raises(WorkerLost, match=f"over ({'|'.join(ENDS)}): "):
+    with pytest.raises(WorkerLost, match=f"during ({'|'.join(ENDS)}): "):
         list(pool.run(deadly, 2))
 
 
@@ -162,7 +162,7 @@ def test_the_same_happens_on_a_cluster(monkeypatch: pytest.MonkeyPatch):
         assert max(ahead) <= pool.UNDER_WAY + 1
         with pytest.raises(ZeroDivisionError):
             list(pool.run({"x": Job(partial(divmod, 1, 0), LONG)}))
-        with pytest.raises(WorkerLost, match=r"over deadly\.tar"):
+        with pytest.raises(WorkerLost, match=r"during deadly\.tar"):
             list(pool.run({"deadly.tar": Job(partial(os._exit, 1), LONG)}))
 
 

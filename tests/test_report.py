@@ -166,7 +166,7 @@ def test_the_report_says_that_confidence_is_fitted_to_the_judge_and_held_against
 ):
     """As `calibration` does it: the classifiers are a part of the evidence."""
     said = " ".join(page.confidence(dict.fromkeys(directions, rows)).body.split())
-    assert "fitted to what the judge says on valid, held here against what the judge says on test." in said
+    assert "fitted to the judge's decisions on validation pairs and compared here with its decisions on test" in said
     assert "classifier" not in said
 
 

@@ -226,7 +226,7 @@ def test_a_list_is_read_in_whatever_case_and_is_never_passed_over(name: str, tmp
 def test_of_two_lists_none_is_chosen(tmp_path: Path):
     fill(tmp_path, **dict.fromkeys(["train_data/a.jpg", "labels.csv", "Labels.csv"], ""))
     if len(list(tmp_path.iterdir())) == 3:  # a disk that tells them apart
-        with pytest.raises(BadSource, match=r"holds Labels.csv and labels.csv"):
+        with pytest.raises(BadSource, match=r"holds both Labels.csv and labels.csv"):
             folder.clips(data("folder", tmp_path))
 
 

@@ -226,9 +226,9 @@ def test_what_cannot_steer_is_said_in_one_line(system: CycleSound) -> None:
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(BadSteering, match="between 0 and 1"):
             system.image(*one, blend=(other, share))
-    with pytest.raises(BadSteering, match="by other sounds alone"):
+    with pytest.raises(BadSteering, match="must be sounds, like the source"):
         system.image(*one, blend=(picture, 0.5))
-    with pytest.raises(BadSteering, match="by other pictures alone"):
+    with pytest.raises(BadSteering, match="must be pictures, like the source"):
         system.sound(picture, unlike=one)
 
 
