@@ -70,5 +70,5 @@ def test_an_installed_wheel_makes_its_first_picture_and_sound_offline(wheel: Pat
 
     run("image", "examples/sounds/low_bell.mp3", "-o", "seen")
     run("sound", "examples/pictures/low_bell.jpg", "-o", "heard")
-    assert Image.open(tmp_path / "seen/low_bell.png").size == (64, 64)
+    assert Image.open(tmp_path / "seen/low_bell.png").size == (96, 96)
     assert (tmp_path / "heard/low_bell.wav").stat().st_size > 10_000
