@@ -34,6 +34,14 @@ def small_batches() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def usual_interrupts() -> Iterator[None]:
+    """What a stage that ran in this process made of Ctrl-C ends with its test: such a process ignores it at the end."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def tree() -> dict[str, Any]:
     """The committed params.yaml, parsed: a fresh copy to spoil."""
