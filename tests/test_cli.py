@@ -154,23 +154,38 @@ def test_inputs_are_never_written_over_and_equal_names_are_told_apart(run: Run, 
     assert run("image", "a", "b/y.wav", "-o", "out").stdout.split() == ["out/y.png", "out/y-2.png"]
 
 
-@pytest.mark.parametrize("out", [".", "clips", "link"])
-@pytest.mark.parametrize(
+MADE = pytest.mark.parametrize(
     ("command", "made"), [("image", ["png", "mp4"]), ("sound", ["wav", "png"]), ("cycle", ["html"])], ids=str
 )
-def test_where_sources_lie_nothing_is_written_over(
-    run: Run, tmp_path: Path, command: str, made: list[str], out: str
-) -> None:
+
+
+@pytest.mark.parametrize("out", [".", "clips", "link", "elsewhere"])
+@MADE
+def test_no_file_is_overwritten_unasked(run: Run, tmp_path: Path, command: str, made: list[str], out: str) -> None:
     source = tmp_path / "clips" / ("bell.jpg" if command == "sound" else "bell.wav")
     write_picture(source) if command == "sound" else write_sound(source, 4.0)
     (tmp_path / "link").symlink_to("clips")
-    own = [tmp_path / folder / f"bell.{ending}" for folder in (".", "clips") for ending in made]
+    (tmp_path / "elsewhere").mkdir()
+    own = [tmp_path / folder / f"bell.{ending}" for folder in (".", "clips", "elsewhere") for ending in made]
     for path in own:
         path.write_text("somebody's own")
     result = run(command, "clips/bell.jpg" if command == "sound" else "clips/bell.wav", "-o", out)
     assert result.exit_code == 0, result.output
     assert [(tmp_path / out / f"bell-2.{ending}").is_file() for ending in made] == [True] * len(made)
     assert {path.read_text() for path in own} == {"somebody's own"}
+
+
+@MADE
+def test_overwriting_replaces_results_but_no_source(run: Run, tmp_path: Path, command: str, made: list[str]) -> None:
+    write = write_picture if command == "sound" else write_sound
+    source = write(tmp_path / "out" / ("bell.png" if command == "sound" else "bell.wav"))
+    before = source.read_bytes()
+    found = []
+    for seed in range(2):
+        assert run(command, source, "-o", "out", "--overwrite", "--seed", seed).exit_code == 0
+        found.append(files(tmp_path / "out"))
+    assert found[0] == found[1]
+    assert source.read_bytes() == before
 
 
 def test_the_cycle_is_a_page_of_all_stations(run: Run, tmp_path: Path) -> None:
@@ -391,7 +406,7 @@ def test_the_models_of_a_project_go_before_those_that_come_along(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def used() -> str:
-        result = CliRunner().invoke(app, ["image", "bell.wav", "-o", "out"])
+        result = CliRunner().invoke(app, ["image", "bell.wav", "-o", "out", "--overwrite"])
         assert result.exit_code == 0, result.output
         assert result.stdout.split() == ["out/bell.png"]
         return result.stderr

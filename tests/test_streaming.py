@@ -25,6 +25,8 @@ from stages import evaluate, fit_confidence, sweep_sampling
 BATCH = 8  # pairs, in place of a CPU's 32
 TEST, VALID = 20, 12
 BOTH = f"""
+from torch import distributed as dist
+
 from cycle_sound.inference import fixed_batches
 from cycle_sound.nn import distributed
 from cycle_sound.params import DIRECTIONS, load
@@ -35,6 +37,7 @@ with distributed.process_group():
     for direction in DIRECTIONS:
         sweep_sampling.main(direction, load())
         fit_confidence.main(direction, load())
+        dist.barrier()  # what a stage's first process has written, each process of the next one reads
         evaluate.main(direction, load())
 """
 

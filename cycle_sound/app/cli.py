@@ -133,9 +133,10 @@ app = typer.Typer(
 
 Out = Annotated[
     Path,
-    typer.Option(
-        "--out", "-o", file_okay=False, help="Folder for the results; if it contains a source, nothing is overwritten."
-    ),
+    typer.Option("--out", "-o", file_okay=False, help="Folder for the results; a name that is taken gets a number."),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files of the same name in --out, except the sources.")
 ]
 Models = Annotated[
     Path | None,
@@ -198,7 +199,7 @@ Seconds = Annotated[
     ),
 ]
 License = Annotated[str, typer.Option(help="License of the models, such as mit or cc-by-4.0, for the model card.")]
-Half = Annotated[bool, typer.Option("--half", help="Store weights in 16 bits: half the size, slightly other samples.")]
+Half = Annotated[bool, typer.Option("--half", help="Store weights in 16 bits: half the size, other samples.")]
 Scale = Annotated[int, typer.Option(min=1, max=8, help="Write pictures this many times as wide and as high.")]
 
 data = typer.Typer(help="Inspect the pairs of a project.", no_args_is_help=True)
@@ -298,6 +299,7 @@ def preset(
 def image(
     sounds: Annotated[list[Path], typer.Argument(help="Sound files (WAV, MP3, …), folders of them, or films.")],
     out: Out,
+    overwrite: Overwrite = False,
     samples: Samples = 1,
     seed: Seed = 0,
     rerank: Rerank = 1,
@@ -324,7 +326,7 @@ def image(
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     draw = partial(system.images, candidates=rerank, sampling=sampling.audio_to_image, **steering)
-    free = outputs.Names(out, [*files, *steering_files(unlike, blend)]).free
+    free = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).free
     readable = Readable(files, inputs.long_sound)
     abstention = Abstention(system, min_confidence, located(models))
     for path, heard in readable:
@@ -352,6 +354,7 @@ def image(
 def sound(
     pictures: Annotated[list[Path], typer.Argument(help="Picture files (JPEG, PNG, …), folders of them, or films.")],
     out: Out,
+    overwrite: Overwrite = False,
     mix: Annotated[bool, typer.Option("--mix", help="Keep a film's own sound under the new one.")] = False,
     seconds: Seconds = None,
     kind: Annotated[Literal["wav", "flac", "mp3"], typer.Option("--format", help="File format of the sounds.")] = "wav",
@@ -385,7 +388,7 @@ def sound(
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     draw = {"candidates": rerank, "sampling": sampling.image_to_audio, **steering}
-    free = outputs.Names(out, [*files, *steering_files(unlike, blend)]).free
+    free = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).free
     readable = Readable([path for path in files if path not in films], inputs.picture)
     readable_films = Readable(films, inputs.film)
     abstention = Abstention(system, min_confidence, located(models))
@@ -423,6 +426,7 @@ def sound(
 def cycle(
     file: Annotated[Path, typer.Argument(help="A sound or a picture.")],
     out: Out,
+    overwrite: Overwrite = False,
     rounds: Annotated[int, typer.Option(min=1, help="How often to go there and back.")] = 1,
     seed: Seed = 0,
     rerank: Rerank = 1,
@@ -448,7 +452,8 @@ def cycle(
         said = ", ".join(f"{name} {text}" for name, text in cycle_page.facts(station).items())
         say(f"{cycle_page.place(number)}: {said}")
     page = cycle_page.cycle(names.printable(file.name), stations, system.models.audio)
-    show([outputs.beside(outputs.Names(out, [file]).free(file.stem, ".html"), ".html", page.encode())])
+    stem = outputs.Names(out, [file], overwrite).free(file.stem, ".html")
+    show([outputs.beside(stem, ".html", page.encode())])
 
 
 @app.command(

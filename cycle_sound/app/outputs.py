@@ -10,19 +10,18 @@ LONGEST = 220  # bytes of a stem, of the 255 that a name may have: endings, numb
 
 
 class Names:
-    """Hands out file names in one folder: none twice, and none of a source.
+    """Hands out file names in one folder: none twice, and none of a file that is there already.
 
-    If the folder contains a source, directly or in a subfolder, it belongs to the user, and nothing there is
-    overwritten. Elsewhere, results replace those of an earlier run.
+    With `overwrite`, files there may be replaced, except the sources, `read`.
     """
 
-    def __init__(self, folder: Path, read: Iterable[Path]) -> None:
+    def __init__(self, folder: Path, read: Iterable[Path], overwrite: bool = False) -> None:
         self.folder = folder
         here = _real(folder)
         # A file is there by the name that is given, and where that is a link perhaps by another one, too.
         places = [place for path in read for place in (_real(path.parent) / path.name, _real(path))]
         self._taken = {_same(place.name) for place in places if place.parent == here}
-        if here.is_dir() and any(place.is_relative_to(here) for place in places):
+        if here.is_dir() and not overwrite:
             self._taken |= {_same(path.name) for path in here.iterdir()}
 
     def free(self, stem: str, *endings: str) -> Path:
