@@ -1,4 +1,4 @@
-"""The page of real models under 200 hostile requests, by hand: python tests/hostile_page.py [--models data]
+"""The page of real models under 200 hostile requests, by hand: python tests/hostile_page.py [--models FOLDER]
 
 Starts `cycle-sound web`, sends requests of all kinds in turn while an honest visitor presses buttons, and prints what
 the page's process held in memory before, at most and after, and how long the honest visitor waited.
@@ -19,6 +19,8 @@ import httpx
 import psutil
 from visitors import CYCLE, DRAWING, HOSTILE, PICTURE, SOUND, Visitor, png, wav
 
+from cycle_sound import paths
+
 OTHER = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 STARTING = 120.0  # seconds
 SETTLING = 15.0
@@ -33,6 +35,8 @@ def served(models: str) -> Iterator[tuple[str, psutil.Process]]:
     with subprocess.Popen(command) as process:
         try:
             for _ in range(round(STARTING / 0.2)):
+                if process.poll() is not None:
+                    sys.exit("the page has not started")
                 try:
                     httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).raise_for_status()
                     break
@@ -73,13 +77,13 @@ def memory(process: psutil.Process) -> float:
 def main() -> None:
     """Attack, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="data")
+    parser.add_argument("--models", default=str(paths.PRETRAINED), help="default: the bundled ones")
     parser.add_argument("--requests", type=int, default=200)
     asked = parser.parse_args()
     with served(asked.models) as (page, process):
         first = Honest(page)
         first.start()  # so that libraries and models are in memory before it is measured
-        while len(first.waits) < 6:  # each button, with each kind of file
+        while first.is_alive() and len(first.waits) < 6:  # each button, with each kind of file
             time.sleep(0.1)
         first.stopped.set()
         first.join()
