@@ -170,20 +170,22 @@ def rows(direction: Direction) -> Iterator[Row]:
 
 def chart(path: Path, data: str, tables: dict[Direction, list[Row]]) -> None:
     """Class consistency and cross-entropy by the share of pairs, with the cycle and without, of both directions."""
-    shown = {"class_consistency": "class consistency", "cross_entropy": "nats per code"}
+    shown = {"class_consistency": "class consistency", "cross_entropy": "cross-entropy, nats per code"}
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots(len(shown), len(DIRECTIONS), squeeze=False)
     for (line, name), (column, direction) in product(enumerate(shown), enumerate(DIRECTIONS)):
         some = [row for row in tables[direction] if row["data"] == data and row[name] != ""]
         draw(axes[line][column], some, name)
         axes[line][column].set_ylabel(shown[name])
+        if name == "class_consistency":
+            axes[line][column].set_ylim(0, 1.05)
         shares = sorted({row["share"] for row in some})  # in words: the default's powers of ten would be markup
         axes[line][column].set_xticks(shares, [f"{share:g}" for share in shares])
         axes[line][column].minorticks_off()
         axes[0][column].set_title(f"{source_of(direction)} → {target_of(direction)}")
-        axes[-1][column].set_xlabel("share of the clips that are pairs")
-    axes[0][0].legend()
-    figure.suptitle(data)
+        axes[-1][column].set_xlabel("fraction of the training clips that keep their pair")
+    axes[0][0].legend(loc="lower right")
+    figure.suptitle(f"Cycle training on clips without partners: {data}")
     save(figure, path)
 
 

@@ -25,6 +25,7 @@ PICTURES = {
     "figures/page.png": ".github/page.png",
     "figures/audio_to_image.png": "metrics/plots/audio_to_image.png",
     "figures/image_to_audio.png": "metrics/plots/image_to_audio.png",
+    "figures/cycle_synthetic.png": "metrics/plots/cycle_synthetic.png",
 }
 CHART = "figures/results.svg"
 SHOWN = {  # figures of shares and correlations: all between 0 and 1
