@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Files in the order of their names: xdist's own order puts files of few tests last, and a long one then ends alone.
-# Without a worker in place of one that died, the run ends and says so; with one it waits for ever (pytest-xdist issue 1378).
+# A worker that dies is not replaced, so the run fails and ends: pytest-xdist could wait for the new one for ever
+# (pytest-dev/pytest-xdist#1378).
 PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # torch_index=URL: torch, torchvision and the GPU libraries that they need come from another index, in the locked

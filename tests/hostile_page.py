@@ -87,6 +87,8 @@ def main() -> None:
             time.sleep(0.1)
         first.stopped.set()
         first.join()
+        if len(first.waits) < 6:
+            sys.exit("the honest visitor was not served")
         before, most, sent, let_in = memory(process), 0.0, Counter[str](), list[str]()
         honest = Honest(page)
         honest.start()
