@@ -1,7 +1,9 @@
 """Sound and video files as FFmpeg reads them (PyAV): opened, demuxed, decoded. No file is trusted."""
 
+import ctypes
 import errno
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import IO, Any
 
 import av
@@ -10,6 +12,7 @@ import av
 SOUNDS = "mp3,wav,flac,ogg,mov,matroska,aac,asf,amr,amrnb,amrwb,aiff,caf"
 VIDEOS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,flv,ogg"
 COVER = av.stream.Disposition.attached_pic
+LARGEST_BLOCK = 256 << 20  # bytes: more than the largest picture takes, and than a table of ten million samples
 
 
 class _File:
@@ -31,7 +34,19 @@ class _File:
 
 def opened(file: IO[bytes], formats: str, **options: str) -> Any:
     """The container in a file, to be closed; tags may be in any encoding. Raises av.FFmpegError for another format."""
+    _limit_blocks()
     return av.open(_File(file), options={"format_whitelist": formats, **options}, metadata_errors="replace")
+
+
+@cache
+def _limit_blocks() -> None:
+    """Let FFmpeg ask for no block of memory above LARGEST_BLOCK: an MP4 of a kilobyte may claim samples without end.
+
+    PyAV has no name for it; a system whose loader does not find it through PyAV's own library goes without.
+    """
+    limit = getattr(ctypes.CDLL(av._core.__file__), "av_max_alloc", None)
+    if limit is not None:
+        limit(ctypes.c_size_t(LARGEST_BLOCK))
 
 
 def packets(container: Any, *streams: Any) -> Iterator[Any]:

@@ -31,7 +31,7 @@ JUMP = 0.1  # s between a frame's end and the next one's time; less is a rounded
 SILENCE = 1e-10  # amplitude that stands for nothing: -200 dBFS
 WINDOW = 4096  # samples, 85 ms at 48 kHz: over so long a time, unrelated channels do not cancel by chance
 OPPOSITE = 0.25  # of the power that the average of unrelated channels has; that of opposite ones has less
-OFFSET = 1e-3  # of full scale; a smaller one, as in most sounds, need not be taken out to see that
+OFFSET = 1e-3  # of full scale; a smaller one, as in most sounds, hides nothing
 CANCELLED = 0.1  # of a sound's energy; the average that loses more does not stand for it
 
 
@@ -197,7 +197,7 @@ def _read_mono(file: soundfile.SoundFile, first: int, samples: int) -> np.ndarra
     if first > skipped:
         file.seek(min(first - skipped, file.frames))
     samples += skipped
-    blocks = [np.zeros(0, np.float32)]
+    blocks: list[np.ndarray] = []
     while samples > 0:
         asked = min(BLOCK // file.channels, samples)
         block = file.read(asked, dtype="float32", always_2d=True)  # (samples, channels)
@@ -206,7 +206,8 @@ def _read_mono(file: soundfile.SoundFile, first: int, samples: int) -> np.ndarra
         samples -= len(block)
         if len(block) < asked:
             break
-    return np.concatenate(blocks)[skipped:]
+    wave = blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.float32), *blocks])
+    return wave[skipped:]
 
 
 def _continues(last: Any, frame: Any) -> bool:
@@ -243,10 +244,17 @@ def _cancel(samples: np.ndarray, mix: np.ndarray) -> bool:
     """Whether channels (n, channels) cancel in their average (n,)."""
     length, channels = samples.shape
     width = min(WINDOW, length)
+    # An offset that hides it shows in the average, so that most sounds need no pass that takes offsets out.
+    offset = np.vecdot(_windows(mix, width), np.ones(width, np.float32)).mean() / width
+    if abs(offset) <= OFFSET and not _lose(samples, mix, width):
+        return False
     offsets = _windows(samples, width).mean(0).reshape(width, channels).mean(0)
-    if np.abs(offsets).max() > OFFSET:
-        samples, mix = samples - offsets, mix - offsets.mean()
-    own, left = _energies(samples, width), channels**2 * _energies(mix, width)  # equal for unrelated channels
+    return _lose(samples - offsets, mix - offsets.mean(), width)
+
+
+def _lose(samples: np.ndarray, mix: np.ndarray, width: int) -> bool:
+    """Whether channels lose in their average, within windows, so much that it does not stand for them."""
+    own, left = _energies(samples, width), samples.shape[1] ** 2 * _energies(mix, width)  # equal for unrelated channels
     return bool(own[left < OPPOSITE * own].sum() > CANCELLED * own.sum())
 
 
