@@ -31,9 +31,7 @@ from threadpoolctl import threadpool_limits
 from cycle_sound import params as parameters
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.dataset import writer
-from cycle_sound.dataset.reader import Split
 from cycle_sound.io import files
-from cycle_sound.media import pixels
 from cycle_sound.params import Params
 
 SECONDS, FILE_RATE = 10.0, 44_100
@@ -227,7 +225,10 @@ def sharded(rows: Sequence[Row], raw: Path, into: Path, params: Params, workers:
 
 def reading(folder: Path, loose: Path, rows: Sequence[Row], raw: Path, params: Params) -> dict[str, float]:
     """Samples per second in shuffled batches: from shards, from one array file each, and from the raw files."""
-    import torch  # not above: the workers load this module, and their memory is measured
+    import torch  # neither it nor what imports it above: the workers load this module, and their memory is measured
+
+    from cycle_sound.dataset.reader import Split
+    from cycle_sound.media import pixels
 
     torch.set_num_threads(1)
     pairs = Split(folder, "train")

@@ -70,6 +70,7 @@ OPPOSITE = {  # (samples, channels) that people hear, and an average does not
     "exactly": np.stack([sine(440), -sine(440)], 1),
     "nearly": np.stack([sine(440), -0.8 * sine(440)], 1),
     "with offsets": np.stack([sine(440) / 2 + 0.3, 0.2 - sine(440) / 2], 1),
+    "with opposite offsets": np.stack([sine(440) / 2 + 0.3, -0.3 - sine(440) / 2], 1),
     "two pairs": np.stack([sine(440), sine(440), -sine(440), -sine(440)], 1),
     "beside silence": np.stack([sine(440), 0 * sine(440), -sine(440)], 1),
     "for a while": np.stack([sine(440), np.where(np.arange(24576) < 16000, 1, -1) * sine(440)], 1),
@@ -83,6 +84,18 @@ def test_channels_in_opposite_phase_are_heard(samples: np.ndarray, kind: str):
     assert pitch(wave) == pytest.approx(440, abs=1)
     quietest = min(sound_files.level_db(part) for part in np.split(wave, 6))
     assert quietest > sound_files.level_db(samples[:, 0]) - 2
+
+
+AGREEING = {  # (samples, channels) whose average is what people hear
+    "in opposite offsets": np.stack([sine(440) / 2 + 0.3, sine(440) / 2 - 0.3], 1),
+    "in one offset": np.stack([sine(440) / 2 + 0.3, sine(660) / 2 + 0.3], 1),
+    "of which one is silent": np.stack([sine(440), 0 * sine(440)], 1),
+}
+
+
+@pytest.mark.parametrize("samples", AGREEING.values(), ids=AGREEING)
+def test_channels_that_agree_are_averaged_whatever_their_offsets(samples: np.ndarray):
+    assert np.array_equal(sound_files.mono(samples), samples.sum(1) / np.float32(2))
 
 
 @given
