@@ -30,6 +30,7 @@ from cycle_sound.acquisition.sources import footage, videos
 from cycle_sound.acquisition.sources.clip import Pair, Rejected
 from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.moments import Frame
+from cycle_sound.errors import BadFilm
 from cycle_sound.media import containers, images, sound_files
 from cycle_sound.media.film_reader import FilmReader
 
@@ -372,3 +373,20 @@ def test_a_title_in_latin_1_is_no_fault():
     videos.check(CASES / "faults/tag_not_utf8.webm")
     with pytest.raises(Rejected, match="holds no audio stream"):
         fetch(CASES / "faults/tag_not_utf8.webm", 0.5)
+
+
+COLOURS = {"YCgCo": 8, "BT.2020 at constant luminance": 10, "constant luminance": 13, "ICtCp": 14}  # FFmpeg names them so
+    "YCgCo": 8,
+    "BT.2020 at constant luminance": 10,
+    "at constant luminance": 13,
+    "ICtCp": 14,
+}  # FFmpeg's numbers
+
+
+@pytest.mark.parametrize("space", COLOURS.values(), ids=COLOURS)
+def test_a_film_in_colours_that_ffmpeg_does_not_convert_is_refused_in_words(space: int, tmp_path: Path) -> None:
+    path = telling_film(tmp_path / "film.mp4", evenly(0, 1), (0, 1), colorspace=space)
+    with pytest.raises(Rejected, match="the colours of its pictures"):
+        fetch(path, 0.5)
+    with pytest.raises(BadFilm, match="the colours of its pictures"):
+        list(FilmReader(path).pictures([0.0], 16))

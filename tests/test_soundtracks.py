@@ -332,13 +332,6 @@ def test_an_avi_whose_pictures_have_no_times_is_refused(tmp_path: Path):
         FilmReader(path)
 
 
-@pytest.mark.parametrize("colours", [8, 10, 13, 14])  # YCgCo, BT.2020 at constant luminance, ICtCp and another
-def test_a_film_in_colours_that_ffmpeg_does_not_convert_is_refused_in_words(colours: int, tmp_path: Path) -> None:
-    path = telling_film(tmp_path / "film.mp4", evenly(0, 1), (0, 1), colorspace=colours)
-    with pytest.raises(BadFilm, match=r"the colours of the picture at 0\.000 s"):
-        list(FilmReader(path).pictures([0.0], 16))
-
-
 def test_a_picture_that_is_left_out_does_not_end_the_film(tmp_path: Path):
     path, new = telling_film(tmp_path / "film.mp4", evenly(0, 2), (0, 2), max_b_frames=0), tmp_path / "new.mp4"
     content = bytearray(path.read_bytes())

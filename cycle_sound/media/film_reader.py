@@ -77,7 +77,7 @@ class FilmReader:
         """The picture on show at each of ascending times: upright, its centre square, of `size` × `size` pixels.
 
         What cannot be decoded is passed over: the one before stays. Raises `BadFilm` where there is none at all, where
-        FFmpeg does not know a picture's colours, where one takes more work than MAX_DECODED, or all more than they may.
+        one takes more work than MAX_DECODED, or all more than they may.
         """
         with self.opened() as (container, video):
             video.thread_type = "AUTO"
@@ -98,10 +98,7 @@ class FilmReader:
                 total += pixels
                 if shown is None:
                     raise BadFilm("none of its pictures can be decoded")
-                try:
-                    square = images.to_array(frames.upright(shown, aspect), size)
-                except av.FFmpegError as error:
-                    raise BadFilm(f"the colours of the picture at {time:.3f} s: {error.strerror}") from None
+                square = images.to_array(frames.upright(shown, aspect), size)
                 yield Image.fromarray(square.transpose(1, 2, 0).copy())
 
     def sound(self, rate: int) -> Iterator[np.ndarray]:

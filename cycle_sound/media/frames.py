@@ -3,6 +3,7 @@
 from fractions import Fraction
 from typing import Any
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -36,7 +37,10 @@ def aspect(video: Any) -> Fraction:
 
 def upright(frame: Any, aspect: Fraction) -> Image.Image:
     """A frame as players show it: of square pixels, turned and mirrored by its display matrix. Raises `BadFilm`."""
-    picture: Image.Image = frame.to_image()
+    try:
+        picture: Image.Image = frame.to_image()
+    except av.FFmpegError as error:  # of colour spaces that it decodes, but does not convert
+        raise BadFilm(f"the colours of its pictures: {error.strerror}") from None
     if aspect != 1:
         width = max(round(picture.width * aspect), 1)
         check_size(width, picture.height)
