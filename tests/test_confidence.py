@@ -42,8 +42,8 @@ def happened(evidence: Evidence, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return likely, np.random.default_rng(seed).random(len(likely)) < likely
 
 
-def fit(evidence: Evidence, right: np.ndarray, penalty: float = 1.0) -> Confidence:
-    return confidence.fit(evidence, right, penalty, BY)
+def fit(evidence: Evidence, right: np.ndarray, penalty: float = 1.0, drawn: np.ndarray | None = None) -> Confidence:
+    return confidence.fit(evidence, right, np.ones(len(right), bool) if drawn is None else drawn, penalty, BY)
 
 
 # --- the regression
@@ -89,6 +89,18 @@ def test_few_errors_among_many_are_enough(wrong: int) -> None:
     right = np.arange(500) >= wrong
     fitted = fit(seen, right)
     assert np.mean(fitted.of(seen)) == pytest.approx(1 - wrong / 500, abs=0.01)
+
+
+@pytest.mark.parametrize("wrong", [0, 3])
+@pytest.mark.parametrize("others", [50, 500])
+def test_targets_of_other_sources_teach_what_is_wrong_but_not_how_often(wrong: int, others: int) -> None:
+    own, strange = drawn(500, 0), Evidence(*(part - 5 * part.std() for part in drawn(others, 1)))
+    right = np.arange(500 + others) < 500 - wrong
+    both = Evidence(*(np.concatenate(parts) for parts in zip(own, strange, strict=True)))
+    fitted = fit(both, right, drawn=np.arange(500 + others) < 500)
+    assert np.mean(fitted.of(own)) == pytest.approx((500 - wrong) / 500, abs=0.005)
+    assert max(fitted.of(strange)) < 0.5
+    assert np.median(fitted.of(strange)) < 0.05
 
 
 def test_a_single_pair_and_evidence_that_is_always_the_same_tell_little() -> None:
@@ -204,7 +216,13 @@ def confident(data: Path, tmp_path: Path) -> Path:
     for direction, given in zip(DIRECTIONS, (tones(6), pictures(6)), strict=True):
         made = system.images(given) if direction == "audio_to_image" else system.sounds(given)
         seen = confidence.evidence(system._witness, *system._pairs(given, made))
-        fitted = confidence.fit(seen, seen.alignment > np.median(seen.alignment), 0.1, confidence.digests(folder))
+        fitted = confidence.fit(
+            seen,
+            seen.alignment > np.median(seen.alignment),
+            np.ones(len(seen.alignment), bool),
+            0.1,
+            confidence.digests(folder),
+        )
         confidence.save(paths.confidence(direction, folder), fitted)
     return folder
 

@@ -27,6 +27,9 @@ def fitted(
 ) -> tuple[Confidence | None, dict[str, float]]:
     """The confidence fitted to samples of the first `config.pairs` sources, drawn once by each guidance, and figures.
 
+    Models that make no mistakes would leave nothing to learn from. So the last of them are also held against the source
+    before theirs, to which hardly one belongs.
+
     None where the judge of the target knows the labels of none, or a modality has no classifier.
     """
     judge, labels = models.judges[models.target], models.split.labels
@@ -37,22 +40,30 @@ def fitted(
     engine = Engine(models.engine.models, confidence.ROWS)
 
     def measure(batch: range) -> Measures:
-        sources = models.sources(batch)
+        sources, before = models.sources(batch), models.sources(some[row - 1] for row in batch)
+        pictures = [_drawn(models, sources, guidance, seed) for guidance in config.guidances]
+        shown = [*((sources, own) for own in pictures), (before, pictures[-1])]
         found: Measures = {}
-        for number, guidance in enumerate(config.guidances):
-            drawn = _measured(models, engine, judge, sources, _drawn(models, sources, guidance, seed))
-            found |= {f"{number}: {what}": values for what, values in drawn.items()}
+        for number, (source, target) in enumerate(shown):
+            measured = _measured(models, engine, judge, source, target)
+            found |= {f"{number}: {what}": values for what, values in measured.items()}
         return found
 
     measured = measures.of_rows(some, models.batch, measure)
-    own = np.array([labels[row] for row in rows])
-    parts = [measures.under(f"{number}: ", measured) for number in range(len(config.guidances))]
-    evidence = Evidence(*(np.concatenate([part[name][rows] for part in parts]) for name in Evidence._fields))
-    right = np.concatenate([part["label"][rows] == own for part in parts])
-    regression = confidence.fit(evidence, right, config.penalty, made_by)
+    own = [(number, row, row) for number in range(len(config.guidances)) for row in rows]
+    strange = [(len(config.guidances), row, some[row - 1]) for row in rows if some[row - 1] in rows]
+    samples = [*own, *strange]
+
+    def values(name: str) -> np.ndarray:
+        return np.array([measured[f"{number}: {name}"][row] for number, row, _ in samples])
+
+    right = values("label") == np.array([labels[source] for _, _, source in samples])
+    drawn = np.arange(len(samples)) < len(own)
+    evidence = Evidence(*map(values, Evidence._fields))
+    regression = confidence.fit(evidence, right, drawn, config.penalty, made_by)
     return regression, {
-        "samples": len(right),
-        "wrong": int((~right).sum()),
+        "samples": len(own),
+        "wrong": int((~right[drawn]).sum()),
         **{f"weight_{name}": term["weight"] for name, term in regression.terms.model_dump().items()},
     }
 

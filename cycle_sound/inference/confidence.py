@@ -143,8 +143,11 @@ NONE = Confidences(audio_to_image=None, image_to_audio=None)
 # --- fitting
 
 
-def fit(evidence: Evidence, right: np.ndarray, penalty: float, models: ModelDigests) -> Confidence:
-    """The regression of whether targets are right, bool (n,) of n ≥ 1, on their evidence.
+def fit(evidence: Evidence, right: np.ndarray, drawn: np.ndarray, penalty: float, models: ModelDigests) -> Confidence:
+    """The regression of whether targets are right, bool (n,), on their evidence.
+
+    `drawn`, bool (n,) and somewhere true: which targets were drawn for the source that they are held against. Weights
+    are fitted to all, and the intercept to these alone, as often as which a sample is right.
 
     By maximum likelihood with an L2 `penalty` on the weights of evidence of unit variance. The outcomes are smoothed as
     Platt (1999) has it, as if one more sample of each kind had been seen: where all are right or wrong, or evidence
@@ -152,31 +155,41 @@ def fit(evidence: Evidence, right: np.ndarray, penalty: float, models: ModelDige
     """
     values = np.stack(evidence, axis=1).astype(np.float64)
     mean, scale = values.mean(0), values.std(0).clip(1 / LIMIT)
-    count, hits = len(right), int(right.sum())
-    outcomes = np.where(right, (hits + 1) / (hits + 2), 1 / (count - hits + 2))
-    intercept, *weights = _newton(np.insert((values - mean) / scale, 0, 1.0, axis=1), outcomes, penalty).tolist()
-    terms = zip(Evidence._fields, mean.tolist(), scale.tolist(), weights, strict=True)
+    design = np.insert((values - mean) / scale, 0, 1.0, axis=1)
+    weights = _newton(design, _smoothed(right), penalty)[1:]
+    among = (design[:, 1:] @ weights)[drawn]
+    (intercept,) = _newton(np.ones((len(among), 1)), _smoothed(right[drawn]), penalty, among)
+    terms = zip(Evidence._fields, mean.tolist(), scale.tolist(), weights.tolist(), strict=True)
     return Confidence(
         kind="confidence",
         models=models,
-        intercept=intercept,
+        intercept=float(intercept),
         terms=Terms(**{name: Term(mean=at, scale=by, weight=weight) for name, at, by, weight in terms}),
     )
 
 
-def _newton(design: np.ndarray, outcomes: np.ndarray, penalty: float) -> np.ndarray:
-    """Weights (d,) of the columns of a design (n, d), by Newton's method; the first, of the intercept, goes free."""
+def _smoothed(right: np.ndarray) -> np.ndarray:
+    """The probability that takes the place of each outcome."""
+    count, hits = len(right), int(right.sum())
+    return np.where(right, (hits + 1) / (hits + 2), 1 / (count - hits + 2))
+
+
+def _newton(design: np.ndarray, outcomes: np.ndarray, penalty: float, offset: np.ndarray | float = 0.0) -> np.ndarray:
+    """Weights (d,) of the columns of a design (n, d), by Newton's method; the first, of the intercept, goes free.
+
+    `offset` is added to the log-odds.
+    """
     ridge = np.full(design.shape[1], penalty)
     ridge[0] = 0.0
 
     def loss(weights: np.ndarray) -> float:
-        log_odds = design @ weights
+        log_odds = offset + design @ weights
         return float(np.logaddexp(0, log_odds).sum() - outcomes @ log_odds + ridge @ weights**2 / 2)
 
     weights = np.zeros(design.shape[1])
     weights[0] = logit(outcomes.mean())
     for _ in range(STEPS):
-        likely = expit(design @ weights)
+        likely = expit(offset + design @ weights)
         gradient = design.T @ (likely - outcomes) + ridge * weights
         if np.abs(gradient).max() <= TOLERANCE * len(design):
             break
