@@ -146,7 +146,7 @@ def _objective(
     )
     lone = inputs.of_lone(direction, facts.tokenizers, shards, drawn, config.keep)
     pairs = AugmentedPairs(train, direction, condition, model.shapes.source_codes, setup.augment)
-    targets = lone and AugmentedTargets(lone, direction, condition, model.source_shape, setup.augment)
+    targets = lone and AugmentedTargets(lone, pairs, direction, condition, setup.augment)
     decode = None
     if model.config.reconstruction_weight:
         decode = load_tokenizer(paths.vae(target_of(direction)), device.best()).model.decode_relaxed

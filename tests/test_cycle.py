@@ -292,7 +292,9 @@ def targets(direction: Direction, drawn: DrawnCache | None, keep: float = 0.5) -
     shards = reader.read_index(paths.SHARDS).digest
     found = inputs.of_lone(direction, facts.tokenizers, shards, drawn, keep)
     assert found is not None
-    return found, AugmentedTargets(found, direction, "encoder", model.source_shape, made().augment)
+    train = inputs.of_pairs(direction, "train", facts.tokenizers, facts.network_digest, shards)
+    pairs = AugmentedPairs(train, direction, "encoder", model.shapes.source_codes, made().augment)
+    return found, AugmentedTargets(found, pairs, direction, "encoder", made().augment)
 
 
 def test_the_targets_are_real_whatever_was_drawn(project: Path) -> None:
@@ -306,8 +308,23 @@ def test_the_targets_are_real_whatever_was_drawn(project: Path) -> None:
     assert torch.equal(batch.codes, found.target.draw(rows, rng()))
     assert torch.equal(batch.known, drawn.best(0.5))
     assert not without.known.any()
-    assert not without.source_inputs.any()
-    assert batch.source_inputs[batch.known].any()
+
+
+@pytest.mark.parametrize("is_drawn", [False, True])
+def test_where_no_source_is_believed_that_of_a_pair_stands_in(project: Path, is_drawn: bool) -> None:
+    direction: Direction = "audio_to_image"
+    rows = torch.arange(CLIPS["lone_image"])
+    drawn = draw(direction) if is_drawn else None
+    _, taught = targets(direction, drawn)
+    batch = taught.batch(rows, BatchRng(0, places=range(len(rows))))
+    missing = (~batch.known).nonzero()[:, 0]
+    assert 0 < len(missing) == (len(rows) - int(batch.known.sum()))
+    own = taught._pairs.source_inputs(rows[missing] % taught._pairs.pairs, BatchRng(0, places=missing.tolist()))
+    assert torch.equal(batch.source_inputs[missing], own)
+    if drawn:
+        assert not torch.equal(batch.source_inputs[batch.known], own[: int(batch.known.sum())])
+        one = taught.batch(rows[2:], BatchRng(0, places=range(2, len(rows))))
+        assert torch.equal(one.source_inputs, batch.source_inputs[2:])
 
 
 def terms(batch: Batch) -> list[Tensor]:
@@ -319,7 +336,8 @@ def terms(batch: Batch) -> list[Tensor]:
     return [losses.cross_entropy.detach(), losses.alignment.detach(), *found]
 
 
-def test_a_source_that_is_not_believed_changes_nothing(project: Path) -> None:
+def test_a_source_that_is_not_believed_changes_nothing_but_batch_statistics(project: Path) -> None:
+    """Loaded models use those that they have learned."""
     _, taught = targets("audio_to_image", draw("audio_to_image"))
     batch = taught.batch(torch.arange(7), BatchRng(0, places=range(7)))
     other = batch.source_inputs.clone()

@@ -392,8 +392,8 @@ class Transformer(nn.Module):
         """Terms of a training step, from sources, target codes (b, k, t) and target pictures (b, c, h, w).
 
         `known`, bool (b,): the samples that have a source, by default all. The others see the null source and are not
-        aligned. A fraction `condition_dropout` of all sees the null source, too; a fraction `corruption` of the
-        neighbours is random.
+        aligned; what is given in place of their sources counts in the encoder's batch statistics alone. A fraction
+        `condition_dropout` of all sees the null source, too; a fraction `corruption` of the neighbours is random.
         """
         source = self.source_encoder(source_input)
         drop = rng.uniform() < self.config.condition_dropout

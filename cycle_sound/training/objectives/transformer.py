@@ -43,7 +43,7 @@ class Batch(NamedTuple):
     source_inputs: Tensor  # (b, c, h, w) or (b, k or channels, rows, columns): what the model reads of the sources
     codes: Tensor  # (b, k, t): of the targets
     pictures: Tensor  # (b, c, h, w): the targets themselves
-    known: Tensor  # (b,) bool: whether there is a source; where there is none, what is read of it does not count
+    known: Tensor  # (b,) bool: whether the source belongs to the target; any other one counts as none
 
 
 class AugmentedPairs:
@@ -76,6 +76,10 @@ class AugmentedPairs:
         pictures = self._pictures(self._target, rows, rng)
         return Batch(self._source_inputs(rows, rng), codes, pictures, torch.ones(len(rows), dtype=torch.bool))
 
+    def source_inputs(self, rows: Tensor, rng: BatchRng) -> Tensor:
+        """What the transformer reads of the sources alone."""
+        return self._source_inputs(rows if self._inputs.pairing is None else self._inputs.pairing.rows(rows), rng)
+
     def _source_inputs(self, rows: Tensor, rng: BatchRng) -> Tensor:
         if self._condition == "encoder":
             return self._pictures(self._source, rows, rng)
@@ -97,20 +101,22 @@ class LoneInputs(NamedTuple):
 
 
 class AugmentedTargets:
-    """A `Source`: targets without partners, with the drawn sources that are believed, all augmented as pairs are."""
+    """A `Source`: targets without partners, with the drawn sources that are believed, all augmented as pairs are.
+
+    Where there is none to believe, the source of a pair stands in: it counts as none, but is part of the encoder's
+    batch statistics, which blanks would move away from those of sources.
+    """
 
     def __init__(
         self,
         inputs: LoneInputs,
+        pairs: AugmentedPairs,
         direction: Direction,
         condition: Literal["encoder", "tokens", "features"],
-        source_shape: tuple[int, int, int],
         augments: AugmentConfig,
     ) -> None:
-        """`source_shape`: of what the model reads of one source, by its condition."""
-        self._inputs, self._condition, self._augments = inputs, condition, augments
+        self._inputs, self._pairs, self._condition, self._augments = inputs, pairs, condition, augments
         self._source, self._target = source_of(direction), target_of(direction)
-        self._blank = torch.zeros(1, *source_shape, dtype=torch.int64 if condition == "tokens" else torch.float32)
 
     @property
     def pairs(self) -> int:
@@ -118,19 +124,28 @@ class AugmentedTargets:
         return len(self._inputs.target)
 
     def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
-        """Targets, and of those that are believed what was drawn; of the others a blank."""
+        """Targets, and of those that are believed what was drawn; of the others a stand-in."""
         codes = self._inputs.target.draw(rows, rng)
         pictures = self._inputs.pictures.pictures(self._target, rows.tolist())
         pictures, known = augmented(pictures, self._target, self._augments, rng), self._inputs.believed[rows]
         return Batch(self._source_inputs(rows, known, rng), codes, pictures, known)
 
     def _source_inputs(self, rows: Tensor, known: Tensor, rng: BatchRng) -> Tensor:
-        if self._inputs.drawn is None:
-            return self._blank.repeat(len(rows), 1, 1, 1)
+        places = known.nonzero()[:, 0], (~known).nonzero()[:, 0]
+        parts = [
+            read(rows[some], rng.of_rows(some.tolist()))
+            for read, some in zip((self._drawn, self._stand_ins), places, strict=True)
+            if len(some)
+        ]
+        return torch.cat(parts)[torch.cat(places).argsort()]
+
+    def _drawn(self, rows: Tensor, rng: BatchRng) -> Tensor:
+        assert self._inputs.drawn is not None
         drawn = self._inputs.drawn.sources(rows)
-        if self._condition == "encoder":
-            drawn = augmented(drawn, self._source, self._augments, rng)
-        return torch.where(known[:, None, None, None], drawn, self._blank)
+        return augmented(drawn, self._source, self._augments, rng) if self._condition == "encoder" else drawn
+
+    def _stand_ins(self, rows: Tensor, rng: BatchRng) -> Tensor:
+        return self._pairs.source_inputs(rows % self._pairs.pairs, rng)
 
 
 class Mixture:
