@@ -33,8 +33,12 @@ LOADERS = {dvae.KIND: dvae.load}  # by the kind that a checkpoint says it holds
 def load_tokenizer(path: Path, device: torch.device, decoder: Path | None = None) -> LoadedTokenizer:
     """Rebuild a tokenizer from its file on a device, with a fine-tuned `decoder` in place of its own if one is given.
 
+    It is frozen: a loss through its decoder computes no gradients of its weights.
+
     Raises `BadCheckpoint`, and `MixedModels` for the decoder of another tokenizer.
     """
     kind = checkpoint.facts(path, checkpoint.Kind, *LOADERS).kind
     model, facts = LOADERS[str(kind)](path, decoder)
-    return LoadedTokenizer(model.to(device), facts.shape, files.digest(path), facts.shards, facts.audio)
+    return LoadedTokenizer(
+        model.to(device).requires_grad_(False), facts.shape, files.digest(path), facts.shards, facts.audio
+    )
