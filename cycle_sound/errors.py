@@ -182,7 +182,7 @@ class CodebookCollapse(UserError):
     """Too few codes of a codebook are in use."""
 
     text = (
-        "vae.{modality}: {usage:.0%} of the codebook is in use, less than min_usage {min_usage:.0%}. "
+        "vae.{modality}: {usage:.0%} of the codebook is in use, less than min_usage allows ({least:.0%}). "
         "Raise balance_weight, lower codebook_size or learning_rate, or train for more steps"
     )
 

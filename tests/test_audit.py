@@ -240,6 +240,14 @@ def test_an_audit_that_was_killed_goes_on_to_the_same_bytes(
     assert not list(paths.WORK.glob("audit_pairs*"))
 
 
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_single_pair_judges_no_encoder(audited: Path, most: int) -> None:
+    params, valid = parameters.load(), Split(paths.SHARDS, "valid")
+    model = DualEncoder(params.audit, {modality: valid.shape(modality)[0] for modality in MODALITIES})
+    objective = DualEncoderObjective(model, (valid, valid), np.arange(2), {}, most)
+    assert objective.validate(model).keys() == ({"loss"} if most > 1 else set())
+
+
 def test_where_no_audit_is_wanted_nothing_is_read_and_the_folder_is_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

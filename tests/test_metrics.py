@@ -174,6 +174,12 @@ def test_the_floor_of_a_correlation_is_its_mean_over_all_permutations() -> None:
     assert metrics.correlation_interval("r", [1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == {}
 
 
+@pytest.mark.parametrize("order", [range(96), range(95, -1, -1)])
+def test_a_correlation_lies_in_its_interval_even_where_it_is_perfect(order: range) -> None:
+    found = metrics.correlation_interval("r", range(96), order)
+    assert found["r_low"] <= found["r"] <= found["r_high"]
+
+
 def test_frechet_distance_of_shifted_gaussians_is_the_squared_shift() -> None:
     features = np.random.default_rng(0).normal(size=(500, 4))
     moments = metrics.moments(features)

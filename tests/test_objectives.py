@@ -4,9 +4,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cycle_sound.dataset import augment
 from cycle_sound.errors import CodebookCollapse, MissingWeights
@@ -16,9 +17,10 @@ from cycle_sound.nn import rng
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DegradationConfig, Params
 from cycle_sound.training import fidelity
+from cycle_sound.training.objectives import vae
 from cycle_sound.training.objectives.perceptual import Perceptual
 from cycle_sound.training.objectives.transformer import TransformerObjective
-from cycle_sound.training.objectives.vae import examine, gradient_error
+from cycle_sound.training.objectives.vae import codebook_use, examine, expected_usage, gradient_error
 
 
 class Pictures:
@@ -46,6 +48,27 @@ def test_a_collapsed_codebook_fails_with_advice(params: Params, codebooks: int) 
         model.gumbel.codebooks[-1, 1:] = -model.gumbel.codebooks[-1, 0]  # one of them: two codes are left, of 16
     with pytest.raises(CodebookCollapse, match=r"vae\.image: .* of the codebook is in use.*Raise balance_weight"):
         examine(model, "image", Pictures(), 10, 90.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("clips", [1, 2])
+def test_few_places_that_use_what_they_can_are_no_collapse(params: Params, clips: int) -> None:
+    """Of a large codebook they can show a few codes only."""
+    large = {"width": 8, "blocks": 1, "codebooks": 1, "codebook_size": 2048, "min_usage": 0.2}
+    torch.manual_seed(0)
+    model = DiscreteVAE(params.vae.image.model_copy(update=large), 3).eval()
+    hard = {"codes": np.random.default_rng(0).integers(2048, size=(clips, 1, 8, 8))}
+    usage = codebook_use(model, hard).usage
+    assert usage < model.config.min_usage
+    assert usage == pytest.approx(expected_usage(model, hard), rel=0.1)
+    assert expected_usage(model, {"codes": np.zeros((50, 1, 64, 64), np.int64)}) == pytest.approx(1.0)
+
+
+def test_the_perceptual_network_is_where_the_model_is(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vae, "Perceptual", lambda _weights: nn.Linear(1, 1))
+    config = params.vae.image.model_copy(update={"width": 8, "blocks": 1, "perceptual_weight": 0.1})
+    splits: Any = Pictures(), Pictures()
+    objective = vae.VaeObjective(DiscreteVAE(config, 3).to("meta"), "image", splits, params.augment.image, 10)
+    assert next(objective.perceptual.parameters()).device.type == "meta"  # type: ignore[union-attr]
 
 
 def test_hard_figures_are_of_argmax_tokens(params: Params) -> None:

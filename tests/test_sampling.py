@@ -86,3 +86,12 @@ def test_noise_for_several_places_at_a_time_is_that_of_one_after_another() -> No
     generator = rng.seeded(1)
     one_by_one = torch.stack([exponentials([generator], 24)[0] for _ in range(15)])
     assert torch.equal(exponentials([rng.seeded(1)], 5, 3, 24)[0].flatten(0, 1), one_by_one)
+
+
+def test_no_number_that_a_generator_gives_lets_an_excluded_code_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A float32 in [0, 1) is exactly 0 once in some ten million times."""
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.zeros(*shape))
+    noise = exponentials([rng.seeded(0)], 4)
+    assert noise.isfinite().all()
+    config = PLAIN.model_copy(update={"top_k": 1})
+    assert draw(torch.tensor([[0.0, 1.0, 9.0, 2.0]]), config, noise).tolist() == [2]

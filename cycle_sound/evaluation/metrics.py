@@ -181,5 +181,6 @@ def correlation_interval(name: str, a: Sequence[float], b: Sequence[float]) -> d
     if count > 3:
         half = 1.959964 * ((1 + rho**2 / 2) / (count - 3)) ** 0.5
         z = np.arctanh(np.clip(rho, -0.999999, 0.999999))
-        interval = {f"{name}_low": float(np.tanh(z - half)), f"{name}_high": float(np.tanh(z + half))}
+        low, high = np.tanh((z - half, z + half)).tolist()
+        interval = {f"{name}_low": min(low, rho), f"{name}_high": max(high, rho)}  # of 1, too, which has no finite z
     return {name: rho, **interval, f"{name}_floor": 0.0}

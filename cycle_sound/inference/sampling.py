@@ -84,4 +84,5 @@ def exponentials(generators: Generators, *shape: int) -> Tensor:
     """
     kind = torch.float32  # whatever a caller's default is: other bits would be drawn
     rows = [torch.rand(*shape, generator=one, device=one.device, dtype=kind) for one in generators]
-    return torch.stack(rows).log_().neg_()
+    positive = torch.stack(rows).clamp_(min=torch.finfo(kind).tiny)  # of 0 it would be infinite, and no code be drawn
+    return positive.log_().neg_()

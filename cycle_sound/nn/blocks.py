@@ -61,7 +61,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
         values = x.float()
         moments = torch.stack([values.mean((0, 2, 3)), (values**2).mean((0, 2, 3))])
         mean, square = distributed.mean(moments).unbind()
-        variance = square - mean**2
+        variance = (square - mean**2).clamp_min(0)  # where it is tiny, rounding may leave less than nothing
         with torch.no_grad():
             count = x[:, 0].numel() * distributed.world_size()
             self.running_mean.lerp_(mean, self.momentum)

@@ -72,8 +72,10 @@ class DualEncoderObjective:
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """InfoNCE on valid, in nats, within parts of `validation.BATCH` pairs."""
+        """InfoNCE on valid, in nats, within parts of `validation.BATCH` pairs; none of a single pair: it would be 0."""
         assert isinstance(model, DualEncoder)
+        if min(len(self.valid), self.validation_pairs) < 2:
+            return {}
         where = device.of(model)
 
         def measure(rows: range) -> Mapping[str, np.ndarray]:
