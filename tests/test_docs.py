@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import tomllib
@@ -37,7 +38,8 @@ from cycle_sound.params import DIRECTIONS
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 TREE: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
-TARGETS = set(re.findall(r"^([\w.-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([\w.-]+):", MAKEFILE, re.MULTILINE))
 PRESETS = {path.stem for path in (ROOT / "presets").glob("*.yaml")}
 OTHERS = {
     "git",
@@ -266,6 +268,18 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {toc.slugify(heading.replace("`", ""), "-") for heading in headings}, link
+
+
+def test_a_page_that_goes_back_to_the_last_commit_has_first_made_the_readers_build_one() -> None:
+    printed = re.search(r"measure.*experiments against these: (git commit .*)\"", re.sub(r'"[\s\\]*"', " ", MAKEFILE))
+    assert printed
+    baseline, going_back = tuple(shlex.split(printed[1])), []
+    for page in documents.PAGES:
+        words = [one.words for one in COMMANDS if one.place.startswith(f"{page.relative_to(ROOT)}:")]
+        if ("dvc", "checkout") in words:
+            going_back.append(page.name)
+            assert baseline in words[: words.index(("dvc", "checkout"))], page
+    assert {"README.md", "first-hour.md", "experiments.md"} <= {*going_back}
 
 
 def test_the_readme_is_short() -> None:
