@@ -20,14 +20,17 @@ from cycle_sound.io.figures import Figure
 from cycle_sound.params import DIRECTIONS, Direction
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURES = {
-    "figures/fine.jpg": ".github/fine.jpg",
-    "figures/page.png": ".github/page.png",
-    "figures/audio_to_image.png": "metrics/plots/audio_to_image.png",
-    "figures/image_to_audio.png": "metrics/plots/image_to_audio.png",
-    "figures/cycle_synthetic.png": "metrics/plots/cycle_synthetic.png",
+PICTURES = {  # as pages link to them → within the site
+    "../.github/fine.jpg": "figures/fine.jpg",
+    "../.github/page.png": "figures/page.png",
+    "../metrics/plots/audio_to_image.png": "figures/audio_to_image.png",
+    "../metrics/plots/image_to_audio.png": "figures/image_to_audio.png",
+    "../metrics/plots/cycle_synthetic.png": "figures/cycle_synthetic.png",
 }
 CHART = "figures/results.svg"
+DRAWN = f"""![Figures of both directions between floor and ceiling]({CHART})
+
+*Drawn from `metrics/evaluate_*.json`. Bars are 95 % intervals.*"""
 SHOWN = {  # figures of shares and correlations: all between 0 and 1
     "class_consistency": "class consistency",
     "class_consistency_judge": "class consistency, by the judge",
@@ -39,19 +42,24 @@ SHOWN = {  # figures of shares and correlations: all between 0 and 1
 }
 COLOURS: dict[Direction, str] = {"audio_to_image": "#5e35b1", "image_to_audio": "#f4511e"}
 LEFT, WIDTH, ROW = 250, 460, 44  # pixels: of the names, of the scale, of a figure's two directions
-COMMANDS, PARAMETERS = "<!-- commands -->", "<!-- params.yaml -->"
+# Lines of pages, in place of which the site shows more: of the links, what they lead to.
+METRICS, PARAMETERS = "[The figures as JSON](../metrics)", "[params.yaml](../../params.yaml)"
+COMMANDS = "<!-- commands -->"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pictures that lie elsewhere in the project, and the chart."""
-    for name, place in PICTURES.items():
-        files.append(File.generated(config, name, abs_src_path=str(ROOT / place)))
+    for place, name in PICTURES.items():
+        files.append(File.generated(config, name, abs_src_path=str(ROOT / "docs" / place)))
     files.append(File.generated(config, CHART, content=chart()))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the help of the commands and params.yaml where a page asks for them."""
+    """Put pictures, the chart, the help of the commands and params.yaml where a page links to them."""
+    for place, name in PICTURES.items():
+        markdown = markdown.replace(f"]({place})", f"]({name})")
+    markdown = markdown.replace(METRICS, DRAWN)
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, "\n".join(helps(typer.main.get_command(app), "cycle-sound")))
     if PARAMETERS in markdown:
