@@ -330,8 +330,27 @@ def test_the_figures_of_the_tables_are_those_measured(page: str) -> None:
             assert written == pytest.approx(measured, abs=0.51 * 10**-digits), row
 
 
+def test_the_confidences_areas_and_the_vaes_errors_in_the_results_are_those_measured() -> None:
+    text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    here, fine = "metrics", "metrics/fine"
+    for name in ("confidence_auc", "confidence_auc_unguided"):
+        both = [_metrics(here, direction) for direction in DIRECTIONS]
+        areas = [(one[name], one[f"{name}_low"], one[f"{name}_high"]) for one in both]
+        assert " · ".join(f"{area:.3f} ({low:.2f}–{high:.2f})" for area, low, high in areas) in text
+    vae, decoder = (_json(f"{fine}/{stage}_image.json")["psnr"] for stage in ("train_vae", "finetune_decoder"))
+    assert f"PSNR of {vae:.1f} dB" in text
+    assert f"with the fine-tuned decoder {decoder:.1f} dB" in text
+    vae, decoder = (_json(f"{here}/{stage}_image.json")["psnr"] for stage in ("train_vae", "finetune_decoder"))
+    assert f"| images | {vae:.1f} dB" in text
+    assert f"| images, fine-tuned decoder | {decoder:.1f} dB" in text
+
+
 def _metrics(folder: str, direction: str) -> dict[str, Any]:
-    return json.loads((ROOT / folder / f"evaluate_{direction}.json").read_text(encoding="utf-8"))
+    return _json(f"{folder}/evaluate_{direction}.json")
+
+
+def _json(path: str) -> dict[str, Any]:
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
 def _number(cell: str) -> str | None:
