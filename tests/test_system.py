@@ -376,6 +376,23 @@ def test_an_export_of_16_bits_takes_half_and_hardly_differs(copy: Path, tmp_path
         assert [path.read_bytes() for path in again] == [path.read_bytes() for path in first]
 
 
+@pytest.mark.parametrize(("half", "said"), [(False, "stored in 32 bits.\n"), (True, "stored in 16 bits. Figures and")])
+def test_the_model_card_says_how_weights_are_stored_and_with_which_the_figures_were_measured(
+    data: Path, tmp_path: Path, half: bool, said: str
+) -> None:
+    export.export(data, tmp_path / "first", half=half)
+    export.export(tmp_path / "first", tmp_path / "second")
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        assert f"Weights are {said}" in (folder / export.README).read_text(encoding="utf-8")
+        assert {one["bits"] for one in card.exported(folder).models.values()} == {16 if half else 32}
+
+
+def test_the_bundled_models_lie_under_the_card_that_an_export_writes(tmp_path: Path) -> None:
+    written = export.export(paths.PRETRAINED, tmp_path / "models")
+    for path in written:
+        assert path.read_bytes() == (paths.PRETRAINED / path.relative_to(tmp_path / "models")).read_bytes(), path
+
+
 def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, tmp_path: Path) -> None:
     params = copy.parent / "params.yaml"
     text = params.read_text(encoding="utf-8").replace("path: data/folder", "path: /home/someone/clips")

@@ -33,7 +33,7 @@ class Card(Config):
     confidence: Confidences = NONE  # in what each direction makes; older cards carry none
     params: dict[str, JsonValue]  # params.yaml, but for where the data lay and what a machine is told
     metrics: dict[str, Figures]  # metrics/NAME.json, by NAME
-    models: dict[str, dict[str, JsonValue]]  # digest, kind and configuration of each file, once it is exported
+    models: dict[str, dict[str, JsonValue]]  # of each exported file: digest, bits of a weight, kind, configuration
     license: Annotated[str, Field(pattern=LICENSE)] = (
         ""  # of the models, once they are exported; "" where nobody has said
     )

@@ -91,6 +91,12 @@ def _halved(tensor: torch.Tensor) -> torch.Tensor:
     return half if tensor.dtype == torch.float32 and half.isfinite().all() else tensor
 
 
+def bits(path: Path) -> int:
+    """How many bits a checkpoint keeps each weight in: 16 after `halve`, else 32. Raises `NoSafetensors`."""
+    with opened(path) as file:
+        return 16 if "F16" in {file.get_slice(name).get_dtype() for name in file.keys()} else 32  # noqa: SIM118
+
+
 def text(path: Path, *kinds: str) -> str:
     """The facts of a checkpoint of one of the `kinds` as they stand in its file, JSON. Raises `BadCheckpoint`."""
     if not path.is_file():
