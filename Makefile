@@ -27,8 +27,8 @@ repro: .venv/installed ## install, build everything, print where the results are
 	@echo "pictures   metrics/plots/audio_to_image.png, data/samples/audio_to_image/"
 	@echo "sounds     data/samples/image_to_audio/*/*.wav, metrics/plots/image_to_audio.png"
 	@echo "metrics    metrics/*.json (dvc metrics show), metrics/plots/*.csv (dvc plots show)"
-	@# Another kind of machine rounds differently, and ends with other models.
-	@git diff --quiet HEAD -- params.yaml dvc.lock metrics || echo "baseline   other figures than git holds; to measure" \
+	@# Another kind of machine rounds differently, and ends with other models. Without a commit there is nothing to compare.
+	@! git rev-parse -q --verify HEAD > /dev/null || git diff --quiet HEAD -- params.yaml dvc.lock metrics || echo "baseline   other figures than git holds; to measure" \
 		"experiments against these: git commit -m 'A build' params.yaml dvc.lock metrics"
 
 test: .venv/installed ## install, and run the checks and the quick tests, in minutes

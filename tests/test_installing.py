@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from documents import ROOT
+from pipelines import IDENTITY, run
 
 LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -24,11 +25,39 @@ def pinned(lock: str) -> set[str]:
     return set(re.findall(r"^([a-z0-9.-]+)==", lock, re.MULTILINE))
 
 
-def test_without_make_the_same_is_installed_in_two_lines() -> None:
-    made = [line for line in recipe() if " -m venv " in line or " -m pip " in line]
-    shown = [line for line in FIRST_HOUR.splitlines() if " -m venv " in line or " -m pip " in line]
-    assert len(made) == 3
+def test_without_make_the_same_is_installed_in_plain_lines() -> None:
+    asked = re.compile(r" -m (?:venv|pip) |dvc config ")
+    made = [line.removeprefix(".venv/bin/dvc") for line in recipe() if asked.search(line)]
+    lines = [re.sub("   # .*", "", line).replace("$PWD", str(ROOT)) for line in FIRST_HOUR.splitlines()]
+    shown = [line.removeprefix("dvc") for line in lines if asked.search(line)]
+    assert len(made) == 4
     assert made == shown
+
+
+@pytest.mark.parametrize(
+    ("commits", "changed", "said"), [(False, True, False), (True, True, True), (True, False, False)], ids=repr
+)
+def test_a_build_is_offered_as_the_baseline_where_it_differs_from_a_commit(
+    tmp_path: Path, commits: bool, changed: bool, said: bool
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for program in ("dvc", "python"):
+        (tmp_path / "bin" / program).write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / program).chmod(0o755)
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    (tmp_path / "metrics").mkdir()
+    for name in ("params.yaml", "dvc.lock", "metrics/evaluate_x.json"):
+        (tmp_path / name).write_text("{}\n", encoding="utf-8")
+    run(tmp_path, "git", "init", "-q")
+    if commits:
+        run(tmp_path, "git", "add", "--all")
+        run(tmp_path, "git", *IDENTITY, "commit", "-qm", "The first")
+    if changed:
+        (tmp_path / "dvc.lock").write_text("other: models\n", encoding="utf-8")
+    words = ["make", "-s", "-o", ".venv/installed", "repro", "BIN=bin"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ("git commit -m 'A build' params.yaml dvc.lock metrics" in done.stdout) == said
+    assert done.stderr == ""
 
 
 def test_of_another_index_comes_torch_alone(tmp_path: Path) -> None:
