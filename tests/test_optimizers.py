@@ -63,7 +63,9 @@ def test_a_step_has_the_size_of_the_rate_whatever_the_gradients() -> None:
 
 
 def test_every_weight_has_one_optimizer(config: OptimizerConfig) -> None:
-    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Embedding(5, 8), nn.Linear(8, 2))
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Embedding(5, 8), nn.Linear(8, 2), nn.Conv1d(8, 8, 7, groups=8)
+    )
     optimizers = Optimizers(model, config)
     taken = [*optimizers.muon.weights, *optimizers.adamw.weights]
     assert sorted(map(id, taken)) == sorted(map(id, model.parameters()))

@@ -61,7 +61,8 @@ class Priming(NamedTuple):
 class Engine:
     """Trained models at work. Pictures are (n, c, h, w), codes (n, k, rows, columns), all on the CPU.
 
-    `rows`: batch size of models that do not sample; by default the device's fixed batch.
+    `rows`: batch size of tokenizers, source networks, likelihoods and embeddings; by default the device's fixed batch.
+    Classifiers and vocoders always take that one, long codes are decoded one at a time, and sampling has its own.
     """
 
     def __init__(self, models: Models, rows: int | None = None) -> None:

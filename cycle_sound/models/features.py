@@ -22,7 +22,7 @@ NAME = "network.safetensors"  # among the features of a modality
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
 SIZE = 160  # pixels to a side of what a network sees: one judges by it as well as by 224, and worse by 128
 GRID = 4  # places to a side of its features
-TOGETHER = 16  # pictures at a time, which it sees large; divides all fixed batches, so that a row's company stays
+TOGETHER = 16  # pictures at a time, which it sees large; divides every larger fixed batch: a row's company stays
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, for torchvision's networks
 MAX_REASON = 300  # characters: PyTorch names every weight
 

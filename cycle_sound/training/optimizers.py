@@ -1,8 +1,9 @@
-"""The optimizers: Muon for the weights of linear and convolutional layers, AdamW for all others.
+"""The optimizers: Muon for the weights of linear layers and 2-D convolutions, AdamW for all others.
 
 Muon is momentum whose steps are made orthogonal: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon, with
 the step size of Liu et al. 2025, arXiv:2502.16982. Here it needs half of AdamW's steps. torch.optim.Muon does it in
-bfloat16, in which many CPUs are a hundred times slower, and for matrices alone.
+bfloat16, in which many CPUs are a hundred times slower, and for matrices alone. AdamW's are embeddings, codebooks,
+biases, scales, and the vocoder's depthwise convolutions over frames.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
