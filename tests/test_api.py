@@ -208,7 +208,11 @@ def test_one_seed_is_the_same_in_any_integer_type(system: CycleSound) -> None:
 )
 def test_what_is_no_way_to_draw_is_said(how: dict[str, Any], system: CycleSound) -> None:
     asked = {
-        "seconds": [lambda: system.sound(PICTURE, **how), lambda: system.sound_blocks(PICTURE, **how)],
+        "seconds": [
+            lambda: system.sound(PICTURE, **how),
+            lambda: system.sounds([], **how),
+            lambda: system.sound_blocks(PICTURE, **how),
+        ],
         "rounds": [lambda: system.cycle(TONE, **how)],
     }.get(next(iter(how)), [lambda: system.image(*TONE, **how), lambda: system.cycle(PICTURE, **how)])
     for ask in asked:

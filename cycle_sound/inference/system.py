@@ -238,6 +238,7 @@ class CycleSound:
         given = arguments.listed(pictures, "image")
         drawing = self._drawing("image_to_audio", seed, candidates, sampling, unlike, blend)
         if seconds is not None:
+            continuation.layout(seconds, self.models)  # raises also where there is no picture
             long = [[*self._blocks(one, drawing, seconds, callback=callback)] for one in given]
             return [Sound(np.concatenate([block.waveform for block in one]), self.sample_rate) for one in long]
         if not given:
