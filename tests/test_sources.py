@@ -19,10 +19,11 @@ from PIL import Image
 
 from cycle_sound import params as parameters
 from cycle_sound.acquisition import acquire, film_jobs, manifest, sources
+from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import folder, videos
 from cycle_sound.acquisition.sources.clip import Clip, Pair
 from cycle_sound.acquisition.sources.footage import Film
-from cycle_sound.dataset import acceptance
+from cycle_sound.dataset import acceptance, writer
 from cycle_sound.errors import BadSource, NoPairs, TooManyRejected
 from cycle_sound.media import images, picture_files, sound_files
 from cycle_sound.params import DataConfig, FolderConfig, SyntheticConfig, VideosConfig
@@ -592,6 +593,15 @@ def test_all_clips_of_one_source_video_stay_on_one_side(tmp_path: Path):
         assert sides["test"]
         assert not sides["train"] & sides["test"]
         assert sides["train"] | sides["test"] == {chr(97 + i) * 11 for i in range(8)}
+
+
+@pytest.mark.parametrize("share", [0.06, 0.2])
+def test_of_the_videos_that_are_not_tested_validation_gets_its_share(share: float, tmp_path: Path):
+    fill(tmp_path, **{f"film {i}.mp4": "" for i in range(500)})
+    clips = videos.clips(data("videos", tmp_path, pairs_per_clip=2, test_share=0.2))
+    split = writer.split([Row(clip.id, clip.split, "", clip.group, "ok", "", {}) for clip in clips], share)
+    assert len(split["test"]) == pytest.approx(0.2 * 1000, rel=0.3)
+    assert len(split["valid"]) == pytest.approx(share * 800, rel=0.3)
 
 
 def test_a_list_labels_the_videos_found_and_asks_for_no_others(tmp_path: Path):

@@ -18,12 +18,14 @@ from mirror import acquired, counted_film
 
 from cycle_sound import params as parameters
 from cycle_sound.acquisition import acquire, manifest, sources
+from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import archives, lists, moments, vggsound, videos
 from cycle_sound.acquisition.sources.archives import Video
 from cycle_sound.acquisition.sources.clip import Pair, Rejected
 from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.lists import Excerpt, Listed
 from cycle_sound.acquisition.sources.moments import Frame
+from cycle_sound.dataset import writer
 from cycle_sound.errors import BadSource, ParamsError
 from cycle_sound.media import images, sound_files
 from cycle_sound.params import DataConfig, Params
@@ -164,6 +166,16 @@ def test_of_one_split_alone_whole_videos_are_held_out(listed: Path, settings: Se
         assert len(rows) == 20
         assert all(sides)
         assert not sides[0] & sides[1]
+
+
+def test_of_the_videos_of_one_split_that_are_not_tested_validation_gets_its_share(settings: Settings, tmp_path: Path):
+    write_list(tmp_path / "list.csv", [(f"{i:011d}_000030.mp4", "x") for i in range(1000)])
+    rows = vggsound.selected(settings(test_share=0.2).vggsound)
+    split = writer.split(
+        [Row(row.excerpt.name, row.split, "", row.excerpt.video, "ok", "", {}) for row in rows], valid_share=0.06
+    )
+    assert len(split["test"]) == pytest.approx(0.2 * 1000, rel=0.3)
+    assert len(split["valid"]) == pytest.approx(0.06 * 800, rel=0.3)
 
 
 def test_an_older_pair_of_lists_is_one_corpus(settings: Settings, tmp_path: Path):

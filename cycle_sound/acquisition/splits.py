@@ -1,7 +1,7 @@
 """Shares of the groups by a hash of their names: stable when clips come or go, and no group on two sides."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 def order(name: str) -> str:
@@ -19,10 +19,20 @@ def paired(groups: Iterable[str], share: float) -> set[str]:
     return below or set(sorted(hashes, key=hashes.__getitem__)[:1])
 
 
+def tested(groups: Iterable[str], share: float) -> set[str]:
+    """`held_out` by another hash: validation is held out of what this leaves, where its own would find next to none."""
+    return _smallest({group: order(f"tested {group}") for group in groups}, share)
+
+
 def held_out(groups: Iterable[str], share: float) -> set[str]:
     """About `share` (0 to 1) of the groups: those whose hash falls below it; of two or more at least one, never all."""
-    ordered = sorted(set(groups), key=order)
-    below = sum(int(order(group)[:8], 16) < share * 16**8 for group in ordered)
+    return _smallest({group: order(group) for group in groups}, share)
+
+
+def _smallest(hashes: Mapping[str, str], share: float) -> set[str]:
+    """The groups of the smallest hashes."""
+    ordered = sorted(hashes, key=hashes.__getitem__)
+    below = sum(int(found[:8], 16) < share * 16**8 for found in hashes.values())
     if share > 0:
         below = max(below, 1)
     return set(ordered[: min(below, len(ordered) - 1)])

@@ -81,7 +81,7 @@ def selected(settings: VggSoundConfig) -> list[Row]:
         raise BadSource(f"data.vggsound.labels: no row has the label {', '.join(sorted(unknown))}")
     rows = [row for row in rows if settings.split in ("both", row.split) and (not labels or row.label in labels)]
     if len({row.split for row in rows}) == 1:
-        test = splits.held_out((row.excerpt.video for row in rows), settings.test_share)
+        test = splits.tested((row.excerpt.video for row in rows), settings.test_share)
         rows = [row._replace(split="test" if row.excerpt.video in test else "train") for row in rows]
     return _thinned([Row(row.excerpt, row.label, row.split or "train") for row in rows], settings.clips_per_label)
 

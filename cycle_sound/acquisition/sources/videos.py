@@ -94,7 +94,7 @@ def clips(data: DataConfig) -> list[Clip]:
     if not found:
         raise BadSource(f"{root}: holds no video files ({', '.join(archives.EXTENSIONS)})")
     labels = _labels(Path(data.videos.labels)) if data.videos.labels else {}
-    test = splits.held_out(map(_group, found), data.videos.test_share)
+    test = splits.tested(map(_group, found), data.videos.test_share)
     wanted = moments.of_all(data.pairs, data.videos.pairs_per_clip)
     sides: dict[Path, Literal["train", "test"]] = {path: "test" if _group(path) in test else "train" for path in found}
     return [
