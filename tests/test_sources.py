@@ -583,7 +583,7 @@ def test_videos_that_cannot_be_used_are_rejected_for_the_right_reason(tmp_path: 
 
 
 def test_all_clips_of_one_source_video_stay_on_one_side(tmp_path: Path):
-    names = [f"{chr(97 + i) * 11}_{second:06d}.mp4" for i in range(8) for second in (0, 30)]
+    names = [f"{chr(97 + i) * 11}_{when}.mp4" for i in range(8) for when in ("000000", "30000_40000")]
     fill(tmp_path, **dict.fromkeys(names, ""))
     for share in (0.0001, 0.5, 0.9999):
         clips = videos.clips(data("videos", tmp_path, pairs_per_clip=3, test_share=share))
@@ -593,6 +593,15 @@ def test_all_clips_of_one_source_video_stay_on_one_side(tmp_path: Path):
         assert sides["test"]
         assert not sides["train"] & sides["test"]
         assert sides["train"] | sides["test"] == {chr(97 + i) * 11 for i in range(8)}
+
+
+@pytest.mark.parametrize("form", ["performance_{:02d}", "my_birthday_{}", "performance_{}000_{}500", "film {}"])
+def test_films_of_a_series_are_films_of_their_own(form: str, tmp_path: Path):
+    stems = [form.format(i, i) for i in range(1, 9)]
+    fill(tmp_path, **{f"{stem}.mp4": "" for stem in stems})
+    clips = videos.clips(data("videos", tmp_path))
+    assert {clip.group for clip in clips} == {*stems}
+    assert {clip.split for clip in clips} == {"train", "test"}
 
 
 @pytest.mark.parametrize("share", [0.06, 0.2])

@@ -35,6 +35,11 @@ class Excerpt(NamedTuple):
         """YTID_SSSSSS, as the older lists have it."""
         return f"{self.video}_{self.start:06d}"
 
+    @property
+    def long_names(self) -> tuple[str, str]:
+        """YTID_SSSSSS and YTID_FIRST_LAST, in milliseconds: so long that no other file has them by chance."""
+        return self.name, f"{self.video}_{1000 * self.start}_{1000 * (self.start + SECONDS)}"
+
 
 class Listed(NamedTuple):
     """One row of a list."""

@@ -119,9 +119,12 @@ def name(stem: str, i: int, count: int) -> str:
 
 
 def _group(path: Path) -> str:
-    """The source video: of an excerpt as VGGSound names them, the YouTube id."""
+    """The source video: of an excerpt with one of VGGSound's long names, the YouTube id.
+
+    A short one, `YTID_30`, may be any film of a series: `performance_30`.
+    """
     excerpt = lists.recognised(path.stem)
-    return excerpt.video if excerpt else names.stem(path)
+    return excerpt.video if excerpt and path.stem in excerpt.long_names else names.stem(path)
 
 
 def _labels(path: Path) -> dict[str, str]:
