@@ -31,7 +31,9 @@ def telling_film(
     """Write a film with pictures at `times`, in `ticks` a second, and with sound from heard[0] to heard[1]."""
     with av.open(str(path), "w", format=FORMATS.get(path.suffix)) as container:
         moving = picture_stream(container, codec, gop, ticks, **video)
-        sound = sound_stream(container, {"mpeg2video": "mp2", "libvpx": "libopus"}.get(codec, "aac"))
+        sound = sound_stream(
+            container, "mp2" if path.suffix == ".mpg" else {"mpeg2video": "mp2", "libvpx": "libopus"}.get(codec, "aac")
+        )
         mux(container, moving, (shade(20 + 20 * time, time, ticks) for time in times))
         mux(container, sound, chirp(*heard))
     return path

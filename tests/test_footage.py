@@ -121,6 +121,50 @@ def test_every_moment_has_its_frame_however_far_apart_the_key_frames_are(
         assert time_heard(pair) == pytest.approx(min(max(6 * share, 0.3), 5.7), abs=0.15)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec", "options"),
+    [
+        *((suffix, codec, {"bf": "2"}) for suffix in (".mpg", ".mkv") for codec in ("mpeg1video", "mpeg2video")),
+        (".ts", "mpeg2video", {"bf": "2"}),
+        (".avi", "mpeg4", {"bf": "2"}),
+        *((suffix, "libx264", {"bf": "3"}) for suffix in (".mp4", ".mkv", ".ts", ".flv")),
+        *((suffix, "libx264", {"intra-refresh": "1", "bf": "0"}) for suffix in (".mp4", ".mkv", ".ts")),
+    ],
+)
+def test_of_pictures_that_others_are_made_of_each_is_the_one_asked_for(
+    suffix: str, codec: str, options: dict[str, str], tmp_path: Path
+):
+    path, noise = tmp_path / f"film{suffix}", np.random.default_rng(0).integers(0, 40, (240, 352, 3), np.uint8)
+    with av.open(str(path), "w", format=FORMATS.get(suffix)) as container:
+        moving = picture_stream(container, codec, 25, 25, width=352, height=240)
+        sound = sound_stream(container, "mp2" if suffix == ".mpg" else "aac")
+        moving.options = {"qmin": "1", "qmax": "2", **options}
+        mux(container, moving, (picture(noise + np.uint8(20 + 3 * i), i / 25, 25) for i in range(60)))
+        mux(container, sound, chirp(0, 2.4))
+    with Film(path).opened() as film:
+        seen = [(np.asarray(film.picture(film.time(Frame(i)))).mean() - 39.5) / 3 for i in range(60)]
+    assert np.rint(seen).tolist() == list(range(60))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "words"),
+    [
+        (".avi", "libx264", "AVI does not say when pictures of h264 with B-frames are shown"),
+        (".mpg", "libx264", "holds pictures that no time is given for"),
+    ],
+)
+def test_a_film_that_does_not_say_when_its_pictures_are_shown_is_refused_in_words(
+    suffix: str, codec: str, words: str, tmp_path: Path
+):
+    path = telling_film(tmp_path / f"film{suffix}", evenly(0, 2, 25), (0, 2), codec, ticks=25, max_b_frames=2)
+    for moment in (0.5, Frame(20)):
+        with pytest.raises(Rejected, match=words) as rejected:
+            fetch(path, moment)
+        assert rejected.value.status == "corrupt"
+    with pytest.raises(BadFilm, match=words):
+        FilmReader(path)
+
+
 @pytest.mark.parametrize(("suffix", "codec", "ticks"), KINDS)
 @pytest.mark.parametrize("kept", [1.0, 0.6])
 def test_moments_of_one_film_are_those_of_each_alone_and_it_is_looked_through_once(
@@ -319,7 +363,7 @@ def test_channels_in_opposite_phase_are_heard(tmp_path: Path):
 
 def test_a_film_that_takes_too_much_work_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = telling_film(tmp_path / "film.mp4", evenly(0, 4), (0, 4), gop=100)
-    monkeypatch.setattr(footage, "MAX_DECODED", 20 * 64 * 48)
+    monkeypatch.setattr(containers, "MAX_DECODED", 20 * 64 * 48)
     with pytest.raises(Rejected, match="pixels lie between its key frames"):
         fetch(path, 0.9)
     monkeypatch.setattr(footage, "MAX_PACKETS", 30)

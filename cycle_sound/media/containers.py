@@ -8,9 +8,15 @@ from typing import IO, Any
 
 import av
 
+from cycle_sound.errors import BadFilm
+
 # FFmpeg's names of what a file may be. Others are playlists, which lead to more files, or would only add risk.
 SOUNDS = "mp3,wav,flac,ogg,mov,matroska,aac,asf,amr,amrnb,amrwb,aiff,caf"
 VIDEOS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,flv,ogg"
+MAX_DECODED = 5_000_000_000  # pixels for one picture, or pair: 600 frames of 4K, and some ten seconds of work
+RESET = 1.0  # s back in decoding time: another recording begins, whose times are its own
+EXACT = 1e-6  # s; equal times differ by less
+UNDATED = ("h264", "hevc")  # of whose pictures FFmpeg guesses no times: AVI has none
 COVER = av.stream.Disposition.attached_pic
 LARGEST_BLOCK = 256 << 20  # bytes: more than the largest picture takes, and than a table of ten million samples
 
@@ -55,6 +61,32 @@ def packets(container: Any, *streams: Any) -> Iterator[Any]:
         yield from container.demux(*streams)
     except (av.FFmpegError, IndexError):  # the latter behind all packets, where a stream began midway that PyAV ignores
         return
+
+
+def check_dated(container: Any, video: Any) -> None:
+    """Raise `BadFilm` where a container does not say when a stream's pictures are shown, nor FFmpeg knows."""
+    codec = video.codec_context.codec.canonical_name
+    if container.format.name == "avi" and codec in UNDATED and video.codec_context.has_b_frames:
+        raise BadFilm(f"AVI does not say when pictures of {codec} with B-frames are shown")
+
+
+def dated(packets: Iterable[Any], video: Any | None) -> Iterator[Any]:
+    """Packets, those of the pictures from the first key frame on. Raises `BadFilm` for a picture without any time."""
+    has_begun = False
+    for packet in packets:
+        if video is not None and packet.stream_index == video.index:
+            has_begun = has_begun or packet.is_keyframe
+            if not has_begun:
+                continue
+            if stamp(packet) is None and packet.size:  # an empty one is the end of the file
+                raise BadFilm("holds pictures that no time is given for")
+        yield packet
+
+
+def stamp(one: Any) -> int | None:
+    """The time stamp of a packet or a frame; AVI has but one of two kinds."""
+    found: int | None = one.dts if one.pts is None else one.pts
+    return found
 
 
 def decoded(packets: Iterable[Any]) -> Iterator[Any]:

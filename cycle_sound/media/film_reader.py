@@ -6,7 +6,7 @@ guesses, so the length of a film is taken from its packets.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain, dropwhile, islice, pairwise
+from itertools import chain, islice, pairwise
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,7 @@ from cycle_sound.media.sound_files import Stretch
 from cycle_sound.media.sound_reader import MAX_SECONDS
 
 MAX_PACKETS = 4_000_000  # of pictures: a day and a half
-MAX_DECODED = 5_000_000_000  # pixels from one picture to the next: 600 frames of 4K, and some ten seconds of work
-RESET = 1.0  # s back in decoding time: another recording begins, whose times are its own
 REORDERED = 32  # pictures, at most, that are decoded before one that is shown earlier; codecs allow 16
-UNDATED = ("h264", "hevc")  # of whose pictures FFmpeg guesses no times: AVI has none
-EXACT = 1e-6  # s; equal times differ by less
 SILENCE = 1 << 16  # samples of it at a time: a time stamp may lie years ahead
 
 
@@ -41,11 +37,9 @@ class FilmReader:
         self.path, self._most = path, most
         with self.opened() as (container, video):
             self.codec: str = video.codec_context.codec.canonical_name
-            if container.format.name == "avi" and self.codec in UNDATED and video.codec_context.has_b_frames:
-                raise BadFilm(f"AVI does not say when pictures of {self.codec} with B-frames are shown")
+            containers.check_dated(container, video)
             self._base = float(video.time_base)
-            timed = _timed_packets(containers.packets(container, video))
-            self._first, last, self._count = _extent(timed, self._base)
+            self._first, last, self._count = _extent(_timed_packets(container, video), self._base)
         self.seconds = (last - self._first) * self._base
 
     @contextmanager
@@ -69,7 +63,7 @@ class FilmReader:
 
         The first picture is shown at 0. What an edit list cuts off at the end is left out.
         """
-        for packet in islice(_timed_packets(containers.packets(container, video)), self._count):
+        for packet in islice(_timed_packets(container, video), self._count):
             packet.pts, packet.dts = packet.pts - self._first, packet.dts - self._first
             yield packet
 
@@ -77,7 +71,7 @@ class FilmReader:
         """The picture on show at each of ascending times: upright, its centre square, of `size` × `size` pixels.
 
         What cannot be decoded is passed over: the one before stays. Raises `BadFilm` where there is none at all, where
-        one takes more work than MAX_DECODED, or all more than they may.
+        one takes more work than containers.MAX_DECODED, or all more than they may.
         """
         with self.opened() as (container, video):
             video.thread_type = "AUTO"
@@ -86,12 +80,14 @@ class FilmReader:
             shown, ahead, total = None, next(decoded, None), 0
             for time in times:
                 pixels = 0
-                while ahead is not None and (shown is None or ahead[0] <= time + EXACT):
+                while ahead is not None and (shown is None or ahead[0] <= time + containers.EXACT):
                     shown = ahead[1]
                     frames.check_size(shown.width, shown.height)  # the stream may say otherwise than its header
                     pixels += shown.width * shown.height
-                    if pixels > MAX_DECODED:
-                        raise BadFilm(f"more than {MAX_DECODED} pixels lie before the picture at {time:.3f} s")
+                    if pixels > containers.MAX_DECODED:
+                        raise BadFilm(
+                            f"more than {containers.MAX_DECODED} pixels lie before the picture at {time:.3f} s"
+                        )
                     if total + pixels > self._most:
                         raise BadFilm(f"more than {self._most:.0f} pixels in all its pictures: too large a film")
                     ahead = next(decoded, None)
@@ -115,23 +111,20 @@ class FilmReader:
     def _timed(self, decoded: Iterable[Any]) -> Iterator[tuple[float, Any]]:
         """Frames with the times at which they are shown."""
         for frame in decoded:
-            stamp = frame.dts if frame.pts is None else frame.pts
-            if stamp is not None:
+            if (stamp := containers.stamp(frame)) is not None:
                 yield (stamp - self._first) * self._base, frame
 
 
-def _timed_packets(packets: Iterable[Any]) -> Iterator[Any]:
-    """Packets, all with their times, from the first key frame on. Raises `BadFilm` for one without any time.
+def _timed_packets(container: Any, video: Any) -> Iterator[Any]:
+    """Packets of the pictures, from the first key frame on, all with their times. Raises `BadFilm` for one without any.
 
     Matroska has no times of decoding: of the first packets, until the order is known, FFmpeg leaves them out.
     """
     held: list[Any] = []
-    for packet in dropwhile(lambda packet: not packet.is_keyframe, packets):
+    for packet in containers.dated(containers.packets(container, video), video):
         if not packet.size:  # the end of the file, or a picture that is left out
             continue
-        if packet.pts is None and packet.dts is None:
-            raise BadFilm("holds pictures that no time is given for")
-        packet.pts = packet.dts if packet.pts is None else packet.pts
+        packet.pts = containers.stamp(packet)
         held.append(packet)
         if packet.dts is not None or len(held) == REORDERED:
             yield from _dated(held)
@@ -161,7 +154,7 @@ def _extent(packets: Iterable[Any], base: float) -> tuple[int, int, int]:
     for number, packet in enumerate(packets, 1):
         if number > MAX_PACKETS:
             raise BadFilm(f"more than {MAX_PACKETS} pictures")
-        if latest is not None and packet.dts < latest - RESET / base:
+        if latest is not None and packet.dts < latest - containers.RESET / base:
             raise BadFilm(f"its times start anew behind {latest * base:.3f} s: another recording")
         latest = packet.dts
         key = packet.pts if key is None else key

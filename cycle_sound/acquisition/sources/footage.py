@@ -22,13 +22,12 @@ from cycle_sound.acquisition.sources.moments import Frame, Moment
 from cycle_sound.errors import BadFilm
 from cycle_sound.media import containers, frames, sound_files, sound_runs
 
-MAX_PACKETS = 4_000_000  # of a file: ten hours; a packet's times take 100 bytes
-MAX_DECODED = 5_000_000_000  # pixels for one pair: 600 frames of 4K, and some ten seconds of work
+MAX_PACKETS = 4_000_000  # of a file: ten hours; a packet's times take 160 bytes, 240 while they are put in order: 1 GB
 PREROLL = 0.2  # s decoded before the sound wanted: a codec's first block after a jump is not right yet
-RESET = 1.0  # s back in decoding time: another recording begins, whose times are its own
 OFFSET = 0.1  # s by which pictures may begin before the sound, or end after it, and yet be of one moment
 GAP = 0.5  # s between the picture on show and the one that could be decoded: more, and it is another picture
-EXACT = 1e-6  # s; equal times differ by less
+ATTEMPTS = 3  # at decoding one picture, each from an earlier key frame on
+PROGRAM_STREAMS = ("mpeg", "mpegvideo")  # of which FFmpeg guesses other times after a jump than in reading on
 
 
 class Track(NamedTuple):
@@ -42,11 +41,12 @@ class Track(NamedTuple):
 
     def latest(self, time: float) -> int:
         """The stamp of what is shown or heard at a time: the last that has begun, or the first of all."""
-        return self.stamps[max(bisect_right(self.stamps, (time + EXACT) / self.base) - 1, 0)]
+        return self.stamps[max(bisect_right(self.stamps, (time + containers.EXACT) / self.base) - 1, 0)]
 
-    def entry(self, time: float) -> tuple[int, int]:
-        """From where on to decode what is shown or heard at a time."""
-        return self.entries[max(bisect_right(self.entries, ((time + EXACT) / self.base, 0)) - 1, 0)]
+    def last_entries(self, time: float) -> Sequence[tuple[int, int]]:
+        """From where on what is shown or heard at a time may be decoded: the latest first, ATTEMPTS at most."""
+        count = max(bisect_right(self.entries, ((time + containers.EXACT) / self.base, 0)), 1)
+        return self.entries[max(count - ATTEMPTS, 0) : count][::-1]
 
 
 class Seen(NamedTuple):
@@ -64,7 +64,7 @@ class Index(NamedTuple):
 
     pictures: Track | None
     sounds: Track | None
-    is_whole: bool  # whether all do: of the first that counts time anew, a jump knows nothing
+    has_jumps: bool  # whether a jump knows the same times: not where time is counted anew, nor in PROGRAM_STREAMS
 
 
 class Footage:
@@ -79,8 +79,9 @@ class Footage:
         self._container = containers.opened(file, containers.VIDEOS)
         video, sound = _streams(self._container, lone)
         self._aspect = Fraction(1) if video is None else frames.aspect(video)
-        self.index = index or _index(self._container, video, sound)
-        self._pictures, self._sounds, self._jumps = self.index
+        with _rejecting():
+            self.index = index or _index(self._container, video, sound)
+        self._pictures, self._sounds, self._has_jumps = self.index
         self._decoded = 0  # pixels
         self.has_pictures, self.has_sound = self._pictures is not None, self._sounds is not None
         tracks = [track for track in (self._pictures, self._sounds) if track]
@@ -110,28 +111,28 @@ class Footage:
     def picture(self, time: float) -> Image.Image:
         """The picture on show at a time, the last that was shown until then: upright, of square pixels.
 
-        Raises `Rejected` if it cannot be decoded, or not without more work than MAX_DECODED.
+        Raises `Rejected` if it cannot be decoded, or not without more work than containers.MAX_DECODED.
         """
-        track, shown, found = _needed(self._pictures, "video"), None, 0
-        wanted = track.latest(time)
-        for frame in containers.decoded(self._packets(track, time)):
-            stamp = _stamp(self._counted(frame))
-            if stamp is None:
-                continue
-            if shown is not None and not found <= stamp <= wanted:  # later, or of another recording
-                break
-            shown, found = frame, stamp
-        if shown is None or abs(found - wanted) * track.base > GAP:
+        track = _needed(self._pictures, "video")
+        wanted, tried = track.latest(time), list[tuple[int, Any]]()
+        for entry in track.last_entries(time):
+            if shown := self._shown(track, entry, wanted):
+                tried.append(shown)
+                if shown[0] <= wanted:  # else it is renewed bit by bit from the entry on, and the first is a later one
+                    break
+        found, frame = min(tried, key=lambda one: abs(one[0] - wanted), default=(0, None))
+        if frame is None or abs(found - wanted) * track.base > GAP:
             raise Rejected("corrupt", f"the picture shown at {time:.3f} s cannot be decoded")
         with _rejecting():
-            return frames.upright(shown, self._aspect)
+            return frames.upright(frame, self._aspect)
 
     def sound(self, start: float, seconds: float, least: float) -> tuple[np.ndarray, int]:
         """The waveform of so many seconds from `start` on, silence where the file has a gap, and its rate.
 
         Raises `Rejected` where less than `least` seconds of it are in the file.
         """
-        decoded = containers.decoded(self._packets(_needed(self._sounds, "audio"), start - PREROLL))
+        track = _needed(self._sounds, "audio")
+        decoded = containers.decoded(self._packets(track, track.last_entries(start - PREROLL)[0]))
         wave, rate, held = np.zeros(0, np.float32), 1, 0
         wanted = takewhile(lambda frame: _starts_before(frame, start + seconds), decoded)
         for stretch in chain.from_iterable(sound_runs.runs(wanted)):
@@ -147,15 +148,27 @@ class Footage:
             raise Rejected(status, f"{held / rate:.3f} s of sound from {start:.3f} s on")
         return wave, rate
 
-    def _packets(self, track: Track, time: float) -> Iterator[Any]:
-        """The packets of a track from where on what is shown or heard at a time can be decoded."""
-        entry, place = track.entry(time)
-        for jump in (True, False) if self._jumps else (False,):
+    def _shown(self, track: Track, entry: tuple[int, int], wanted: int) -> tuple[int, Any] | None:
+        """The last picture that is shown until a stamp, or else the first, and its stamp, decoded from an entry on."""
+        shown = None
+        for frame in containers.decoded(self._packets(track, entry)):
+            stamp = containers.stamp(self._counted(frame))
+            if stamp is None:
+                continue
+            if shown is not None and not shown[0] <= stamp <= wanted:  # later, or of another recording
+                break
+            shown = stamp, frame
+        return shown
+
+    def _packets(self, track: Track, entry: tuple[int, int]) -> Iterator[Any]:
+        """The packets of a track from an entry on. Raises `Rejected` where it is not found again."""
+        stamp, place = entry
+        for jump in (True, False) if self._has_jumps else (False,):
             read = self._jumped(track, place) if jump else self._from_start(track)
-            packets = dropwhile(lambda packet: _stamp(packet) != entry, read)
+            packets = dropwhile(lambda packet: containers.stamp(packet) != stamp, read)
             if (first := next(packets, None)) is not None:
                 return chain([first], packets)
-        raise Rejected("corrupt", f"nothing can be read at {time:.3f} s")
+        raise Rejected("corrupt", f"nothing can be read at {stamp * track.base:.3f} s")
 
     def _jumped(self, track: Track, place: int) -> Iterator[Any]:
         """The packets of a track from wherever a jump leads."""
@@ -179,8 +192,8 @@ class Footage:
         with _rejecting():
             frames.check_size(frame.width, frame.height)  # the stream may say otherwise than its header
         self._decoded += pixels
-        if self._decoded > MAX_DECODED:
-            raise Rejected("corrupt", f"more than {MAX_DECODED} pixels lie between its key frames")
+        if self._decoded > containers.MAX_DECODED:
+            raise Rejected("corrupt", f"more than {containers.MAX_DECODED} pixels lie between its key frames")
         return frame
 
 
@@ -230,12 +243,13 @@ def _streams(container: Any, lone: bool) -> tuple[Any, Any]:
     if video is not None:
         with _rejecting():
             frames.check_size(video.width, video.height)
+            containers.check_dated(container, video)
     return video, sound
 
 
 @contextmanager
 def _rejecting() -> Iterator[None]:
-    """Make frames that cannot be shown a clip's fate."""
+    """Make pictures that cannot be shown, or of which nobody knows when, a clip's fate."""
     try:
         yield
     except BadFilm as error:
@@ -244,26 +258,27 @@ def _rejecting() -> Iterator[None]:
 
 def _index(container: Any, video: Any, sound: Any) -> Index:
     """What the packets tell. Raises `Rejected`."""
-    is_whole, streams = True, [stream for stream in (video, sound) if stream is not None]
+    has_jumps = container.format.name not in PROGRAM_STREAMS
+    streams = [stream for stream in (video, sound) if stream is not None]
     seen: dict[int, list[Seen]] = {stream.index: [] for stream in streams}
     bases = {stream.index: float(stream.time_base) for stream in streams}
     latest = dict.fromkeys(seen, -np.inf)  # s
-    for count, packet in enumerate(containers.packets(container, *streams)):
-        stamp, index = _stamp(packet), packet.stream_index
+    for count, packet in enumerate(containers.dated(containers.packets(container, *streams), video)):
+        stamp, index = containers.stamp(packet), packet.stream_index
         if stamp is None:
             continue
         if count >= MAX_PACKETS:
             raise Rejected("corrupt", f"more than {MAX_PACKETS} packets")
         if packet.dts is not None:
-            if packet.dts * bases[index] < latest[index] - RESET:
-                is_whole = False
+            if packet.dts * bases[index] < latest[index] - containers.RESET:
+                has_jumps = False
                 break
             latest[index] = packet.dts * bases[index]
         place = stamp if packet.dts is None else packet.dts
         one = Seen(stamp, place, packet.duration or 0, packet.is_keyframe, not packet.is_discard)
         seen[index].append(one)
     pictures, sounds = (None if stream is None else _track(stream, seen[stream.index]) for stream in (video, sound))
-    return Index(pictures, sounds, is_whole)
+    return Index(pictures, sounds, has_jumps)
 
 
 def _track(stream: Any, seen: Sequence[Seen]) -> Track:
@@ -283,11 +298,6 @@ def _needed(track: Track | None, kind: Literal["video", "audio"]) -> Track:
     if track is None:
         raise Rejected("no_video" if kind == "video" else "no_audio", f"holds no {kind} stream")
     return track
-
-
-def _stamp(one: Any) -> int | None:
-    """The time stamp of a packet or a frame; AVI has but one of two kinds."""
-    return one.dts if one.pts is None else one.pts
 
 
 def _starts_before(frame: Any, time: float) -> bool:
