@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from cycle_sound import paths
 from cycle_sound.acquisition import acquire, claims, journal, manifest
 from cycle_sound.acquisition.fingerprints import Fingerprint
-from cycle_sound.acquisition.journal import Finished
+from cycle_sound.acquisition.journal import Finished, State
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
 from cycle_sound.errors import TooManyRejected
@@ -132,7 +132,7 @@ def test_a_limit_on_rejections_ends_sharding_and_costs_no_download(tmp_path: Pat
 ROW = Row('a,"b" ö', "train", "dog, barking", "g", "ok", "", {"pitch": 220.5}, "1" * 64, "2" * 64)
 DONE = [
     Finished(ROW, Fingerprint(bytes(range(18)), bytes(range(32)))),
-    Finished(Row("c", "test", "", "c", "silent", "too quiet"), None),
+    Finished(Row("c", "test", "", "c", "silent", "too quiet"), None, (State(1 << 40, 1_700_000_000_123_456_789), None)),
     Finished(Row("d", "test", "", "d", "ok", "", {}, "3" * 64, "4" * 64), Fingerprint(bytes(18), bytes(32))),
 ]
 
@@ -193,6 +193,10 @@ def test_a_journal_of_another_key_or_of_nonsense_is_none(tmp_path: Path):
         b'{"clip": 1, "row": ROW, "more": 2}',
         b'{"clip": 1, "row": ROW, "picture": "zz", "sound": "zz"}',
         b'{"clip": 1, "row": ROW, "picture": "00", "sound": "00"}',
+        b'{"clip": 1, "row": ROW, "files": 3}',
+        b'{"clip": 1, "row": ROW, "files": [[1]]}',
+        b'{"clip": 1, "row": ROW, "files": [["1", 2]]}',
+        b'{"clip": 1, "row": ROW, "files": [[1, 1e400]]}',
         b'{"clip": 1, "row": {"id": "c", "split": "valid", "label": "", "group": "c", "status": "ok", "reason": ""}}',
     ],
 )
@@ -256,3 +260,26 @@ def test_only_what_was_unavailable_damaged_or_not_yet_done_is_asked_for_again(pa
     assert asked == [sorted(names), ["gone", "lost", "spoiled"]]
     assert before == contents(tmp_path)
     assert manifest.read(tmp_path / "raw/manifest.csv") == sorted(rows, key=lambda row: (row.split, row.id))
+
+
+def test_what_is_made_of_files_that_have_changed_since_is_asked_for_again(params: Params, tmp_path: Path):
+    names = ["kept", "silent", "longer", "rewritten", "removed", "test"]
+    places = {name: tmp_path / name for name in names}
+    for place in places.values():
+        place.write_bytes(b"as it was")
+    clips = [
+        Clip(name, "test" if name == "test" else "train", "", name, partial(ask, name), files=[place])
+        for name, place in places.items()
+    ]
+    data = params.data.model_copy(update={"max_rejected": 1.0})
+    asked = []
+    for _ in range(3):
+        ASKED.clear()
+        with suppress(Stopped), journal.keeping(tmp_path / "journal.jsonl", "key") as kept:
+            acquire.acquire(clips, data, tmp_path / "raw", 1, kept)
+            raise Stopped
+        asked.append(sorted(ASKED))
+        places["longer"].write_bytes(places["longer"].read_bytes() + b" now")
+        os.utime(places["rewritten"], ns=(1, 1))
+        places["removed"].unlink(missing_ok=True)
+    assert asked == [sorted(names), ["longer", "removed", "rewritten"], ["longer"]]

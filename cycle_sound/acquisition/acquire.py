@@ -14,7 +14,7 @@ from cycle_sound.acquisition import claims, duplicates, film_jobs, fingerprints,
 from cycle_sound.acquisition.claims import Claims
 from cycle_sound.acquisition.film_jobs import Task
 from cycle_sound.acquisition.fingerprints import Fingerprint
-from cycle_sound.acquisition.journal import Finished, Journal
+from cycle_sound.acquisition.journal import Finished, Journal, States, file_states
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.originals import Original
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, Status
@@ -37,9 +37,9 @@ def acquire(
 
     Whatever becomes of them, `into`/manifest.csv gets one row for each. What earlier runs have left in `into` is
     removed; what they have not written stays. What `journal` has finished, and whose files are whole, is not fetched
-    again, unless it was unavailable. Returns the rows. Whether enough are good is for the next stage to judge. Raises
-    `BadSource`, before anything is changed, where there are no clips at all, where one is made of a file in `into`, and
-    where somebody else's file has a name that is to be written.
+    again, unless it was unavailable or a file that it is made of has changed. Returns the rows. Whether enough are good
+    is for the next stage to judge. Raises `BadSource`, before anything is changed, where there are no clips at all,
+    where one is made of a file in `into`, and where somebody else's file has a name that is to be written.
     """
     if not clips:
         raise BadSource("the source offers no clips")
@@ -84,11 +84,12 @@ def _audible(sound: bytes, data: DataConfig) -> tuple[np.ndarray, int]:
 
 def _fates(clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int, journal: Journal | None) -> list[Finished]:
     """What becomes of each clip, in the order of the clips; on record as soon as it is known."""
-    fates = _refused(clips) | (_standing(journal.finished, into, jobs) if journal else {})
+    states = {index: file_states(clip) for index, clip in enumerate(clips)} if journal else {}
+    fates = _refused(clips) | (_standing(journal.finished, states, into, jobs) if journal else {})
     todo = {index: clip for index, clip in enumerate(clips) if index not in fates}
     for index, finished in progress.track(_finished(todo, data, into, jobs), len(todo), "download"):
         if journal:
-            journal.add(index, finished)
+            journal.add(index, finished._replace(files=states[index]))
         fates[index] = finished
     return [fates[index] for index in range(len(clips))]
 
@@ -101,9 +102,10 @@ def _refused(clips: Sequence[Clip]) -> dict[int, Finished]:
     return {index: _fate(_row(clips[index]), *reason) for index, reason in reasons.items()}
 
 
-def _standing(past: Mapping[int, Finished], into: Path, jobs: int) -> dict[int, Finished]:
-    """Of the fates of an earlier run those that need not be asked for again."""
-    looks = {index: Job(partial(_stands, finished.row, into), film_jobs.SECONDS) for index, finished in past.items()}
+def _standing(past: Mapping[int, Finished], states: Mapping[int, States], into: Path, jobs: int) -> dict[int, Finished]:
+    """Of the fates of an earlier run those that need not be asked for again: of clips whose files are as they were."""
+    same = {index: finished for index, finished in past.items() if finished.files == states.get(index)}
+    looks = {index: Job(partial(_stands, finished.row, into), film_jobs.SECONDS) for index, finished in same.items()}
     return {index: past[index] for index, stands in pool.here(looks, jobs) if stands is True}
 
 

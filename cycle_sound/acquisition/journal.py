@@ -25,11 +25,22 @@ JUDGED_LATER = {"max_rejected", "valid_share", "paired_share", "drop_worst", "ne
 SOURCES = {*get_args(DataConfig.model_fields["source"].annotation)}  # each has a section of its own
 
 
+class State(NamedTuple):
+    """What tells a file from what it is after a change."""
+
+    size: int  # bytes
+    changed: int  # ns
+
+
+States = tuple[State | None, ...]  # of all files of a clip; None for one that is not there
+
+
 class Finished(NamedTuple):
     """What became of a clip."""
 
     row: Row
     fingerprint: Fingerprint | None  # of an accepted clip
+    files: States = ()  # that it was made of, as they were before
 
 
 class Entry(Config):
@@ -39,13 +50,14 @@ class Entry(Config):
     row: Row
     picture: Annotated[str, Field(pattern=f"^[0-9a-f]{{{PICTURE_BITS // 4}}}$")] | None = None
     sound: Annotated[str, Field(pattern=f"^[0-9a-f]{{{SOUND_BITS // 4}}}$")] | None = None
+    files: States = ()
 
     def finished(self) -> Finished:
         """What it tells of its clip."""
         halves = {"image": self.picture, "audio": self.sound}
         if any(half is None and self.row.lone in (None, modality) for modality, half in halves.items()):
-            return Finished(self.row, None)
-        return Finished(self.row, Fingerprint(*(bytes.fromhex(half or "") for half in halves.values())))
+            return Finished(self.row, None, self.files)
+        return Finished(self.row, Fingerprint(*(bytes.fromhex(half or "") for half in halves.values())), self.files)
 
 
 class Journal:
@@ -65,6 +77,11 @@ def key(clips: Sequence[Clip], data: DataConfig, sample_rate: int, seed: int) ->
     settings = data.model_dump(exclude=JUDGED_LATER | SOURCES - {data.source})
     facts = [(clip.id, clip.split, clip.label, clip.group, dict(clip.attributes)) for clip in clips]
     return code.identity("stages.download", settings, sample_rate, seed, facts)
+
+
+def file_states(clip: Clip) -> States:
+    """Its files as they are now."""
+    return tuple(map(_state, clip.files))
 
 
 @contextmanager
@@ -98,6 +115,14 @@ def _read(path: Path, key: str) -> tuple[dict[int, Finished], int]:
     return finished, size
 
 
+def _state(path: Path) -> State | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return State(found.st_size, found.st_mtime_ns)
+
+
 def _entry(line: bytes) -> Entry | None:
     """What a line says; None for none, a torn one, and what is no line of a journal."""
     try:
@@ -109,7 +134,7 @@ def _entry(line: bytes) -> Entry | None:
 def _line(clip: int, finished: Finished) -> bytes:
     halves = finished.fingerprint._asdict() if finished.fingerprint else {}
     prints = {name: half.hex() for name, half in halves.items() if half}
-    return _dumped({"clip": clip, "row": asdict(finished.row), **prints})
+    return _dumped({"clip": clip, "row": asdict(finished.row), **prints, "files": finished.files})
 
 
 def _dumped(entry: dict[str, Any]) -> bytes:
