@@ -136,7 +136,7 @@ def test_an_archive_that_is_cut_after_it_was_listed_costs_what_is_gone(
     path.unlink()
     archives._kept.cache_clear()
     rows = acquired(asked, settings, tmp_path / "raw", 1)
-    assert {row.reason for row in rows} == {"the archive is broken here: No such file or directory"}
+    assert {row.reason for row in rows} == {"the archive cannot be read: No such file or directory"}
 
 
 class Stopped(Exception):

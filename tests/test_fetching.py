@@ -203,7 +203,7 @@ def test_what_the_system_does_not_read_stays_in_the_store_and_is_a_clips_fate(
     rows = acquired(vggsound.clips(data), data, tmp_path / "raw", 1)
     assert {row.id: (row.status, row.reason) for row in rows} == {
         good.name: ("ok", ""),
-        bad.name: ("corrupt", "OSError: Input/output error"),
+        bad.name: ("unavailable", "OSError: Input/output error"),
     }
 
 

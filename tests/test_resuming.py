@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cycle_sound import paths
-from cycle_sound.acquisition import acquire, claims, journal, manifest
+from cycle_sound.acquisition import acquire, claims, journal, manifest, sources
 from cycle_sound.acquisition.fingerprints import Fingerprint
 from cycle_sound.acquisition.journal import Finished, State
 from cycle_sound.acquisition.manifest import Row
@@ -25,7 +25,7 @@ from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected
 from cycle_sound.errors import TooManyRejected
 from cycle_sound.io import files
 from cycle_sound.media import picture_files, sound_files
-from cycle_sound.params import Params
+from cycle_sound.params import FolderConfig, Params
 from stages import download, shard
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -283,3 +283,22 @@ def test_what_is_made_of_files_that_have_changed_since_is_asked_for_again(params
         os.utime(places["rewritten"], ns=(1, 1))
         places["removed"].unlink(missing_ok=True)
     assert asked == [sorted(names), ["longer", "removed", "rewritten"], ["longer"]]
+
+
+def test_what_a_share_did_not_give_while_it_was_away_is_asked_for_again(params: Params, tmp_path: Path):
+    folder, away = tmp_path / "folder", tmp_path / "away"
+    for name in ("train_data/a", "test_data/b"):
+        pair = ask(name)
+        files.write_bytes(folder / f"{name}.jpg", pair.picture)
+        files.write_bytes(folder / f"{name}.mp3", pair.sound)
+    own = {"source": "folder", "max_rejected": 1.0, "folder": FolderConfig(path=str(folder))}
+    data = params.data.model_copy(update=own)
+    clips = sources.clips(data, 16000, 0)
+    fates = []
+    for source, place in ((folder, away), (away, folder)):
+        source.rename(place)
+        with suppress(Stopped), journal.keeping(tmp_path / "journal.jsonl", "key") as kept:
+            rows = acquire.acquire(clips, data, tmp_path / "raw", 1, kept)
+            raise Stopped
+        fates.append({(row.status, row.reason) for row in rows})
+    assert fates == [{("unavailable", "FileNotFoundError: No such file or directory")}, {("ok", "")}]

@@ -21,7 +21,7 @@ from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, Status
 from cycle_sound.errors import BadPicture, BadSound, BadSource
 from cycle_sound.io import files, names, pool, progress
 from cycle_sound.io.pool import Job, Lost
-from cycle_sound.media import images, sound_files
+from cycle_sound.media import containers, images, sound_files
 from cycle_sound.params import DataConfig
 
 MAX_ID_BYTES = 200  # file systems allow 255, of which the extension and a temporary name need some
@@ -137,7 +137,8 @@ def obtained(clip: Clip, data: DataConfig, *film: Any) -> tuple[Finished, Pair |
         return _fate(row, "corrupt", str(error)), None
     except Exception as error:  # one clip's content must not end the work on all others
         what = getattr(error, "strerror", None) or error  # of an error with a file, the words without the file's place
-        return _fate(row, "corrupt", f"{type(error).__name__}: {what}"), None
+        status: Status = "unavailable" if containers.is_of_system(error) else "corrupt"
+        return _fate(row, status, f"{type(error).__name__}: {what}"), None
     ok = replace(row, picture_sha256=_sha256(pair.picture), sound_sha256=_sha256(pair.sound))
     return Finished(ok, fingerprint), pair
 
@@ -161,7 +162,7 @@ def _fate(row: Row, status: Status, reason: str) -> Finished:
 
 
 def _stands(row: Row, into: Path) -> bool:
-    """Whether a fate need not be asked for again: what a network refused it may give now, and files may be gone."""
+    """Whether a fate need not be asked for again: what was refused may be given now, and files may be gone."""
     return row.original.is_whole(into) if row.status == "ok" else row.status != "unavailable"
 
 

@@ -99,6 +99,11 @@ def decoded(packets: Iterable[Any]) -> Iterator[Any]:
         yield from frames
 
 
+def is_of_system(error: Exception) -> bool:
+    """Whether the system does not read a file, whose content nobody knows then: no decoder's word about that."""
+    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, av.FFmpegError)
+
+
 def sound_of(container: Any, picture: Any = None) -> Any | None:
     """The sound that players choose: the default track or else the best, of the picture's programme; None without."""
     return container.streams.best("audio", related=picture)

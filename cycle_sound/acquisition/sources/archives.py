@@ -20,6 +20,7 @@ from cycle_sound.acquisition.sources.lists import Excerpt
 from cycle_sound.errors import BadSource, BadTar
 from cycle_sound.io import names, tar_members
 from cycle_sound.io.xz import XzFile
+from cycle_sound.media import containers
 
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")
 TAR = ".tar"
@@ -93,7 +94,7 @@ def _members(path: Path) -> Iterator[tuple[str, Video]]:
             for member in tar_members.listed(file, length):
                 yield member.name, Video(path, member.offset, member.size)
     except (BadTar, *BROKEN) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's word, not the archive's
+        if containers.is_of_system(error):
             raise
         raise BadSource(f"{path}: a broken archive, to be fetched again or moved away: {error}") from None
 
@@ -119,6 +120,8 @@ def _part(path: Path, offset: int, size: int) -> bytes:
     except BROKEN as error:
         _kept.cache_clear()
         what = getattr(error, "strerror", None) or error  # of an error with a file, the words without the file's place
+        if containers.is_of_system(error):
+            raise Rejected("unavailable", f"the archive cannot be read: {what}") from None
         raise Rejected("corrupt", f"the archive is broken here: {what}") from None
     if len(content) < size:
         raise Rejected("corrupt", "the archive ends before the video does")

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import av
-
 from cycle_sound.acquisition import quality, splits
 from cycle_sound.acquisition.sources import archives, lists, moments
 from cycle_sound.acquisition.sources.archives import Video
@@ -75,7 +73,7 @@ def check(path: Path) -> None:
     except Rejected:
         raise
     except Exception as error:  # a decoder given broken content may raise almost anything
-        if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
+        if containers.is_of_system(error):
             raise
         raise Rejected("corrupt", f"no video file: {getattr(error, 'strerror', None) or error}") from None
 
