@@ -27,7 +27,7 @@ def sparse(path: Path, size: int) -> Path:
 def test_a_clip_of_a_file_too_large_is_rejected_unread(name: str, tmp_path: Path) -> None:
     path = sparse(tmp_path / name, bounded.MAX_MEDIA + 1)
     with pytest.raises(Rejected, match=rf"^\('corrupt', '{name}: 1\.0 GiB: more than is read'\)$"):
-        folder.fetch([path], may_be_lone=True)
+        folder.fetch([path], 1.0, may_be_lone=True)
 
 
 def labelled_pairs(path: Path) -> object:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cycle_sound.media import sound_writer, sounds
 from cycle_sound.media.blocks import SCRAP, windows
-from cycle_sound.media.mel import MARGIN
+from cycle_sound.media.sound_files import MARGIN
 from cycle_sound.media.sound_writer import Format
 from cycle_sound.media.sounds import FADE, Sound
 

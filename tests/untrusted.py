@@ -255,7 +255,7 @@ def _sound(path: Path) -> None:
 
 
 def _part_of_sound(path: Path) -> None:
-    wave, rate = sound_files.decode(path.read_bytes(), start=0.05, seconds=0.1)
+    wave, rate = sound_files.decode(path.read_bytes(), seconds=0.1)
     fingerprints.of(Image.new("RGB", (9, 9)), (wave, rate))
 
 

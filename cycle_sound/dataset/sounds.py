@@ -13,7 +13,7 @@ from torch import Tensor
 from cycle_sound.acquisition.originals import Original
 from cycle_sound.dataset.columns import Joined
 from cycle_sound.dataset.reader import Split
-from cycle_sound.media import mel, sound_files
+from cycle_sound.media import sound_files
 from cycle_sound.params import AudioConfig
 
 
@@ -35,7 +35,7 @@ class Sounds:
         return torch.from_numpy(np.stack([self._waveform(self.originals[row]) for row in rows]))
 
     def _waveform(self, original: Original) -> np.ndarray:
-        seconds = self.samples / self.sample_rate + mel.MARGIN
+        seconds = self.samples / self.sample_rate + sound_files.MARGIN
         wave, rate = sound_files.decode(original.sound(self.folder), seconds=seconds)
         return sound_files.fit_length(sound_files.resample(wave, rate, self.sample_rate), self.samples)
 

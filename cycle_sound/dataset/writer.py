@@ -95,7 +95,7 @@ def _image(picture: bytes, config: ImageConfig) -> np.ndarray:
 
 
 def _audio(sound: bytes, config: AudioConfig, seconds: float) -> np.ndarray:
-    wave, rate = sound_files.decode(sound, seconds=seconds + mel.MARGIN)
+    wave, rate = sound_files.decode(sound, seconds=seconds + sound_files.MARGIN)
     return mel.of_clip(wave, rate, config, seconds)
 
 

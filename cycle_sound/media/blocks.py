@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
-from cycle_sound.media import mel
+from cycle_sound.media import sound_files
 from cycle_sound.media.sounds import Sound
 
 SCRAP = 0.1  # of a window: a shorter rest at the end of a sound is left out
@@ -34,18 +34,18 @@ def cut(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
 def windows(blocks: Iterable[Sound], seconds: float) -> Iterator[Sound]:
     """A sound, given in blocks of one rate, as consecutive windows of `seconds`; the last may be shorter.
 
-    At least one block is needed; for a whole sound, pass `[sound]`. Each window holds up to `mel.MARGIN` seconds of
+    At least one block is needed; for a whole sound, pass `[sound]`. Each window holds up to `sound_files.MARGIN` s of
     what follows, for the resampling filter. One window and one block are in memory at a time.
     """
     rest, start, number, rate = np.zeros(0, np.float32), 0, 0, 1  # `rest` begins at sample `start`
 
     def window() -> Sound:
-        width, margin = seconds * rate, round(mel.MARGIN * rate)
+        width, margin = seconds * rate, round(sound_files.MARGIN * rate)
         return Sound(rest[round(number * width) - start : round((number + 1) * width) + margin - start], rate)
 
     for block in blocks:
         rest, rate = np.concatenate([rest, block.waveform]), block.sample_rate
-        while start + len(rest) >= round((number + 1) * seconds * rate) + round(mel.MARGIN * rate):
+        while start + len(rest) >= round((number + 1) * seconds * rate) + round(sound_files.MARGIN * rate):
             yield window()
             number += 1
         kept = min(max(round(number * seconds * rate) - start, 0), len(rest))

@@ -15,7 +15,6 @@ from scipy.sparse import csr_array
 from cycle_sound.media import sound_files
 from cycle_sound.params import AudioConfig
 
-MARGIN = 0.25  # seconds beyond a clip that its resampling may look ahead to
 FRAMES = 96  # transformed at once, in the processor's wide registers; their spectra stay in its cache
 
 
@@ -42,9 +41,10 @@ def of_clip(waveform: np.ndarray, sample_rate: int, audio: AudioConfig, seconds:
     """The log-mel of the first `seconds` of a sound, silence behind a shorter one: float16 (1, mels, frames).
 
     The one way from a sound to what the models see, for shards, for evaluation and for use; half precision since that
-    is what shards hold. The resampling filter looks ahead, so MARGIN seconds more count where there are any.
+    is what shards hold. The resampling filter looks ahead, so sound_files.MARGIN seconds more count, if there.
     """
-    heard = sound_files.resample(waveform[: round((seconds + MARGIN) * sample_rate)], sample_rate, audio.sample_rate)
+    used = waveform[: round((seconds + sound_files.MARGIN) * sample_rate)]
+    heard = sound_files.resample(used, sample_rate, audio.sample_rate)
     return log_mel(heard, audio, round(seconds * audio.sample_rate)).astype(np.float16)
 
 

@@ -25,7 +25,7 @@ RATES = range(4_000, 192_001)  # Hz; a header that says 1 Hz would be resampled 
 MAX_CHANNELS = 64  # no recorder has more, and a block is read with all of them
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz, all that the format knows
 BLOCK = 1 << 20  # samples of all channels read at once, 4 MB: each read ends in a seek, so small ones cost an MP3 twice
-PREROLL = 16 * 1152  # samples decoded before a part: MP3 frames need bits of those before them, or begin as silence
+MARGIN = 0.25  # s beyond a clip that its resampling may look ahead to
 MISSED = 0.1  # s; of a sound's ends, two decoders leave out less
 JUMP = 0.1  # s between a frame's end and the next one's time; less is a rounded time stamp
 SILENCE = 1e-10  # amplitude that stands for nothing: -200 dBFS
@@ -46,18 +46,18 @@ class Stretch(NamedTuple):
 # --- files
 
 
-def decode(content: bytes, start: float = 0.0, seconds: float | None = None) -> tuple[np.ndarray, int]:
+def decode(content: bytes, seconds: float | None = None) -> tuple[np.ndarray, int]:
     """Decode a sound file, of KINDS or within a video, to a waveform and its rate in Hz; `mono` mixes the channels.
 
-    With `start` and `seconds` only that part is decoded, as far as the file and MAX_SECONDS reach. Of a rate that
+    With `seconds` only so much is decoded, from its start on, as far as the file and MAX_SECONDS reach. Of a rate that
     changes, the first one counts.
-    Raises `BadSound` for what is no sound, empty, broken or not finite, or longer than MAX_SECONDS if no part is named.
+    Raises `BadSound` for what is no sound, empty, broken or not finite, or longer than MAX_SECONDS without `seconds`.
     """
     if not content:
         raise BadSound("empty file")
     most = MAX_SECONDS if seconds is None else min(seconds, MAX_SECONDS)
     # One sample more tells whether a sound is longer than that.
-    wave, rate = _decoded(content, start, most, more=seconds is None)
+    wave, rate = _decoded(content, most, more=seconds is None)
     if seconds is None and len(wave) > round(rate * most):
         raise BadSound(f"more than {MAX_SECONDS:.0f} s of sound")
     if not wave.size:
@@ -65,14 +65,17 @@ def decode(content: bytes, start: float = 0.0, seconds: float | None = None) -> 
     return _finite(wave), rate
 
 
-def as_mp3(content: bytes) -> bytes:
-    """Convert a sound file to MP3; one that is MP3 already is returned as it is. Raises `BadSound`."""
+def as_mp3(content: bytes, seconds: float) -> bytes:
+    """Convert the first `seconds` of a sound file to MP3; one that is MP3 already is returned as it is, and whole.
+
+    Raises `BadSound`.
+    """
     try:
         if soundfile.info(io.BytesIO(content)).format == "MP3":
             return content
     except soundfile.SoundFileError:
         pass  # another decoder may know it
-    return encode_mp3(*decode(content))
+    return encode_mp3(*decode(content, seconds))
 
 
 def encode_mp3(waveform: np.ndarray, sample_rate: int) -> bytes:
@@ -140,63 +143,59 @@ def level_db(waveform: np.ndarray) -> float:
 # --- the two decoders
 
 
-def _decoded(content: bytes, start: float, seconds: float, more: bool) -> tuple[np.ndarray, int]:
-    """A part of a file, by libsndfile as far as that knows it and reads it to its end, else by FFmpeg."""
+def _decoded(content: bytes, seconds: float, more: bool) -> tuple[np.ndarray, int]:
+    """The start of a file, by libsndfile as far as that knows it and reads it to its end, else by FFmpeg."""
     try:
-        wave, rate, is_whole = _by_libsndfile(content, start, seconds, more)
+        wave, rate, is_whole = _by_libsndfile(content, seconds, more)
     except soundfile.SoundFileError:
-        return _by_ffmpeg(content, start, seconds, more)
+        return _by_ffmpeg(content, seconds, more)
     if is_whole:
         return wave, rate
     endless = {} if wave.size else {"ignore_length": "1"}  # of a WAV file that was never closed
     try:
-        other, other_rate = _by_ffmpeg(content, start, seconds, more, **endless)
+        other, other_rate = _by_ffmpeg(content, seconds, more, **endless)
     except BadSound:
         return wave, rate
     return (other, other_rate) if len(other) / other_rate > len(wave) / rate + MISSED else (wave, rate)
 
 
-def _by_libsndfile(content: bytes, start: float, seconds: float, more: bool) -> tuple[np.ndarray, int, bool]:
-    """A part of a file, its rate, and whether what is missing of it is not in the file either."""
+def _by_libsndfile(content: bytes, seconds: float, more: bool) -> tuple[np.ndarray, int, bool]:
+    """The start of a file, its rate, and whether what is missing of it is not in the file either."""
     source = io.BytesIO(content)
     with soundfile.SoundFile(source) as file:
         rate = file.samplerate
         _check(rate, file.channels)
         wanted = round(rate * seconds) + more
-        wave = _read_mono(file, round(start * rate), wanted)
+        wave = _read_mono(file, wanted)
         read = source.tell()
         missed = file.frames / rate * (len(content) - read) / max(read, 1)  # s, at the mean rate of what was read
         return wave, rate, len(wave) == wanted or (len(wave) > 0 and missed < MISSED)
 
 
-def _by_ffmpeg(content: bytes, start: float, seconds: float, more: bool, **options: str) -> tuple[np.ndarray, int]:
-    """A part of a file, decoded from its start on, and its rate. Raises `BadSound`."""
+def _by_ffmpeg(content: bytes, seconds: float, more: bool, **options: str) -> tuple[np.ndarray, int]:
+    """The start of a file, and its rate. Raises `BadSound`."""
     try:
         container = containers.opened(io.BytesIO(content), containers.SOUNDS, **options)
     except av.FFmpegError:
         raise BadSound(f"cannot be decoded: none of {KINDS}") from None
-    waves, samples, rate, first, last = [np.zeros(0, np.float32)], 0, 1, 0, 0
+    waves, samples, rate, wanted = [np.zeros(0, np.float32)], 0, 1, 0
     with container:
         track = containers.sound_of(container)
         if track is None:
             raise BadSound("holds no sound")
         for stretch in stretches(containers.decoded(containers.packets(container, track))):
             if not samples:
-                rate, first = stretch.rate, round(start * stretch.rate)
-                last = first + round(seconds * rate) + more
+                rate = stretch.rate
+                wanted = round(seconds * rate) + more
             waves.append(resample(stretch.wave, stretch.rate, rate))
             samples += len(waves[-1])
-            if samples >= last:
+            if samples >= wanted:
                 break
-    return np.concatenate(waves)[first:last], rate
+    return np.concatenate(waves)[:wanted], rate
 
 
-def _read_mono(file: soundfile.SoundFile, first: int, samples: int) -> np.ndarray:
-    """Up to `samples` samples from `first` on, channels mixed: float32 (n,)."""
-    skipped = min(first, PREROLL)
-    if first > skipped:
-        file.seek(min(first - skipped, file.frames))
-    samples += skipped
+def _read_mono(file: soundfile.SoundFile, samples: int) -> np.ndarray:
+    """Up to `samples` samples, channels mixed: float32 (n,)."""
     blocks: list[np.ndarray] = []
     while samples > 0:
         asked = min(BLOCK // file.channels, samples)
@@ -206,8 +205,9 @@ def _read_mono(file: soundfile.SoundFile, first: int, samples: int) -> np.ndarra
         samples -= len(block)
         if len(block) < asked:
             break
-    wave = blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.float32), *blocks])
-    return wave[skipped:]
+    if len(blocks) > 1:
+        return np.concatenate(blocks)
+    return blocks[0] if blocks else np.zeros(0, np.float32)
 
 
 def _continues(last: Any, frame: Any) -> bool:

@@ -39,8 +39,8 @@ class Entry(NamedTuple):
     group: str
 
 
-def fetch(found: Sequence[Path], may_be_lone: bool = False) -> Pair:
-    """Read the files of one id; JPEG and MP3 stay as they are, other kinds are converted.
+def fetch(found: Sequence[Path], seconds: float, may_be_lone: bool = False) -> Pair:
+    """Read the files of one id; JPEG and MP3 stay as they are, other kinds are converted, of sounds so many seconds.
 
     Raises `Rejected` unless they are one picture and one sound, or one of them where it may be alone, and where one has
     more than `bounded.MAX_MEDIA` bytes; `BadPicture` or `BadSound` on a conversion.
@@ -55,7 +55,7 @@ def fetch(found: Sequence[Path], may_be_lone: bool = False) -> Pair:
         raise Rejected("unpaired", f"{found[0].name} has no {'sound' if pictures else 'picture'} beside it")
     return Pair(
         picture=images.as_jpeg(_content(pictures[0])) if pictures else None,
-        sound=sound_files.as_mp3(_content(sounds[0])) if sounds else None,
+        sound=sound_files.as_mp3(_content(sounds[0]), seconds) if sounds else None,
     )
 
 
@@ -80,7 +80,8 @@ def clips(data: DataConfig) -> list[Clip]:
 
 
 def _clip(key: Key, found: Sequence[Path], entry: Entry, data: DataConfig) -> Clip:
-    work, size = partial(fetch, found, may_be_lone(key.split, data)), sum(path.stat().st_size for path in found)
+    seconds, size = data.clip_seconds + sound_files.MARGIN, sum(path.stat().st_size for path in found)
+    work = partial(fetch, found, seconds, may_be_lone(key.split, data))
     return Clip(key.id, key.split, entry.label, entry.group or key.id, work, files=found, size=size)
 
 
