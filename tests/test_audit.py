@@ -1,7 +1,9 @@
 """The audit of pairs: judged by models of the other half, spoiled pairs rank low, and the worst alone are dropped."""
 
 import csv
+import io
 import pickle
+import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import chdir
 from functools import partial
@@ -103,6 +105,16 @@ def test_a_tar_that_says_no_group_is_one_line(shards: Path, tmp_path: Path):
         (tmp_path / path.name).write_bytes(spoiled)
     with pytest.raises(BadShard, match=r"train-000001.tar: not a shard .*group"):
         halves.of_rows(tmp_path, Split(tmp_path, "train"))
+
+
+@pytest.mark.parametrize("facts", [b'{"id":' + b"[" * 200_000, b"{", b"3", b"[]", b"\xff"], ids=lambda facts: facts[:7])
+def test_facts_that_no_shard_holds_are_one_line(facts: bytes, tmp_path: Path):
+    with tarfile.open(tmp_path / "train-000000.tar", "w") as tar:
+        member = tarfile.TarInfo("a.json")
+        member.size = len(facts)
+        tar.addfile(member, io.BytesIO(facts))
+    with pytest.raises(BadShard, match=r"train-000000.tar: not a shard"):
+        halves._halves(tmp_path / "train-000000.tar", 1)
 
 
 class Judge(NamedTuple):

@@ -38,7 +38,7 @@ def _halves(path: Path, count: int) -> np.ndarray:
         with path.open("rb") as file:
             members = list(tar_members.listed(file, path.stat().st_size))
             groups = [_group(file, one) for one in members if one.name.endswith(".json")]
-    except (BadTar, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (BadTar, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadShard(path=path, reason=str(error)[:200]) from None
     if len(groups) != count:
         raise BadShard(path=path, reason=f"{len(groups)} clips, not {count}")
