@@ -34,7 +34,7 @@ class Scene(NamedTuple):
 
     kind: str  # a key of SHAPES
     hue: float  # degrees
-    size: float  # 0.75 to 1.2, times the diameter
+    size: float  # 0.85 to 1.25, times the diameter
     things: int  # 1 to 3
 
 
