@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image, ImageFile
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cycle-sound[web]'")
@@ -393,6 +396,40 @@ def test_a_page_for_this_machine_does_not(host: str) -> None:
 def test_half_a_login_is_none(auth: str) -> None:
     with pytest.raises(BadLogin, match="NAME:PASSWORD"):
         server.login("127.0.0.1", auth)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("sound.example", "https://sound.example", 200),  # a proxy that passes on the name that it was asked by
+        ("Sound.example:8443", "https://sound.example:8443", 200),
+        ("127.0.0.1:7860", "https://sound.example", 200),  # and one that does not
+        ("127.0.0.1:7860", "http://Other.example", 200),
+        ("127.0.0.1:7860", "http://127.0.0.1:7860", 200),
+        ("127.0.0.1:7860", "https://evil.example", 403),
+        ("127.0.0.1:7860", "https://sound.example.evil.example", 403),
+        ("127.0.0.1:7860", "https://sound.example:8443", 403),
+        ("127.0.0.1:7860", "null", 403),
+        ("sound.example", "https://evil.example", 403),
+        ("evil.example", "https://evil.example", 421),
+    ],
+)
+def test_a_proxy_may_be_known_by_names_that_are_given(host: str, origin: str, status: int) -> None:
+    door = gate.Gate(PlainTextResponse("in"), "127.0.0.1", ["sound.example", "OTHER.example"], Counter(), [])
+    assert TestClient(door).post("/login", headers={"Host": host, "Origin": origin}).status_code == status
+
+
+def test_a_page_behind_a_proxy_wants_a_password() -> None:
+    with pytest.raises(BadLogin, match=r"sound\.example: .* --auth NAME:PASSWORD"):
+        server.login("127.0.0.1", None, ["sound.example"])
+    assert server.login("127.0.0.1", "ann:secret", ["sound.example"]) == ("ann", "secret")
+
+
+@pytest.mark.parametrize("name", ["https://sound.example", "sound.example:443", "sound.example/page", "", "*"])
+def test_what_is_no_name_of_a_host_is_refused(name: str, data: Path) -> None:
+    said = CliRunner().invoke(app, ["web", "--name", name, "--auth", "ann:secret", "--models", str(data)])
+    assert said.exit_code == 2
+    assert "must be a host name" in said.output
 
 
 def test_without_the_password_nothing_is_sent_or_made(system: CycleSound) -> None:

@@ -3,6 +3,7 @@
 The commands import what they need when they run: `--help` and completion must not wait for torch.
 """
 
+import re
 import sys
 from functools import partial
 from io import TextIOWrapper
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cycle_sound.inference.system import CycleSound
     from cycle_sound.params import SamplingConfigs
 
+HOST_NAME = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")  # as browsers send it: others in Punycode
 INTERRUPTED = 130  # the exit code by which shells report a SIGINT
 
 
@@ -63,6 +65,14 @@ def a_number(value: float | None) -> float | None:
     if value is not None and isnan(value):
         raise typer.BadParameter("not a number")
     return value
+
+
+def host_names(values: list[str] | None) -> list[str]:
+    """The values of `--name`, after a check that each is one by which browsers may know a server."""
+    for value in values or []:
+        if not HOST_NAME.fullmatch(value):
+            raise typer.BadParameter(f"{value!r}: must be a host name, such as sound.example.org")
+    return values or []
 
 
 def opened(given: Path | None, device: str) -> "CycleSound":
@@ -545,6 +555,7 @@ def push_to_hub(
   cycle-sound web
   cycle-sound web --models models/ --port 8000
   CYCLE_SOUND_AUTH=ann:secret cycle-sound web --host 0.0.0.0
+  CYCLE_SOUND_AUTH=ann:secret cycle-sound web --name sound.example.org
 """
 )
 def web(
@@ -552,6 +563,15 @@ def web(
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network in, and needs --auth.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            callback=host_names,
+            help="Name by which a proxy in front of the page is reached; may be repeated, and needs --auth.",
+            show_default=False,
+        ),
+    ] = None,
     auth: Annotated[
         str | None, typer.Option(envvar="CYCLE_SOUND_AUTH", help="NAME:PASSWORD that visitors must give.")
     ] = None,
@@ -569,13 +589,13 @@ def web(
         if error.name != "gradio":
             raise
         raise MissingPackage(feature="the page", package="Gradio", extra="web") from None
-    server.login(host, auth)  # which need not wait for the models
+    server.login(host, auth, name or ())  # which need not wait for the models
     system = opened(models, device)
     if not system.knows_confidence:
         say("no confidence is shown: these models have none")
     blocks = page.page(system, located(models) / "samples")
     say(f"http://{host}:{port}")
-    server.serve(blocks, host, port, auth=auth)
+    server.serve(blocks, host, port, auth=auth, names=name or ())
 
 
 def run() -> None:

@@ -91,14 +91,20 @@ class _Call(_Part):
 class Gate:
     """ASGI middleware around gradio's application.
 
-    `host` is the address that the server listens on. `listening` counts the open streams of results by session, for
-    whoever works to see whether somebody still waits. Files in `kept` are never deleted to make room.
+    `host` is the address that the server listens on, `names` are the names by which a proxy before it is known.
+    `listening` counts the open streams of results by session, for whoever works to see whether somebody still waits.
+    Files in `kept` are never deleted to make room.
     """
 
-    def __init__(self, app: ASGIApp, host: str, listening: Counter[str], kept: Collection[Path]) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, names: Collection[str], listening: Counter[str], kept: Collection[Path]
+    ) -> None:
         self._app, self._listening, self._kept = app, listening, kept
         self._others = not is_local(host)
-        self._names = {*LOCAL, host.lower().strip("[]"), *([socket.gethostname().lower()] if self._others else [])}
+        public = {name.lower() for name in names}
+        own = {*LOCAL, host.lower().strip("[]"), *([socket.gethostname().lower()] if self._others else [])}
+        self._names = own | public
+        self._origins = {f"{scheme}://{name}" for scheme in ("http", "https") for name in public}
         self._open: Counter[str] = Counter()  # requests by visitor
         self._joining: Counter[str] = Counter()  # of them, presses of a button that are not in the queue yet
         self._posts: dict[str, ASGIApp] = {
@@ -131,18 +137,22 @@ class Gate:
         """Refuse what another site's page sends, and what came here by a name that is not this server's.
 
         The latter is how a foreign site becomes "the same" to a browser: it lets its own name point here. An address
-        cannot be made to point elsewhere.
+        cannot be made to point elsewhere. A proxy may pass on either the name that it was asked by or this server's.
         """
         host = request.headers.get("host", "").lower()
         name = re.sub(r":\d+$", "", host).strip("[]")
         if name not in self._names and not (self._others and _is_address(name)):
             raise HTTPException(421, "this server goes by another name")
         origin = request.headers.get("origin")
-        if origin is not None and origin.lower().partition("://")[2] != host:
+        if origin is not None and not self._is_own(origin.lower(), host):
             raise HTTPException(403, "another site's page may not ask this")
         foreign = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")  # absent where it is not secure
         if foreign and request.headers.get("sec-fetch-dest") != "document":  # a link to the page is welcome
             raise HTTPException(403, "another site's page may not ask this")
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        """Whether a page of this origin is this server's, which was asked by the name `host`."""
+        return origin in self._origins or origin.partition("://")[2] == host
 
     def _asked(self, request: Request) -> ASGIApp:
         """The application for a request. Raises HTTPException for what the page does not ask for."""

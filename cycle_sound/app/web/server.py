@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,15 +22,22 @@ TIDY_EVERY = 60.0  # seconds
 FONT = ("system-ui", "sans-serif")  # the browser's own: gradio's come from a server
 
 
-def serve(blocks: Page, host: str, port: int | None, block: bool = True, auth: str | None = None) -> str:
+def serve(
+    blocks: Page,
+    host: str,
+    port: int | None,
+    block: bool = True,
+    auth: str | None = None,
+    names: Collection[str] = (),
+) -> str:
     """Serve a page and return its address; with `block` until an interrupt, or the end that a system asks for.
 
-    `auth` is the NAME:PASSWORD that visitors are asked for. Raises `BadLogin` as `login` does, and OSError where the
-    port is taken.
+    `auth` is the NAME:PASSWORD that visitors are asked for, `names` are those of a proxy before the page. Raises
+    `BadLogin` as `login` does, and OSError where the port is taken.
     """
-    visitors = login(host, auth)
+    visitors = login(host, auth, names)
     kept = uploads.files()  # the examples
-    door = Middleware(gate.Gate, host=host, listening=blocks.listening, kept=kept)
+    door = Middleware(gate.Gate, host=host, names=names, listening=blocks.listening, kept=kept)
     if block:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the uploads stay behind
     _, address, _ = blocks.launch(
@@ -60,14 +67,15 @@ def serve(blocks: Page, host: str, port: int | None, block: bool = True, auth: s
     return address
 
 
-def login(host: str, auth: str | None) -> tuple[str, str] | None:
+def login(host: str, auth: str | None, names: Collection[str] = ()) -> tuple[str, str] | None:
     """The name and the password of NAME:PASSWORD, or none for a host that only this machine reaches.
 
-    Raises `BadLogin` for any other host without them, and where one of them is empty.
+    Raises `BadLogin` for any other host, or the `names` of a proxy, without them, and where one of them is empty.
     """
     if auth is None:
-        if not gate.is_local(host):
-            raise BadLogin(f"{host}: other machines can reach the page: give --auth NAME:PASSWORD")
+        for name in (host, *names):
+            if not gate.is_local(name):
+                raise BadLogin(f"{name}: other machines can reach the page: give --auth NAME:PASSWORD")
         return None
     name, _, password = auth.partition(":")
     if not name or not password:
