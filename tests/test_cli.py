@@ -203,6 +203,29 @@ def test_the_cycle_is_a_page_of_all_stations(run: Run, tmp_path: Path) -> None:
     assert "http" not in text.replace("http-equiv", "")  # needs nothing beside it
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cycle", "long.wav", "-o", "out"),
+        ("search", "long.wav", "shown"),
+        ("image", "bell.wav", "--unlike", "long.wav", "--guidance", 2, "-o", "out"),
+        ("image", "bell.wav", "--blend", "long.wav", 0.5, "-o", "out"),
+    ],
+    ids=lambda words: " ".join(map(str, words[:3])),
+)
+def test_that_only_the_beginning_of_a_sound_is_used_is_said(
+    run: Run, tmp_path: Path, data: Path, words: tuple[object, ...]
+) -> None:
+    write_picture(tmp_path / "shown/red.png")
+    clip = CycleSound.load(data, "cpu").seconds
+    for name, seconds in (("bell", clip), ("long", 9.0)):
+        write_sound(tmp_path / f"{name}.wav", seconds)
+    said = run(*words)
+    assert (said.exit_code, said.stderr) == (0, f"only the first {clip:.1f} s of long.wav are used\n")
+    shutil.copy(tmp_path / "bell.wav", tmp_path / "long.wav")
+    assert run(*words).stderr == ""
+
+
 def test_a_search_ranks_every_readable_file(run: Run, tmp_path: Path) -> None:
     for colour in ("red", "blue", "green"):
         write_picture(tmp_path / f"shown/{colour}.png", colour)

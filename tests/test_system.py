@@ -317,6 +317,17 @@ def test_the_cycle_leads_there_and_back(conditioned: CycleSound) -> None:
             )
 
 
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_a_long_sound_goes_around_the_cycle_by_its_beginning(system: CycleSound, rate: int) -> None:
+    tone = np.sin(np.arange(9 * rate) * 440 * 2 * np.pi / rate).astype(np.float32)
+    beginning = Sound(tone[: round(system.seconds * rate)], rate)
+    start, there, back = system.cycle(Sound(tone, rate))
+    assert start.thing.waveform.tobytes() == beginning.waveform.tobytes()
+    own = system.cycle(beginning)
+    assert [start[1:], there[1:], back[1:]] == [station[1:] for station in own]
+    assert there.thing.tobytes() == own[1].thing.tobytes()
+
+
 # --- the folder
 
 

@@ -19,7 +19,7 @@ from cycle_sound.errors import MissingPackage, NoDevice, UserError, told
 from cycle_sound.io import interrupts, names
 
 if TYPE_CHECKING:
-    from cycle_sound.inference.system import CycleSound
+    from cycle_sound.inference.system import CycleSound, Thing
     from cycle_sound.params import SamplingConfigs
 
 HOST_NAME = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")  # as browsers send it: others in Punycode
@@ -109,6 +109,15 @@ def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
         raise typer.BadParameter(wrong(first), param_hint=f"--{str(first['loc'][-1]).replace('_', '-')}") from None
 
 
+def tell_cut(system: "CycleSound", path: Path, thing: "Thing") -> None:
+    """Print a line if a file holds a sound of more than one clip, of which only the first is used."""
+    from cycle_sound.media import blocks
+    from cycle_sound.media.sounds import Sound
+
+    if isinstance(thing, Sound) and thing.seconds > system.seconds * (1 + blocks.SCRAP):
+        typer.echo(names.one_line(f"only the first {system.seconds:.1f} s of {path} are used"), err=True)
+
+
 def steering_files(unlike: Path | None, blend: tuple[Path, float] | None) -> list[Path]:
     """The files of other sources that steer sampling."""
     return [path for path in (unlike, blend and blend[0]) if path is not None]
@@ -188,11 +197,17 @@ Guidance = Annotated[
 ]
 Unlike = Annotated[
     Path | None,
-    typer.Option(help="Another source, which results become less like: guidance steers away from it."),
+    typer.Option(
+        help="Another source, which results become less like: guidance steers away from it. A sound counts by its "
+        "first clip."
+    ),
 ]
 Blend = Annotated[
     tuple[Path, float] | None,
-    typer.Option(metavar="FILE SHARE", help="Mix another source into each, with a weight from 0 to 1."),
+    typer.Option(
+        metavar="FILE SHARE",
+        help="Mix another source into each, with a weight from 0 to 1. A sound counts by its first clip.",
+    ),
 ]
 MinConfidence = Annotated[
     float | None,
@@ -334,6 +349,10 @@ def image(
     files = inputs.expanded(sounds, "audio")
     steering = inputs.steering(inputs.sound, unlike, *(blend or (None, 0.0)))
     system = opened(models, device)
+    if unlike:
+        tell_cut(system, unlike, steering["unlike"])
+    if blend:
+        tell_cut(system, blend[0], steering["blend"][0])
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     draw = partial(system.images, candidates=rerank, sampling=sampling.audio_to_image, **steering)
     free = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).free
@@ -450,12 +469,14 @@ def cycle(
     """Send a sound or a picture around the cycle.
 
     Writes all stations as one page, NAME.html, with the label and likelihood of each and how much of the content
-    survived. --temperature, --top-k, --top-p and --guidance apply to both directions.
+    survived. Of a sound longer than the models' clips, only the beginning is used. --temperature, --top-k, --top-p and
+    --guidance apply to both directions.
     """
     from cycle_sound.app import cycle_page, inputs, outputs
 
     start = inputs.either(file)
     system = opened(models, device)
+    tell_cut(system, file, start)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     stations = system.cycle(start, rounds, seed=seed, candidates=rerank, sampling=sampling)
     for number, station in enumerate(stations):
@@ -485,7 +506,8 @@ def search(
 ) -> None:
     """Rank pictures for a sound, or sounds for a picture.
 
-    Prints how much likelier each file makes the query, in nats, and its path, the best first.
+    Prints how much likelier each file makes the query, in nats, and its path, the best first. Of a sound longer than
+    the models' clips, only the beginning is used.
     """
     from cycle_sound.app import inputs, search
     from cycle_sound.media.sounds import Sound
@@ -494,6 +516,7 @@ def search(
     heard = isinstance(asked, Sound)
     files = inputs.listed(folder, "image" if heard else "audio")
     system = opened(models, device)
+    tell_cut(system, query, asked)
     readable = Readable[Any](files, inputs.picture if heard else inputs.sound)
     for hit in search.ranked(system, asked, readable)[:top]:
         say(f"{hit.score:8.1f}  {hit.path}")

@@ -378,9 +378,9 @@ class CycleSound:
     ) -> list[Station]:
         """Send a sound or a picture there and back `rounds` times: the start and 2 × rounds stations.
 
-        `sampling` holds the sampling configuration of each direction. Every station is described as it would be from
-        its file. Raises `WrongModality` if the start is neither, `BadSound`, `BadPicture`, and `BadDraw`, also for
-        rounds below 0.
+        `sampling` holds the sampling configuration of each direction. Of a longer sound the start is its first
+        `self.seconds`. Every station is described as it would be from its file. Raises `WrongModality` if the start is
+        neither, `BadSound`, `BadPicture`, and `BadDraw`, also for rounds below 0.
         """
         count = 1 + 2 * arguments.whole("rounds", rounds, 0)
         return list(islice(self.stations(start, seed=seed, candidates=candidates, sampling=sampling), count))
@@ -393,6 +393,7 @@ class CycleSound:
         Raises as `cycle` does.
         """
         draw = self.sampling if sampling is None else arguments.checked(sampling, SamplingConfigs)
+        start = self._used(start)
         station = self.describe(start, start)
         while True:
             yield station
@@ -421,6 +422,14 @@ class CycleSound:
         score = None if before is None else self.scores([before], [thing])[0]
         sure = None if before is None else self.confidence(before, thing)
         return Station(thing, label, score, sure, float(content.sum()))
+
+    def _used(self, thing: Thing) -> Thing:
+        """The part of a sound or a picture that the models see. Raises `BadSound`."""
+        if not isinstance(thing, Sound):
+            return thing
+        wave, rate = arguments.samples(thing.waveform), arguments.rate(thing.sample_rate)
+        count = round(self.seconds * rate)
+        return Sound(wave[:count], rate) if len(wave) > count else thing
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

@@ -19,7 +19,9 @@ SHOWN = 4  # examples of each modality
 def add(page: Page, system: CycleSound, known: Examples, sampling: list[Control]) -> None:
     """The tab."""
     with gr.Tab("Cycle"):
-        start = gr.File(label="A sound or a picture", type="filepath")
+        start = gr.File(
+            label=f"A sound, of which the first {system.seconds:.1f} s are used, or a picture", type="filepath"
+        )
         heard = [one._replace(name=f"{one.name}, a sound") for one in known.of["audio_to_image"][:SHOWN]]
         seen = [one._replace(name=f"{one.name}, a picture") for one in known.of["image_to_audio"][:SHOWN]]
         examples.add(start, heard + seen)
