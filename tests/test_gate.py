@@ -432,6 +432,33 @@ def test_what_is_no_name_of_a_host_is_refused(name: str, data: Path) -> None:
     assert "must be a host name" in said.output
 
 
+@pytest.mark.parametrize(
+    ("name", "proxy"),
+    [
+        ("HTTP_PROXY", "http://127.0.0.1:9"),
+        ("http_proxy", "http://127.0.0.1:9"),
+        ("ALL_PROXY", "socks5://127.0.0.1:9"),  # for which httpx wants another package
+    ],
+)
+def test_a_proxy_of_the_environment_is_not_asked_for_the_page(
+    name: str, proxy: str, system: CycleSound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def proxies() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+
+    monkeypatch.setenv(name, proxy)
+    monkeypatch.setenv("NO_PROXY", "elsewhere.example")
+    monkeypatch.delenv("no_proxy", raising=False)
+    before = proxies()
+    blocks = pages.page(system)
+    try:
+        with Visitor(server.serve(blocks, "127.0.0.1", None, block=False).rstrip("/")) as visitor:
+            assert visitor.client.get("/config").is_success
+    finally:
+        blocks.close()
+    assert proxies() == before
+
+
 def test_without_the_password_nothing_is_sent_or_made(system: CycleSound) -> None:
     blocks = pages.page(system)
     try:

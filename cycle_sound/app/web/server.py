@@ -1,9 +1,10 @@
 """The page, served behind its gate, and its uploads deleted in time."""
 
 import asyncio
+import os
 import signal
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,25 +41,26 @@ def serve(
     door = Middleware(gate.Gate, host=host, names=names, listening=blocks.listening, kept=kept)
     if block:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the uploads stay behind
-    _, address, _ = blocks.launch(
-        server_name=host,
-        server_port=port,
-        auth=visitors,
-        max_file_size=gate.MAX_FILE,
-        prevent_thread_lock=True,
-        quiet=True,
-        ssr_mode=False,
-        share=False,
-        mcp_server=False,
-        num_workers=0,  # they would listen at ports of their own, before no gate
-        run_history=False,
-        state_session_capacity=SESSIONS,
-        footer_links=[],
-        enable_monitoring=False,
-        app_kwargs={"middleware": [door], "lifespan": partial(_tidied, blocks=blocks, kept=kept)},
-        theme=gr.themes.Base(font=FONT, font_mono=("ui-monospace", "monospace")),
-        css=cycle_page.STYLE,
-    )
+    with _without_proxies():  # by which gradio would ask its own page whether it is there
+        _, address, _ = blocks.launch(
+            server_name=host,
+            server_port=port,
+            auth=visitors,
+            max_file_size=gate.MAX_FILE,
+            prevent_thread_lock=True,
+            quiet=True,
+            ssr_mode=False,
+            share=False,
+            mcp_server=False,
+            num_workers=0,  # they would listen at ports of their own, before no gate
+            run_history=False,
+            state_session_capacity=SESSIONS,
+            footer_links=[],
+            enable_monitoring=False,
+            app_kwargs={"middleware": [door], "lifespan": partial(_tidied, blocks=blocks, kept=kept)},
+            theme=gr.themes.Base(font=FONT, font_mono=("ui-monospace", "monospace")),
+            css=cycle_page.STYLE,
+        )
     config = blocks.server.config  # of uvicorn, which asks it at every connection; gradio has no option for it
     config.http_protocol_class = connections.bounded(config.http_protocol_class)
     config.ws_protocol_class = None  # the page opens no WebSockets, which go past gate and count
@@ -81,6 +83,20 @@ def login(host: str, auth: str | None, names: Collection[str] = ()) -> tuple[str
     if not name or not password:
         raise BadLogin("--auth: must be NAME:PASSWORD")
     return name, password
+
+
+@contextmanager
+def _without_proxies() -> Iterator[None]:
+    """Let httpx ask every server itself, whatever proxies the environment names."""
+    before = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
+    os.environ.update(dict.fromkeys(before, "*"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @asynccontextmanager
