@@ -370,5 +370,9 @@ class BadTarget(UserError):
     """A file or folder that must not be written to; the message names it and says why."""
 
 
+class BadAddress(UserError):
+    """An address at which the page cannot be served; the message names the option and says why."""
+
+
 class BadLogin(UserError):
     """A missing password for a page that other machines can reach, or a malformed one; the message says which."""

@@ -29,7 +29,7 @@ from cycle_sound.app.cli import app
 from cycle_sound.app.web import button, connections, gate, making, reading, server, uploads
 from cycle_sound.app.web import page as pages
 from cycle_sound.app.web.waiting import Page
-from cycle_sound.errors import BadLogin
+from cycle_sound.errors import BadAddress, BadLogin
 from cycle_sound.inference import engine
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media import sound_files
@@ -430,6 +430,48 @@ def test_what_is_no_name_of_a_host_is_refused(name: str, data: Path) -> None:
     said = CliRunner().invoke(app, ["web", "--name", name, "--auth", "ann:secret", "--models", str(data)])
     assert said.exit_code == 2
     assert "must be a host name" in said.output
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_a_page_may_be_served_at_an_ipv6_address(host: str, system: CycleSound) -> None:
+    blocks = pages.page(system)
+    try:
+        address = server.serve(blocks, host, None, block=False)
+        assert address.startswith("http://[::1]:")
+        with Visitor(address.rstrip("/"), "::1") as visitor:
+            assert visitor.client.get("/config").is_success
+    finally:
+        blocks.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("127.0.0.1", "--port {port}: .*address already in use"),
+        (OTHER, "--port {port}: .*address already in use"),
+        ("192.0.2.1", "--host 192.0.2.1: "),  # of no machine
+        ("nowhere.invalid", "--host nowhere.invalid: "),
+        ("a..b", "--host a..b: "),
+    ],
+)
+def test_where_no_page_can_be_served_is_said_before_an_address(
+    host: str, said: str, blocks: Page, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BadAddress, match=said.format(port=port)) as refusal:
+            server.serve(blocks, host, port, block=True, auth="ann:secret")
+    assert "\n" not in str(refusal.value)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

@@ -617,7 +617,6 @@ def web(
     if not system.knows_confidence:
         say("no confidence is shown: these models have none")
     blocks = page.page(system, located(models) / "samples")
-    say(f"http://{host}:{port}")
     server.serve(blocks, host, port, auth=auth, names=name or ())
 
 

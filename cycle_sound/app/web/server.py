@@ -1,9 +1,11 @@
 """The page, served behind its gate, and its uploads deleted in time."""
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,9 +16,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from cycle_sound.app import cycle_page
+from cycle_sound.app.terminal import say
 from cycle_sound.app.web import connections, gate, uploads
 from cycle_sound.app.web.waiting import Page
-from cycle_sound.errors import BadLogin
+from cycle_sound.errors import BadAddress, BadLogin
 
 SESSIONS = 100  # whose settings gradio remembers, in some 100 kB each; a forgotten one just goes on
 TIDY_EVERY = 60.0  # seconds
@@ -31,19 +34,20 @@ def serve(
     auth: str | None = None,
     names: Collection[str] = (),
 ) -> str:
-    """Serve a page and return its address; with `block` until an interrupt, or the end that a system asks for.
+    """Serve a page and return its address; with `block` print it, and serve until an interrupt or SIGTERM.
 
     `auth` is the NAME:PASSWORD that visitors are asked for, `names` are those of a proxy before the page. Raises
-    `BadLogin` as `login` does, and OSError where the port is taken.
+    `BadLogin` as `login` does, and `BadAddress` where the page cannot be served.
     """
-    visitors = login(host, auth, names)
+    visitors, host = login(host, auth, names), host.strip("[]")
+    _check_address(host, port or 0)
     kept = uploads.files()  # the examples
     door = Middleware(gate.Gate, host=host, names=names, listening=blocks.listening, kept=kept)
     if block:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the uploads stay behind
     with _without_proxies():  # by which gradio would ask its own page whether it is there
         _, address, _ = blocks.launch(
-            server_name=host,
+            server_name=_in_url(host),
             server_port=port,
             auth=visitors,
             max_file_size=gate.MAX_FILE,
@@ -65,6 +69,7 @@ def serve(
     config.http_protocol_class = connections.bounded(config.http_protocol_class)
     config.ws_protocol_class = None  # the page opens no WebSockets, which go past gate and count
     if block:
+        say(f"http://{_in_url(host)}:{port}")
         blocks.block_thread()
     return address
 
@@ -83,6 +88,27 @@ def login(host: str, auth: str | None, names: Collection[str] = ()) -> tuple[str
     if not name or not password:
         raise BadLogin("--auth: must be NAME:PASSWORD")
     return name, password
+
+
+def _in_url(host: str) -> str:
+    """A host as URLs have it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise `BadAddress` where nothing can listen: gradio would advise options of its own."""
+
+    async def listen(name: str) -> None:
+        (await asyncio.get_running_loop().create_server(asyncio.Protocol, name, port)).close()
+
+    for name in (host, "127.0.0.1"):  # gradio wants a port that is free here as well
+        try:
+            with ThreadPoolExecutor(1) as apart:  # the caller's thread may have a loop
+                apart.submit(asyncio.run, listen(name)).result()
+        except (OSError, UnicodeError) as error:
+            of_port = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+            reason = getattr(error, "strerror", None) or str(error)
+            raise BadAddress(f"{f'--port {port}' if of_port else f'--host {host}'}: {reason}") from None
 
 
 @contextmanager
