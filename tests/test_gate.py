@@ -26,13 +26,14 @@ pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cycl
 from visitors import API, CYCLE, DRAWING, FILM, HOSTILE, PICTURE, SOUND, Answer, Visitor, film, png, swollen, wav
 
 from cycle_sound.app.cli import app
-from cycle_sound.app.web import button, connections, gate, making, reading, server, uploads
+from cycle_sound.app.web import button, connections, controls, gate, making, reading, server, uploads
 from cycle_sound.app.web import page as pages
 from cycle_sound.app.web.waiting import Page
 from cycle_sound.errors import BadAddress, BadLogin
 from cycle_sound.inference import engine
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media import sound_files
+from cycle_sound.params import SamplingConfigs
 
 OTHER = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"  # elsewhere a machine has one address of its own
 WORDS = {  # of each kind, what somebody is told in the end
@@ -368,6 +369,47 @@ def test_one_visitor_waits_for_few_results_at_once(page: str, blocks: Page, syst
         answers = [visitor.join(call).status_code for _ in range(gate.MAX_WAITING + 2)]
     assert answers.count(429) >= 1
     assert settled(blocks)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"guidance": 8.0},
+        {"top_k": 300},
+        {"temperature": 2.5},
+        {"top_p": 0.03},
+        {"guidance": 30.0, "top_k": 1000, "temperature": 1e3, "top_p": 1e-3},
+    ],
+    ids=str,
+)
+def test_models_may_sample_beyond_the_usual_sliders(own: dict[str, Any], system: CycleSound) -> None:
+    config = system.sampling.audio_to_image.model_copy(update=own)
+    both = SamplingConfigs(audio_to_image=config, image_to_audio=config)
+    with Page():
+        sliders = controls.sampling(both)
+        values = button._within(sliders, [slider.value for slider in sliders])
+    assert controls.request(values).sampling == both
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ({"temperature": 1e-9}, "temperature: must be 0"),
+        ({"top p": 1.01}, "Top p: must be from"),
+        ({"seconds": 1e-9}, "cannot be 1e-09 s long"),
+    ],
+    ids=str,
+)
+def test_what_is_typed_beside_a_slider_is_refused_in_a_line(page: str, typed: dict[str, float], words: str) -> None:
+    with Visitor(page) as visitor:
+        answer = visitor.press(PICTURE, visitor.upload("bell.png", png()), **typed)
+        assert answer.refused
+        assert words in answer.text
+
+
+def test_the_shortest_sound_is_shown(page: str) -> None:
+    with Visitor(page) as visitor:
+        assert visitor.press(PICTURE, visitor.upload("bell.png", png()), seconds=0.001).made
 
 
 # --- who may come

@@ -83,6 +83,7 @@ def _shown(caption: str, station: Station, config: AudioConfig) -> Shown:
     thing = station.thing
     if not isinstance(thing, Sound):
         return Shown(caption, embed.picture(magnified(thing, SHOWN)), "", facts(station))
-    log_mel = mel.log_mel(sound_files.resample(*thing, config.sample_rate), config)
+    wave = sound_files.resample(*thing, config.sample_rate)
+    log_mel = mel.log_mel(wave, config, max(len(wave), config.hop_length))  # of the shortest sounds, one hop
     heard = embed.sound(sound_writer.encoded(thing, "wav"), "wav")
     return Shown(caption, embed.picture(embed.log_mel(log_mel)), heard, facts(station))

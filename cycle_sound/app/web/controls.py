@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
+from pydantic import ValidationError
 
+from cycle_sound.errors import BadInput
 from cycle_sound.inference.system import CycleSound
-from cycle_sound.params import Direction, SamplingConfig, SamplingConfigs
+from cycle_sound.params import Direction, SamplingConfig, SamplingConfigs, fault
 
 MAX_SEED = (1 << 31) - 1
 MAX_LENGTH = 30  # seconds that a picture sounds: fifty windows, one after another, take half a minute
@@ -46,7 +48,7 @@ def sampling(own: SamplingConfigs) -> list[Control]:
 
 
 def request(values: Sequence[float]) -> SamplingRequest:
-    """The values of `sampling` as a request."""
+    """The values of `sampling` as a request. Raises `BadInput` for one that no slider has but somebody may type."""
     seed, results, candidates, *sliders = values
     count = len(SamplingConfig.model_fields)
     parts = [_sampling(*sliders[:count]), _sampling(*sliders[count:])]
@@ -72,16 +74,22 @@ def length(system: CycleSound) -> gr.Slider:
 
 
 def _sliders(sampling: SamplingConfig) -> list[gr.Slider]:
-    """A slider for each field of `SamplingConfig`, in their order."""
+    """A slider for each field of `SamplingConfig`, in their order, which reaches the models' own value."""
     return [
-        gr.Slider(0, 2, sampling.temperature, step=0.05, label="Temperature", info="0: always the likeliest code."),
-        gr.Slider(
-            0, 256, sampling.top_k, step=1, label="Top k", info="Sample from the k likeliest codes; 0: from all."
-        ),
-        gr.Slider(0.05, 1, sampling.top_p, step=0.05, label="Top p", info="From the likeliest, of this probability."),
-        gr.Slider(0, 6, sampling.guidance, step=0.25, label="Guidance", info="How strongly to follow the source."),
+        _slider(0, 2, sampling.temperature, step=0.05, label="Temperature", info="0: always the likeliest code."),
+        _slider(0, 256, sampling.top_k, step=1, label="Top k", info="Sample from the k likeliest codes; 0: from all."),
+        _slider(0.05, 1, sampling.top_p, step=0.05, label="Top p", info="From the likeliest, of this probability."),
+        _slider(0, 6, sampling.guidance, step=0.25, label="Guidance", info="How strongly to follow the source."),
     ]
 
 
+def _slider(least: float, most: float, own: float, **how: Any) -> gr.Slider:
+    """A slider that starts at a value, which may lie outside its usual range."""
+    return gr.Slider(min(least, own), max(most, own), own, **how)
+
+
 def _sampling(temperature: float, top_k: float, top_p: float, guidance: float) -> SamplingConfig:
-    return SamplingConfig(temperature=temperature, top_k=int(top_k), top_p=top_p, guidance=guidance)
+    try:
+        return SamplingConfig(temperature=temperature, top_k=int(top_k), top_p=top_p, guidance=guidance)
+    except ValidationError as error:
+        raise BadInput(fault(error)) from None
