@@ -139,6 +139,26 @@ def test_a_soundtrack_has_the_length_of_its_film(run: Run, tmp_path: Path) -> No
     assert files(tmp_path) == ["film.mp4"]
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("red.png", "--mix"), "--mix"),
+        (("film.mp4", "--format", "mp3"), "--format"),
+        (("film.mp4", "--format", "wav"), "--format"),
+    ],
+)
+def test_what_has_no_effect_on_these_sources_is_refused(
+    run: Run, tmp_path: Path, words: tuple[str, ...], option: str
+) -> None:
+    write_picture(tmp_path / "red.png"), telling_film(tmp_path / "film.mp4", evenly(0, 1), (0, 1))
+    result = run("sound", *words, "-o", "out")
+    assert result.exit_code == 2
+    assert option in result.output
+    assert not (tmp_path / "out").exists()
+    assert run("sound", "red.png", "film.mp4", "--mix", "--format", "mp3", "-o", "out").exit_code == 0
+    assert files(tmp_path / "out") == ["film.mp4", "red.mp3", "red.png"]
+
+
 def test_a_sound_of_one_pixel_is_a_sound(run: Run, tmp_path: Path) -> None:
     assert run("sound", write_picture(tmp_path / "dot.png", size=(1, 1)), "-o", "out").exit_code == 0
     assert files(tmp_path / "out") == ["dot.png", "dot.wav"]

@@ -386,7 +386,10 @@ def sound(
     overwrite: Overwrite = False,
     mix: Annotated[bool, typer.Option("--mix", help="Keep a film's own sound under the new one.")] = False,
     seconds: Seconds = None,
-    kind: Annotated[Literal["wav", "flac", "mp3"], typer.Option("--format", help="File format of the sounds.")] = "wav",
+    kind: Annotated[
+        Literal["wav", "flac", "mp3"] | None,
+        typer.Option("--format", help="File format of the sounds.", show_default="wav"),
+    ] = None,
     samples: Samples = 1,
     seed: Seed = 0,
     rerank: Rerank = 1,
@@ -414,6 +417,11 @@ def sound(
     films = [path for path in files if inputs.is_film(path)]
     if films and seconds is not None:
         raise typer.BadParameter(f"{films[0]}: a soundtrack is as long as its film", param_hint="--seconds")
+    if mix and not films:
+        raise typer.BadParameter("there is no film whose sound could be kept", param_hint="--mix")
+    if kind and films == files:
+        raise typer.BadParameter(f"{films[0]}: a film gets a soundtrack, not a sound file", param_hint="--format")
+    ending = kind or "wav"
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     draw = {"candidates": rerank, "sampling": sampling.image_to_audio, **steering}
@@ -425,15 +433,15 @@ def sound(
         make = partial(system.sounds, seed=seed + number, **draw)
 
         def stem(name: str, number: int = number) -> Path:
-            return free(numbered(name, number, samples), f".{kind}", ".png")
+            return free(numbered(name, number, samples), f".{ending}", ".png")
 
         if seconds is None:
-            show(pictures_to_files.write_sounds(make, readable, stem, kind, system.models.audio, abstention.accepts))
+            show(pictures_to_files.write_sounds(make, readable, stem, ending, system.models.audio, abstention.accepts))
         else:
             for path, picture in readable:
                 where, accepted = stem(path.stem), partial(abstention.accepts, path)
                 blocks = system.sound_blocks(picture, seconds, seed=seed + number, report=where.name, **draw)
-                show(pictures_to_files.write_long_sound(blocks, picture, where, kind, system.models, accepted))
+                show(pictures_to_files.write_long_sound(blocks, picture, where, ending, system.models, accepted))
         for path, film in readable_films:
             watched, accepts = abstention.watching(path, make)
             where = free(numbered(path.stem, number, samples), *film_writer.FORMATS)
