@@ -194,6 +194,19 @@ def test_a_film_gets_a_soundtrack_that_plays(page: playwright.Page, tmp_path: Pa
         assert 0 <= box["x"] < box["x"] + box["width"] <= width
 
 
+@pytest.mark.parametrize("tab", TABS)
+def test_nothing_offers_to_be_shared_with_another_site(page: playwright.Page, tmp_path: Path, tab: str) -> None:
+    panel = opened(page, tab)
+    if tab == "Film → soundtrack":
+        given(panel, telling_film(tmp_path / "street.mp4", evenly(0, 1, 25), (0, 1)))
+    elif tab.startswith("Sound"):
+        given(panel, write_sound(tmp_path / "bell.wav"))
+    elif not tab.startswith("Drawing"):
+        given(panel, write_picture(tmp_path / "bell.png"))
+    assert panel.get_by_role("button", name=re.compile("^Share", re.I)).count() == 0
+    assert panel.get_by_title(re.compile("^Share", re.I)).count() == 0
+
+
 def test_a_recording_becomes_a_picture(page: playwright.Page) -> None:
     panel = opened(page, "Sound → picture")
     panel.get_by_label("Record audio").click()

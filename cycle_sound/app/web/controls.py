@@ -16,7 +16,8 @@ MAX_LENGTH = 30  # seconds that a picture sounds: fifty windows, one after anoth
 TITLES: dict[Direction, str] = {"audio_to_image": "Sound → picture", "image_to_audio": "Picture → sound"}
 STEERING = "Less of one thing, some of another"
 OTHER_PICTURE = partial(gr.Image, sources=["upload", "clipboard"], height=200)
-OTHER_SOUND = partial(gr.Audio, sources=["upload"], type="filepath", editable=False)
+SOUND = partial(gr.Audio, type="filepath", editable=False, buttons=["download"])  # gradio would share with its makers
+OTHER_SOUND = partial(SOUND, sources=["upload"])
 
 Control = gr.Number | gr.Slider | gr.Checkbox
 

@@ -17,7 +17,7 @@ from cycle_sound.media.blocks import windows
 def add(page: Page, system: CycleSound, known: Examples, sampling: list[Control]) -> None:
     """The tab."""
     with gr.Tab(controls.TITLES["audio_to_image"]):
-        sound = gr.Audio(label="A sound", sources=["upload", "microphone"], type="filepath", editable=False)
+        sound = controls.SOUND(label="A sound", sources=["upload", "microphone"])
         examples.add(sound, known.of["audio_to_image"])
         steered, share = controls.steering(controls.OTHER_SOUND)
         work = partial(_pictures, system, known)
