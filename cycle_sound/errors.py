@@ -332,6 +332,12 @@ class HubRefused(UserError):
     text = "{name} on the Hugging Face Hub: {reason}"
 
 
+class NeitherHere(HubRefused):
+    """A name of models that the Hub refuses and no folder has."""
+
+    text = "{refusal}; there is no folder of that name here"
+
+
 class BadCard(NoModels):
     """A card.json that does not describe exported models."""
 

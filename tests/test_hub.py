@@ -157,6 +157,14 @@ def test_without_a_network_and_unfetched_is_one_line(pushed: Hub, monkeypatch: p
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("network", [True, False])
+def test_that_no_folder_is_here_either_is_said(hub: Hub, network: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not network:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", NOBODY)
+    with pytest.raises(HubRefused, match=r"^data/models on the .* Hub: .*; there is no folder of that name here$"):
+        CycleSound.from_pretrained("data/models")
+
+
 def test_a_folder_goes_before_the_hub(pushed: Hub, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     export.export(data, Path(NAME))

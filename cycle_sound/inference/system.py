@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from cycle_sound import paths
-from cycle_sound.errors import BadSteering, HubRefused
+from cycle_sound.errors import BadSteering, HubRefused, NeitherHere
 from cycle_sound.inference import arguments, bundle, card, confidence, continuation, hub, soundtrack
 from cycle_sound.inference.arguments import Thing
 from cycle_sound.inference.bundle import Models
@@ -128,7 +128,11 @@ class CycleSound:
             if revision is not None:
                 raise HubRefused(name=place, reason=f"no revision {revision!r:.100}: this is a folder here")
             return cls.load(place, where)
-        return cls.load(hub.download(name, revision), where)
+        try:
+            fetched = hub.download(name, revision)
+        except HubRefused as error:  # perhaps a folder was meant
+            raise NeitherHere(refusal=error) from error
+        return cls.load(fetched, where)
 
     @property
     def models(self) -> Models:
