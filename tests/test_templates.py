@@ -84,6 +84,10 @@ def test_the_page_of_a_cycle_shows_labels_and_names_letter_by_letter(params: Par
     assert cycle_page.figures([("start", stations[0])], params.audio).startswith('<div class="stations">')
 
 
+def test_the_legend_bounds_the_confidence_as_the_model_card_does(params: Params):
+    assert "means nothing for a source unlike the training data" in cycle_page.cycle("bell.wav", [], params.audio)
+
+
 def test_no_name_breaks_the_tables_of_the_model_card():
     nasty = "a | b\n\n# <em>`c`_"
     described = Card.model_construct(

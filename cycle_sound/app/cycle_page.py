@@ -18,7 +18,8 @@ LEGEND = (
     "Label: what a classifier trained on real data recognises in it, and its probability. "
     "Likelihood: how much likelier it makes its source, in nats (each nat is a factor of 2.7); "
     "above 0 the two belong together. "
-    "Confidence: the probability that it matches its source, if the models have a fitted confidence. "
+    "Confidence: the probability that it matches its source, if the models have a fitted confidence; "
+    "it means nothing for a source unlike the training data. "
     "Content: its similarity to the start, a cosine in the models' embedding; 1 is the same."
 )
 TEMPLATES = templates.environment("cycle_sound.app", "cycle_sound.report")
