@@ -51,3 +51,17 @@ def test_what_is_made_of_the_examples_is_of_their_kinds(system: CycleSound) -> N
     for made, sources in ((pictures, SOUNDS), (sounds, PICTURES)):
         labels = [system.describe(one, one).label for one in made]
         assert [label and label.name for label in labels] == [kind(path) for path in sources]
+
+
+def test_confidence_tells_the_examples_from_each_other(system: CycleSound) -> None:
+    sounds, pictures = [inputs.sound(path) for path in SOUNDS], [inputs.picture(path) for path in PICTURES]
+    strange = pictures[1:] + pictures[:1]
+    for pairs, least, most in (
+        (zip(sounds, pictures, strict=True), 0.9, 1.0),
+        (zip(sounds, strange, strict=True), 0, 0.5),
+    ):
+        for sound, picture in pairs:
+            for source, target in ((sound, picture), (picture, sound)):
+                sure = system.confidence(source, target)
+                assert sure is not None
+                assert least <= sure <= most
