@@ -369,7 +369,9 @@ def test_a_folder_of_real_recordings_goes_all_the_way(tmp_path: Path, build: Cal
 @pytest.mark.slow
 @pytest.mark.skipif(not VIDEOS.is_dir(), reason="needs ../shared/data/vggsound/videos")
 def test_videos_without_labels_go_all_the_way(build: Callable[..., Path]):
-    folder = build(data={"source": "videos", "videos": {"path": str(VIDEOS), "labels": "", "pairs_per_clip": 2}})
+    folder = build(
+        data={"source": "videos", "videos": {"path": str(VIDEOS), "labels": "", "pairs_per_clip": 2, "test_share": 0.5}}
+    )
     rows = manifest.read(folder / "data/raw/manifest.csv")
     deaf = [row for row in rows if row.id.startswith("0jZtLuEdjrk_000110")]
     assert [(row.status, row.picture_sha256) for row in deaf] == [("no_audio", "")] * 2
