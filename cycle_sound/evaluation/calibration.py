@@ -27,8 +27,8 @@ def fitted(
 ) -> tuple[Confidence | None, dict[str, float]]:
     """The confidence fitted to samples of the first `config.pairs` sources, drawn once by each guidance, and figures.
 
-    Models that make no mistakes would leave nothing to learn from. So the last of them are also held against the source
-    before theirs, to which hardly one belongs.
+    Good models draw hardly any wrong sample to learn from. So those of the last guidance are also held against the
+    source of the pair before, which most of them do not match.
 
     None where the judge of the target knows the labels of none, or a modality has no classifier.
     """

@@ -147,7 +147,7 @@ def fit(evidence: Evidence, right: np.ndarray, drawn: np.ndarray, penalty: float
     """The regression of whether targets are right, bool (n,), on their evidence.
 
     `drawn`, bool (n,) and somewhere true: which targets were drawn for the source that they are held against. Weights
-    are fitted to all, and the intercept to these alone, as often as which a sample is right.
+    are fitted to all. The intercept is fitted to these alone: in the mean, confidence is the fraction that is right.
 
     By maximum likelihood with an L2 `penalty` on the weights of evidence of unit variance. The outcomes are smoothed as
     Platt (1999) has it, as if one more sample of each kind had been seen: where all are right or wrong, or evidence
