@@ -556,6 +556,7 @@ class ConfidenceConfig(Config):
     pairs: Positive
     guidances: Annotated[list[Guidance], Field(min_length=1)]
     penalty: Above0
+    unfamiliar: Annotated[float, Field(gt=0, lt=1)]
 
 
 class EvaluateConfig(Config):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 from scipy.special import expit
 from typer.testing import CliRunner, Result
@@ -19,31 +20,40 @@ from cycle_sound.app.cli import app
 from cycle_sound.errors import BadCard, BadConfidence
 from cycle_sound.evaluation import calibration, metrics
 from cycle_sound.inference import card, confidence, export
-from cycle_sound.inference.confidence import Confidence, Evidence, ModelDigests
+from cycle_sound.inference.confidence import Confidence, Evidence, Familiarity, ModelDigests, Terms
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media.sounds import Sound
 from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Params, source_of, target_of
 
 RATE = 16000
-KINDS = len(Evidence._fields)
+KINDS = tuple(Terms.model_fields)
+FAMILIAR = Familiarity(
+    mean=-4.0, scale=0.3, freedom=100, unfamiliar=1e-9
+)  # all sources, as near as makes no difference
 BY = ModelDigests(transformers=dict.fromkeys(DIRECTIONS, "a" * 64), classifiers=dict.fromkeys(MODALITIES, "b" * 64))
 
 
 def drawn(count: int, seed: int, spread: float = 1.0) -> Evidence:
-    """Evidence of so many pairs, of different means and spreads."""
-    values = np.random.default_rng(seed).normal(size=(KINDS, count)) * spread
-    return Evidence(*(values * [[0.1], [2.0], [1.0], [3.0]] + [[0.5], [-1.0], [0.0], [2.0]]))
+    """Evidence of so many pairs with familiar sources, of different means and spreads."""
+    values = np.random.default_rng(seed).normal(size=(len(KINDS), count)) * spread
+    return given(*(values * [[0.1], [2.0], [1.0], [3.0]] + [[0.5], [-1.0], [0.0], [2.0]]))
+
+
+def given(*values: np.ndarray) -> Evidence:
+    """Evidence of pairs with familiar sources, of all kinds that speak for a target."""
+    return Evidence(*values, source_error=np.full(len(values[0]), np.exp(FAMILIAR.mean)))
 
 
 def happened(evidence: Evidence, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The true probabilities of evidence, and outcomes drawn by them."""
-    information, alignment, back, agreement = evidence
+    information, alignment, back, agreement, _ = evidence
     likely = expit(1.0 + 12 * (information - 0.5) + 0.8 * (alignment + 1) + 0.5 * back + 0.3 * (agreement - 2))
     return likely, np.random.default_rng(seed).random(len(likely)) < likely
 
 
 def fit(evidence: Evidence, right: np.ndarray, penalty: float = 1.0, drawn: np.ndarray | None = None) -> Confidence:
-    return confidence.fit(evidence, right, np.ones(len(right), bool) if drawn is None else drawn, penalty, BY)
+    own = np.ones(len(right), bool) if drawn is None else drawn
+    return confidence.fit(evidence, right, own, FAMILIAR, penalty, BY)
 
 
 # --- the regression
@@ -58,11 +68,11 @@ def test_a_fitted_confidence_is_calibrated_and_close_to_the_truth() -> None:
     assert metrics.calibration_error(found, outcomes, 10).value < 0.03
 
 
-@pytest.mark.parametrize("kind", Evidence._fields)
+@pytest.mark.parametrize("kind", KINDS)
 def test_confidence_rises_with_every_kind_of_evidence_that_speaks_for_it(kind: str) -> None:
     seen = drawn(4000, 0)
     fitted = fit(seen, happened(seen, 2)[1])
-    level = Evidence(*(np.full(50, part.mean()) for part in seen))
+    level = given(*(np.full(50, getattr(seen, name).mean()) for name in KINDS))
     rising = fitted.of(level._replace(**{kind: np.linspace(-5, 5, 50)}))
     assert rising == sorted(rising)
     assert rising[0] < fitted.of(level)[0] < rising[-1]
@@ -94,7 +104,8 @@ def test_few_errors_among_many_are_enough(wrong: int) -> None:
 @pytest.mark.parametrize("wrong", [0, 3])
 @pytest.mark.parametrize("others", [50, 500])
 def test_targets_of_other_sources_teach_what_is_wrong_but_not_how_often(wrong: int, others: int) -> None:
-    own, strange = drawn(500, 0), Evidence(*(part - 5 * part.std() for part in drawn(others, 1)))
+    own, other = drawn(500, 0), drawn(others, 1)
+    strange = given(*(part - 5 * part.std() for part in other[: len(KINDS)]))
     right = np.arange(500 + others) < 500 - wrong
     both = Evidence(*(np.concatenate(parts) for parts in zip(own, strange, strict=True)))
     fitted = fit(both, right, drawn=np.arange(500 + others) < 500)
@@ -104,9 +115,9 @@ def test_targets_of_other_sources_teach_what_is_wrong_but_not_how_often(wrong: i
 
 
 def test_a_single_pair_and_evidence_that_is_always_the_same_tell_little() -> None:
-    one = Evidence(*np.full((KINDS, 1), 0.3))
+    one = given(*np.full((len(KINDS), 1), 0.3))
     assert 0.5 < fit(one, np.array([True])).of(one)[0] < 0.9
-    same = Evidence(*np.full((KINDS, 20), 0.3))
+    same = given(*np.full((len(KINDS), 20), 0.3))
     found = fit(same, np.arange(20) < 15).of(same)
     assert found == [pytest.approx(0.75, abs=0.05)] * 20
 
@@ -116,7 +127,7 @@ def test_the_weights_are_where_no_direction_leads_further_down() -> None:
     right, penalty = happened(seen, 2)[1], 0.7
     fitted = fit(seen, right, penalty)
     terms = [term for _, term in fitted.terms]
-    design = np.array([(part - term.mean) / term.scale for part, term in zip(seen, terms, strict=True)])
+    design = np.array([(part - term.mean) / term.scale for part, term in zip(seen[: len(KINDS)], terms, strict=True)])
     weights = np.array([term.weight for term in terms])
     hits = right.sum()
     outcomes = np.where(right, (hits + 1) / (hits + 2), 1 / (200 - hits + 2))
@@ -128,7 +139,7 @@ def test_the_weights_are_where_no_direction_leads_further_down() -> None:
 @pytest.mark.parametrize("far", [1e100, -1e100, 1e3])
 def test_evidence_beyond_all_that_was_seen_still_gives_a_probability(far: float) -> None:
     seen = drawn(100, 0)
-    (found,) = fit(seen, happened(seen, 1)[1]).of(Evidence(*np.full((KINDS, 1), far)))
+    (found,) = fit(seen, happened(seen, 1)[1]).of(Evidence(*np.full((len(Evidence._fields), 1), far)))
     assert 0 <= found <= 1
 
 
@@ -136,6 +147,73 @@ def test_the_confidence_in_a_pair_does_not_depend_on_the_others() -> None:
     seen = drawn(100, 0)
     fitted = fit(seen, happened(seen, 1)[1])
     assert fitted.of(seen) == [fitted.of(Evidence(*(part[row : row + 1] for part in seen)))[0] for row in range(100)]
+
+
+# --- the familiarity
+
+
+def errors(count: int, seed: int) -> np.ndarray:
+    """Reconstruction errors of familiar sources."""
+    return np.exp(np.random.default_rng(seed).normal(-4.0, 0.3, count))
+
+
+def test_familiar_sources_hardly_lower_confidence_and_others_end_it() -> None:
+    fitted = confidence.fit_familiarity(errors(500, 0), 0.05)
+    own = [fitted.of(error) for error in errors(500, 1)]
+    assert 0.97 < np.mean(own) < 1 - 0.05 / 20
+    assert [fitted.of(error) > 0.5 for error in np.exp(-4 + 0.3 * np.array([-9, 0, 2.5, 5, 9]))] == [True] * 3 + [
+        False
+    ] * 2
+    seen = drawn(100, 0)
+    regression = fit(seen, np.ones(100, bool)).model_copy(update={"familiarity": fitted})
+    assert max(regression.of(seen._replace(source_error=np.full(100, np.exp(-4 + 0.3 * 6))))) < 0.01
+
+
+def test_familiarity_falls_with_the_error_and_is_a_probability_everywhere() -> None:
+    fitted = confidence.fit_familiarity(errors(50, 0), 0.05)
+    found = [fitted.of(error) for error in [0.0, *np.geomspace(1e-30, 1e30, 300)]]
+    assert found == sorted(found, reverse=True)
+    assert found[0] < 1
+    assert found[-1] >= 0
+
+
+@pytest.mark.parametrize("unfamiliar", [0.01, 0.1, 0.5])
+def test_as_many_sources_are_suspect_as_are_unfamiliar(unfamiliar: float) -> None:
+    rng = np.random.default_rng(1)
+    fitted = confidence.fit_familiarity(errors(5000, 0), unfamiliar)
+    strange = np.exp(rng.uniform(-4.0, np.log(4), 20_000))
+    others = round(20_000 * unfamiliar / (1 - unfamiliar))
+    found = np.array([fitted.of(error) for error in (*errors(20_000, 2), *strange[:others])])
+    assert (1 - found).mean() == pytest.approx(unfamiliar, rel=0.2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_sources_do_not_make_all_others_unfamiliar(count: int) -> None:
+    fitted = confidence.fit_familiarity(np.full(count, 0.02), 0.05)
+    assert fitted.of(0.024) > 0.8
+    assert fitted.of(0.02) > fitted.of(0.2)
+
+
+def test_a_source_that_its_tokenizer_knows_is_more_familiar_than_one_that_it_does_not(confident: Path) -> None:
+    system = CycleSound.load(confident)
+    things = pictures(6)
+    found = system.familiarities(things)
+    assert found == [system.familiarities([thing])[0] for thing in things]
+    flat = [Image.new("RGB", (64, 64), colour) for colour in ("black", "white", "red")]
+    both = torch.cat([system._pictures(some) for some in (things, flat)])
+    wrong = system.engine.reconstruction_error("image", both)
+    assert wrong.shape == (9,)
+    order = np.argsort(wrong.numpy())
+    assert np.array(system.familiarities([*things, *flat]))[order].tolist() == sorted(
+        found + system.familiarities(flat), reverse=True
+    )
+
+
+def test_familiarities_are_of_sounds_or_of_pictures(confident: Path) -> None:
+    system = CycleSound.load(confident)
+    assert system.familiarities([]) == []
+    with pytest.raises(ValueError, match="a Sound"):
+        system.familiarities([*tones(1), *pictures(1)])
 
 
 def test_without_labels_nothing_is_fitted_and_no_source_is_read(params: Params) -> None:
@@ -170,6 +248,11 @@ ODD: list[tuple[str, Any]] = [
     ("intercept", 1e300),
     ("intercept", "3"),
     ("terms", {}),
+    ("familiarity", {}),
+    ("familiarity", {"mean": 0.5, "scale": 1.0, "freedom": 9, "unfamiliar": 0.1}),
+    ("familiarity", {"mean": -4.0, "scale": 0.0, "freedom": 9, "unfamiliar": 0.1}),
+    ("familiarity", {"mean": -4.0, "scale": 1.0, "freedom": 0, "unfamiliar": 0.1}),
+    ("familiarity", {"mean": -4.0, "scale": 1.0, "freedom": 9, "unfamiliar": 1.0}),
     ("terms", {"information": {"mean": 0.0, "scale": 1.0, "weight": 1.0}}),
     ("models", {"transformers": {"audio_to_image": "../../etc/passwd"}, "classifiers": {}}),
     ("models", {"transformers": {"elsewhere": "a" * 64}, "classifiers": {}}),
@@ -220,6 +303,7 @@ def confident(data: Path, tmp_path: Path) -> Path:
             seen,
             seen.alignment > np.median(seen.alignment),
             np.ones(len(seen.alignment), bool),
+            confidence.fit_familiarity(seen.source_error, 0.05),
             0.1,
             confidence.digests(folder),
         )

@@ -438,7 +438,9 @@ def _cards(into: Path) -> None:
 
 def _regressions(data: Path) -> None:
     evidence = Evidence(*np.random.default_rng(SEED).normal(size=(len(Evidence._fields), 9)))
-    fitted = confidence.fit(evidence, evidence.alignment > 0, 1.0, confidence.digests(data))
+    familiarity = confidence.fit_familiarity(np.exp(evidence.source_error), 0.05)
+    right, drawn = evidence.alignment > 0, np.ones(len(evidence.alignment), bool)
+    fitted = confidence.fit(evidence, right, drawn, familiarity, 1.0, confidence.digests(data))
     for direction in params.DIRECTIONS:
         confidence.save(paths.confidence(direction, data), fitted)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from cycle_sound.app.terminal import Abstention, Readable, fail, say, show
+from cycle_sound.app.terminal import Abstention, Readable, fail, say, show, warned
 from cycle_sound.errors import MissingPackage, NoDevice, UserError, told
 from cycle_sound.io import interrupts, names
 
@@ -480,17 +480,19 @@ def cycle(
     survived. Of a sound longer than the models' clips, only the beginning is used. --temperature, --top-k, --top-p and
     --guidance apply to both directions.
     """
-    from cycle_sound.app import cycle_page, inputs, outputs
+    from cycle_sound.app import cycle_page, inputs, knowledge, outputs
 
     start = inputs.either(file)
     system = opened(models, device)
     tell_cut(system, file, start)
+    warned(system, file, [start])
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     stations = system.cycle(start, rounds, seed=seed, candidates=rerank, sampling=sampling)
     for number, station in enumerate(stations):
         said = ", ".join(f"{name} {text}" for name, text in cycle_page.facts(station).items())
         say(f"{cycle_page.place(number)}: {said}")
-    page = cycle_page.cycle(names.printable(file.name), stations, system.models.audio)
+    name = names.printable(file.name)
+    page = cycle_page.cycle(name, stations, system.models.audio, knowledge.warning(system, name, [start]))
     stem = outputs.Names(out, [file], overwrite).free(file.stem, ".html")
     show([outputs.beside(stem, ".html", page.encode())])
 

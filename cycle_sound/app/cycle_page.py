@@ -19,7 +19,7 @@ LEGEND = (
     "Likelihood: how much likelier it makes its source, in nats (each nat is a factor of 2.7); "
     "above 0 the two belong together. "
     "Confidence: the probability that it matches its source, if the models have a fitted confidence; "
-    "it means nothing for a source unlike the training data. "
+    "low for a source unlike the training data. "
     "Content: its similarity to the start, a cosine in the models' embedding; 1 is the same."
 )
 TEMPLATES = templates.environment("cycle_sound.app", "cycle_sound.report")
@@ -34,20 +34,21 @@ class Shown(NamedTuple):
     facts: dict[str, str]
 
 
-def cycle(name: str, stations: Sequence[Station], config: AudioConfig) -> str:
-    """The page, as HTML, of the stations of a cycle that started from the file of that name."""
+def cycle(name: str, stations: Sequence[Station], config: AudioConfig, warning: str | None = None) -> str:
+    """The page, as HTML, of the stations of a cycle that started from the file of that name, below a warning."""
     return TEMPLATES.get_template("cycle.html.j2").render(
         title=f"{name}, around the cycle",
         css=templates.stylesheet("cycle_sound.report", "report.css") + STYLE_SHEET,
         legend=LEGEND,
+        warning=warning,
         stations=[_shown(place(number), station, config) for number, station in enumerate(stations)],
     )
 
 
-def figures(stations: Iterable[tuple[str, Station]], config: AudioConfig) -> str:
-    """Stations with their captions, side by side, as HTML for a page that has STYLE."""
+def figures(stations: Iterable[tuple[str, Station]], config: AudioConfig, warning: str | None = None) -> str:
+    """Stations with their captions, side by side below a warning, as HTML for a page that has STYLE."""
     shown = [_shown(caption, station, config) for caption, station in stations]
-    return TEMPLATES.get_template("stations.html.j2").render(stations=shown)
+    return TEMPLATES.get_template("stations.html.j2").render(stations=shown, warning=warning)
 
 
 class Film(NamedTuple):

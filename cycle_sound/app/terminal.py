@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 
+from cycle_sound.app import knowledge
 from cycle_sound.errors import BadInput, NoConfidence
 from cycle_sound.io import names
 
@@ -34,6 +35,14 @@ def fail(message: str) -> NoReturn:
     """End with one line and exit code 1."""
     complain(message)
     raise typer.Exit(1)
+
+
+def warned(system: "CycleSound", path: Path, sources: "Sequence[Thing]") -> bool:
+    """Whether a file is unlike the training data, by the sounds or pictures in it; if so a line says it."""
+    warning = knowledge.warning(system, path, sources)
+    if warning:
+        typer.echo(names.one_line(warning), err=True)
+    return warning is not None
 
 
 def show(paths: Iterable[Path]) -> None:
@@ -80,8 +89,9 @@ class Readable(Iterable[tuple[Path, T]]):
 class Abstention:
     """Decides which results are confident enough to be written, and prints one line for each that is not.
 
-    `least` is a probability, or None to write all. For a source that is used in several parts, the mean of their
-    confidences counts. Raises `NoConfidence` if a `least` is given and the models, from `folder`, have none.
+    Also one for each file that is unlike the training data, in whole or in a part that is used at once. `least` is a
+    probability, or None to write all. For a source that is used in several parts, the mean of their confidences counts.
+    Raises `NoConfidence` if a `least` is given and the models, from `folder`, have none.
     """
 
     def __init__(self, system: "CycleSound", least: float | None, folder: Path) -> None:
@@ -91,10 +101,11 @@ class Abstention:
             raise NoConfidence(folder=folder)
         self._system, self._least = system, least
         self._abstained = False
+        self._unlike: set[Path] = set()
 
     def accepts(self, path: Path, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> bool:
         """Whether to write the targets that were made from the sources in a file."""
-        return self._suffices(path, self._found(sources, targets))
+        return self._suffices(path, self._found(path, sources, targets))
 
     def watching(
         self, path: Path, make: Callable[[Sequence[Any]], list[Any]]
@@ -104,12 +115,14 @@ class Abstention:
 
         def watched(sources: Sequence[Any]) -> list[Any]:
             targets = make(sources)
-            found.extend(self._found(sources, targets))
+            found.extend(self._found(path, sources, targets))
             return targets
 
         return watched, lambda: self._suffices(path, found)
 
-    def _found(self, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> list[float]:
+    def _found(self, path: Path, sources: "Sequence[Thing]", targets: "Sequence[Thing]") -> list[float]:
+        if path not in self._unlike and warned(self._system, path, sources):
+            self._unlike.add(path)
         return [] if self._least is None else self._system.confidences(sources, targets) or []
 
     def _suffices(self, path: Path, found: Sequence[float]) -> bool:

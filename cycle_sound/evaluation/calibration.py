@@ -28,7 +28,7 @@ def fitted(
     """The confidence fitted to samples of the first `config.pairs` sources, drawn once by each guidance, and figures.
 
     Good models draw hardly any wrong sample to learn from. So those of the last guidance are also held against the
-    source of the pair before, which most of them do not match.
+    source of the pair before, which most of them do not match. Familiar are all sources.
 
     None where the judge of the target knows the labels of none, or a modality has no classifier.
     """
@@ -60,7 +60,8 @@ def fitted(
     right = values("label") == np.array([labels[source] for _, _, source in samples])
     drawn = np.arange(len(samples)) < len(own)
     evidence = Evidence(*map(values, Evidence._fields))
-    regression = confidence.fit(evidence, right, drawn, config.penalty, made_by)
+    familiarity = confidence.fit_familiarity(measured["0: source_error"], config.unfamiliar)
+    regression = confidence.fit(evidence, right, drawn, familiarity, config.penalty, made_by)
     return regression, {
         "samples": len(own),
         "wrong": int((~right[drawn]).sum()),

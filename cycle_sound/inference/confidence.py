@@ -1,7 +1,9 @@
 """Confidence: a calibrated probability that a target, generated from a source, matches the source's content.
 
-A logistic regression on evidence: a few numbers that transformers and classifiers compute for any source and target,
-however the target was sampled. It is fitted to held-out pairs with labels; using it needs no labels.
+The product of two probabilities. That a familiar source, one like the training data, is matched: a logistic regression
+on evidence, a few numbers that transformers and classifiers compute for any source and target, however the target was
+sampled. And that the source is familiar: by how well its tokenizer reconstructs it (as autoencoders tell anomalies: An
+and Cho 2015). Both are fitted to held-out pairs with labels; using them needs no labels.
 """
 
 import math
@@ -41,18 +43,26 @@ STEPS = 100  # of Newton's method, which takes ten
 TOLERANCE = 1e-9  # of the gradient, for each sample
 
 LEAST = 1e-4  # probability that a classifier is believed: what it says beyond would outweigh all else
+WORST = math.log(4)  # log of the largest mean square error of values in [-1, 1]
+LEAST_SPREAD = 0.1  # of the logs of errors: few sources that happen to be alike do not make all others unfamiliar
+BEST = 1e-12  # mean square error; a smaller one says no more
 
 Number = Annotated[float, Field(ge=-LIMIT, le=LIMIT)]
+Scale = Annotated[float, Field(ge=1 / LIMIT, le=LIMIT)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Evidence(NamedTuple):
-    """What the models say of n sources and targets: the higher, the better a target fits its source."""
+    """What the models say of n sources and targets.
+
+    The first four speak for a target: the higher, the better it fits its source. The last is about the source alone.
+    """
 
     information: np.ndarray  # (n,) nats per code by which the target makes its source likelier, by the direction back
     alignment: np.ndarray  # (n,) cosine in [-1, 1] of what source and target show, as the direction sees it
     alignment_back: np.ndarray  # (n,) the same, as the direction back sees it
     agreement: np.ndarray  # (n,) log-odds that both have one label, as the classifiers of the two modalities see them
+    source_error: np.ndarray  # (n,) mean square error of the source as its tokenizer reconstructs it
 
 
 def evidence(engine: Engine, direction: Direction, sources: Tensor, targets: Tensor) -> Evidence:
@@ -67,6 +77,7 @@ def evidence(engine: Engine, direction: Direction, sources: Tensor, targets: Ten
         engine.alignment(direction, sources, targets),
         engine.alignment(back, targets, sources),
         _agreement(engine.models, {source_of(direction): sources, target_of(direction): targets}),
+        engine.reconstruction_error(source_of(direction), sources),
     )
     return Evidence(*(part.double().numpy() for part in parts))
 
@@ -92,17 +103,40 @@ class Term(Config):
     """What one kind of evidence adds to the log-odds: weight × (value − mean) / scale."""
 
     mean: Number
-    scale: Annotated[float, Field(ge=1 / LIMIT, le=LIMIT)]
+    scale: Scale
     weight: Number
 
 
 class Terms(Config):
-    """The terms of a regression, one for each kind of `Evidence`."""
+    """The terms of a regression, one for each kind of `Evidence` that speaks for a target."""
 
     information: Term
     alignment: Term
     alignment_back: Term
     agreement: Term
+
+
+class Familiarity(Config):
+    """The probability that a source is familiar, by the log of its reconstruction error: a mixture of two kinds.
+
+    Familiar sources have Student's t-distribution, which is what held-out ones tell of another if their logs are normal
+    (the posterior predictive; Gelman et al., Bayesian Data Analysis, section 3.2). Unfamiliar ones are reconstructed
+    worse, by anything up to the largest error: their logs are uniform from `mean` on.
+    """
+
+    mean: Annotated[float, Field(ge=-LIMIT, le=0)]
+    scale: Scale
+    freedom: Annotated[int, Field(ge=1, le=LIMIT)]  # degrees of freedom
+    unfamiliar: Annotated[float, Field(gt=0, lt=1)]  # fraction of all sources
+
+    def of(self, error: float) -> float:
+        """The probability that a source with this reconstruction error is familiar, in [0, 1]."""
+        standard = max((math.log(max(error, BEST)) - self.mean) / self.scale, 0.0)
+        half = (self.freedom + 1) / 2
+        peak = math.lgamma(half) - math.lgamma(self.freedom / 2) - math.log(self.freedom * math.pi) / 2
+        familiar = peak - half * math.log1p(standard**2 / self.freedom) - math.log(self.scale)
+        prior = math.log((1 - self.unfamiliar) / self.unfamiliar)
+        return _expit(prior + familiar + math.log(WORST - self.mean))
 
 
 class ModelDigests(Config):
@@ -119,6 +153,7 @@ class Confidence(Config):
     models: ModelDigests
     intercept: Number
     terms: Terms
+    familiarity: Familiarity
 
     def of(self, evidence: Evidence) -> list[float]:
         """The confidence in each of n pairs, in [0, 1]: to the byte the same, whatever the other pairs are."""
@@ -126,11 +161,16 @@ class Confidence(Config):
 
     def _one(self, evidence: Evidence) -> float:
         log_odds = self.intercept
-        for name, value in evidence._asdict().items():
+        for name in Terms.model_fields:
             term: Term = getattr(self.terms, name)
-            log_odds += term.weight * ((value - term.mean) / term.scale)
-        odds = math.exp(-abs(log_odds))  # of whichever of the two is less likely
-        return (1.0 if log_odds >= 0 else odds) / (1 + odds)
+            log_odds += term.weight * ((getattr(evidence, name) - term.mean) / term.scale)
+        return _expit(log_odds) * self.familiarity.of(float(evidence.source_error))
+
+
+def _expit(log_odds: float) -> float:
+    """The probability of log-odds, however large."""
+    odds = math.exp(-abs(log_odds))  # of whichever of the two is less likely
+    return (1.0 if log_odds >= 0 else odds) / (1 + odds)
 
 
 class Confidences(PerDirection[Confidence | None]):
@@ -143,29 +183,49 @@ NONE = Confidences(audio_to_image=None, image_to_audio=None)
 # --- fitting
 
 
-def fit(evidence: Evidence, right: np.ndarray, drawn: np.ndarray, penalty: float, models: ModelDigests) -> Confidence:
+def fit(
+    evidence: Evidence,
+    right: np.ndarray,
+    drawn: np.ndarray,
+    familiarity: Familiarity,
+    penalty: float,
+    models: ModelDigests,
+) -> Confidence:
     """The regression of whether targets are right, bool (n,), on their evidence.
 
     `drawn`, bool (n,) and somewhere true: which targets were drawn for the source that they are held against. Weights
-    are fitted to all. The intercept is fitted to these alone: in the mean, confidence is the fraction that is right.
+    are fitted to all. The intercept is fitted to these alone: in the mean, the regression gives the fraction that is
+    right.
 
     By maximum likelihood with an L2 `penalty` on the weights of evidence of unit variance. The outcomes are smoothed as
     Platt (1999) has it, as if one more sample of each kind had been seen: where all are right or wrong, or evidence
     parts them, the odds stay at what so many samples can tell.
     """
-    values = np.stack(evidence, axis=1).astype(np.float64)
+    values = np.stack([getattr(evidence, name) for name in Terms.model_fields], axis=1).astype(np.float64)
     mean, scale = values.mean(0), values.std(0).clip(1 / LIMIT)
     design = np.insert((values - mean) / scale, 0, 1.0, axis=1)
     weights = _newton(design, _smoothed(right), penalty)[1:]
     among = (design[:, 1:] @ weights)[drawn]
     (intercept,) = _newton(np.ones((len(among), 1)), _smoothed(right[drawn]), penalty, among)
-    terms = zip(Evidence._fields, mean.tolist(), scale.tolist(), weights.tolist(), strict=True)
+    terms = zip(Terms.model_fields, mean.tolist(), scale.tolist(), weights.tolist(), strict=True)
     return Confidence(
         kind="confidence",
         models=models,
         intercept=float(intercept),
         terms=Terms(**{name: Term(mean=at, scale=by, weight=weight) for name, at, by, weight in terms}),
+        familiarity=familiarity,
     )
+
+
+def fit_familiarity(errors: np.ndarray, unfamiliar: float) -> Familiarity:
+    """How the reconstruction errors of n familiar sources, (n,) with n ≥ 1, tell others from them.
+
+    `unfamiliar`: the fraction of others among the sources that will be judged.
+    """
+    logs, count = np.log(errors.astype(np.float64).clip(BEST)), len(errors)
+    spread = max(logs.std(ddof=1) if count > 1 else 0.0, LEAST_SPREAD)
+    mean, scale = min(float(logs.mean()), 0.0), float(spread * np.sqrt(1 + 1 / count))
+    return Familiarity(mean=mean, scale=scale, freedom=max(count - 1, 1), unfamiliar=unfamiliar)
 
 
 def _smoothed(right: np.ndarray) -> np.ndarray:

@@ -77,6 +77,10 @@ class Engine:
         """The pictures of codes."""
         return self._map(self.models.tokenizers[modality].model.decode, codes)
 
+    def reconstruction_error(self, modality: Modality, pictures: Tensor) -> Tensor:
+        """The mean square error of each picture as its tokenizer reconstructs it: (n, c, h, w) → (n,)."""
+        return (self.decode(modality, self.encode(modality, pictures)) - pictures).square().mean((1, 2, 3))
+
     def waveforms(self, log_mels: Tensor) -> np.ndarray:
         """Waveforms of log-mels: (n, 1, mels, frames) → float32 (n, samples)."""
         vocoder, size = self.models.vocoder, size_for(self.models.device)

@@ -35,7 +35,7 @@ from cycle_sound.media.blocks import windows
 from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device
-from cycle_sound.params import Direction, SamplingConfig, SamplingConfigs, source_of
+from cycle_sound.params import MODALITIES, Direction, SamplingConfig, SamplingConfigs, source_of
 
 CPU = torch.device("cpu")
 
@@ -346,11 +346,29 @@ class CycleSound:
         """Whether a confidence was fitted to these models, for both directions."""
         return None not in (self._fitted.audio_to_image, self._fitted.image_to_audio)
 
+    def familiarities(self, sources: Sequence[Thing]) -> list[float] | None:
+        """The probability that each sound, or each picture, is like the training data: in [0, 1].
+
+        What is made of one that is not means little, and has no confidence above this. None if no confidence was fitted
+        to these models. Raises `BadSound`, `BadPicture`, and `WrongModality` for both kinds in one list, or neither.
+        """
+        given = arguments.listed(sources, *MODALITIES)
+        if not given:
+            return []
+        modality = arguments.modality_of(given[0])
+        arguments.listed(given, modality)
+        fitted = self._fitted[arguments.direction_from(modality)]
+        if fitted is None:
+            return None
+        with self._computing():
+            errors = self._witness.reconstruction_error(modality, self._pictures(given))
+        return [fitted.familiarity.of(error) for error in errors.tolist()]
+
     def confidence(self, source: Thing, target: Thing) -> float | None:
         """The calibrated probability that a target, generated from a source, matches its content.
 
-        For any seed, sampling configuration and number of candidates; None if no confidence was fitted to these models.
-        Raises as `scores` does.
+        For any seed, sampling configuration and number of candidates. Low for a source unlike the training data. None
+        if no confidence was fitted to these models. Raises as `scores` does.
         """
         found = self.confidences([source], [target])
         return None if found is None else found[0]
@@ -358,8 +376,8 @@ class CycleSound:
     def confidences(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> list[float] | None:
         """The calibrated probability that each target, generated from its source, matches the source's content.
 
-        For sounds and pictures, or pictures and sounds; None if no confidence was fitted to these models. Raises as
-        `scores` does.
+        For sounds and pictures, or pictures and sounds. Low for sources unlike the training data. None if no confidence
+        was fitted to these models. Raises as `scores` does.
         """
         given, wanted = arguments.pairs(sources, targets)
         if not given:

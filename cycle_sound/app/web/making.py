@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from cycle_sound.app import cycle_page
+from cycle_sound.app import cycle_page, knowledge
 from cycle_sound.app.web.controls import SamplingRequest
 from cycle_sound.app.web.waiting import Expect
 from cycle_sound.errors import BadInput
@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 MAX_DRAWS = 160  # windows × results × candidates of one request: two minutes
 REAL = "real"  # the caption of an example's own target
+THIS = "This source"  # in a warning
 
 
 def check_draws(windows: int, request: SamplingRequest) -> None:
@@ -54,6 +55,8 @@ def results(
 ) -> str:
     """HTML of what `make` generates from the sources, with label, likelihood and confidence of each result.
 
+    With a warning above if the sources, of many the first, are unlike the training data.
+
     `real`: the first source's own target, which is shown beside them; `each`: windows that are drawn for each source.
     Raises `BadInput` for more than MAX_DRAWS, and as `expect` does before each batch of the models and each result that
     is described.
@@ -66,7 +69,8 @@ def results(
             expect()
             moment = f"{clock(place * system.seconds)}, " if len(sources) > 1 else ""
             shown.append((f"{moment}seed {seed}", system.describe(thing, source, source)))
-    return cycle_page.figures([*shown, *beside(system, real, sources[0])], system.models.audio)
+    warning = knowledge.warning(system, THIS, sources[: size_for(system.models.device)])
+    return cycle_page.figures([*shown, *beside(system, real, sources[0])], system.models.audio, warning)
 
 
 def beside(system: CycleSound, real: Thing | None, source: Thing) -> list[tuple[str, Station]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from cycle_sound.app import cycle_page
+from cycle_sound.app import cycle_page, knowledge
 from cycle_sound.app.web import button, controls, examples, making, reading
 from cycle_sound.app.web.controls import Control
 from cycle_sound.app.web.examples import Examples
@@ -38,4 +38,5 @@ def _stations(
     for number in range(1 + 2 * int(rounds)):
         expect()
         shown.append((cycle_page.place(number), next(stations)))
-    return cycle_page.figures([*shown, *making.beside(system, known.real(path), start)], system.models.audio)
+    shown += making.beside(system, known.real(path), start)
+    return cycle_page.figures(shown, system.models.audio, knowledge.warning(system, making.THIS, [start]))
