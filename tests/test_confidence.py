@@ -23,6 +23,7 @@ from cycle_sound.inference import card, confidence, export
 from cycle_sound.inference.confidence import Confidence, Evidence, Familiarity, ModelDigests, Terms
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media.sounds import Sound
+from cycle_sound.models import dvae
 from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Params, source_of, target_of
 
 RATE = 16000
@@ -30,7 +31,9 @@ KINDS = tuple(Terms.model_fields)
 FAMILIAR = Familiarity(
     mean=-4.0, scale=0.3, freedom=100, unfamiliar=1e-9
 )  # all sources, as near as makes no difference
-BY = ModelDigests(transformers=dict.fromkeys(DIRECTIONS, "a" * 64), classifiers=dict.fromkeys(MODALITIES, "b" * 64))
+BY = ModelDigests(
+    transformers=dict.fromkeys(DIRECTIONS, "a" * 64), classifiers=dict.fromkeys(MODALITIES, "b" * 64), decoders={}
+)
 
 
 def drawn(count: int, seed: int, spread: float = 1.0) -> Evidence:
@@ -254,8 +257,8 @@ ODD: list[tuple[str, Any]] = [
     ("familiarity", {"mean": -4.0, "scale": 1.0, "freedom": 0, "unfamiliar": 0.1}),
     ("familiarity", {"mean": -4.0, "scale": 1.0, "freedom": 9, "unfamiliar": 1.0}),
     ("terms", {"information": {"mean": 0.0, "scale": 1.0, "weight": 1.0}}),
-    ("models", {"transformers": {"audio_to_image": "../../etc/passwd"}, "classifiers": {}}),
-    ("models", {"transformers": {"elsewhere": "a" * 64}, "classifiers": {}}),
+    ("models", {"transformers": {"audio_to_image": "../../etc/passwd"}, "classifiers": {}, "decoders": {}}),
+    ("models", {"transformers": {"elsewhere": "a" * 64}, "classifiers": {}, "decoders": {}}),
     ("models", {"transformers": {}}),
     ("more", 3),
 ]
@@ -396,6 +399,12 @@ def test_a_confidence_in_other_models_is_not_used(confident: Path, model: str) -
     content = bytearray(path.read_bytes())
     content[-1] ^= 1  # one weight
     path.write_bytes(content)
+    assert not CycleSound.load(confident).knows_confidence
+
+
+def test_a_confidence_in_another_decoder_is_not_used(confident: Path) -> None:
+    vae = dvae.load(paths.vae("image", confident))[0]
+    dvae.save_decoder(paths.decoder("image", confident) / dvae.DECODER_NAME, vae.decoder, paths.vae("image", confident))
     assert not CycleSound.load(confident).knows_confidence
 
 

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+import soundfile
+from PIL import Image, ImageOps
+from typer.testing import CliRunner
 
 from cycle_sound import paths
-from cycle_sound.app import inputs
+from cycle_sound.app import cli, inputs, knowledge
 from cycle_sound.inference import card
 from cycle_sound.inference.system import CycleSound
+from cycle_sound.media.sounds import Sound
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 MAX_BYTES = 25_000_000  # of all models together
@@ -65,3 +69,41 @@ def test_confidence_tells_the_examples_from_each_other(system: CycleSound) -> No
                 sure = system.confidence(source, target)
                 assert sure is not None
                 assert least <= sure <= most
+
+
+def unknown() -> list[Sound]:
+    """Sounds that no orchestra plays: silence, noise, a rising tone, a click."""
+    rng, times = np.random.default_rng(0), np.arange(24_576) / 16_000
+    click = np.zeros(24_576)
+    click[9000:9004] = 0.9
+    waves = np.zeros(24_576), rng.normal(0, 0.1, 24_576), 0.5 * np.sin(2 * np.pi * (200 + 900 * times) * times), click
+    return [Sound(wave.astype(np.float32), 16_000) for wave in waves]
+
+
+def unseen() -> list[Image.Image]:
+    """Pictures that show no instruments: noise, a chequerboard, two of the examples in negative."""
+    rng, grid = np.random.default_rng(0), np.indices((64, 64)).sum(0) // 8 % 2 * 255
+    made = [Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)), Image.fromarray(grid.astype(np.uint8))]
+    return [*made, *(ImageOps.invert(Image.open(path).convert("RGB")) for path in PICTURES[:2])]
+
+
+def test_what_the_models_never_saw_has_little_confidence_and_the_examples_keep_theirs(system: CycleSound) -> None:
+    strange, odd = unknown(), unseen()
+    for sources, targets in ((strange, system.images(strange)), (odd, system.sounds(odd))):
+        assert max(system.confidences(sources, targets) or [1]) < 0.5
+        assert max(system.familiarities(sources) or [1]) < knowledge.FAMILIAR
+    for known in ([inputs.sound(path) for path in SOUNDS], [inputs.picture(path) for path in PICTURES]):
+        assert min(system.familiarities(known) or [0]) > 0.9
+
+
+def test_a_line_warns_of_a_file_unlike_the_training_data(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silence.wav", *unknown()[0])
+    words = ["image", str(SOUNDS[0]), str(tmp_path / "silence.wav"), "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 0
+    (warning,) = [line for line in done.stderr.splitlines() if "unlike the training data" in line]
+    assert warning.startswith(str(tmp_path / "silence.wav"))
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    words = ["cycle", str(tmp_path / "silence.wav"), "-o", str(tmp_path / "out")]
+    assert "unlike the training data" in CliRunner().invoke(cli.app, words).stderr
+    assert "unlike the training data" in (tmp_path / "out/silence.html").read_text(encoding="utf-8")

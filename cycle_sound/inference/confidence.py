@@ -9,7 +9,7 @@ and Cho 2015). Both are fitted to held-out pairs with labels; using them needs n
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cycle_sound import paths
 from cycle_sound.errors import BadConfidence
+from cycle_sound.inference import bundle
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.engine import Engine
 from cycle_sound.inference.fixed_batches import map_fixed_batches
@@ -35,6 +36,8 @@ from cycle_sound.params import (
     source_of,
     target_of,
 )
+
+T = TypeVar("T")
 
 ROWS = 4  # of the engine that gives evidence: of a single pair it costs an eighth of what a whole batch does
 MAX_BYTES = 1 << 16  # of a file, which has 1 kB
@@ -142,8 +145,9 @@ class Familiarity(Config):
 class ModelDigests(Config):
     """SHA-256 of the files of the models that give evidence."""
 
-    transformers: dict[Direction, Digest]
+    transformers: dict[Direction, Digest]  # each names its tokenizers
     classifiers: dict[Modality, Digest]
+    decoders: dict[Modality, Digest]  # that were fine-tuned
 
 
 class Confidence(Config):
@@ -265,13 +269,16 @@ def _newton(design: np.ndarray, outcomes: np.ndarray, penalty: float, offset: np
 
 
 def digests(folder: Path) -> ModelDigests:
-    """Those of the models in a folder."""
-    transformers = {direction: paths.cycle(direction, folder) for direction in DIRECTIONS}
-    classifiers = {modality: paths.classifier(modality, folder) for modality in MODALITIES}
+    """SHA-256 of the models in a folder."""
     return ModelDigests(
-        transformers={one: files.digest(path) for one, path in transformers.items() if path.is_file()},
-        classifiers={one: files.digest(path) for one, path in classifiers.items() if path.is_file()},
+        transformers=_digests({direction: paths.cycle(direction, folder) for direction in DIRECTIONS}),
+        classifiers=_digests({modality: paths.classifier(modality, folder) for modality in MODALITIES}),
+        decoders=_digests({modality: bundle.decoder_file(modality, folder) for modality in MODALITIES}),
     )
+
+
+def _digests(places: Mapping[T, Path]) -> dict[T, str]:
+    return {one: files.digest(path) for one, path in places.items() if path.is_file()}
 
 
 def save(path: Path, confidence: Confidence | None) -> None:
