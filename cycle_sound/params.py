@@ -270,14 +270,14 @@ class ShiftConfig(Config):
 
 
 class DegradationConfig(Config):
-    """How real pictures are degraded, so that decoded ones look familiar to classifiers."""
+    """How real pictures are degraded, so that decoded ones look familiar to the networks that read them."""
 
     blur: Positive  # pixels
     noise: NonNegative  # standard deviation, of pictures in [-1, 1]
 
 
 class AugmentConfig(PerModality[ShiftConfig]):
-    """Augmentation of each modality; degradation is for classifiers and judges."""
+    """Shifts of each modality's pictures, and degradation, without which VAEs, their decoders and the audit train."""
 
     degradation: DegradationConfig
 

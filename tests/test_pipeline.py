@@ -246,6 +246,14 @@ def test_a_stage_declares_exactly_the_parameters_it_reads(stage: str):
     assert not set(declared).difference(*covered.values()), "declared, not read"
 
 
+def test_params_yaml_names_the_stages_whose_pictures_are_degraded():
+    before, found, _ = (ROOT / "params.yaml").read_text(encoding="utf-8").partition("\n  degradation:")
+    named = STAGES.keys() & re.findall(r"\w+", before.rpartition("\n")[2])
+    degrading = {stage for stage, spec in STAGES.items() if {"augment", "augment.degradation"} & {*spec["params"]}}
+    assert found
+    assert named == degrading - {"export"}  # which only lists all parameters
+
+
 def test_a_download_goes_on_under_other_settings_of_what_it_does_not_read(tree: dict[str, Any]):
     def key(**over: Any) -> str:
         return journal.key([], DataConfig.model_validate({**tree["data"], **over}), 16000, 0)
