@@ -19,6 +19,7 @@ import documents
 import numpy as np
 import pytest
 import soundfile
+import torch
 import typer
 from documents import ROOT, Command
 from dvc.cli.parser import get_main_parser
@@ -33,7 +34,9 @@ from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.app.cli import app
 from cycle_sound.errors import NoModels
-from cycle_sound.params import DIRECTIONS
+from cycle_sound.models.dvae import DiscreteVAE
+from cycle_sound.models.transformer import Shapes, Transformer
+from cycle_sound.params import DIRECTIONS, Params
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -288,6 +291,21 @@ def test_the_readme_is_short() -> None:
 def test_the_pipelines_figure_shows_every_stage() -> None:
     figure = (ROOT / "docs/figures/pipeline.svg").read_text(encoding="utf-8")
     assert not [stage for stage in STAGES if f">{stage}<" not in figure]
+
+
+def test_the_table_of_tensors_has_the_shapes_of_the_models(params: Params) -> None:
+    shapes = {modality: (channels, *params.shapes[modality]) for modality, channels in (("image", 3), ("audio", 1))}
+    vaes = {modality: DiscreteVAE(params.vae[modality], shape[0]) for modality, shape in shapes.items()}
+    sources, targets = (vaes[one].code_shape(shapes[one]) for one in ("audio", "image"))
+    model = Transformer(params.transformer.audio_to_image, Shapes(sources, shapes["audio"], targets, shapes["image"]))
+    picture, log_mel = torch.zeros(5, *shapes["image"]), torch.zeros(5, *shapes["audio"])
+    codes, prefix = vaes["image"].encode(picture), model.encode_source(log_mel)
+    tensors = [picture, log_mel, codes, prefix, model(prefix, codes.flatten(2))]
+
+    table = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8").partition("## In tensors")[2]
+    sizes = {"b": 5, "1 + s": prefix.shape[1], "k": targets.codebooks, "t": targets.places, "v": targets.codebook_size}
+    shown = [one.split(", ") for one in re.findall(r"\((b,[^()]*)\)", table)]
+    assert [tuple(sizes.get(size) or int(size) for size in one) for one in shown] == [one.shape for one in tensors]
 
 
 ROWS = {  # of the tables of results → the figure, and how it is written
