@@ -1,75 +1,284 @@
-"""An MP4 of kilobytes whose tables claim samples without end costs no reader the memory that those would take."""
+"""No file of the user is replaced, removed or moved, wherever it lies and whatever names it."""
 
-import struct
-import subprocess
-import sys
-from collections.abc import Iterator
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import av
 import pytest
-from films import chirp, evenly, mux, picture_stream, shade, sound_stream
 
-CLAIMED = 60_000_000  # samples, of 1.4 GB in FFmpeg's index
-ALLOWED = 300_000  # kB
-COUNTS = {  # 32-bit numbers behind a box's name: those of one size for all samples, of runs, of a fragment
-    b"stsz": {4: 1, 8: CLAIMED},
-    b"stts": {8: CLAIMED},
-    b"stsc": {12: CLAIMED},
-    b"trun": {0: 1, 4: CLAIMED},  # without sizes and times of its samples
+from cycle_sound import params as parameters
+from cycle_sound import paths
+from cycle_sound.acquisition import acquire, claims, manifest, restoring, sources
+from cycle_sound.acquisition.manifest import Row
+from cycle_sound.acquisition.sources import folder
+from cycle_sound.errors import BadSource
+from cycle_sound.io import files
+from cycle_sound.params import Params
+from stages import download
+
+ROOT = Path(__file__).resolve().parents[1]
+PRECIOUS = b"precious"
+
+
+def tree(root: Path) -> dict[str, bytes | str]:
+    """Every file's content, and where every link leads; but for the journal, which is the program's own."""
+    found = [path for path in root.rglob("*") if path.is_symlink() or path.is_file()]
+    return {
+        str(path.relative_to(root)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in found
+        if path.name not in ("params.yaml", paths.JOURNAL.name)
+    }
+
+
+def linked(place: Path, target: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target, target_is_directory=True)
+
+
+def pairs(place: Path) -> None:
+    """A folder of pairs, with all that the sources may ask for."""
+    for split in ("train", "test"):
+        for kind in ("jpg", "mp3", "mp4"):
+            files.write_bytes(place / f"{split}_data/train_00000.{kind}", PRECIOUS)
+    for name in ("labels.csv", "list.csv", "film.mp4", "aaaaaaaaaaa_000001.mp4", "cookies.txt", "moments.json"):
+        files.write_bytes(place / name, PRECIOUS)
+
+
+OUTPUTS = ["data/raw", "data/raw/train_data", "data/raw/mine", "data/work", "data/shards", "metrics", "data", "."]
+LINKS = {  # a link, and where it leads, so that the user's files are in an output by another name
+    "to the output": ("mine", "data/raw"),
+    "into the output": ("mine", "data/raw/train_data"),
+    "from the output": ("data/raw", "elsewhere"),
+    "from a part of it": ("data/raw/train_data", "elsewhere"),
+    "of a folder around": ("data", "elsewhere"),
 }
-READERS = {
-    "a cut": "videos.cut(footage.Film(path), 0.5, 0.6, 0.1, 0.0)",
-    "pictures": "list(film_reader.FilmReader(path).pictures([0.0, 0.5], 64))",
-    "a sound": "sound_files.decode(path.read_bytes())",
-    "a stream of sound": "list(sound_reader.blocks(path))",
-}
-PROGRAM = """
-import resource, sys
-from pathlib import Path
-import av
-from cycle_sound.acquisition.sources import clip, footage, videos
-from cycle_sound.errors import BadFilm, BadSound
-from cycle_sound.media import film_reader, sound_files, sound_reader
-path = Path(sys.argv[1])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    eval(sys.argv[2])
-except (BadFilm, BadSound, clip.Rejected, av.FFmpegError) as error:
-    print(repr(error), file=sys.stderr)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
+SETTINGS: list[dict[str, Any]] = [
+    {"source": "folder", "folder": {"path": "{}"}},
+    {"source": "videos", "videos": {"path": "{}"}},
+    {"source": "videos", "videos": {"path": "films", "labels": "{}/list.csv"}},
+    {"source": "vggsound", "vggsound": {"path": "{}", "url": ""}},
+    {"source": "vggsound", "vggsound": {"list": "{}/list.csv", "url": ""}},
+    {"source": "vggsound", "vggsound": {"test_list": "{}/list.csv", "url": ""}},
+    {"source": "vggsound", "pairs": "listed", "vggsound": {"moments": "{}/moments.json", "url": ""}},
+    {"source": "vggsound", "vggsound": {"cookies": "{}/cookies.txt"}},
+]
 
 
-@pytest.fixture(scope="module", params=["mp4", "mov", "fragmented mp4"])
-def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film of two seconds whose tables, of both tracks, claim more."""
-    *fragmented, suffix = request.param.split()
-    path = tmp_path_factory.mktemp("claims") / f"film.{suffix}"
-    options = {"movflags": "frag_keyframe+empty_moov"} if fragmented else {}
-    with av.open(str(path), "w", options=options) as container:
-        moving, sound = picture_stream(container), sound_stream(container)
-        mux(container, moving, (shade(20 + 20 * time, time, 1000) for time in evenly(0, 2)))
-        mux(container, sound, chirp(0, 2))
-    content = bytearray(path.read_bytes())
-    assert [*claimed(content)].count(b"trun" if fragmented else b"stsz") >= 2
-    path.write_bytes(content)
-    return path
+def filled(settings: Any, place: str) -> Any:
+    """Settings with a place in each {}."""
+    if isinstance(settings, dict):
+        return {key: filled(value, place) for key, value in settings.items()}
+    return settings.replace("{}", place) if isinstance(settings, str) else settings
 
 
-def claimed(content: bytearray) -> Iterator[bytes]:
-    """Let every table of a film's content claim samples; yield the names of the tables."""
-    for name, numbers in COUNTS.items():
-        start = content.find(name)
-        while start >= 0:
-            for offset, number in numbers.items():
-                struct.pack_into(">I", content, start + 4 + offset, number)
-            yield name
-            start = content.find(name, start + 4)
+def refused(params: Params, root: Path) -> None:
+    before = tree(root)
+    with pytest.raises(BadSource, match="where the stages write") as error:
+        download.main(params)
+    assert "\n" not in str(error.value)
+    assert tree(root) == before
 
 
-@pytest.mark.parametrize("reader", READERS)
-def test_samples_that_a_table_claims_take_no_memory(reader: str, film: Path) -> None:
-    words = [sys.executable, "-c", PROGRAM, str(film), READERS[reader]]
-    done = subprocess.run(words, check=True, capture_output=True, text=True)
-    assert int(done.stdout) < ALLOWED, done.stderr
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("place", ["data/raw", "data/raw/mine", "data/shards", "metrics", "data/samples"])
+def test_an_input_in_an_output_is_refused_before_anything_is_touched(
+    settings: Any, place: str, tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    pairs(tmp_path / place)
+    refused(tiny_params(**filled(settings, place)), tmp_path)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_an_input_that_is_a_link_to_itself_is_one_line(
+    settings: Any, tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    for one, other in (("one", "other"), ("other", "one")):
+        (tmp_path / one).symlink_to(other)
+    with pytest.raises(BadSource, match=r"one.* is a link that leads back to itself$|one: no such folder"):
+        download.main(tiny_params(**filled(settings, "one")))
+
+
+@pytest.mark.parametrize("source", ["folder", "videos", "vggsound"])
+@pytest.mark.parametrize("place", ["data", ".", "data/..", "{absolute}/data", "{absolute}"])
+def test_an_input_around_an_output_is_refused(
+    source: str, place: str, tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    pairs(tmp_path / "data")
+    refused(tiny_params(source=source, **{source: {"path": place.format(absolute=tmp_path)}}), tmp_path)
+
+
+@pytest.mark.parametrize("source", ["folder", "videos", "vggsound"])
+@pytest.mark.parametrize(("link", "target"), LINKS.values(), ids=LINKS)
+def test_links_hide_nothing(source: str, link: str, target: str, tmp_path: Path, tiny_params: Callable[..., Params]):
+    pairs(tmp_path / target)
+    linked(tmp_path / link, tmp_path / target)
+    given = link if link == "mine" else target
+    refused(tiny_params(source=source, **{source: {"path": given}}), tmp_path)
+
+
+@pytest.mark.parametrize("inner", ["train_data", "train_data/train_00000.jpg"])
+def test_links_inside_an_input_hide_nothing(inner: str, tmp_path: Path, tiny_params: Callable[..., Params]):
+    params = tiny_params()
+    download.main(params)
+    raw, mine = tmp_path / paths.RAW, tmp_path / "mine"
+    (mine / "train_data").mkdir(parents=True)
+    if inner == "train_data":
+        (mine / inner).rmdir()
+    (mine / inner).symlink_to(raw / inner)
+    refused(tiny_params(source="folder", folder={"path": "mine"}), tmp_path)
+    data = tiny_params(source="folder", folder={"path": "mine"}).data
+    before = tree(tmp_path)
+    with pytest.raises(BadSource, match="where the stages write"):
+        acquire.acquire(folder.clips(data), data, raw, 1)
+    assert tree(tmp_path) == before
+
+
+def test_folders_side_by_side_and_a_data_folder_on_another_disk_are_no_overlap(
+    tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    (tmp_path / "disk").mkdir()
+    linked(tmp_path / "data", tmp_path / "disk")
+    shutil.copytree(made_pairs(tmp_path), tmp_path / "data/raw-but-mine")
+    for place in ("data/raw-but-mine", "data/raw/../raw-but-mine"):
+        download.main(tiny_params(source="folder", folder={"path": place}, max_rejected=1.0))
+        assert len(manifest.read(paths.MANIFEST)) == 2
+
+
+def made_pairs(tmp_path: Path) -> Path:
+    """A folder with one good pair in each split."""
+    params = parameters.load(ROOT / "params.yaml")
+    for clip in sources.clips(params.data, params.audio.sample_rate, 1)[:2]:
+        split = "train" if clip.id.endswith("0") else "test"
+        pair = clip.fetch()
+        files.write_bytes(tmp_path / f"own/{split}_data/own.jpg", pair.picture)
+        files.write_bytes(tmp_path / f"own/{split}_data/own.mp3", pair.sound)
+    return tmp_path / "own"
+
+
+def test_what_no_download_wrote_stays_whatever_settings_follow(tmp_path: Path, tiny_params: Callable[..., Params]):
+    raw = tmp_path / paths.RAW
+    strangers = ["notes.txt", "old/deep/file", "train_data/holiday.jpg", "test_data/holiday.mp3", ".hidden"]
+    for name in strangers:
+        files.write_bytes(raw / name, PRECIOUS)
+    linked(raw / "linked", tmp_path / "elsewhere")
+    for train_pairs in (6, 3, 5):
+        download.main(tiny_params(synthetic={"train_pairs": train_pairs, "test_pairs": 2}))
+        assert all((raw / name).read_bytes() == PRECIOUS for name in strangers)
+        assert (raw / "linked").is_symlink()
+        assert len(list(raw.glob("train_data/train_*.jpg"))) == train_pairs
+        assert (raw / claims.ACCOUNT).exists()
+
+
+@pytest.mark.parametrize("name", ["train_data/train_00000.jpg", "test_data/test_00001.mp3", "manifest.csv"])
+def test_what_no_download_wrote_is_not_replaced(name: str, tmp_path: Path, tiny_params: Callable[..., Params]):
+    files.write_bytes(tmp_path / paths.RAW / name, PRECIOUS)
+    for _ in range(2):  # not even the second time
+        with pytest.raises(BadSource, match=f"{name}: no .*: move it away"):
+            download.main(tiny_params())
+        assert (tmp_path / paths.RAW / name).read_bytes() == PRECIOUS
+    (tmp_path / paths.RAW / name).unlink()
+    download.main(tiny_params())
+
+
+def another_file(place: Path) -> None:
+    files.write_bytes(place, PRECIOUS)
+
+
+def a_link(place: Path) -> None:
+    files.write_bytes(place.parents[3] / "outside/other.jpg", b"other")
+    linked(place, place.parents[3] / "outside/other.jpg")
+
+
+def a_link_to_the_same_bytes(place: Path) -> None:
+    files.write_bytes(place.parents[3] / "outside/same.jpg", b"same")
+    linked(place, place.parents[3] / "outside/same.jpg")
+
+
+def a_folder(place: Path) -> None:
+    files.write_bytes(place / "deep", PRECIOUS)
+
+
+def restored(params: Params) -> None:
+    restoring.restore([row.original for row in manifest.read(paths.MANIFEST)], paths.RAW, params)
+
+
+STRANGERS = [another_file, a_link, a_link_to_the_same_bytes, a_folder]
+
+
+def named_alone(name: str, put: Callable[[Path], None], tmp_path: Path) -> dict[str, bytes | str]:
+    """A workspace as DVC delivers it, with a manifest alone that names a stranger's file: all that lies there."""
+    digest = hashlib.sha256(b"same").hexdigest()
+    row = Row(name, "train", "", name, "ok", "", picture_sha256=digest, sound_sha256=digest)
+    paths.RAW.mkdir(parents=True)
+    manifest.write(paths.MANIFEST, [row])
+    put(tmp_path / paths.RAW / f"train_data/{name}.jpg")
+    return tree(tmp_path)
+
+
+@pytest.mark.parametrize("work", [download.main, restored])
+@pytest.mark.parametrize("put", STRANGERS)
+def test_what_the_manifest_alone_names_is_not_replaced_unless_it_has_its_bytes(
+    put: Callable[[Path], None], work: Callable[[Params], None], tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    params = tiny_params()
+    before = named_alone("train_00000", put, tmp_path)
+    for _ in range(2):
+        with pytest.raises(BadSource, match=r"train_00000\.jpg: no .*: move it away") as error:
+            work(params)
+        assert "\n" not in str(error.value)
+        assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("put", STRANGERS)
+def test_what_the_manifest_alone_names_is_not_swept_unless_it_has_its_bytes(
+    put: Callable[[Path], None], tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    params = tiny_params(synthetic={"train_pairs": 2, "test_pairs": 2})
+    before = named_alone("train_00005", put, tmp_path)
+    own = paths.RAW / "train_data/train_00005.mp3"
+    files.write_bytes(own, b"same")
+    download.main(params)
+    assert {name: tree(tmp_path)[name] for name in before if name != str(paths.MANIFEST)}.items() <= before.items()
+    assert not own.exists()
+
+
+def test_what_an_unfinished_download_wrote_is_swept_under_other_settings(
+    tmp_path: Path, tiny_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+):
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    raw = tmp_path / paths.RAW
+    with monkeypatch.context() as patch:
+        patch.setattr(acquire.manifest, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            download.main(tiny_params(synthetic={"train_pairs": 6, "test_pairs": 4}))
+    assert (raw / "train_data/train_00005.jpg").exists()
+    files.write_bytes(raw / "train_data/holiday.jpg", PRECIOUS)
+    download.main(tiny_params(synthetic={"train_pairs": 2, "test_pairs": 2}))
+    names = {path.name for path in raw.glob("train_data/*")}
+    assert names == {f"train_0000{i}.{kind}" for i in range(2) for kind in ("jpg", "mp3")} | {"holiday.jpg"}
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc/outside", "train_data/../../../outside", "\udcff", "x\0"])
+def test_a_list_of_claims_leads_nowhere_else(name: str, tmp_path: Path, tiny_params: Callable[..., Params]):
+    raw = tmp_path / paths.RAW
+    files.write_bytes(tmp_path / "outside.jpg", PRECIOUS)
+    files.write_bytes(raw / claims.ACCOUNT, name.encode(errors="surrogateescape") + b"\n")
+    download.main(tiny_params())
+    assert (tmp_path / "outside.jpg").read_bytes() == PRECIOUS
+
+
+def test_all_that_the_stages_write_lies_where_no_input_may(tiny_params: Callable[..., Params]):
+    import yaml
+
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    entries = [
+        entry for stage in stages.values() for part in ("outs", "metrics", "plots") for entry in stage.get(part, [])
+    ]
+    for entry in entries:
+        path = Path(entry if isinstance(entry, str) else next(iter(entry)))
+        assert any(place in (path, *path.parents) for place in paths.made()), path

@@ -27,6 +27,7 @@ ROOMS = (  # from leaves to roof: a room imports only from those before it
     *("training", "inference", "evaluation", "report", "app", "__main__"),
 )
 LAST = ("report", "export")
+IMPORT = re.compile(r"^ *from ((?:cycle_sound|stages)[\w.]*) import (\([^)]*\)|.+)$", re.MULTILINE)
 KEEPING = {  # only says which unfinished work may be gone on with, or brings back files of known digests
     *(("cycle_sound.acquisition.journal", "key"), ("cycle_sound.acquisition.restoring", "restore")),
 }
@@ -375,6 +376,17 @@ def test_the_package_knows_no_stage_and_no_stage_another():
 @pytest.mark.parametrize("module", APART)
 def test_the_floors_stay_apart(module: str):
     assert not closure(module) & APART[module]
+
+
+def test_a_test_that_has_the_name_of_a_module_tests_it():
+    """It imports the module itself, in a program that it runs, or by a stage, which is a thin script."""
+    for path in (ROOT / "tests").glob("test_*.py"):
+        named = {module for module in code.modules() if path.stem == f"test_{module.rpartition('.')[2]}"}
+        lines = IMPORT.findall(path.read_text(encoding="utf-8"))
+        names = {f"{module}.{name}" for module, some in lines for name in re.findall(r"\w+", some)}
+        found = {module_of(name) for name in names}.union(module for module, _ in lines) & code.modules().keys()
+        found |= {name for module in found if module.startswith("stages.") for name in edges(module)}
+        assert not named or named & found, f"{path.name} does not import {named}"
 
 
 def test_params_yaml_is_read_by_stages_and_beside_models_alone():

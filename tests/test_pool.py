@@ -117,7 +117,7 @@ def test_a_user_error_keeps_its_words():
 
 PARENT = """
 from functools import partial
-from test_parallel import hang
+from test_pool import hang
 from cycle_sound.io import pool
 from cycle_sound.io.pool import Job
 list(pool.here({name: Job(hang, 1000.0) for name in "ab"}, 2))

@@ -240,7 +240,7 @@ def test_the_best_share_is_believed(project: Path, share: float) -> None:
 
 SHARE = """
 import json
-from test_cycle import draw
+from test_back_translation import draw
 from cycle_sound.inference.engine import Engine
 from cycle_sound.nn import distributed
 
@@ -263,7 +263,7 @@ def test_two_processes_share_the_drawing_to_the_same_bytes(project: Path) -> Non
 
 TEACH = """
 import torch
-from test_cycle import made
+from test_back_translation import made
 from cycle_sound.nn import device
 from stages import train_cycle
 
