@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import sqrtm
 from scipy.optimize import brentq
-from scipy.special import ndtri
 from scipy.stats import rankdata, spearmanr
 
 TINY = 1e-9  # of a share
+Z = 1.959964  # standard errors to either side of a normal variable's mean that 95 % lie within
 
 
 class Interval(NamedTuple):
@@ -41,9 +41,9 @@ def wilson(hits: float, count: int) -> Interval:
 
     A trial may be a hit in part, which scipy's `binomtest` refuses: it varies no more than one that is all or nothing.
     """
-    share, z = hits / count, float(ndtri(0.975))
-    middle = (2 * count * share + z**2) / (2 * (count + z**2))
-    half = z / (2 * (count + z**2)) * math.sqrt(4 * count * share * (1 - share) + z**2)
+    share = hits / count
+    middle = (2 * count * share + Z**2) / (2 * (count + Z**2))
+    half = Z / (2 * (count + Z**2)) * math.sqrt(4 * count * share * (1 - share) + Z**2)
     low, high = min(middle - half, share), max(middle + half, share)  # rounding must not leave the share outside
     return Interval(share, max(low, 0.0), min(high, 1.0))
 
@@ -59,9 +59,9 @@ def roc_area(scores: np.ndarray, positive: np.ndarray) -> Interval:
     area = float((rankdata(scores)[positive].sum() - hits * (hits + 1) / 2) / pairs)
 
     def beyond(value: float) -> float:
-        """How much further than 1.96 standard errors, of an area of that value, it lies from what was found."""
+        """How much further than Z standard errors, of an area of that value, it lies from what was found."""
         spread = 1 + (count / 2 - 1) * ((1 - value) / (2 - value) + value / (1 + value))
-        return (value - area) ** 2 - 1.959964**2 * value * (1 - value) * spread / pairs
+        return (value - area) ** 2 - Z**2 * value * (1 - value) * spread / pairs
 
     low = brentq(beyond, 0.0, min(area, 1 - TINY)) if area > 0 else 0.0
     high = brentq(beyond, max(area, TINY), 1.0) if area < 1 else 1.0
@@ -83,8 +83,13 @@ def calibration_error(probabilities: np.ndarray, happened: np.ndarray, count: in
     sums = np.bincount(places, excess, count)
     error, samples = float(np.abs(sums).sum()), len(excess)
     without = error - np.abs(sums)[places] + np.abs(sums[places] - excess)  # the sum without one sample, for each
-    half = 1.959964 * float(np.sqrt((samples - 1) * (without / (samples - 1)).var()))
+    half = _jackknife(without / (samples - 1))
     return Interval(error / samples, max(error / samples - half, 0.0), error / samples + half)
+
+
+def _jackknife(without: np.ndarray) -> float:
+    """Half the width of a figure's 95 % interval by the jackknife, of the figure without each of n samples: (n,)."""
+    return Z * float(np.sqrt((len(without) - 1) * without.var()))
 
 
 def moments(features: np.ndarray) -> np.ndarray:
@@ -117,7 +122,7 @@ def frechet_interval(a: np.ndarray, b: np.ndarray) -> Interval:
     whole_a, whole_b = a.sum(0), b.sum(0)
     distance = frechet_distance(whole_a, whole_b)
     without = [frechet_distance(whole_a - one, whole_b - other) for one, other in zip(a, b, strict=True)]
-    half = 1.959964 * float(np.sqrt((len(without) - 1) * np.var(without)))
+    half = _jackknife(np.array(without))
     return Interval(distance, max(distance - half, 0.0), distance + half)
 
 
@@ -140,7 +145,7 @@ def kernel_distance(made: np.ndarray, real: np.ndarray) -> Interval:
     np.fill_diagonal(each, 0)
     distance = float(each.sum() / (count * (count - 1)))
     without = (each.sum() - 2 * each.sum(1)) / ((count - 1) * (count - 2))  # the distance without one pair, for each
-    half = 1.959964 * float(np.sqrt((count - 1) * without.var()))
+    half = _jackknife(without)
     return Interval(distance, distance - half, distance + half)
 
 
@@ -150,10 +155,9 @@ def _cubic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def ratio(made: np.ndarray, real: np.ndarray) -> Interval:
     """The mean of one measure over that of another, (n,) and (n,) of n ≥ 2 pairs; the interval is by the jackknife."""
-    count = len(made)
     value = float(made.sum() / real.sum())
     without = (made.sum() - made) / (real.sum() - real)  # the ratio without one pair, for each
-    half = 1.959964 * float(np.sqrt((count - 1) * without.var()))
+    half = _jackknife(without)
     return Interval(value, value - half, value + half)
 
 
@@ -179,7 +183,7 @@ def correlation_interval(name: str, a: Sequence[float], b: Sequence[float]) -> d
     count = int((np.isfinite(a) & np.isfinite(b)).sum())
     interval = {}
     if count > 3:
-        half = 1.959964 * ((1 + rho**2 / 2) / (count - 3)) ** 0.5
+        half = Z * ((1 + rho**2 / 2) / (count - 3)) ** 0.5
         z = np.arctanh(np.clip(rho, -0.999999, 0.999999))
         low, high = np.tanh((z - half, z + half)).tolist()
         interval = {f"{name}_low": min(low, rho), f"{name}_high": max(high, rho)}  # of 1, too, which has no finite z

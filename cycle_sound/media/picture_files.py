@@ -21,8 +21,8 @@ def encode_png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def encode_jpeg(picture: Image.Image) -> bytes:
-    """Encode an RGB picture as JPEG, its colours at full resolution: small pictures have none to lose."""
+def encode_jpeg(picture: Image.Image, quality: int = JPEG_QUALITY) -> bytes:
+    """Encode an RGB picture as JPEG, quality 1 to 100, colours at full resolution: small ones have none to lose."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    picture.save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Of the red, green and blue of ImageNet's pixels from 0 to 1, which torchvision's networks have learned from.
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 
 def to_float(pixels: "Tensor") -> "Tensor":
     """Convert pixels 0 to 255 to float32 in [-1, 1]."""

@@ -103,6 +103,12 @@ def stretches(frames: Iterable[Any]) -> Iterator[Stretch]:
         yield _stretch(run)
 
 
+def check_form(rate: int, channels: int) -> None:
+    """Raise `BadSound` for a rate, in Hz, that is not among RATES, or more than MAX_CHANNELS."""
+    if rate not in RATES or channels > MAX_CHANNELS:
+        raise BadSound(f"{rate} Hz, {channels} channels: outside what is decoded")
+
+
 # --- waveforms
 
 
@@ -164,7 +170,7 @@ def _by_libsndfile(content: bytes, seconds: float, more: bool) -> tuple[np.ndarr
     source = io.BytesIO(content)
     with soundfile.SoundFile(source) as file:
         rate = file.samplerate
-        _check(rate, file.channels)
+        check_form(rate, file.channels)
         wanted = round(rate * seconds) + more
         wave = _read_mono(file, wanted)
         read = source.tell()
@@ -221,17 +227,12 @@ def _continues(last: Any, frame: Any) -> bool:
 def _stretch(run: list[Any]) -> Stretch:
     """Frames of one form, joined and mixed."""
     rate, channels = run[0].sample_rate, run[0].layout.nb_channels
-    _check(rate, channels)
+    check_form(rate, channels)
     to_float = av.AudioResampler(
         format="flt"
     )  # channels by turns: of more than eight planes PyAV reads beyond the last
     parts = [part.to_ndarray().reshape(-1, channels) for frame in run for part in to_float.resample(frame)]
     return Stretch(run[0].time, _finite(mono(np.concatenate(parts))), rate)
-
-
-def _check(rate: int, channels: int) -> None:
-    if rate not in RATES or channels > MAX_CHANNELS:
-        raise BadSound(f"{rate} Hz, {channels} channels: outside what is decoded")
 
 
 def _finite(wave: np.ndarray) -> np.ndarray:

@@ -97,7 +97,7 @@ def _blocks(path: Path) -> Iterator[Sound]:
 def _by_libsndfile(file: IO[bytes]) -> Iterator[Sound]:
     """The blocks of a file; none of one that it does not know, and no more where it gives up. Raises `BadSound`."""
     with suppress(soundfile.SoundFileError), soundfile.SoundFile(file) as sound:
-        _check(sound.samplerate, sound.channels)
+        sound_files.check_form(sound.samplerate, sound.channels)
         while len(block := sound.read(sound_files.BLOCK // sound.channels, dtype="float32", always_2d=True)):
             yield Sound(sound_files.mono(block), sound.samplerate)
 
@@ -128,8 +128,3 @@ def _opened(file: IO[bytes], never_closed: bool) -> Iterator[tuple[Any, Any]]:
         if track is None or track.codec_context is None:
             raise BadSound("holds no sound")
         yield container, track
-
-
-def _check(rate: int, channels: int) -> None:
-    if rate not in sound_files.RATES or channels > sound_files.MAX_CHANNELS:
-        raise BadSound(f"{rate} Hz, {channels} channels: outside what is decoded")

@@ -11,7 +11,7 @@ from cycle_sound.models.features import FeatureNetwork, NetworkName
 from cycle_sound.nn import checkpoint
 from cycle_sound.nn.blocks import ResidualBlock, dropped, feature_extractor
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import ClassifierConfig
+from cycle_sound.params import FOLDED, ClassifierConfig
 
 KIND = "classifier"
 DOWNSAMPLES = 4  # the first ones by folding pixels into channels: full resolution would cost more than all the rest
@@ -35,7 +35,7 @@ def max_pooling(channels: int, width: int) -> tuple[nn.Sequential, int]:
 
 def residual(channels: int, width: int) -> tuple[nn.Sequential, int]:
     """Residual blocks between strided convolutions: (b, channels, h, w) → (b, output width, h / 16, w / 16)."""
-    layers = [nn.PixelUnshuffle(4), nn.Conv2d(16 * channels, width, 1), ResidualBlock(width)]
+    layers = [nn.PixelUnshuffle(FOLDED), nn.Conv2d(FOLDED**2 * channels, width, 1), ResidualBlock(width)]
     for _ in range(DOWNSAMPLES - 2):
         layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), ResidualBlock(2 * width)]
         width *= 2

@@ -10,13 +10,10 @@ from math import log
 import torch
 from torch import Tensor, nn
 
-from cycle_sound.models.source_encoder import Summary, alignment
+from cycle_sound.models.source_encoder import FIRST_SCALE, MAX_SCALE, Summary, alignment
 from cycle_sound.nn import device
 from cycle_sound.nn.blocks import feature_extractor
-from cycle_sound.params import MODALITIES, AuditConfig, Modality
-
-FOLDED = 4  # pixels to a side that become channels at first: full resolution would cost more than all the rest
-MAX_SCALE = 50.0  # of cosines
+from cycle_sound.params import FOLDED, MODALITIES, AuditConfig, Modality
 
 
 class PlacedEncoder(nn.Module):
@@ -24,7 +21,7 @@ class PlacedEncoder(nn.Module):
 
     def __init__(self, channels: int, width: int, downsamples: int, embedding: int) -> None:
         super().__init__()
-        self.fold = nn.PixelUnshuffle(FOLDED)
+        self.fold = nn.PixelUnshuffle(FOLDED)  # full resolution would cost more than all the rest
         self.stack, wider = feature_extractor(FOLDED**2 * channels + 2, width, downsamples)
         self.to_embedding = Summary(wider, embedding)
 
@@ -48,7 +45,7 @@ class DualEncoder(nn.Module):
                 for modality in MODALITIES
             }
         )
-        self.log_scale = nn.Parameter(torch.tensor([log(10.0)]))
+        self.log_scale = nn.Parameter(torch.tensor([log(FIRST_SCALE)]))
 
     @property
     def scale(self) -> Tensor:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator
 from torch import Tensor, nn
 
 from cycle_sound.errors import MissingNetwork, MissingPackage, UnknownNetwork
+from cycle_sound.media import pixels
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import NetworkConfig, Side, Width
 
@@ -23,7 +24,6 @@ EFFICIENTNET_LITE0 = "efficientnet_lite0"
 SIZE = 160  # pixels to a side of what a network sees: one judges by it as well as by 224, and worse by 128
 GRID = 4  # places to a side of its features
 TOGETHER = 16  # pictures at a time, which it sees large; divides every larger fixed batch: a row's company stays
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, for torchvision's networks
 MAX_REASON = 300  # characters: PyTorch names every weight
 
 
@@ -66,7 +66,8 @@ class FeatureNetwork(nn.Module):
         large = large.contiguous(memory_format=torch.channels_last)
         if self.name == EFFICIENTNET_LITE0:  # trained on [-1, 1]
             return self.backbone(large)
-        mean, deviation = (large.new_tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
+        statistics = pixels.IMAGENET_MEAN, pixels.IMAGENET_DEVIATION
+        mean, deviation = (large.new_tensor(values).view(3, 1, 1) for values in statistics)
         return self.backbone(((large + 1) / 2 - mean) / deviation)
 
 

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from cycle_sound.nn import distributed
 from cycle_sound.nn.blocks import feature_extractor
+from cycle_sound.params import FOLDED
+
+FIRST_SCALE, MAX_SCALE = 10.0, 50.0  # of the cosines of an alignment, at the start of a training and at most
 
 
 class Source(NamedTuple):
@@ -51,12 +54,12 @@ class GridEncoder(nn.Module):
 class PictureEncoder(nn.Sequential):
     """Pictures (b, channels, h, w) → s = h w / 4^downsamples latents, and the summary.
 
-    The first two downsamples fold 4 × 4 pixels into channels, since layers at full resolution would cost more than all
-    others together.
+    The first two downsamples fold FOLDED × FOLDED pixels into channels, since layers at full resolution would cost more
+    than all others together.
     """
 
     def __init__(self, channels: int, inner: int, downsamples: int, width: int) -> None:
-        super().__init__(nn.PixelUnshuffle(4), GridEncoder(16 * channels, inner, downsamples - 2, width))
+        super().__init__(nn.PixelUnshuffle(FOLDED), GridEncoder(FOLDED**2 * channels, inner, downsamples - 2, width))
 
 
 class PictureSummary(nn.Module):
@@ -64,8 +67,8 @@ class PictureSummary(nn.Module):
 
     def __init__(self, channels: int, inner: int, downsamples: int, width: int) -> None:
         super().__init__()
-        stack, wider = feature_extractor(16 * channels, inner, downsamples - 2)
-        self.stack = nn.Sequential(nn.PixelUnshuffle(4), stack)
+        stack, wider = feature_extractor(FOLDED**2 * channels, inner, downsamples - 2)
+        self.stack = nn.Sequential(nn.PixelUnshuffle(FOLDED), stack)
         self.to_summary = Summary(wider, width)
 
     def forward(self, pictures: Tensor) -> Tensor:

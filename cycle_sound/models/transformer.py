@@ -22,6 +22,8 @@ from torch.utils.checkpoint import checkpoint as checkpointed
 
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.source_encoder import (
+    FIRST_SCALE,
+    MAX_SCALE,
     CodeEmbedding,
     CodeEncoder,
     FeatureEncoder,
@@ -34,7 +36,7 @@ from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import checkpoint, device
 from cycle_sound.nn.blocks import kept, masked
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import MAX_TOKENS, Modality, PictureShape, TransformerConfig
+from cycle_sound.params import FOLDED, MAX_TOKENS, Modality, PictureShape, TransformerConfig
 
 KIND = "transformer"
 
@@ -61,7 +63,7 @@ class Facts(checkpoint.Facts):
     def _fits(self) -> "Facts":
         shapes, halvings = self.shapes, self.config.source_downsamples
         sides = [*shapes.source_picture[1:], *shapes.target_picture[1:]]
-        if any(side % 4 or side < 2**halvings for side in sides):
+        if any(side % FOLDED or side < 2**halvings for side in sides):
             raise ValueError(f"pictures of {sides} pixels cannot be halved {halvings} times")
         latents = (sides[0] >> halvings) * (sides[1] >> halvings)
         reads = self.config.condition == "features"
@@ -289,7 +291,7 @@ class Transformer(nn.Module):
             self.source_encoder = CodeEncoder(source.codebooks, source.codebook_size, inner, downsamples, width)
         # not used to generate
         self.target_encoder = PictureSummary(shapes.target_picture[0], inner, config.source_downsamples, width)
-        self.scale = nn.Parameter(torch.tensor([log(10.0)]))  # of the alignment's cosines
+        self.scale = nn.Parameter(torch.tensor([log(FIRST_SCALE)]))  # of the alignment's cosines
         rows, columns = (side >> downsamples for side in sides)
         self.source_positions = AxialPositions(rows, columns, width)
         self.summary_projection = nn.Linear(width, width)  # to the first position of the prefix
@@ -401,7 +403,7 @@ class Transformer(nn.Module):
             drop = drop | ~known
         prefix = torch.where(drop[:, None, None], self.null, self.prefix(source))
         logits = self(prefix, codes, self.corrupted(codes, rng), rng)
-        aligned = alignment(source.summary, self.target_encoder(pictures), self.scale.exp().clamp(max=50.0), known)
+        aligned = alignment(source.summary, self.target_encoder(pictures), self.scale.exp().clamp(max=MAX_SCALE), known)
         return Losses(F.cross_entropy(logits.flatten(0, 2).float(), codes.flatten()), aligned, logits)
 
 

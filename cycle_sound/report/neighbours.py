@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.training_set import TrainingSet
+from cycle_sound.evaluation.metrics import Interval
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.params import Modality
 
@@ -21,14 +22,6 @@ class Nearest(NamedTuple):
 
     rows: Tensor  # (n,), of what is learned from
     distances: Tensor  # (n,), Euclidean
-
-
-class Ratio(NamedTuple):
-    """A ratio of medians with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @torch.inference_mode()
@@ -58,7 +51,7 @@ def nearest(
     return best
 
 
-def ratio(generated: Tensor, real: Tensor, seed: int) -> Ratio | None:
+def ratio(generated: Tensor, real: Tensor, seed: int) -> Interval | None:
     """The median of distances (n,) over that of others (n,) of the same pairs, by a bootstrap over pairs.
 
     None for fewer than two pairs, and where the real ones lie on training targets.
@@ -73,7 +66,7 @@ def ratio(generated: Tensor, real: Tensor, seed: int) -> Ratio | None:
     if not np.isfinite(found.bootstrap_distribution).all():
         return None
     low, high = found.confidence_interval
-    return Ratio(float(_median_ratio(*pairs)), float(low), float(high))
+    return Interval(float(_median_ratio(*pairs)), float(low), float(high))
 
 
 def _median_ratio(above: np.ndarray, below: np.ndarray, axis: int = -1) -> np.ndarray:

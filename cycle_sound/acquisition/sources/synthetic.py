@@ -3,7 +3,6 @@
 Kind is kind; pitch is hue (low red, high violet); loudness is size; strokes are things. All else varies freely.
 """
 
-import io
 import math
 from functools import partial
 from typing import Literal
@@ -13,7 +12,7 @@ import numpy as np
 from cycle_sound.acquisition.sources.clip import Clip, Pair
 from cycle_sound.acquisition.sources.drawing import SHAPES, Scene, draw
 from cycle_sound.acquisition.sources.synthesis import Score, play
-from cycle_sound.media import sound_files
+from cycle_sound.media import picture_files, sound_files
 from cycle_sound.params import DataConfig
 
 KINDS = tuple(SHAPES)
@@ -42,10 +41,9 @@ def compose(kind: str, rng: np.random.Generator) -> Score:
 def perform(score: Score, seconds: float, sample_rate: int, seed: tuple[int, ...]) -> Pair:
     """Draw and play a score, and encode both."""
     drawing, playing = (np.random.default_rng((*seed, part)) for part in (1, 2))
-    picture = io.BytesIO()
-    draw(scene_of(score), drawing).save(picture, format="JPEG", quality=QUALITY, subsampling=0)
+    picture = picture_files.encode_jpeg(draw(scene_of(score), drawing), QUALITY)
     waveform = play(score, seconds, sample_rate, playing).astype(np.float32)
-    return Pair(picture.getvalue(), sound_files.encode_mp3(waveform, sample_rate))
+    return Pair(picture, sound_files.encode_mp3(waveform, sample_rate))
 
 
 def clips(data: DataConfig, sample_rate: int, seed: int) -> list[Clip]:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound.errors import MissingWeights
+from cycle_sound.media import pixels
 
 MAX_REASON = 300  # characters: PyTorch names every weight
 TAPS = (3, 8, 15)  # relu1_2, relu2_2, relu3_3
@@ -33,8 +34,8 @@ class Perceptual(nn.Module):
         except (RuntimeError, TypeError, AttributeError) as error:  # of a file that holds something else
             raise MissingWeights(reason=str(error)[:MAX_REASON]) from error
         self.features = model.features[: TAPS[-1] + 1].eval().requires_grad_(False)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
+        self.register_buffer("mean", torch.tensor(pixels.IMAGENET_MEAN).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(pixels.IMAGENET_DEVIATION).view(3, 1, 1))
 
     def forward(self, reconstructed: Tensor, real: Tensor) -> Tensor:
         """The mean distance of pictures (b, c, h, w) in [-1, 1], of one or three channels, from real ones: ()."""
