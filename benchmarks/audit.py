@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from benchmarks import printing
@@ -28,7 +27,7 @@ from cycle_sound import paths
 from cycle_sound.dataset import dropping, halves, pairing
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.dataset.token_cache import TokenCache
-from cycle_sound.evaluation import audit
+from cycle_sound.evaluation import audit, metrics
 from cycle_sound.io import files
 from cycle_sound.models import transformer
 from cycle_sound.models.dual_encoder import DualEncoder
@@ -115,12 +114,6 @@ def spoiled(labels: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, np.nda
     return sounds, {name: some[sounds[some] != some] for name, some in rows.items()}
 
 
-def roc_auc(lower: np.ndarray, higher: np.ndarray) -> float:
-    """The area under the ROC curve of scores that are to be lower, (m,), against others, (n,)."""
-    ranks = rankdata(np.concatenate([higher, lower]))[: len(higher)]
-    return float((ranks.sum() / len(higher) - (len(higher) + 1) / 2) / len(lower))
-
-
 def spoiled_scores(shards: Path, sounds: np.ndarray, params: Params) -> np.ndarray:
     """What the audit finds of every training pair of a corpus with so swapped sounds: float64 (n,)."""
     shifts = {modality: params.augment[modality] for modality in MODALITIES}
@@ -138,9 +131,10 @@ def spoiled_scores(shards: Path, sounds: np.ndarray, params: Params) -> np.ndarr
 
 
 def found(scores: np.ndarray, swapped: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The areas under the ROC curves, of each kind of swapped rows against those left alone."""
+    """The areas under the ROC curves: how often a row left alone scores higher than one swapped in each way."""
     alone = np.setdiff1d(np.arange(len(scores)), np.concatenate(list(swapped.values())))
-    return {f"auc_{name}": roc_auc(scores[rows], scores[alone]) for name, rows in swapped.items()}
+    kinds = {name: np.concatenate([alone, rows]) for name, rows in swapped.items()}
+    return {f"auc_{name}": metrics.roc_area(scores[rows], np.isin(rows, alone)).value for name, rows in kinds.items()}
 
 
 def cross_entropy(

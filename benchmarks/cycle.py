@@ -10,55 +10,30 @@ where it was: what the same code made of the same by the same parameters is kept
 """
 
 import argparse
-import copy
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from functools import reduce
 from itertools import product
-from operator import getitem
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
+from benchmarks import pipeline
+from benchmarks.pipeline import ROOT, Level, Tree
 from cycle_sound import params as parameters
 from cycle_sound import paths
-from cycle_sound.inference import confidence
-from cycle_sound.io import code, files
+from cycle_sound.io import files
 from cycle_sound.media.spectrogram import save
 from cycle_sound.params import DIRECTIONS, Direction, source_of, target_of
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / paths.DATA / "cycle_experiment"
-STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 FIGURES = (
     *("class_consistency", "class_consistency_low", "class_consistency_high"),
     *("pitch_hue_correlation", "cross_entropy", "frechet_distance"),
 )
 
-Tree = dict[str, Any]  # of params.yaml
 Row = dict[str, Any]  # of a table
-
-
-class Level(NamedTuple):
-    """A folder like a project's, which has from the one around it whatever its own stages do not make."""
-
-    folder: Path
-    stages: Sequence[str]
-    values: dict[str, Any]  # of its parameters, by dotted key, beside those of the levels around it
-
-
-class Command(NamedTuple):
-    """What runs an instance of a stage."""
-
-    module: str
-    name: str
-    words: list[str]
-    settings: dict[str, Any]  # the parameters that it reads
 
 
 def main() -> None:
@@ -68,14 +43,13 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.02, 0.1, 1.0])
     parser.add_argument("--seeds", type=int, default=3, help="of the smallest share; the others have one")
     options = parser.parse_args()
-    tree = YAML(typ="safe").load(ROOT / "params.yaml")
-    parameters.put(tree, parameters.preset("cycle", ROOT / parameters.PRESETS))
+    tree = pipeline.tree("cycle")
     if options.folder:
         parameters.put(tree, {"data.source": "folder", "data.folder.path": str(options.folder.absolute())})
     own = tree["data"][tree["data"]["source"]]
     own |= {"path": str(ROOT / own["path"])} if "path" in own else {}
     for levels in experiments(tree, sorted(options.shares), options.seeds):
-        run(tree, levels)
+        pipeline.run(tree, levels)
         write()
 
 
@@ -107,55 +81,6 @@ def experiments(tree: Tree, shares: Sequence[float], seeds: int) -> Iterator[lis
         for taught in (0, rounds) if share < 1 else (0,):
             values = {} if taught else {"cycle.lone_share": 0.0}
             yield [*levels, Level(paired / f"{seed}/{taught}", ("train_cycle", "evaluate"), values)]
-
-
-def run(tree: Tree, levels: Sequence[Level]) -> None:
-    """Run the stages of nested levels, each unless it was run by this code and these parameters after the same ones."""
-    tree, identity, around = copy.deepcopy(tree), "", levels[0].folder
-    root = around.parent
-    for direction in DIRECTIONS:  # which nothing here compares
-        confidence.save(paths.confidence(direction, around / paths.DATA), None)
-    for level in levels:
-        parameters.put(tree, level.values)
-        inherit(level, around)
-        YAML().dump(tree, level.folder / "params.yaml")
-        for command in (one for stage in level.stages for one in commands(stage, tree)):
-            identity = code.identity(command.module, command.settings, identity)
-            receipt = level.folder / "done" / command.name
-            if not (receipt.is_file() and receipt.read_text() == identity):
-                print(f"{level.folder.relative_to(root)}: {command.name}", flush=True)
-                environment = os.environ | {"PYTHONPATH": str(ROOT)}
-                subprocess.run(command.words, cwd=level.folder, env=environment, check=True)
-                files.write_bytes(receipt, identity.encode())
-        around = level.folder
-
-
-def inherit(level: Level, around: Path) -> None:
-    """Make a level's folder, with links to what it has from the one around it."""
-    outs = [
-        next(iter(out)) if isinstance(out, dict) else out for stage in level.stages for out in STAGES[stage]["outs"]
-    ]
-    own = {Path(out).parts[1] for out in outs} | {paths.WORK.name}
-    data = level.folder / paths.DATA
-    data.mkdir(parents=True, exist_ok=True)
-    for one in (around / paths.DATA).iterdir():
-        if one.name not in own and not (data / one.name).exists():
-            (data / one.name).symlink_to(one)
-
-
-def commands(stage: str, tree: Tree) -> Iterator[Command]:
-    """How each instance of a stage is run, as dvc.yaml says."""
-    spec = STAGES[stage]
-    ((item, words),) = spec.get("matrix", {"": [""]}).items()
-    for word in words:
-        known = {f"item.{item}": word, "launcher": tree["launcher"], "data.source": tree["data"]["source"]}
-
-        def filled(text: str, known: dict[str, str] = known) -> str:
-            return reduce(lambda done, name: done.replace(f"${{{name}}}", known[name]), known, text)
-
-        command = [sys.executable if part == "python" else part for part in filled(spec["cmd"]).split()]
-        settings = {key: reduce(getitem, key.split("."), tree) for key in map(filled, spec["params"])}
-        yield Command(f"stages.{stage}", f"{stage} {word}".strip(), command, settings)
 
 
 def rows(direction: Direction) -> Iterator[Row]:

@@ -14,18 +14,16 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 
-from benchmarks import cycle, printing
-from benchmarks.cycle import Level
+from benchmarks import pipeline, printing
+from benchmarks.pipeline import ROOT, Level, Tree
 from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.io import files
 from cycle_sound.params import DIRECTIONS, MODALITIES
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / paths.DATA / "finetuning_experiment"
 LEARNING = (
     *("import_models", "train_vae", "finetune_decoder", "cache_tokens", "cache_features"),
@@ -55,7 +53,7 @@ def main() -> None:
     figures: dict[str, float] = {}
     for levels in experiments(options.steps, options.base_steps):
         begin = time.monotonic()
-        cycle.run(tree(), levels)
+        pipeline.run(tree(), levels)
         arm = levels[-1].folder.name
         figures |= {f"{arm}_minutes": (time.monotonic() - begin) / 60} | dict(measured(arm, levels[-1].folder))
     printing.show(figures, options.json)
@@ -106,10 +104,9 @@ def share(folder: Path, source: Path, train: Sequence[Row], test: Sequence[Row])
     files.write_csv(folder / "labels.csv", table)
 
 
-def tree() -> dict[str, Any]:
+def tree() -> Tree:
     """The parameters of all levels: the committed ones, and of what is not compared little."""
-    made = YAML(typ="safe").load(ROOT / "params.yaml")
-    parameters.put(made, parameters.preset("cycle", ROOT / parameters.PRESETS))
+    made = pipeline.tree("cycle")
     parameters.put(made, {"cycle.rounds": 0, "data.source": "folder", "data.max_rejected": 1.0})
     return made
 

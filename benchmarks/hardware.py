@@ -1,8 +1,10 @@
-"""What a machine can do at most, measured in the same run as what is compared with it."""
+"""What a machine can do at most, measured in the same run as what is compared with it; and what a process takes."""
 
+import re
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +31,13 @@ def seconds(work: Callable[[], object], device: torch.device, repeats: int = 5) 
         wait(device)
         times.append(time.perf_counter() - begin)
     return statistics.median(times[1:])
+
+
+def memory(field: str) -> float:
+    """A figure of this process in bytes: VmRSS, what it holds, RssAnon, of it in no file, VmHWM, the most it held."""
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    assert found
+    return 1024 * float(found[1])
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:

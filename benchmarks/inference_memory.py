@@ -7,7 +7,6 @@ Ends with a line of that many bytes. Pages of mapped files do not count: the sys
 
 import argparse
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 import tiny  # of tests/
 import torch
 
+from benchmarks import hardware
 from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.dataset.training_set import TrainingSet
@@ -74,7 +74,7 @@ def main() -> None:
             maker.submit(prepare, Path(name), split, options.pairs).result()
         with peak() as most:
             work(settings(options.pairs))
-    print(max(most))
+    print(int(max(most)))
 
 
 def settings(pairs: int) -> Params:
@@ -101,14 +101,14 @@ def prepare(folder: Path, split: str, pairs: int) -> None:
 
 
 @contextmanager
-def peak() -> Iterator[list[int]]:
+def peak() -> Iterator[list[float]]:
     """A list of the anonymous memory of this process in bytes, at every look."""
-    looks: list[int] = []
+    looks: list[float] = []
     ended = threading.Event()
 
     def look() -> None:
         while not ended.wait(LOOKED):
-            looks.append(anonymous())
+            looks.append(hardware.memory("RssAnon"))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -117,13 +117,6 @@ def peak() -> Iterator[list[int]]:
     finally:
         ended.set()
         thread.join()
-
-
-def anonymous() -> int:
-    """Bytes of this process that lie in no file."""
-    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    assert found
-    return 1024 * int(found[1])
 
 
 if __name__ == "__main__":

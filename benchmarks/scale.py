@@ -9,7 +9,6 @@ import argparse
 import io
 import multiprocessing
 import os
-import re
 import resource
 import shutil
 import statistics
@@ -137,22 +136,15 @@ def portion(batch_size: int) -> Cost:
 
 
 def measured_portion(batch_size: int) -> Cost:
-    """The same, in this process."""
+    """What LOCAL pairs of a batch cost in this process."""
     torch.set_num_threads(1)
     sizes = {"batch_size": batch_size, "accumulation": batch_size // LOCAL}
     config = parameters.load().vae.image.optimizer.model_copy(update=sizes)
     prefetcher = Prefetcher(Pictures(), config, 0, torch.device("cpu"))
-    held, begin = memory("VmRSS"), time.process_time()
+    held, begin = hardware.memory("VmRSS"), time.process_time()
     for _ in islice(prefetcher.micro_batches(range(PORTIONS + 1)), PORTIONS):
         pass
-    return Cost((time.process_time() - begin) / (PORTIONS + 1), memory("VmHWM") - held)
-
-
-def memory(field: str) -> float:
-    """A figure of this process in bytes: VmRSS, what it holds, or VmHWM, the most that it held."""
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    assert found
-    return 1024 * float(found[1])
+    return Cost((time.process_time() - begin) / (PORTIONS + 1), hardware.memory("VmHWM") - held)
 
 
 # --- shards of a whole corpus
@@ -185,15 +177,15 @@ def sharded(folder: Path) -> None:
 
 
 def measured_opening(folder: Path) -> Cost:
-    """What the same takes of this process, which has imported all that it needs."""
+    """What opening shards, and reading a pair of each, takes of this process, which has imported all that it needs."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
-    held, begin = memory("RssAnon"), time.process_time()
+    held, begin = hardware.memory("RssAnon"), time.process_time()
     split = reader.Split(folder, "train")
     rows = range(0, len(split), PAIRS_PER_TAR)
     pictures = split.pictures("image", rows)
     assert (len(split), len(pictures), split.ids[-1]) == (TARS * PAIRS_PER_TAR, TARS, "clip 599999")
     del pictures
-    return Cost(time.process_time() - begin, memory("RssAnon") - held)
+    return Cost(time.process_time() - begin, hardware.memory("RssAnon") - held)
 
 
 # --- what DVC watches
@@ -251,7 +243,7 @@ def inference() -> dict[str, float]:
 
 
 def inference_memory(stage: str, pairs: int) -> float:
-    """The same in bytes, in a process of its own."""
+    """The most memory of a stage of inference over so many pairs, in bytes, in a process of its own."""
     around = {"PYTHONPATH": os.pathsep.join([str(code.ROOT), str(code.ROOT / "tests")])}
     command = [sys.executable, "-m", "benchmarks.inference_memory", stage, str(pairs)]
     done = subprocess.run(command, env=os.environ | around, capture_output=True, text=True, check=True)
@@ -291,7 +283,7 @@ def archive() -> dict[str, float]:
 
 
 def archive_seconds(content: bytes, count: int) -> float:
-    """The same, of so many clips with one content."""
+    """Seconds of processor time to list and cut so many clips of one content in an archive."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = packed(folder, content, count)

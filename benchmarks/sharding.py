@@ -8,7 +8,6 @@ speed-up on two cores is time on the clock: it means something on a machine that
 
 import argparse
 import io
-import json
 import os
 import resource
 import statistics
@@ -28,6 +27,7 @@ from joblib.externals.loky import get_reusable_executor
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from benchmarks import printing
 from cycle_sound import params as parameters
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.dataset import writer
@@ -60,10 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), options.pairs)
-    for name, figure in figures.items():
-        print(f"{name:28} {figure:10.3f}")
-    if options.json:
-        print(json.dumps(figures))
+    printing.show(figures, options.json)
 
 
 def measure(folder: Path, pairs: int) -> dict[str, float]:

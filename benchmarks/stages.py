@@ -10,19 +10,17 @@ preset's lengths and resolutions, and every training takes so many steps: whethe
 import argparse
 import os
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-from benchmarks import printing
+from benchmarks import pipeline, printing
+from benchmarks.pipeline import ROOT, STAGES
 from cycle_sound import params as parameters
 
-ROOT = Path(__file__).resolve().parents[1]
 COUNTS = ("data.synthetic.", "data.valid_share", "shard.", "tokens.", "sweep.", "evaluate.", "report.")
 
 
@@ -47,8 +45,9 @@ def main() -> None:
         parameters.parse(tree)
         YAML().dump(tree, Path(folder) / "params.yaml")
         costs = {}
-        for name, words in commands(tree["launcher"]):
-            costs[name] = cost(words, Path(folder))
+        for command in (one for stage in STAGES for one in pipeline.commands(stage, tree)):
+            name = command.name.replace(" ", "_")
+            costs[name] = cost(command.words, Path(folder))
             print(
                 name, *(f"{field} {value:.3g}" for field, value in costs[name]._asdict().items()), sep="\t", flush=True
             )
@@ -62,7 +61,7 @@ def main() -> None:
 
 
 def values(preset: str, steps: int | None) -> dict[str, Any]:
-    """Those of a preset; with `steps`, of few clips and so many steps of every training."""
+    """A preset's values, by dotted key; with `steps`, of few clips and so many steps of every training."""
     given = parameters.preset(preset, ROOT / parameters.PRESETS)
     if steps is None:
         return given
@@ -71,16 +70,6 @@ def values(preset: str, steps: int | None) -> dict[str, Any]:
     few |= {key: steps for key in few if key.endswith("optimizer.steps")}
     untrained = {key: value for key, value in tiny.items() if key.endswith("min_usage")}
     return given | few | untrained | {"data.source": "synthetic", "loader.workers": 1}
-
-
-def commands(launcher: str) -> Iterator[tuple[str, list[str]]]:
-    """The name and the command of every stage, in an order in which they can run: that of dvc.yaml."""
-    for stage, spec in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items():
-        ((item, words),) = spec.get("matrix", {"": [""]}).items()
-        for word in words:
-            command = spec["cmd"].replace("${launcher}", launcher).replace(f"${{item.{item}}}", word)
-            name = f"{stage}_{word}".rstrip("_")
-            yield name, [sys.executable if part == "python" else part for part in command.split()]
 
 
 def cost(words: list[str], folder: Path) -> Cost:

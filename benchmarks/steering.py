@@ -30,7 +30,7 @@ from benchmarks import printing
 from cycle_sound import params, paths
 from cycle_sound.dataset import sounds
 from cycle_sound.dataset.sounds import Sounds
-from cycle_sound.evaluation import analysis, generation, metrics
+from cycle_sound.evaluation import analysis, generation, metrics, scores
 from cycle_sound.evaluation.generation import DirectionModels
 from cycle_sound.inference import sampling
 from cycle_sound.inference.cached_transformer import CachedTransformer
@@ -139,10 +139,10 @@ def unlike_figures(measure: Measure, clips: int) -> dict[str, float]:
         of = {name: values[:, place] for name, values in sums.items()}
         figures[f"{prefix}pictures"] = of["pictures"].sum()
         for name in sums.keys() - {"pictures", "unwanted_alone"}:
-            figures |= named(f"{prefix}{name}", metrics.ratio(of[name], of["pictures"]))
+            figures |= scores.named(f"{prefix}{name}", metrics.ratio(of[name], of["pictures"]))
         left = metrics.ratio(of["unwanted_unlike"], of["unwanted"])
-        figures |= named(f"{prefix}fall", metrics.Interval(1 - left.value, 1 - left.high, 1 - left.low))
-        figures |= named(f"{prefix}wanted_kept", metrics.ratio(of["wanted_unlike"], of["wanted"]))
+        figures |= scores.named(f"{prefix}fall", metrics.Interval(1 - left.value, 1 - left.high, 1 - left.low))
+        figures |= scores.named(f"{prefix}wanted_kept", metrics.ratio(of["wanted_unlike"], of["wanted"]))
     return figures
 
 
@@ -176,7 +176,7 @@ def mean_of_logits(measure: Measure, sources: Tensor, other: Tensor) -> Tensor:
 
 
 def share_of_prefix(measure: Measure, sources: Tensor, other: Tensor) -> Tensor:
-    """The same by the program's own way."""
+    """DRAWS pictures of each source blended half and half with one other, by the program's own way."""
     return measure.pictures(sources, Steering(blend=other, share=0.5))
 
 
@@ -213,12 +213,7 @@ def blend_figures(measure: Measure, clips: int) -> dict[str, float]:
     """The figures of a blend by each way."""
     found = [blend(measure, label, number) for label in measure.rows for number in range(clips)]
     sums = {name: np.stack([one[name] for one in found]) for name in found[0]}
-    return {key: value for name, of in sums.items() for key, value in named(name, metrics.ratio(*of.T)).items()}
-
-
-def named(name: str, interval: metrics.Interval) -> dict[str, float]:
-    """A figure with its interval."""
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {key: value for name, of in sums.items() for key, value in scores.named(name, metrics.ratio(*of.T)).items()}
 
 
 def main() -> None:

@@ -190,7 +190,7 @@ def test_the_benchmark_swaps_what_it_says():
     assert (labels[sounds[within]] == labels[within]).all()
     assert (sounds[np.concatenate([among, within])] != np.concatenate([among, within])).all()
     assert (sounds != np.arange(200)).sum() == 40
-    assert benchmark.roc_auc(np.array([1.0, 2.0]), np.array([3.0, 2.0])) == 0.875
+    assert benchmark.found(np.array([3.0, 1.0, 2.0, 2.0]), {"kind": np.array([1, 2])}) == {"auc_kind": 0.875}
 
 
 # --- the stage, on a few pairs of the toy orchestra

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks import cycle
+from benchmarks import cycle, pipeline
 from cycle_sound import params as parameters
 from cycle_sound.io import files
 from cycle_sound.params import DIRECTIONS
@@ -34,7 +34,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ra
                 raise KeyboardInterrupt
             name = " ".join(command[2:]).removeprefix("stages.")
             ran.append((str(cwd.relative_to(tmp_path / "work")), name))
-            for out in cycle.STAGES[name.split()[0]]["outs"]:
+            for out in pipeline.STAGES[name.split()[0]]["outs"]:
                 path = cwd / (next(iter(out)) if isinstance(out, dict) else out)
                 files.write_bytes(Path(str(path).replace("${item.modality}", "image")) / "made", name.encode())
             if name.startswith("evaluate"):
@@ -43,7 +43,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ra
                 figures = {name: 0.5 + 0.3 * taught for name in cycle.FIGURES if name != "pitch_hue_correlation"}
                 files.write_json(cwd / f"metrics/evaluate_{name.split()[1]}.json", figures)
 
-        monkeypatch.setattr(cycle.subprocess, "run", stage)
+        monkeypatch.setattr(pipeline.subprocess, "run", stage)
         monkeypatch.setattr(sys, "argv", ["cycle", *words])
         cycle.main()
         return ran

@@ -27,6 +27,7 @@ ROOMS = (  # from leaves to roof: a room imports only from those before it
     *("training", "inference", "evaluation", "report", "app", "__main__"),
 )
 LAST = ("report", "export")
+LEAST_COPY = 20  # nodes of a syntax tree, which a line or two have: any two functions may return an attribute
 IMPORT = re.compile(r"^ *from ((?:cycle_sound|stages)[\w.]*) import (\([^)]*\)|.+)$", re.MULTILINE)
 KEEPING = {  # only says which unfinished work may be gone on with, or brings back files of known digests
     *(("cycle_sound.acquisition.journal", "key"), ("cycle_sound.acquisition.restoring", "restore")),
@@ -376,6 +377,27 @@ def test_the_package_knows_no_stage_and_no_stage_another():
 @pytest.mark.parametrize("module", APART)
 def test_the_floors_stay_apart(module: str):
     assert not closure(module) & APART[module]
+
+
+class Unplaced(ast.NodeTransformer):
+    """Names without the module that they are taken from: `mel.FLOOR` becomes `FLOOR`."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        is_of_module = isinstance(node.value, ast.Name) and node.value.id != "self"
+        return ast.Name(node.attr, node.ctx) if is_of_module else node
+
+
+def test_no_function_is_a_copy_of_another():
+    places: dict[str, list[str]] = {}
+    for path in (path for folder in (*code.PACKAGES, "benchmarks") for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                body = Unplaced().visit(node).body[1 if ast.get_docstring(node) else 0 :]
+                if sum(1 for one in body for _ in ast.walk(one)) >= LEAST_COPY:
+                    text = "".join(map(ast.dump, body))
+                    places.setdefault(text, []).append(f"{path.relative_to(ROOT)}: {node.name}")
+    assert not [found for found in places.values() if len(found) > 1]
 
 
 def test_a_test_that_has_the_name_of_a_module_tests_it():
