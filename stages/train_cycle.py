@@ -174,8 +174,8 @@ def _setup(params: Params) -> Setup:
     config, augment, validation, seed = params.cycle, params.augment, params.validation, params.seed
     index = reader.read_index(paths.SHARDS)
     made = [paths.transformer(direction) for direction in DIRECTIONS]
-    made += [file for modality in MODALITIES for file in sorted(paths.decoder(modality).glob("*"))]
-    made += sorted(paths.PAIRING.glob("*"))
+    made += [file for modality in MODALITIES for file in sorted(code.lying_in(paths.decoder(modality)))]
+    made += sorted(code.lying_in(paths.PAIRING))
     settings = [part.model_dump() for part in (config, augment, validation)]
     known = seed, index.digest, files.digest(*made), inputs.cached_by(params.tokens)
     identity = code.identity("stages.train_cycle", settings, *known)

@@ -227,13 +227,18 @@ def outs(stage: str, word: str) -> list[str]:
     return [name.replace("${item.modality}", word).replace("${item.direction}", word) for name in names]
 
 
-def test_dvc_reruns_what_the_table_says(project: Path) -> None:
+def make_up(project: Path) -> None:
+    """Let DVC take a word in each place for what the present code and parameters make."""
     for name in instances():
         for out in outs(*f"{name}@".split("@")[:2]):
             path = project / out if Path(out).suffix else project / out / "made"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(out, encoding="utf-8")
-    dvc(project, "commit", "--force")  # as if all had been made by the present code and parameters
+    dvc(project, "commit", "--force")
+
+
+def test_dvc_reruns_what_the_table_says(project: Path) -> None:
+    make_up(project)
 
     def changed() -> set[str]:
         return set(json.loads(dvc(project, "status", "--json")))
@@ -253,6 +258,23 @@ def test_dvc_reruns_what_the_table_says(project: Path) -> None:
     assert changed() == wanted
     (project / "params.yaml").write_text(text.replace("source: synthetic", "source: folder"), encoding="utf-8")
     assert changed() == wanted | {"download"}
+
+
+LEFT = (".DS_Store", "._rng.py", ".rng.py.swp", ".ipynb_checkpoints/rng.py", "Thumbs.db", "rng.py~")
+
+
+def test_what_file_managers_and_editors_leave_behind_reruns_nothing(project: Path) -> None:
+    make_up(project)
+    before = run(project, sys.executable, "-c", DIGESTS, PYTHONPATH=str(project))
+    in_code = [Path(folder, left) for folder in ("cycle_sound/nn", "cycle_sound/report", "stages") for left in LEFT]
+    in_data = [Path(folder, left) for folder in ("data/shards", "data/decoder/image") for left in LEFT[:-1]]
+    for path in (project / left for left in (*in_code, *in_data)):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("left", encoding="utf-8")
+    assert json.loads(dvc(project, "status", "--json")) == {}
+    assert run(project, sys.executable, "-c", DIGESTS, PYTHONPATH=str(project)) == before
+    run(project, sys.executable, "-m", "cycle_sound.io.dvc_yaml", PYTHONPATH=str(project))
+    assert (project / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
 
 
 def test_what_is_resumed_and_what_dvc_reruns_depend_on_one_notion_of_the_code(project: Path) -> None:

@@ -287,9 +287,11 @@ def test_leftovers_of_other_settings_and_of_killed_workers_are_removed(
     raw: Path, small: Params, place: Path, tmp_path: Path
 ):
     (place / "shards/.train-000000.tar.0123abcd.part").write_bytes(b"half")
+    (place / "receipts/.ipynb_checkpoints").mkdir()  # of a notebook: no receipt
     larger = small.model_copy(update={"shard": small.shard.model_copy(update={"pairs_per_shard": 5})})
     shard(raw, place, larger)
     shard(raw, tmp_path / "fresh", larger)
+    (place / "receipts/.ipynb_checkpoints").rmdir()
     assert contents(place / "shards") == contents(tmp_path / "fresh/shards")
     assert contents(place / "receipts") == contents(tmp_path / "fresh/receipts")
 

@@ -192,5 +192,5 @@ def _clear(into: Path, receipts: Path, keep: Iterable[Part]) -> None:
     ours = [path for name in (*SPLITS, *LONE.values()) for path in into.glob(f"{name}-[0-9]*.tar")]
     left = [*ours, *into.glob(".*.part"), *receipts.iterdir()]
     for path in left:
-        if path not in wanted:
+        if path not in wanted and not path.is_dir():  # of a file manager or a notebook
             path.unlink()

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cycle_sound.io import files
+from cycle_sound.io import files, names
 
 ROOT = Path(__file__).resolve().parents[2]  # of this very package, wherever the process runs
 PACKAGES = ("cycle_sound", "stages")
@@ -21,13 +21,16 @@ UNDECLARED = {  # what changes no result: DVC follows the values of params; the 
     *("cycle_sound.io.progress", "cycle_sound.io.interrupts", "cycle_sound.io.stage", "cycle_sound.io.code"),
     "cycle_sound.acquisition.restoring",  # files have the manifest's SHA-256 however they came back, or are not read
 }
+LEFT = ("Thumbs.db", "desktop.ini")  # by Windows
 VERSIONS = ("torch", "numpy", "librosa", "Pillow", "scipy", "soundfile", "soxr", "av")  # packages that compute results
 
 
 @cache
 def modules() -> dict[str, Path]:
     """Every module of the project: dotted name → file."""
-    return {_name(path): path for folder in PACKAGES for path in sorted((ROOT / folder).rglob("*.py"))}
+    return {
+        _name(path): path for folder in PACKAGES for path in sorted(lying_in(ROOT / folder)) if path.suffix == ".py"
+    }
 
 
 @cache
@@ -93,6 +96,14 @@ def reached(module: str) -> list[Path]:
     return sorted(path.relative_to(ROOT) for path in {*beside, *(modules()[name] for name in names)})
 
 
+def lying_in(folder: Path) -> list[Path]:
+    """The files in a folder and below that somebody has put there.
+
+    Not what Python compiles, nor what file managers, editors and notebooks leave behind, which .dvcignore names, too.
+    """
+    return [path for path in folder.rglob("*") if path.is_file() and not _is_left(path.relative_to(folder))]
+
+
 def digest(module: str) -> str:
     """SHA-256 of the files that a module reaches, with their names, and of the VERSIONS it runs on."""
     contents = {path.as_posix(): files.digest(ROOT / path) for path in reached(module)}
@@ -126,5 +137,8 @@ def _named_packages(names: set[str]) -> set[str]:
 
 
 def _beside(package: str) -> list[Path]:
-    folder = modules()[package].parent
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    return [path for path in lying_in(modules()[package].parent) if path.suffix != ".py"]
+
+
+def _is_left(path: Path) -> bool:
+    return names.is_hidden(path) or path.suffix == ".pyc" or path.name.endswith("~") or path.name in LEFT

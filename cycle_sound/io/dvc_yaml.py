@@ -33,7 +33,7 @@ def declared(paths: Iterable[Path]) -> list[str]:
 
 
 def _holds_no_other(folder: Path, wanted: set[Path]) -> bool:
-    inside = (path for path in (code.ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc")
+    inside = code.lying_in(code.ROOT / folder)
     return all(path.name == "__init__.py" or path.relative_to(code.ROOT) in wanted for path in inside)
 
 
