@@ -10,6 +10,8 @@ minutes are those of this run, the evaluation's included: stopped, it goes on wh
 """
 
 import argparse
+import hashlib
+import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -48,10 +50,9 @@ def main() -> None:
     options = parser.parse_args()
     learned, tested = few(rows(options.folder), options.speaker, options.pairs, options.test)
     others = [row for row in rows(options.folder) if speaker(row) != options.speaker]
-    share(FOLDER / "pairs/base", options.folder, others, [])
-    share(FOLDER / "pairs/own", options.folder, learned, tested)
+    base, own = shared(options.folder, others, []), shared(options.folder, learned, tested)
     figures: dict[str, float] = {}
-    for levels in experiments(options.steps, options.base_steps):
+    for levels in experiments(base, own, options.steps, options.base_steps):
         begin = time.monotonic()
         pipeline.run(tree(), levels)
         arm = levels[-1].folder.name
@@ -87,21 +88,25 @@ def firsts(table: Iterable[Row], column: str) -> list[Row]:
     return list({row[column]: row for row in reversed([*table])}.values())
 
 
-def share(folder: Path, source: Path, train: Sequence[Row], test: Sequence[Row]) -> None:
-    """Make a folder of pairs out of another one's, by links; of no test pairs the first of each label of train."""
+def shared(source: Path, train: Sequence[Row], test: Sequence[Row]) -> Path:
+    """A folder of links to some pairs of another one; of no test pairs the first of each label of train.
+
+    It is named by what it holds, so that no run measures what another one has chosen.
+    """
     test = test or firsts(train, "label")
     kept = {row["group"] for row in test}
-    table = []
-    for split, some in (("train", [row for row in train if row["group"] not in kept]), ("test", test)):
-        place = folder / f"{split}_data"
-        place.mkdir(parents=True, exist_ok=True)
-        for row in some:
-            table.append({**row, "split": split})
-            for kind in ("jpg", "mp3"):
-                link = place / f"{row['id']}.{kind}"
-                if not link.exists():
-                    os.symlink((source / f"{row['split']}_data" / link.name).resolve(), link)
+    splits = {"train": [row for row in train if row["group"] not in kept], "test": test}
+    table = [{**row, "split": split} for split, some in splits.items() for row in some]
+    chosen = json.dumps([str(source.resolve()), table])
+    folder = FOLDER / "pairs" / hashlib.sha256(chosen.encode()).hexdigest()[:12]
+    for split, row in ((split, row) for split, some in splits.items() for row in some):
+        for kind in ("jpg", "mp3"):
+            link = folder / f"{split}_data/{row['id']}.{kind}"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.exists():
+                os.symlink((source / f"{row['split']}_data" / link.name).resolve(), link)
     files.write_csv(folder / "labels.csv", table)
+    return folder
 
 
 def tree() -> Tree:
@@ -111,13 +116,13 @@ def tree() -> Tree:
     return made
 
 
-def experiments(steps: int, base_steps: int) -> Iterator[list[Level]]:
-    """The levels around each evaluation, from the outermost one on: FOLDER/own/ARM."""
+def experiments(base: Path, own: Path, steps: int, base_steps: int) -> Iterator[list[Level]]:
+    """The levels around each evaluation, from the outermost one on, FOLDER/own/ARM, of two folders of pairs."""
     finetune, models = parameters.preset("finetune", ROOT / parameters.PRESETS), str(FOLDER / paths.DATA)
     trained = [f"vae.{one}" for one in MODALITIES] + [f"transformer.{one}" for one in DIRECTIONS]
-    base = {"data.folder.path": str(FOLDER / "pairs/base"), **every(trained, base_steps)}
-    own = {"data.folder.path": str(FOLDER / "pairs/own"), "data.valid_share": 0.2}
-    around = [Level(FOLDER, BASE, base), Level(FOLDER / "own", ("download", "shard"), own)]
+    of_base = {"data.folder.path": str(base), **every(trained, base_steps)}
+    of_own = {"data.folder.path": str(own), "data.valid_share": 0.2}
+    around = [Level(FOLDER, BASE, of_base), Level(FOLDER / "own", ("download", "shard"), of_own)]
     yield [*around, Level(FOLDER / "own/base", ("evaluate",), {})]
     yield [*around, Level(FOLDER / "own/nothing", (*LEARNING, "evaluate"), every(trained, steps))]
     inits = {f"init.{one}": models for one in trained}

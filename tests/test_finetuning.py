@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tiny import write_shards
 
+from benchmarks import finetuning as benchmark
 from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.errors import BadCheckpoint, MisplacedInit, MixedInit, OtherInit, ParamsError
@@ -197,3 +199,32 @@ def test_the_file_that_was_taken_is_read_as_an_untrusted_one(tmp_path: Path) -> 
     checkpoint.save(tmp_path / init.NAME, torch.nn.Linear(2, 3), "other", {})
     with pytest.raises(BadCheckpoint, match=re.escape("bias is [3], not [2]")):
         init.begun(tmp_path, lambda: torch.nn.Linear(2, 2))
+
+
+# --- the benchmark
+
+
+def test_the_benchmark_measures_the_pairs_that_this_run_has_chosen_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"{label}_{speaker}_{take}" for label in ("one", "two") for speaker in ("ann", "bob") for take in range(4)]
+    for path in (tmp_path / f"pairs/train_data/{name}.{kind}" for name in ids for kind in ("jpg", "mp3")):
+        files.write_bytes(path, path.name.encode())
+    table = [{"id": name, "split": "train", "label": name.split("_")[0], "group": name} for name in ids]
+    files.write_csv(tmp_path / "pairs/labels.csv", table)
+    given: list[set[str]] = []
+
+    def run(_tree: Any, levels: Any) -> None:
+        folder = Path(levels[1].values["data.folder.path"])
+        names = {path.stem for path in folder.rglob("*.mp3") if path.read_bytes() == path.name.encode()}
+        assert {row["id"] for row in files.read_csv(folder / "labels.csv")} == names
+        given.append(names)
+
+    monkeypatch.setattr(benchmark, "FOLDER", tmp_path / "work")
+    monkeypatch.setattr(benchmark.cycle, "run", run)
+    monkeypatch.setattr(benchmark, "measured", lambda *_: {})
+    for words in ("ann --pairs 4 --test 4", "bob --pairs 4 --test 4", "ann --pairs 2 --test 2"):
+        monkeypatch.setattr(sys, "argv", ["finetuning", str(tmp_path / "pairs"), "--speaker", *words.split()])
+        benchmark.main()
+    assert [len(names) for names in given[::3]] == [8, 8, 4]
+    assert [{name.split("_")[1] for name in names} for names in given[::3]] == [{"ann"}, {"bob"}, {"ann"}]
