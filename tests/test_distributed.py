@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cycle_sound import params as parameters
+from cycle_sound.nn import distributed
 from cycle_sound.params import MODALITIES
 from stages import cache_tokens, download, shard, train_vae
 
@@ -136,3 +139,13 @@ def test_two_processes_learn_what_one_learns_and_not_by_chance(train: Callable[.
         assert distance(alone[1], together[1], training, "train_loss") < ROUNDING["bfloat16"]
     for training in TRAINED[:2]:  # what a VAE computes over its batch is a small part of its loss
         assert distance(alone[1], in_half, training, "train_loss") > ROUNDING["bfloat16"]
+
+
+def test_processes_wait_for_days_while_the_first_obtains_files_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(distributed.dist, "init_process_group", lambda _backend, **more: given.update(more))
+    monkeypatch.setattr(distributed.dist, "destroy_process_group", lambda: None)
+    with distributed.process_group():
+        assert given["timeout"] >= timedelta(days=1)

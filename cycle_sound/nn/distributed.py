@@ -9,6 +9,7 @@ processes, by the functions below, so that results depend on the number of proce
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -16,6 +17,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
+
+# The others wait while the first process obtains files again that are missing, which takes hours for a large corpus.
+# torch itself gives up after half an hour, or ten minutes with GPUs. If a process dies, the launcher ends the others.
+PATIENCE = timedelta(days=3)
 
 
 @contextmanager
@@ -26,7 +31,8 @@ def process_group() -> Iterator[None]:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield
     finally:
