@@ -18,6 +18,9 @@ import pytest
 from pipelines import copied, digests, environment, run, steps
 from ruamel.yaml import YAML
 
+from cycle_sound.io import stage as start
+
+ROOT = Path(__file__).resolve().parents[1]
 KILLS = int(os.environ.get("CYCLE_SOUND_KILLS", "3"))
 REPRO = (sys.executable, "-m", "dvc", "repro")
 WRITES = 100  # to kill before one of so many
@@ -148,6 +151,63 @@ def test_a_build_killed_beside_another_that_is_refused_ends_with_the_same_bytes(
     repro(project)
     assert digests(project) == digests(built)
     assert not list((project / "data/work").rglob("*.safetensors"))
+
+
+KILLED = """
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from cycle_sound.io import files
+
+with ExitStack() as stack:
+    for path in map(Path, sys.argv[1:]):
+        stack.enter_context(files.replacing(path)).write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+HALVES = {  # an instance of a stage → what it may have been writing
+    "download": ("data/raw/manifest.csv", "data/raw/.claimed", "data/work/download.jsonl", "metrics/download.json"),
+    "shard": ("data/shards/train-000000.tar", "data/shards/index.json", "data/work/shards/train-000000"),
+    "train_vae image": ("data/vae/image.safetensors", "data/work/train_vae_image.safetensors"),
+    "cache_tokens audio": ("data/tokens/audio/train.json", "data/work/cache_tokens_audio/train-000000.tar.receipt"),
+    "audit_pairs": ("data/audit/train.npy", "data/work/audit_pairs_1.safetensors"),
+    "train_cycle": ("data/cycle/image_to_audio.safetensors", "data/work/train_cycle/1_audio_to_image.csv"),
+    "evaluate image_to_audio": ("metrics/evaluate_image_to_audio.json", "metrics/plots/image_to_audio.png"),
+}
+OTHERS = (".notes.part", ".x.0123ABCD.part", "x.0123abcd.part", ".0123abcd.part", ".x.0123abcd.part.txt")
+
+
+@pytest.mark.parametrize("instance", HALVES)
+def test_what_a_kill_leaves_half_written_is_gone_after_the_next_run_of_the_same_stage(
+    instance: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *(path for paths in HALVES.values() for path in paths)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    halves = {path for path in tmp_path.rglob("*.part")}
+    assert len(halves) == sum(map(len, HALVES.values()))
+    for folder in {path.parent for path in halves}:
+        for other in OTHERS:
+            (folder / other).write_bytes(b"somebody's")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(start.params, "load", lambda: None)
+    name, *word = instance.split()
+    monkeypatch.setattr(sys, "argv", [f"stages/{name}.py", *word])
+    monkeypatch.setenv("RANK", "1")
+    start.run(lambda *_: None, choices=word)
+    assert all(path.exists() for path in halves)  # of several processes the first tidies
+    monkeypatch.setenv("RANK", "0")
+    start.run(lambda *_: None, choices=word)
+    gone = {path for path in halves if not path.exists()}
+    written = {str(path.with_name(path.name[1:-14]).relative_to(tmp_path)) for path in gone}
+    assert written == set(HALVES[instance])
+    assert all((path.parent / other).exists() for path in halves for other in OTHERS)
 
 
 def test_a_mistake_in_dvc_yaml_costs_no_record(tmp_path: Path) -> None:

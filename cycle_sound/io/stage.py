@@ -1,20 +1,26 @@
 """Starting a stage: with params.yaml, perhaps one word, and one line for each error that a user can fix."""
 
 import argparse
+import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar, overload
 
-from cycle_sound import params
+from ruamel.yaml import YAML
+
+from cycle_sound import params, paths
 from cycle_sound.errors import BadCheckpoint, BadSource, MissingNetwork, MissingWeights, ParamsError, UserError, told
-from cycle_sound.io import interrupts, names
+from cycle_sound.io import code, interrupts, names
 from cycle_sound.params import Params
 
 Word = TypeVar("Word", bound=str)
 
 OUTSIDE = (BadSource, BadCheckpoint, MissingNetwork, MissingWeights)  # may be of a file that a setting names
 COPIES = ".dvc/tmp/exps/"  # in the project; there DVC puts copies of it, for experiments of a queue and with --temp
+PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # as `files.replacing` names what is not whole
 ELSEWHERE = (
     "; this is an experiment's copy of the project, without what git ignores: "
     "`dvc exp run -C PATH` copies that along, and an absolute path needs no copy"
@@ -28,12 +34,14 @@ def run(main: Callable[[Word, Params], None], choices: Sequence[Word]) -> None: 
 def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     """Call `main(params)`, or `main(word, params)` with the one word of the command line, which is one of `choices`.
 
+    What killed runs of the same stage have left of half-written files is removed before.
     A `UserError`, or an OSError about a file or a disk, ends as one line on stderr, with exit code 2 for a
     `ParamsError` and 1 for the others. In a copy of the project made by DVC, where relative paths lead elsewhere, the
     line says so. Any other exception keeps its traceback.
     """
+    name = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(
-        prog=f"python -m stages.{Path(sys.argv[0]).stem}",
+        prog=f"python -m stages.{name}",
         description=sys.modules[main.__module__].__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,6 +49,7 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
         parser.add_argument("word", choices=choices)
     words = vars(parser.parse_args()).values()
     interrupts.raised()
+    sweep(name, *words)
     try:
         main(*words, params.load())
         interrupts.ignored()
@@ -49,6 +58,45 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     except (UserError, OSError) as error:
         hint = ELSEWHERE if isinstance(error, OUTSIDE) and COPIES in f"{Path.cwd().as_posix()}/" else ""
         _end(told(error) + hint, 2 if isinstance(error, ParamsError) else 1)
+
+
+def sweep(stage: str, word: str = "") -> None:
+    """Remove the half-written files that killed runs of an instance of a stage have left where it writes.
+
+    Where other stages write nothing is touched, since one may run beside this one. A stage that dvc.yaml does not name
+    has left nothing.
+    """
+    if os.environ.get("RANK", "0") != "0":  # of all processes that a launcher has started, one tidies
+        return
+    for path in [*_half_written(stage, word)]:
+        if PART.fullmatch(path.name) and path.is_file():
+            with suppress(OSError):
+                path.unlink()
+
+
+def _half_written(stage: str, word: str) -> Iterator[Path]:
+    """What may be half of a file of an instance of a stage: beside and in what it makes, and in its unfinished work."""
+    for out in _made(stage, word):
+        yield from (path for path in out.parent.glob(".*.part") if path.name.startswith(f".{out.name}."))
+        yield from out.rglob(".*.part")
+    own = paths.unfinished(stage, word).name
+    yield from (path for path in paths.WORK.rglob(".*.part") if _first(path).startswith((own, f".{own}")))
+    if stage == "download":
+        yield from paths.RAW.glob(".*.part")  # not of a pair's files alone: of what is said of them, too
+
+
+def _made(stage: str, word: str) -> list[Path]:
+    """The files and folders that dvc.yaml says an instance of a stage makes."""
+    path = code.ROOT / "dvc.yaml"
+    stages = YAML(typ="safe").load(path)["stages"] if path.is_file() else {}
+    entries = [out for section in ("outs", "metrics", "plots") for out in stages.get(stage, {}).get(section, [])]
+    outs = [next(iter(out)) if isinstance(out, dict) else out for out in entries]
+    return [Path(re.sub(r"\$\{item\.\w+\}", word, out)) for out in outs]
+
+
+def _first(path: Path) -> str:
+    """The first part of a path below the folder of unfinished work."""
+    return path.relative_to(paths.WORK).parts[0]
 
 
 def _end(message: str, code: int) -> NoReturn:
