@@ -23,6 +23,11 @@ REPORT = DATA / "report"  # index.html alone
 MODELS = DATA / "models"  # what generates, exported as one folder
 PLOTS = Path("metrics/plots")
 FATES = PLOTS / "download.csv"
+MEASURED = {  # stages that write metrics, and of what
+    **dict.fromkeys(("download", "shard", "train_vocoder", "train_cycle"), ("",)),
+    **dict.fromkeys(("train_vae", "finetune_decoder", "train_classifier", "train_judge"), MODALITIES),
+    **dict.fromkeys(("train_transformer", "fit_confidence", "evaluate"), DIRECTIONS),
+}
 
 
 def made() -> list[Path]:
@@ -103,6 +108,11 @@ def samples(direction: Direction) -> Path:
 def metrics(stage: str, instance: str = "") -> Path:
     """The metrics of one stage instance, such as `train_vae_image`."""
     return Path(f"metrics/{_named(stage, instance)}.json")
+
+
+def every_metrics() -> list[Path]:
+    """The metrics of all stages, by name."""
+    return sorted(metrics(stage, one) for stage, instances in MEASURED.items() for one in instances)
 
 
 def curve(stage: str, instance: str = "") -> Path:

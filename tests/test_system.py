@@ -455,6 +455,14 @@ def test_over_a_card_of_no_models_and_somebodys_readme_nothing_is_exported(
         export.export(data, tmp_path)
 
 
+def test_what_lies_beside_the_figures_of_the_stages_changes_no_card(copy: Path) -> None:
+    before = card.read(copy)
+    assert before.metrics
+    for name, content in {"mine.json": "[", "notes.json": '{"a": 1}', "evaluate_image_to_audio 2.json": ""}.items():
+        (copy.parent / "metrics" / name).write_text(content, encoding="utf-8")
+    assert card.read(copy) == before
+
+
 def test_without_classifiers_nothing_is_called_by_a_name(copy: Path) -> None:
     shutil.rmtree(copy / "classifier")
     assert [station.label for station in CycleSound.load(copy).cycle(tones(1)[0])] == [None] * 3

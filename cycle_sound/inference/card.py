@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue, TypeAdapter
 from pydantic_core import from_json
 
-from cycle_sound import params
+from cycle_sound import params, paths
 from cycle_sound.errors import BadCard, OtherDigest
 from cycle_sound.inference import bundle, confidence, locating
 from cycle_sound.inference.confidence import NONE, Confidences
-from cycle_sound.io import files, names
+from cycle_sound.io import files
 from cycle_sound.params import Config, SamplingConfigs, VocoderConfig, fault
 
 NAME = locating.CARD
@@ -57,7 +57,7 @@ def read(folder: Path) -> Card:
         return _checked(folder)
     project = locating.project_of(folder)
     tree = params.load(project / "params.yaml")
-    figures = [path for path in sorted((project / "metrics").glob("*.json")) if not names.is_hidden(Path(path.name))]
+    figures = [path for path in (project / one for one in paths.every_metrics()) if path.is_file()]
     metrics = {path.stem: _parsed(path, Figures) for path in figures}
     return Card(
         sampling=tree.sampling,
