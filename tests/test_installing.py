@@ -113,3 +113,10 @@ def test_every_python_that_is_named_is_said_to_be_tried_or_not() -> None:
     said = FIRST_HOUR.partition("### Which versions")[2].partition("\n## ")[0]
     assert named == set(re.findall(r"3\.1\d", said))
     assert PROJECT["requires-python"] == f">={min(named)}"
+
+
+def test_an_image_holds_nothing_of_dvc_that_git_does_not_such_as_a_password() -> None:
+    kept_out = (ROOT / ".dvc/.gitignore").read_text(encoding="utf-8").split()
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert "/config.local" in kept_out
+    assert {f".dvc{entry}" for entry in kept_out} <= set(ignored)
