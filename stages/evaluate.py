@@ -29,6 +29,9 @@ from cycle_sound.nn import device, distributed, measures
 from cycle_sound.nn.measures import Measures
 from cycle_sound.params import DIRECTIONS, Direction, Params
 
+# DVC does not know that packages were installed, and takes the evaluation for up to date.
+JUDGED = "pip install -e '.[judges]', then `dvc repro --force --single-item evaluate`, then `dvc repro`"
+
 
 @distributed.process_group()
 def main(direction: Direction, params: Params) -> None:
@@ -70,7 +73,7 @@ def main(direction: Direction, params: Params) -> None:
     if models.classifiers[models.target] is None:
         print("the data has no labels: the class figures are skipped, likelihood and retrieval remain")
     if missing := judges.missing():
-        print(f"without {', '.join(missing)} the figures of independent judges are skipped: pip install -e '.[judges]'")
+        print(f"without {', '.join(missing)} the figures of independent judges are skipped: {JUDGED}")
     _show(direction, models, some, shown)
     samples.save(paths.samples(direction) / samples.NAME, some.samples.first(config.kept))
     settings = [sweep.best_of(count) for count in config.rerank_candidates]

@@ -1,15 +1,19 @@
 """Other people's networks judge what is made, where they are installed: each sound and picture by itself."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pipelines import ROOT, copied, dvc
 
 from cycle_sound.evaluation import attributes, judges, metrics
 from cycle_sound.media import sound_files
+from cycle_sound.params import DIRECTIONS
+from stages import evaluate
 
 RATE = 16000
 SPEECH = Path(__file__).resolve().parents[2] / "shared/data/spoken-digits"
@@ -22,6 +26,15 @@ def needs(packages: tuple[str, ...]) -> pytest.MarkDecorator:
 
 def test_what_is_not_installed_is_missing() -> None:
     assert judges.missing(["numpy", "no-such-package", "pytest"]) == ["no-such-package"]
+
+
+def test_once_they_are_installed_the_command_that_is_named_evaluates_again(tmp_path: Path) -> None:
+    pip, again, rest = re.findall("pip install .*?'(?=,)|dvc [^`]+", evaluate.JUDGED)
+    assert rest == "dvc repro"
+    said = dvc(copied(tmp_path / "project"), *again.split()[1:], "--dry")
+    assert re.findall("^Running stage '(.*)'", said, re.MULTILINE) == [f"evaluate@{one}" for one in DIRECTIONS]
+    shown = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8")
+    assert re.search(f"^{re.escape(pip)}\n{re.escape(again)} +#.*\n{rest} +#", shown, re.MULTILINE)
 
 
 # --- pictures
