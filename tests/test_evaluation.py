@@ -11,11 +11,13 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from ruamel.yaml import YAML
 from torch import Tensor, nn
 
-from cycle_sound.evaluation import examples, metrics, scores
+from cycle_sound.evaluation import examples, metrics, scores, sweep
 from cycle_sound.evaluation.generation import DirectionModels, Generated
 from cycle_sound.evaluation.samples import Samples
+from cycle_sound.io import files
 from cycle_sound.media import spectrogram
 from cycle_sound.params import Params
 
@@ -260,3 +262,35 @@ def test_a_label_is_drawn_letter_by_letter_and_never_as_mathematics(label: str, 
     figure.text(0, 0, label)
     spectrogram.save(figure, tmp_path / "plot.png")
     assert not any(text.get_parse_math() for text in figure.findobj(Text))  # some labels are valid mathematics
+
+
+# --- tables of settings
+
+
+def table(tmp_path: Path, labels: Sequence[str], classifier: nn.Module | None) -> tuple[list[str], list[str]]:
+    """The columns of a table of two settings, and those of them in which something stands."""
+    models = direction(KnownEngine(torch.zeros(COUNT)), labels)
+    both = {"image": classifier, "audio": classifier}
+    models.engine.models.classifiers = both
+    found = np.array(["a", "b"] * (COUNT // 2))
+    measured = {
+        f"best of {count}: {name}": np.ones(COUNT) if name == "pointwise_mutual_information" else found
+        for count in (1, 4)
+        for name in ("pointwise_mutual_information", *sweep.CONSISTENCIES)
+    }
+    rows = sweep.table(models._replace(judges=both), ["best of 1", "best of 4"], measured)  # type: ignore[arg-type]
+    files.write_csv(tmp_path / "table.csv", rows)
+    first, second = files.read_csv(tmp_path / "table.csv")
+    assert [name for name, value in first.items() if value] == [name for name, value in second.items() if value]
+    return list(first), [name for name, value in first.items() if value]
+
+
+def test_without_labels_a_table_has_the_same_columns_which_the_plots_name(tmp_path: Path) -> None:
+    columns, filled = table(tmp_path, ["a", "b"] * (COUNT // 2), Names(["a", "b"]))
+    assert filled == columns
+    for labels, classifier in ((["c"] * COUNT, Names(["a", "b"])), ([""] * COUNT, None)):
+        assert table(tmp_path, labels, classifier) == (columns, ["setting", "pointwise_mutual_information"])
+    plots = YAML(typ="safe").load(Path(__file__).resolve().parents[1] / "dvc.yaml")["plots"]
+    shown = [plot[one]["y"] for plot in plots for one in ("sweep_sampling", "candidates") if one in plot]
+    named = {name for tables in shown for names in tables.values() for name in names}
+    assert {f"{name}{end}" for name in named for end in ("", "_low", "_high", "_floor")} < set(columns)

@@ -105,7 +105,7 @@ def context_of(train: Split, params: Params, labelled: bool) -> ReportContext:
 
 def whole(context: ReportContext, count: int, labelled: bool) -> str:
     figures = {**FIGURES, NASTY: 0.5, f"{NASTY}_low": 0.4, f"{NASTY}_high": 0.6} | (CLASSES if labelled else {})
-    row = WRITTEN | ({name: str(value) for name, value in CLASSES.items()} if labelled else {})
+    row = WRITTEN | {name: str(value) if labelled else "" for name, value in CLASSES.items()}
     guidances = [row, {**row, "setting": f"guidance {NASTY}"}]
     tables = {"guidance": guidances, "candidates": [{**row, "setting": "best of 4"}]}
     both = [samples(direction, count, NASTY if labelled else "") for direction in DIRECTIONS]

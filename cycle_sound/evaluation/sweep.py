@@ -12,6 +12,8 @@ from cycle_sound.nn import measures
 from cycle_sound.nn.measures import Measures
 from cycle_sound.params import SweepConfig
 
+CONSISTENCIES = ("class_consistency", "class_consistency_judge", "cycle_consistency")
+ENDS = ("", "_low", "_high", "_floor")  # of the columns of each
 Row = dict[str, float | str]
 
 
@@ -55,15 +57,19 @@ def table(models: DirectionModels, settings: Iterable[str], measured: Measures) 
 
 
 def _row(models: DirectionModels, setting: str, measured: Measures) -> Row:
+    """All columns, which the plots name, also where there is nothing to measure: those are empty."""
     found = measures.under(f"{setting}: ", measured)
     information = found["pointwise_mutual_information"]
     labels = models.split.labels[: len(information)]
-    return {
-        "setting": setting,
-        "pointwise_mutual_information": float(information.mean(dtype=np.float64)),
+    judged = {
         **consistency("class_consistency", labels, models.classifiers[models.target], found),
         **consistency("class_consistency_judge", labels, models.judges[models.target], found),
         **consistency("cycle_consistency", labels, models.classifiers[models.source], found),
+    }
+    return {
+        "setting": setting,
+        "pointwise_mutual_information": float(information.mean(dtype=np.float64)),
+        **{f"{name}{end}": judged.get(f"{name}{end}", "") for name in CONSISTENCIES for end in ENDS},
     }
 
 

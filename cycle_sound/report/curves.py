@@ -51,13 +51,9 @@ def codebook(modality: str, rows: Rows) -> list[Chart]:
 
 def sweep(unit: str, rows: Rows) -> list[Chart]:
     """Class and cycle consistency by settings such as `guidance 2` or `best of 4`; without labels nats alone."""
-    labelled = "class_consistency" in next(iter(rows), {})
+    labelled = any(row.get("class_consistency") for row in rows)
     columns = CONSISTENCIES if labelled else {INFORMATION: "pointwise mutual information"}
-    lines = [
-        _setting(rows, column, name, number)
-        for number, (column, name) in enumerate(columns.items())
-        if column in rows[0]
-    ]
+    lines = [_setting(rows, column, name, number) for number, (column, name) in enumerate(columns.items())]
     settings = [row["setting"].rpartition(" ")[2] for row in rows]
     return chart(f"{'consistency' if labelled else 'nats'} by {unit}", lines, unit, categories(settings))
 
@@ -85,11 +81,11 @@ def _calibration(rows: Rows, name: str, colour: int) -> Line:
 
 
 def _setting(rows: Rows, column: str, name: str, colour: int) -> Line:
-    """A line over settings, with its band where there are intervals."""
+    """A line over settings, with its band where there are intervals; empty where nothing was measured."""
     values, lows, highs = (
-        [float(row[column + end]) for row in rows if column + end in row] for end in ("", "_low", "_high")
+        [float(row[column + end]) for row in rows if row.get(column + end)] for end in ("", "_low", "_high")
     )
-    return Line(name, range(len(rows)), values, lows, highs, colour=colour)
+    return Line(name, range(len(values)), values, lows, highs, colour=colour)
 
 
 def _line(rows: Rows, column: str, name: str, colour: int) -> Line:

@@ -60,11 +60,12 @@ def sampling(tables: Mapping[Direction, Mapping[str, Rows]]) -> Section:
     """Tables of what was tried, by what it is called: guidances on valid, numbers of candidates on test."""
     directions = {
         ARROWS[direction]: {
-            "charts": [one for unit, rows in tried.items() for one in curves.sweep(unit, rows)],
-            "columns": [name for name in (*curves.CONSISTENCIES, INFORMATION) if name in next(iter(tried.values()))[0]],
-            "rows": [row for rows in tried.values() for row in rows],
+            "charts": [one for unit, some in tried.items() for one in curves.sweep(unit, some)],
+            "columns": [one for one in (*curves.CONSISTENCIES, INFORMATION) if any(row.get(one) for row in rows)],
+            "rows": rows,
         }
         for direction, tried in tables.items()
+        for rows in [[row for some in tried.values() for row in some]]
     }
     return _section("sampling", "Guidance and re-ranking", "sampling", directions=directions)
 
