@@ -11,6 +11,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # versions. Such wheels have other hashes than the locked ones, so pip checks those that the index states.
 LOCKED := /^[^ ]/ { of_torch = /^(torch|torchvision|triton|(cuda|nvidia)-[a-z0-9-]+)==/ }
 export PATH := $(abspath $(BIN)):$(PATH)
+# The programs in .venv begin with its path, and .dvc/config.local holds that of the project: after a move all is
+# installed anew. An empty .venv/installed is one of an earlier version, which did not say where.
+MOVED := $(shell [ ! -s .venv/installed ] || [ "$$(cat .venv/installed)" = "$$(cd .venv && pwd -P)" ] || echo moved)
 
 repro: .venv/installed ## install, build everything, print where the results are; preset=NAME: with presets/NAME.yaml
 	@# DVC writes these two in place: a kill meanwhile leaves half of one. DVC's run cache still has what is lost with it.
@@ -68,12 +71,15 @@ lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@# DVC's default site cache, /var/tmp, is a place where anybody may write.
 	$(BIN)/dvc config --local core.site_cache_dir "$(abspath .dvc/tmp/site)"
-	@touch $@
+	@cd .venv && pwd -P > installed
 
+ifdef MOVED
+.PHONY: .venv/packages
+endif
 .venv/packages: requirements.txt | .git
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=..." if sys.version_info < (3, 11) else 0)'
 	@echo "installing into .venv: docs/first-hour.md says how large it is, and how to install less"
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv$(if $(MOVED), --clear) .venv
 ifdef torch_index
 	awk '$(LOCKED) !of_torch' requirements.txt > .venv/requirements.txt
 	$(PIP) install --require-hashes --no-deps -r .venv/requirements.txt

@@ -91,6 +91,23 @@ def test_the_lowest_version_that_was_tried_is_the_lowest_allowed(name: str, titl
     assert f"{title} {bound}" in FIRST_HOUR
 
 
+def test_a_project_that_was_moved_is_installed_anew_with_its_new_path(tmp_path: Path) -> None:
+    def asked() -> str:
+        words = ["make", "-n", ".venv/installed"]
+        return subprocess.run(words, cwd=project, capture_output=True, text=True, check=True).stdout
+
+    project = tmp_path / "project"
+    (project / ".venv").mkdir(parents=True)
+    for name in ("Makefile", "requirements.txt", "pyproject.toml", ".git", ".venv/packages", ".venv/installed"):
+        (project / name).write_bytes((ROOT / name).read_bytes() if name == "Makefile" else b"")
+    assert "up to date" in asked()  # installed by a version that did not say where
+    (project / ".venv/installed").write_text(f"{project.resolve() / '.venv'}\n", encoding="utf-8")
+    assert "up to date" in asked()
+    project = project.rename(tmp_path / "a new place")
+    assert "-m venv --clear .venv" in asked()
+    assert f'dvc config --local core.site_cache_dir "{project}/.dvc/tmp/site"' in asked()
+
+
 def test_an_older_python_is_named_in_one_line(tmp_path: Path) -> None:
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\nexec python3 -c "import sys; sys.version_info = (3, 9); exec(sys.argv[1])" "$2"\n')
