@@ -53,15 +53,18 @@ dvc.yaml: .venv/installed ## update the code dependencies of each stage
 	$(BIN)/python -m cycle_sound.io.dvc_yaml
 
 pretrained: .venv/installed ## export the bundled models again, those of `fine`, from data/ or models=FOLDER, with the examples
-	rm -rf cycle_sound/pretrained
-	$(BIN)/cycle-sound export cycle_sound/pretrained --license mit --half --models $(or $(models),data)
-	@cd cycle_sound/pretrained && for name in $(notdir $(basename $(wildcard examples/sounds/*.mp3))); do \
+	@# Elsewhere first, so that what cannot be exported leaves those that are there.
+	rm -rf build/pretrained
+	$(BIN)/cycle-sound export build/pretrained --license mit --half --models $(or $(models),data)
+	@cd build/pretrained && for name in $(notdir $(basename $(wildcard examples/sounds/*.mp3))); do \
 		mkdir -p samples/audio_to_image/$$name samples/image_to_audio/$$name && \
 		cp ../../examples/sounds/$$name.mp3 samples/audio_to_image/$$name/source.mp3 && \
 		cp ../../examples/pictures/$$name.jpg samples/audio_to_image/$$name/real.jpg && \
 		cp ../../examples/pictures/$$name.jpg samples/image_to_audio/$$name/source.jpg && \
 		cp ../../examples/sounds/$$name.mp3 samples/image_to_audio/$$name/real.mp3 || exit; \
 	done
+	rm -rf cycle_sound/pretrained
+	mv build/pretrained cycle_sound/pretrained
 
 lock: .venv/installed ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q uv

@@ -91,6 +91,27 @@ def test_the_lowest_version_that_was_tried_is_the_lowest_allowed(name: str, titl
     assert f"{title} {bound}" in FIRST_HOUR
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_bundled_models_are_replaced_only_by_an_export_that_was_made(tmp_path: Path, code: int) -> None:
+    for name in ("bin", "cycle_sound/pretrained/samples/gone", "examples/sounds", "examples/pictures"):
+        (tmp_path / name).mkdir(parents=True)
+    export = f'#!/bin/sh\nmkdir -p "$2" && echo "$@" > "$2/card.json" && exit {code}\n'
+    (tmp_path / "bin/cycle-sound").write_text(export, encoding="utf-8")
+    (tmp_path / "bin/cycle-sound").chmod(0o755)
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    for name in ("cycle_sound/pretrained/card.json", "examples/sounds/bell.mp3", "examples/pictures/bell.jpg"):
+        (tmp_path / name).write_text("before", encoding="utf-8")
+    words = ["make", "-o", ".venv/installed", "pretrained", "models=fine", "BIN=bin"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    pretrained = tmp_path / "cycle_sound/pretrained"
+    card = (pretrained / "card.json").read_text(encoding="utf-8")
+    assert (done.returncode == 0) == (code == 0)
+    assert (card == "before", (pretrained / "samples/gone").exists()) == (code != 0, code != 0)
+    assert code or card.endswith("--license mit --half --models fine\n")
+    real = [path.read_text() for path in pretrained.glob("samples/*/bell/*")]
+    assert real == ["before"] * (0 if code else 4)
+
+
 def test_a_project_that_was_moved_is_installed_anew_with_its_new_path(tmp_path: Path) -> None:
     def asked() -> str:
         words = ["make", "-n", ".venv/installed"]
