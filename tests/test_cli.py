@@ -227,7 +227,6 @@ def test_the_cycle_is_a_page_of_all_stations(run: Run, tmp_path: Path) -> None:
     "words",
     [
         ("cycle", "long.wav", "-o", "out"),
-        ("search", "long.wav", "shown"),
         ("image", "bell.wav", "--unlike", "long.wav", "--guidance", 2, "-o", "out"),
         ("image", "bell.wav", "--blend", "long.wav", 0.5, "-o", "out"),
     ],
@@ -236,7 +235,6 @@ def test_the_cycle_is_a_page_of_all_stations(run: Run, tmp_path: Path) -> None:
 def test_that_only_the_beginning_of_a_sound_is_used_is_said(
     run: Run, tmp_path: Path, data: Path, words: tuple[object, ...]
 ) -> None:
-    write_picture(tmp_path / "shown/red.png")
     clip = CycleSound.load(data, "cpu").seconds
     for name, seconds in (("bell", clip), ("long", 9.0)):
         write_sound(tmp_path / f"{name}.wav", seconds)

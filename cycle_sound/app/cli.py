@@ -517,7 +517,7 @@ def search(
     """Rank pictures for a sound, or sounds for a picture.
 
     Prints how much likelier each file makes the query, in nats, and its path, the best first. Of a sound longer than
-    the models' clips, only the beginning is used.
+    the models' clips, the window that fits best counts.
     """
     from cycle_sound.app import inputs, search
     from cycle_sound.media.sounds import Sound
@@ -526,7 +526,6 @@ def search(
     heard = isinstance(asked, Sound)
     files = inputs.listed(folder, "image" if heard else "audio")
     system = opened(models, device)
-    tell_cut(system, query, asked)
     readable = Readable[Any](files, inputs.picture if heard else inputs.sound)
     for hit in search.ranked(system, asked, readable)[:top]:
         say(f"{hit.score:8.1f}  {hit.path}")

@@ -1,12 +1,14 @@
 """Search: rank pictures for a sound, or sounds for a picture, by how much likelier each makes the query."""
 
-from collections.abc import Iterable
-from itertools import product
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
+
 from cycle_sound.inference.fixed_batches import batched
 from cycle_sound.inference.system import CycleSound, Thing
+from cycle_sound.media import images
 from cycle_sound.media.blocks import windows
 from cycle_sound.media.sounds import Sound
 
@@ -21,18 +23,23 @@ class Hit(NamedTuple):
 def ranked(system: CycleSound, query: Thing, candidates: Iterable[tuple[Path, Thing]]) -> list[Hit]:
     """Score candidates of the other modality, (path, content) each, and sort them, the best first.
 
-    The score is that of `CycleSound.scores` for query and candidate; for a long sound, that of its best window.
+    The score is that of `CycleSound.scores` for query and candidate; of a sound longer than a clip, that of the window
+    that fits best. Pictures are RGB. One candidate is in memory at a time, and of others what the models see of them, a
+    batch of windows.
     """
-    hits = []
-    for batch in batched(candidates):
-        pairs = [(path, *pair) for path, one in batch for pair in product(_parts(system, query), _parts(system, one))]
-        scores = system.scores([source for _, source, _ in pairs], [target for _, _, target in pairs])
-        best: dict[Path, float] = {}
-        for (path, _, _), score in zip(pairs, scores, strict=True):
+    asked, best = [*_seen(system, query)], dict[Path, float]()
+    pairs = ((path, source, target) for path, one in candidates for target in _seen(system, one) for source in asked)
+    for batch in batched(pairs):
+        scores = system.scores([source for _, source, _ in batch], [target for _, _, target in batch])
+        for (path, _, _), score in zip(batch, scores, strict=True):
             best[path] = max(score, best.get(path, score))
-        hits += [Hit(score, path) for path, score in best.items()]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.path))
+    return sorted((Hit(score, path) for path, score in best.items()), key=lambda hit: (-hit.score, hit.path))
 
 
-def _parts(system: CycleSound, thing: Thing) -> list[Thing]:
-    return [*windows([thing], system.seconds)] if isinstance(thing, Sound) else [thing]
+def _seen(system: CycleSound, thing: Thing) -> Iterator[Thing]:
+    """The windows of a sound, or a picture at the models' size: copies, which do not keep the whole in memory."""
+    if isinstance(thing, Sound):
+        for wave, rate in windows([thing], system.seconds):
+            yield Sound(wave.copy(), rate)
+    else:
+        yield Image.fromarray(images.to_array(thing, system.size).transpose(1, 2, 0).copy())
