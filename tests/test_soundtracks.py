@@ -16,9 +16,10 @@ import pytest
 from films import chirp, evenly, heard, mux, picture_stream, shade, sound_stream, telling_film
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 from test_cli import Run, files, is_one_line_of_error, run  # noqa: F401
 
+from cycle_sound.app import inputs
 from cycle_sound.errors import BadFilm, BadTarget
 from cycle_sound.inference import soundtrack
 from cycle_sound.inference.system import CycleSound
@@ -209,6 +210,33 @@ def test_what_is_no_film_is_refused(content: bytes, tmp_path: Path):
     (tmp_path / "film.mp4").write_bytes(content)
     with pytest.raises(BadFilm):
         FilmReader(tmp_path / "film.mp4")
+
+
+def write_avif(path: Path, *colours: str) -> Path:
+    """A still picture, or of several colours a sequence."""
+    first, *others = (Image.new("RGB", (64, 64), colour) for colour in colours)
+    first.save(path, "AVIF", save_all=bool(others), append_images=others, duration=500)
+    return path
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="a Pillow without AVIF")
+@pytest.mark.parametrize("brand", [b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1"])
+def test_a_still_picture_is_no_film(brand: bytes, run: Run, tmp_path: Path):  # noqa: F811
+    path = write_avif(tmp_path / "photo.avif", "red")
+    path.write_bytes(path.read_bytes().replace(b"ftypavif", b"ftyp" + brand, 1))
+    with pytest.raises(BadFilm, match=r"^a still picture, not a film$"):
+        FilmReader(path)
+    assert is_one_line_of_error(run("sound", "photo.avif", "-o", "out"), "photo.avif: not an image of a known kind")
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="a Pillow without AVIF")
+@pytest.mark.parametrize("brand", [b"avis", b"hevc", b"msf1"])
+def test_a_sequence_of_pictures_is_a_film(brand: bytes, tmp_path: Path):
+    path = write_avif(tmp_path / "moving.avif", "black", "white")
+    path.write_bytes(path.read_bytes().replace(b"ftypavis", b"ftyp" + brand, 1))
+    assert inputs.is_film(path)
+    dark, light = FilmReader(path).pictures([0.0, 0.6], 8)
+    assert light.getpixel((4, 4)) > dark.getpixel((4, 4))
 
 
 def test_films_of_impossible_sizes_lengths_and_work_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

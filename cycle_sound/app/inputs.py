@@ -13,7 +13,7 @@ from PIL import Image
 from cycle_sound.acquisition.sources import archives
 from cycle_sound.errors import BadFilm, BadInput, BadPicture, BadSound, told
 from cycle_sound.io import bounded, names
-from cycle_sound.media import containers, images, sound_files, sound_reader
+from cycle_sound.media import containers, film_reader, images, sound_files, sound_reader
 from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.sounds import Sound
 from cycle_sound.params import Modality
@@ -87,7 +87,7 @@ def is_film(path: Path) -> bool:
         return archives.is_video(path.name)
     try:
         with path.open("rb") as file:
-            if images.STARTS.match(file.read(12)):
+            if film_reader.is_still(file) or images.STARTS.match(file.read(12)):
                 return False
             file.seek(0)
             with containers.opened(file, containers.VIDEOS) as container:

@@ -4,12 +4,13 @@ Each of the three opens the file again, so that none waits for another. Files ar
 guesses, so the length of a film is taken from its packets.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice, pairwise
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 import numpy as np
@@ -21,6 +22,8 @@ from cycle_sound.media.blocks import resampled
 from cycle_sound.media.sound_files import Stretch
 from cycle_sound.media.sound_reader import MAX_SECONDS
 
+# How a still picture in HEIF or AVIF begins, which FFmpeg reads as a film of a second; sequences have other brands.
+STILL = re.compile(rb".{4}ftyp(avif|heic|heim|heis|heix|mif1)", re.DOTALL)
 MAX_PACKETS = 4_000_000  # of pictures: a day and a half
 REORDERED = 32  # pictures, at most, that are decoded before one that is shown earlier; codecs allow 16
 SILENCE = 1 << 16  # samples of it at a time: a time stamp may lie years ahead
@@ -46,6 +49,8 @@ class FilmReader:
     def opened(self) -> Iterator[tuple[Any, Any]]:
         """Its container and the stream of its pictures. Raises `BadFilm`."""
         with self.path.open("rb") as file:
+            if is_still(file):
+                raise BadFilm("a still picture, not a film")
             try:
                 # Where a file gives no times of presentation they follow from the order of the packets.
                 container = containers.opened(file, containers.VIDEOS, fflags="genpts")
@@ -113,6 +118,13 @@ class FilmReader:
         for frame in decoded:
             if (stamp := containers.stamp(frame)) is not None:
                 yield (stamp - self._first) * self._base, frame
+
+
+def is_still(file: IO[bytes]) -> bool:
+    """Whether a file, read from its start and left there, holds a still picture in a container of films."""
+    start = file.read(12)
+    file.seek(0)
+    return STILL.match(start) is not None
 
 
 def _timed_packets(container: Any, video: Any) -> Iterator[Any]:
