@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cycle_sound.app import inputs
-from cycle_sound.app.outputs import with_ending, written
+from cycle_sound.app.outputs import written
 from cycle_sound.inference import soundtrack
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.soundtrack import Make
+from cycle_sound.io.endings import with_ending
 from cycle_sound.media import film_writer
 from cycle_sound.media.film_reader import FilmReader
 

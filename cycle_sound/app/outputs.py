@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cycle_sound.io import files, names
+from cycle_sound.io.endings import with_ending
 
 LONGEST = 220  # bytes of a stem, of the 255 that a name may have: endings, numbers and what marks a part come to it
 
@@ -38,11 +39,6 @@ class Names:
                 self._taken |= wanted
                 return self.folder / name
             number += 1
-
-
-def with_ending(stem: Path, ending: str) -> Path:
-    """The path STEM + ending. `Path.with_suffix` would cut a stem at its last dot."""
-    return stem.with_name(stem.name + ending)
 
 
 def beside(stem: Path, ending: str, content: bytes) -> Path:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from cycle_sound.app.outputs import beside, with_ending, written
+from cycle_sound.app.outputs import beside, written
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
 from cycle_sound.inference.soundtrack import Make
+from cycle_sound.io.endings import with_ending
 from cycle_sound.media import mel, sound_files, sound_reader, sound_writer
 from cycle_sound.media.blocks import windows
 from cycle_sound.media.sound_writer import Format

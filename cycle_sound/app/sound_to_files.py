@@ -7,9 +7,10 @@ from pathlib import Path
 from PIL import Image
 
 from cycle_sound.app.inputs import LongSound
-from cycle_sound.app.outputs import beside, with_ending, written
+from cycle_sound.app.outputs import beside, written
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
 from cycle_sound.io import progress
+from cycle_sound.io.endings import with_ending
 from cycle_sound.media.blocks import windows
 from cycle_sound.media.contact_sheet import Thumbnails, enlarged
 from cycle_sound.media.film_writer import write_film

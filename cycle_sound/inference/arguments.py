@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from cycle_sound.errors import BadDraw, BadPicture, BadSound, BadSteering, BadTarget, NoDevice, WrongModality
-from cycle_sound.media import images, sound_files, sound_reader
+from cycle_sound.io.endings import with_ending
+from cycle_sound.media import film_writer, images, sound_files, sound_reader
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device
 from cycle_sound.params import MODALITIES, Config, Direction, Modality, fault
@@ -158,11 +159,11 @@ def path(name: str | Path) -> Path:
 
 
 def target(to: str | Path, source: Path, ending: str | None = None) -> Path:
-    """Where to write the result of a file, with an ending if one is given. Raises `BadTarget`."""
+    """Where to write the result of a file, with the ending of a film if one is given. Raises `BadTarget`."""
     place = path(to)
     if not place.name:
         raise BadTarget(f"{place}: not a file to write to")
-    place = place if ending is None else place.with_suffix(ending)
+    place = place if ending is None else with_ending(place, ending, film_writer.ENDINGS)
     if place.is_dir():
         raise BadTarget(f"{place}: a folder")
     if os.path.realpath(place) == os.path.realpath(source) or (place.exists() and place.samefile(source)):
