@@ -1,13 +1,15 @@
 """The command line: useful files, or one clear line and a code that is not zero."""
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from importlib import metadata
 from pathlib import Path
+from unittest.mock import Mock
 
 import av
 import numpy as np
@@ -18,7 +20,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cycle_sound import paths
-from cycle_sound.app import cli, inputs
+from cycle_sound.app import cli, inputs, outputs
 from cycle_sound.app.cli import app, chosen
 from cycle_sound.inference import export
 from cycle_sound.inference.system import CycleSound
@@ -193,6 +195,29 @@ def test_no_file_is_overwritten_unasked(run: Run, tmp_path: Path, command: str, 
     assert result.exit_code == 0, result.output
     assert [(tmp_path / out / f"bell-2.{ending}").is_file() for ending in made] == [True] * len(made)
     assert {path.read_text() for path in own} == {"somebody's own"}
+
+
+@pytest.mark.parametrize("linked", [True, False])
+@MADE
+def test_no_file_that_appears_meanwhile_is_overwritten(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, made: list[str], linked: bool
+) -> None:
+    place, refused = outputs.Names.place, PermissionError(errno.EPERM, "Operation not permitted")
+
+    def late(names_: outputs.Names, parts: Mapping[Path, Path]) -> None:
+        if (last := Path(f"out/bell.{made[-1]}")) in parts.values():
+            last.write_text("somebody's own")
+        place(names_, parts)
+
+    monkeypatch.setattr(outputs.Names, "place", late)
+    if not linked:  # as on some file systems
+        monkeypatch.setattr(os, "link", Mock(side_effect=refused))
+    write_picture(tmp_path / "bell.jpg") if command == "sound" else write_sound(tmp_path / "bell.wav", 4.0)
+    result = run(command, "bell.jpg" if command == "sound" else "bell.wav", "-o", "out")
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / "out") == sorted([f"bell.{made[-1]}", *(f"bell-2.{ending}" for ending in made)])
+    assert (tmp_path / f"out/bell.{made[-1]}").read_text() == "somebody's own"
+    assert [line for line in result.stdout.split() if "out/" in line] == [f"out/bell-2.{ending}" for ending in made]
 
 
 @MADE

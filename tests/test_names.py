@@ -336,11 +336,11 @@ def test_labels_are_reported_as_they_are(text: str, tmp_path: Path, monkeypatch:
 
 
 def test_files_made_of_a_name_have_a_name_that_can_be_shown(tmp_path: Path) -> None:
-    free = outputs.Names(tmp_path, []).free
+    result = outputs.Names(tmp_path, []).result
     for text in OBEYED.values():
-        assert is_safe(free(text, ".png").name)
+        assert is_safe(result(text, ".png").name)
     for text in KEPT.values():
-        assert free(text, ".png").name == text
+        assert result(text, ".png").name == text
 
 
 @pytest.mark.parametrize(("one", "other"), FORMS.values(), ids=FORMS)

@@ -1,6 +1,7 @@
 """Cutting and joining sounds, and writing them."""
 
 import io
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -49,32 +50,45 @@ def test_windows_of_a_long_sound_do_not_drift():
     assert np.abs(starts - np.arange(len(parts)) * 1.536 * 11025).max() <= 0.5
 
 
+def joined(parts: Iterable[Sound]) -> Sound:
+    blocks = [*sounds.joined(parts)]
+    return Sound(np.concatenate([block.waveform for block in blocks]), blocks[0].sample_rate)
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_joined_sounds_share_one_fade_each(count: int):
-    whole = sounds.joined([noise(1.0, seed) for seed in range(count)])
+    whole = joined([noise(1.0, seed) for seed in range(count)])
     assert len(whole.waveform) == count * RATE - (count - 1) * round(FADE * RATE)
     assert whole.sample_rate == RATE
     assert whole.waveform.dtype == np.float32
 
 
 def test_the_level_does_not_change_where_sounds_are_joined():
-    whole = sounds.joined([noise(2.0, seed) for seed in range(4)]).waveform
+    whole = joined([noise(2.0, seed) for seed in range(4)]).waveform
     levels = np.sqrt((whole[: len(whole) // 400 * 400].reshape(-1, 400) ** 2).mean(1))
     assert 20 * np.log10(levels.max() / levels.min()) < 3  # of noise of constant power, in stretches of 25 ms
 
 
 def test_a_join_makes_no_click():
-    whole = sounds.joined([sine(1.0, 220), sine(1.0, 330)]).waveform
+    whole = joined([sine(1.0, 220), sine(1.0, 330)]).waveform
     steepest = 2 * np.pi * 330 / RATE  # of the sines themselves
     assert np.abs(np.diff(whole)).max() < 1.5 * steepest
 
 
 def test_joining_leaves_the_given_sounds_alone_and_takes_short_ones():
-    first, second = sine(1.0, 220), sine(0.05, 220)
+    first, second = sine(0.05, 220), sine(1.0, 220)
     before = first.waveform.copy()
-    whole = sounds.joined([first, second])
+    whole = joined([first, second])
     assert np.array_equal(first.waveform, before)
     assert len(whole.waveform) == RATE + 800 - 400
+
+
+def test_sounds_are_joined_as_they_come():
+    taken: list[int] = []
+    blocks = sounds.joined(taken.append(seed) or noise(1.0, seed) for seed in range(9))
+    for number in range(9):
+        next(blocks)
+        assert len(taken) == number + 1
 
 
 @pytest.mark.parametrize("kind", sound_writer.FORMATS)

@@ -355,15 +355,15 @@ def image(
         tell_cut(system, blend[0], steering["blend"][0])
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     draw = partial(system.images, candidates=rerank, sampling=sampling.audio_to_image, **steering)
-    free = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).free
+    result = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).result
     readable = Readable(files, inputs.long_sound)
     abstention = Abstention(system, min_confidence, located(models))
     for path, heard in readable:
         for number in range(samples):
             make, accepts = abstention.watching(path, partial(draw, seed=seed + number))
-            stem = free(numbered(path.stem, number, samples), ".png", ".mp4")
+            made = result(numbered(path.stem, number, samples), ".png", ".mp4")
             with readable.reading(path):
-                show(sound_to_files.write_pictures(make, heard, system.seconds, stem, accepts, scale))
+                show(sound_to_files.write_pictures(make, heard, system.seconds, made, accepts, scale))
     readable.end()
     abstention.end()
 
@@ -425,28 +425,28 @@ def sound(
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     draw = {"candidates": rerank, "sampling": sampling.image_to_audio, **steering}
-    free = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).free
+    result = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).result
     readable = Readable([path for path in files if path not in films], inputs.picture)
     readable_films = Readable(films, inputs.film)
     abstention = Abstention(system, min_confidence, located(models))
     for number in range(samples):
         make = partial(system.sounds, seed=seed + number, **draw)
 
-        def stem(name: str, number: int = number) -> Path:
-            return free(numbered(name, number, samples), f".{ending}", ".png")
+        def heard(name: str, number: int = number) -> outputs.Result:
+            return result(numbered(name, number, samples), f".{ending}", ".png")
 
         if seconds is None:
-            show(pictures_to_files.write_sounds(make, readable, stem, ending, system.models.audio, abstention.accepts))
+            pictures_to_files.write_sounds(make, readable, heard, ending, system.models.audio, abstention.accepts, show)
         else:
             for path, picture in readable:
-                where, accepted = stem(path.stem), partial(abstention.accepts, path)
-                blocks = system.sound_blocks(picture, seconds, seed=seed + number, report=where.name, **draw)
-                show(pictures_to_files.write_long_sound(blocks, picture, where, ending, system.models, accepted))
+                made, accepted = heard(path.stem), partial(abstention.accepts, path)
+                blocks = system.sound_blocks(picture, seconds, seed=seed + number, report=made.name, **draw)
+                show(pictures_to_files.write_long_sound(blocks, picture, made, ending, system.models, accepted))
         for path, film in readable_films:
             watched, accepts = abstention.watching(path, make)
-            where = free(numbered(path.stem, number, samples), *film_writer.FORMATS)
+            made = result(numbered(path.stem, number, samples), *film_writer.FORMATS)
             with readable_films.reading(path):
-                show(film_to_files.write_soundtrack(watched, film, where, system.models, mix, accepts))
+                show(film_to_files.write_soundtrack(watched, film, made, system.models, mix, accepts))
     readable.end()
     readable_films.end()
     abstention.end()
@@ -493,8 +493,8 @@ def cycle(
         say(f"{cycle_page.place(number)}: {said}")
     name = names.printable(file.name)
     page = cycle_page.cycle(name, stations, system.models.audio, knowledge.warning(system, name, [start]))
-    stem = outputs.Names(out, [file], overwrite).free(file.stem, ".html")
-    show([outputs.beside(stem, ".html", page.encode())])
+    result = outputs.Names(out, [file], overwrite).result(file.stem, ".html")
+    show(result.write({".html": outputs.content(page.encode())}))
 
 
 @app.command(

@@ -1,21 +1,19 @@
 """From pictures to files: sounds with their spectrograms, and all of them joined."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from PIL import Image
 
-from cycle_sound.app.outputs import beside, written
+from cycle_sound.app.outputs import Result, content
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
 from cycle_sound.inference.soundtrack import Make
-from cycle_sound.io.endings import with_ending
-from cycle_sound.media import mel, sound_files, sound_reader, sound_writer
+from cycle_sound.media import mel, sound_files, sound_reader, sound_writer, spectrogram
 from cycle_sound.media.blocks import windows
 from cycle_sound.media.sound_writer import Format
 from cycle_sound.media.sounds import Sound, joined
-from cycle_sound.media.spectrogram import spectrogram
 from cycle_sound.params import AudioConfig
 
 PLOTTED = 60.0  # s, of a longer sound
@@ -24,32 +22,36 @@ PLOTTED = 60.0  # s, of a longer sound
 def write_sounds(
     make: Make,
     pictures: Iterable[tuple[Path, Image.Image]],
-    stem: Callable[[str], Path],
+    result: Callable[[str], Result],
     kind: Format,
     config: AudioConfig,
     accepts: Callable[[Path, Sequence[Image.Image], Sequence[Sound]], bool],
-) -> Iterator[Path]:
-    """Write the sound that `make` generates from each picture and its spectrogram; yield the paths written.
+    show: Callable[[list[Path]], None],
+) -> None:
+    """Write the sound that `make` generates from each picture and its spectrogram; `show` the paths as they come.
 
-    `stem` gives a path without ending for a picture's name. Of several pictures their sounds are also written as one,
-    `stem("joined")`, up to `sound_files.MAX_SECONDS`. A sound that is not accepted is left out.
+    `result` takes a picture's name. Of several pictures their sounds are also written as one, `result("joined")`, with
+    a spectrogram of its first minute, while they are made: of all, only a batch is in memory. A sound that is not
+    accepted is left out.
     """
-    heard: list[Sound] = []
-    for batch in batched(pictures):
-        for (path, picture), sound in zip(batch, make([picture for _, picture in batch]), strict=True):
-            if not accepts(path, [picture], [sound]):
-                continue
-            yield from write_sound(sound, stem(path.stem), kind, config)
-            if (len(heard) + 1) * sound.seconds <= sound_files.MAX_SECONDS:
-                heard.append(sound)
-    if len(heard) > 1:
-        yield from write_sound(joined(heard), stem("joined"), kind, config)
+
+    def written() -> Iterator[Sound]:
+        for batch in batched(pictures):
+            for (path, picture), sound in zip(batch, make([picture for _, picture in batch]), strict=True):
+                if accepts(path, [picture], [sound]):
+                    show(write_sound(sound, result(path.stem), kind, config))
+                    yield sound
+
+    sounds = written()
+    begin = list(islice(sounds, 2))
+    if len(begin) > 1:
+        show(_write_blocks(joined(chain(begin, sounds)), result("joined"), kind, config, lambda _: True))
 
 
 def write_long_sound(
     blocks: Iterable[Sound],
     picture: Image.Image,
-    stem: Path,
+    result: Result,
     kind: Format,
     models: Models,
     accepts: Callable[[Sequence[Image.Image], Sequence[Sound]], bool],
@@ -59,25 +61,37 @@ def write_long_sound(
     Returns the paths written; at most a minute of it is in memory. If its first clips, once all is made, are not
     accepted, it is left out.
     """
-    path, clips = with_ending(stem, f".{kind}"), list[Sound]()
 
-    def write_whole(part: Path) -> None:
+    def accepted(part: Path) -> bool:
+        clips = [*islice(windows(sound_reader.blocks(part), models.seconds), TOGETHER)]
+        return accepts([picture] * len(clips), clips)
+
+    return _write_blocks(blocks, result, kind, models.audio, accepted)
+
+
+def write_sound(sound: Sound, result: Result, kind: Format, config: AudioConfig) -> list[Path]:
+    """Write a sound and its spectrogram, .png; return both paths."""
+    heard, seen = sound_writer.encoded(sound, kind), _plot(sound, config)
+    return result.write({f".{kind}": content(heard), ".png": content(seen)})
+
+
+def _write_blocks(
+    blocks: Iterable[Sound], result: Result, kind: Format, config: AudioConfig, accepts: Callable[[Path], bool]
+) -> list[Path]:
+    """Write a sound of any length and a spectrogram of its first minute, if its file is accepted; return the paths."""
+    whole: list[Path] = []
+
+    def write(part: Path) -> None:
         sound_writer.write(part, blocks, kind)
-        clips.extend(islice(windows(sound_reader.blocks(part), models.seconds), TOGETHER))
+        whole.append(part)
 
-    if not written(path, write_whole, lambda: accepts([picture] * len(clips), clips)):
-        return []
-    begin = next(windows(sound_reader.blocks(path), PLOTTED))
-    return [path, plot(begin, stem, models.audio)]
+    def plot(part: Path) -> None:
+        part.write_bytes(_plot(next(windows(sound_reader.blocks(whole[0]), PLOTTED)), config))
 
-
-def write_sound(sound: Sound, stem: Path, kind: Format, config: AudioConfig) -> list[Path]:
-    """Write a sound, STEM.KIND, and its spectrogram, STEM.png; return both paths."""
-    return [beside(stem, f".{kind}", sound_writer.encoded(sound, kind)), plot(sound, stem, config)]
+    return result.write({f".{kind}": write, ".png": plot}, lambda: accepts(whole[0]))
 
 
-def plot(sound: Sound, stem: Path, config: AudioConfig) -> Path:
-    """Write the spectrogram of a sound of any rate, STEM.png; return its path."""
-    path = with_ending(stem, ".png")
-    spectrogram(path, mel.log_mel(sound_files.resample(*sound, config.sample_rate), config), config)
-    return path
+def _plot(sound: Sound, config: AudioConfig) -> bytes:
+    """The spectrogram of a sound of any rate as PNG."""
+    log_mel = mel.log_mel(sound_files.resample(*sound, config.sample_rate), config)
+    return spectrogram.encoded(spectrogram.plotted(log_mel, config))

@@ -7,10 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from cycle_sound.app.inputs import LongSound
-from cycle_sound.app.outputs import beside, written
+from cycle_sound.app.outputs import Result, content
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
 from cycle_sound.io import progress
-from cycle_sound.io.endings import with_ending
 from cycle_sound.media.blocks import windows
 from cycle_sound.media.contact_sheet import Thumbnails, enlarged
 from cycle_sound.media.film_writer import write_film
@@ -22,27 +21,31 @@ def write_pictures(
     make: Callable[[Sequence[Sound]], list[Image.Image]],
     sound: LongSound,
     seconds: float,
-    stem: Path,
+    result: Result,
     accepts: Callable[[], bool],
     scale: int = 1,
 ) -> list[Path]:
-    """Write the picture that `make` generates from a sound as STEM.png; return the paths written.
+    """Write the picture that `make` generates from a sound as .png; return the paths written.
 
-    A sound longer than `seconds` becomes one picture per window: a contact sheet STEM.png and a film STEM.mp4, made a
-    batch of windows at a time. If the pictures, once all are made, are not accepted, nothing is written. The picture,
+    A sound longer than `seconds` becomes one picture per window: a contact sheet, .png, and a film, .mp4, made a batch
+    of windows at a time. If the pictures, once all are made, are not accepted, nothing is written. The picture,
     or those of the film, are written `scale` times as wide and as high. Raises `BadInput`.
     """
     parts = windows(sound.blocks(), seconds)
     begin = list(islice(parts, 2))
     if len(begin) == 1:
         [picture] = make(begin)
-        return [beside(stem, ".png", encode_png(enlarged(picture, scale)))] if accepts() else []
-    sheet, film = Thumbnails(), with_ending(stem, ".mp4")
-    pictures = sheet.noted(_made(make, chain(begin, parts), sound.seconds / seconds, stem.name))
+        return result.write({".png": content(encode_png(enlarged(picture, scale)))}, accepts)
+    sheet = Thumbnails()
+    pictures = sheet.noted(_made(make, chain(begin, parts), sound.seconds / seconds, result.name))
     large = (enlarged(picture, scale) for picture in pictures)
-    if not written(film, lambda part: write_film(part, large, seconds, sound.blocks()), accepts):
-        return []
-    return [beside(stem, ".png", encode_png(sheet.drawn(seconds))), film]
+    return result.write(
+        {
+            ".mp4": lambda part: write_film(part, large, seconds, sound.blocks()),
+            ".png": lambda part: part.write_bytes(encode_png(sheet.drawn(seconds))),
+        },
+        accepts,
+    )
 
 
 def _made(

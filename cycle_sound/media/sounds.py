@@ -1,6 +1,7 @@
 """Sounds as values, and joined by cross-fades."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +23,14 @@ class Sound(NamedTuple):
         return len(self.waveform) / self.sample_rate
 
 
-def joined(sounds: Sequence[Sound]) -> Sound:
-    """Join sounds of one sample rate, of two samples or more, each fading into the next over FADE seconds.
+def joined(sounds: Iterable[Sound]) -> Iterator[Sound]:
+    """Join sounds as they come, at least one, each fading into the next over FADE seconds: a sound in blocks.
 
-    n sounds of s seconds make n s − (n − 1) FADE seconds; of a sound shorter than 2 FADE half is faded.
+    All have one sample rate, and are as long as the first, of two samples or more, or longer. n sounds of s seconds
+    make n s − (n − 1) FADE seconds; of sounds shorter than 2 FADE half is faded. One sound is in memory at a time.
     """
-    rate = sounds[0].sample_rate
-    fade = min(round(FADE * rate), *(len(sound.waveform) // 2 for sound in sounds))
-    return Sound(np.concatenate([*crossfaded((sound.waveform for sound in sounds), fade)]), rate)
+    rest = iter(sounds)
+    first = next(rest)
+    fade = min(round(FADE * first.sample_rate), len(first.waveform) // 2)
+    for block in crossfaded((sound.waveform for sound in chain([first], rest)), fade):
+        yield Sound(block, first.sample_rate)

@@ -1,5 +1,6 @@
 """A log-mel as a plot with axes, in Hz, seconds and dB."""
 
+import io
 from pathlib import Path
 
 import librosa.display
@@ -15,12 +16,23 @@ matplotlib.rcParams["text.parse_math"] = False  # a name or a label may hold dol
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, atomically, without a note of the program that made it."""
-    with files.replacing(path) as part:
-        figure.savefig(part, format="png", dpi=100, metadata={"Software": None})
+    """Write a figure as PNG, atomically."""
+    files.write_bytes(path, encoded(figure))
+
+
+def encoded(figure: Figure) -> bytes:
+    """A figure as PNG, without a note of the program that made it."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
+    return content.getvalue()
 
 
 def spectrogram(path: Path, log_mel: np.ndarray, config: AudioConfig) -> None:
+    """Write the plot of one log-mel (1, mels, frames) in [-1, 1] as PNG, atomically."""
+    save(plotted(log_mel, config), path)
+
+
+def plotted(log_mel: np.ndarray, config: AudioConfig) -> Figure:
     """Plot one log-mel (1, mels, frames) in [-1, 1] with its axes in Hz and seconds and its levels in dB."""
     decibel = (log_mel[0] + 1) / 2 * (config.max_db - config.min_db) + config.min_db
     figure = Figure(figsize=(5, 3.2), layout="constrained")
@@ -37,4 +49,4 @@ def spectrogram(path: Path, log_mel: np.ndarray, config: AudioConfig) -> None:
         cmap="magma",
     )
     figure.colorbar(mesh, ax=axes, format="%+.0f dB")
-    save(figure, path)
+    return figure
