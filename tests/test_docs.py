@@ -308,6 +308,22 @@ def test_the_table_of_tensors_has_the_shapes_of_the_models(params: Params) -> No
     assert [tuple(sizes.get(size) or int(size) for size in one) for one in shown] == [one.shape for one in tensors]
 
 
+def test_the_readmes_diagram_names_every_stage() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    diagram = re.search(r"^```\n(download ─►.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert diagram
+    assert set(re.findall(r"\w+", diagram[1])) >= STAGES.keys()
+
+
+def test_what_a_build_makes_is_described_where_it_lies() -> None:
+    text = (ROOT / "data/README.md").read_text(encoding="utf-8")
+    outs = [one for stage in STAGES.values() for one in stage.get("do", stage).get("outs", [])]
+    made = {*paths.made(), *(Path(next(iter(one)) if isinstance(one, dict) else one) for one in outs)}
+    folders = {path.parts[1] for path in made if path.parts[0] == "data" and len(path.parts) > 1}
+    assert len(folders) > 15
+    assert [folder for folder in sorted(folders) if f"`{folder}/" not in text] == []
+
+
 ROWS = {  # of the tables of results → the figure, and how it is written
     "class consistency": ("class_consistency", 3),
     "class consistency, by the judge": ("class_consistency_judge", 3),
