@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import threading
@@ -23,6 +24,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cycle-sound[web]'")
 
+from test_interrupts import NEVER, said, started
 from visitors import API, CYCLE, DRAWING, FILM, HOSTILE, PICTURE, SOUND, Answer, Visitor, film, png, swollen, wav
 
 from cycle_sound.app.cli import app
@@ -70,7 +72,7 @@ def blocks(system: CycleSound) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def page(blocks: Page) -> str:
-    return server.serve(blocks, "127.0.0.1", None, block=False).rstrip("/")
+    return server.start(blocks, "127.0.0.1", None).rstrip("/")
 
 
 @pytest.fixture(autouse=True)
@@ -487,7 +489,7 @@ def has_ipv6() -> bool:
 def test_a_page_may_be_served_at_an_ipv6_address(host: str, system: CycleSound) -> None:
     blocks = pages.page(system)
     try:
-        address = server.serve(blocks, host, None, block=False)
+        address = server.start(blocks, host, None)
         assert address.startswith("http://[::1]:")
         with Visitor(address.rstrip("/"), "::1") as visitor:
             assert visitor.client.get("/config").is_success
@@ -511,7 +513,7 @@ def test_where_no_page_can_be_served_is_said_before_an_address(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(BadAddress, match=said.format(port=port)) as refusal:
-            server.serve(blocks, host, port, block=True, auth="ann:secret")
+            server.serve(blocks, host, port, auth="ann:secret")
     assert "\n" not in str(refusal.value)
     assert capsys.readouterr().out == ""
 
@@ -536,17 +538,37 @@ def test_a_proxy_of_the_environment_is_not_asked_for_the_page(
     before = proxies()
     blocks = pages.page(system)
     try:
-        with Visitor(server.serve(blocks, "127.0.0.1", None, block=False).rstrip("/")) as visitor:
+        with Visitor(server.start(blocks, "127.0.0.1", None).rstrip("/")) as visitor:
             assert visitor.client.get("/config").is_success
     finally:
         blocks.close()
     assert proxies() == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as those of POSIX")
+@pytest.mark.parametrize(("number", "line"), [(signal.SIGINT, ["interrupted"]), (signal.SIGTERM, [])])
+def test_a_page_that_is_interrupted_closes_and_leaves_nothing(
+    number: signal.Signals, line: list[str], data: Path, tmp_path: Path
+) -> None:
+    for name in ("here", "uploads"):
+        (tmp_path / name).mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    words = ["-m", "cycle_sound", "web", "--port", port, "--models", str(data)]
+    process = started(tmp_path / "here", *words, strike=NEVER, TMPDIR=str(tmp_path / "uploads"))
+    assert process.stdout
+    address = next(line.rstrip() for line in process.stdout if line.startswith("http://"))
+    with Visitor(address) as visitor, visitor.listening():
+        process.send_signal(number)
+        assert said(process) == line
+    assert process.returncode == 128 + number
+    assert not list((tmp_path / "uploads").iterdir())
+
+
 def test_without_the_password_nothing_is_sent_or_made(system: CycleSound) -> None:
     blocks = pages.page(system)
     try:
-        page = server.serve(blocks, "127.0.0.1", None, block=False, auth="ann:secret").rstrip("/")
+        page = server.start(blocks, "127.0.0.1", None, auth="ann:secret").rstrip("/")
         with Visitor(page) as visitor:
             assert visitor.client.get("/config").status_code == 401
             assert visitor.client.post("/gradio_api/upload", files={"files": ("a.png", png())}).status_code == 401

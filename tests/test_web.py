@@ -54,7 +54,7 @@ def address(system: CycleSound, tmp_path_factory: pytest.TempPathFactory) -> Ite
     write_sound(samples / "image_to_audio/test_1/real.wav")
     write_labels(samples, test_1="bell", test_2="bird")
     blocks = pages.page(system, samples)
-    yield server.serve(blocks, "127.0.0.1", None, block=False)
+    yield server.start(blocks, "127.0.0.1", None)
     blocks.close()
 
 

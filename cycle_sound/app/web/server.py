@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-import signal
+import time
 from collections.abc import AsyncIterator, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -23,28 +23,31 @@ from cycle_sound.errors import BadAddress, BadLogin
 
 SESSIONS = 100  # whose settings gradio remembers, in some 100 kB each; a forgotten one just goes on
 TIDY_EVERY = 60.0  # seconds
+WAIT = 0.1  # seconds: a wait without end would let no interrupt through on Windows
 FONT = ("system-ui", "sans-serif")  # the browser's own: gradio's come from a server
 
 
-def serve(
-    blocks: Page,
-    host: str,
-    port: int | None,
-    block: bool = True,
-    auth: str | None = None,
-    names: Collection[str] = (),
-) -> str:
-    """Serve a page and return its address; with `block` print it, and serve until an interrupt or SIGTERM.
+def serve(blocks: Page, host: str, port: int, auth: str | None = None, names: Collection[str] = ()) -> None:
+    """Serve a page as `start` does, print its address, and go on until an interrupt, which closes the page."""
+    start(blocks, host, port, auth, names)
+    say(f"http://{_in_url(host.strip('[]'))}:{port}")
+    try:
+        while blocks.is_running:
+            time.sleep(WAIT)
+    finally:
+        blocks.close(verbose=False)
 
-    `auth` is the NAME:PASSWORD that visitors are asked for, `names` are those of a proxy before the page. Raises
-    `BadLogin` as `login` does, and `BadAddress` where the page cannot be served.
+
+def start(blocks: Page, host: str, port: int | None, auth: str | None = None, names: Collection[str] = ()) -> str:
+    """Begin to serve a page, in another thread, until it is closed; return its address.
+
+    `port`: None for any that is free. `auth` is the NAME:PASSWORD that visitors are asked for, `names` are those of a
+    proxy before the page. Raises `BadLogin` as `login` does, and `BadAddress` where the page cannot be served.
     """
     visitors, host = login(host, auth, names), host.strip("[]")
     _check_address(host, port or 0)
     kept = uploads.files()  # the examples
     door = Middleware(gate.Gate, host=host, names=names, listening=blocks.listening, kept=kept)
-    if block:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the uploads stay behind
     with _without_proxies():  # by which gradio would ask its own page whether it is there
         _, address, _ = blocks.launch(
             server_name=_in_url(host),
@@ -68,9 +71,6 @@ def serve(
     config = blocks.server.config  # of uvicorn, which asks it at every connection; gradio has no option for it
     config.http_protocol_class = connections.bounded(config.http_protocol_class)
     config.ws_protocol_class = None  # the page opens no WebSockets, which go past gate and count
-    if block:
-        say(f"http://{_in_url(host)}:{port}")
-        blocks.block_thread()
     return address
 
 
