@@ -26,7 +26,7 @@ from cycle_sound.errors import (
     WrongModality,
 )
 from cycle_sound.inference import continuation
-from cycle_sound.inference.arguments import MAX_CANDIDATES
+from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media import film_writer
 from cycle_sound.media.sound_reader import LOUDEST

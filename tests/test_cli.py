@@ -23,6 +23,7 @@ from cycle_sound import paths
 from cycle_sound.app import cli, inputs, outputs
 from cycle_sound.app.cli import app, chosen
 from cycle_sound.inference import export
+from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import bounded, names
 from cycle_sound.media import sound_files, sound_reader
@@ -523,6 +524,8 @@ def test_a_folder_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> N
         ("--guidance", "inf"),
         ("--guidance", "1e38"),
         ("--samples", "0"),
+        ("--rerank", "0"),
+        ("--rerank", "1001"),
         ("--scale", "0"),
         ("--scale", "9"),
         ("--device", "abacus"),
@@ -534,6 +537,25 @@ def test_impossible_options_are_named(run: Run, tmp_path: Path, words: tuple[str
     assert result.exit_code == 2
     assert words[0] in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "most"),
+    [
+        ("sound", "--seconds", sound_reader.MAX_SECONDS),
+        *((command, "--rerank", MAX_CANDIDATES) for command in ("image", "sound", "cycle")),
+    ],
+)
+def test_more_than_can_be_made_is_refused_before_models_are_read(
+    command: str, option: str, most: float, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CycleSound, "load", Mock(side_effect=ArithmeticError("models are read")))
+    source = write_picture(tmp_path / "red.png") if command == "sound" else write_sound(tmp_path / "bell.wav")
+    assert isinstance(run(command, source, "-o", "out", option, f"{most:.0f}").exception, ArithmeticError)
+    refused = run(command, source, "-o", "out", option, f"{most + 1:.0f}")
+    assert refused.exit_code == 2
+    assert option in refused.stderr
+    assert f"{most:.0f}" in refused.stderr
 
 
 def test_what_is_given_of_the_draw_holds_both_ways_and_the_rest_is_each_ways_own(data: Path) -> None:

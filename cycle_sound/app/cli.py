@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from cycle_sound.app.terminal import Abstention, Readable, fail, say, show, warned
 from cycle_sound.errors import MissingPackage, NoDevice, UserError, told
+from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.io import interrupts, names
 
 if TYPE_CHECKING:
@@ -171,7 +172,10 @@ Device = Annotated[str, typer.Option(help="Device to compute on: cpu, cuda, …;
 Samples = Annotated[int, typer.Option(min=1, help="Results per source, with the seeds SEED, SEED + 1, …")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same bytes.")]
 Rerank = Annotated[
-    int, typer.Option(min=1, help="Draw this many candidates, keep the one that best explains its source.")
+    int,
+    typer.Option(
+        min=1, max=MAX_CANDIDATES, help="Draw this many candidates, keep the one that best explains its source."
+    ),
 ]
 Temperature = Annotated[
     float | None,

@@ -28,7 +28,6 @@ C = TypeVar("C", bound=Config)
 
 Thing = Sound | Image.Image  # what a direction starts from, and what it makes
 
-MAX_CANDIDATES = 1000  # 0.2 MB each while they are re-ranked, of 32 sources at a time
 RANGELESS = ("F", "I")  # modes of Pillow in which nothing says which number is white
 WANTED: dict[Modality, str] = {"audio": "a Sound", "image": "a PIL image"}
 

@@ -29,6 +29,7 @@ from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.confidence import NONE, Confidences
 from cycle_sound.inference.engine import Drawing, Engine, Steering
 from cycle_sound.inference.fixed_batches import batched
+from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.io import files
 from cycle_sound.media import film_writer, images, mel, picture_files, pixels, sound_reader
 from cycle_sound.media.blocks import windows
@@ -494,7 +495,7 @@ class CycleSound:
     ) -> Drawing:
         """The settings for the engine. Raises `BadDraw` and `BadSteering`."""
         number = arguments.whole("seed", seed, 0)
-        count = arguments.whole("candidates", candidates, 1, arguments.MAX_CANDIDATES)
+        count = arguments.whole("candidates", candidates, 1, MAX_CANDIDATES)
         draw = self.sampling[direction] if sampling is None else arguments.checked(sampling, SamplingConfig)
         if unlike is not None and draw.guidance <= 1:
             raise BadSteering(f"unlike: a guidance of {draw.guidance:g} steers away from nothing; give one above 1")
