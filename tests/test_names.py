@@ -2,6 +2,9 @@
 
 import csv
 import io
+import os
+import shutil
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -14,6 +17,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import cycle_sound
 from cycle_sound import paths
 from cycle_sound.acquisition import acquire, manifest
 from cycle_sound.acquisition.manifest import Row
@@ -24,7 +28,7 @@ from cycle_sound.app import cli, inputs, outputs, terminal
 from cycle_sound.dataset import writer
 from cycle_sound.dataset.reader import Split
 from cycle_sound.errors import BadInput, BadSource, UserError
-from cycle_sound.io import names, stage
+from cycle_sound.io import files, names, stage
 from cycle_sound.media import picture_files, sound_files
 from cycle_sound.params import DataConfig, Params
 
@@ -349,3 +353,24 @@ def test_two_forms_of_a_name_are_two_files(one: str, other: str, tmp_path: Path)
     assert names_.free(other, ".wav").name == f"{other}-2"
     assert names_.free(one, ".png").name == one
     assert names_.free(other, ".png").name == f"{other}-2"
+
+
+BOUND = """
+from pathlib import Path
+from cycle_sound.app import outputs
+free = outputs.Names(Path("out"), [Path("mine/bell.png")], overwrite=True).free
+print(free("bell", ".png").name, free("drum", ".png").name)
+"""
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+def test_a_source_is_not_replaced_in_its_folder_by_another_name(tmp_path: Path) -> None:
+    for name in ("mine/bell.png", "mine/drum.png", "out/none"):
+        files.write_bytes(tmp_path / name, b"")
+    mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", 'mount --bind mine out && exec "$0" "$@"']
+    environment = os.environ | {"PYTHONPATH": str(Path(cycle_sound.__file__).parents[1])}
+    command = [*mounted, sys.executable, "-c", BOUND]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    assert done.stdout.split() == ["bell-2", "drum"], done.stderr

@@ -25,7 +25,7 @@ class Names:
         here = _real(folder)
         # A file is there by the name that is given, and where that is a link perhaps by another one, too.
         places = [place for path in read for place in (_real(path.parent) / path.name, _real(path))]
-        self._taken = {_same(place.name) for place in places if place.parent == here}
+        self._taken = {_same(place.name) for place in places if _is_same(place.parent, here)}
         if here.is_dir() and not overwrite:
             self._taken |= {_same(path.name) for path in here.iterdir()}
 
@@ -122,6 +122,14 @@ def _hold(part: Path, path: Path) -> None:
 def _real(path: Path) -> Path:
     """Where a path leads; `Path.resolve` raises RuntimeError for a link that leads back to itself."""
     return Path(os.path.realpath(path))
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    """Whether two paths lead to one folder, also by mounts and in another case."""
+    try:
+        return folder.samefile(other)
+    except OSError:  # one of them is not there yet
+        return folder == other
 
 
 def _same(name: str) -> str:
