@@ -18,6 +18,7 @@ from cycle_sound.errors import BadCard, BadCheckpoint, BadTarget
 from cycle_sound.inference import bundle, card, export
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.system import CycleSound
+from cycle_sound.io import files
 from cycle_sound.models import classifier
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import VocoderConfig
@@ -302,8 +303,43 @@ def test_an_export_that_was_killed_can_be_done_again(exported: Path, data: Path,
     for path in exported.iterdir():
         if path.name not in left:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (exported / export.BEGUN).touch()
     export.export(data, exported)
     assert contents(exported) == whole
+
+
+def test_wherever_an_export_is_killed_the_next_one_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export.export(data, tmp_path / "whole")
+    write, folder, left = files.write_bytes, tmp_path / "models", 0
+
+    def killing(path: Path, content: bytes) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_bytes", killing)
+    models = len(bundle.model_files(data, card.read(data).vocoder))
+    for most in (1, models, models + 1, models + 2):  # files: the mark, most of the models, all, and the card
+        left = most
+        with pytest.raises(KeyboardInterrupt):
+            export.export(data, folder)
+        assert (folder / card.NAME).exists() == (most == models + 2)
+    monkeypatch.undo()
+    export.export(data, folder)
+    assert contents(folder) == contents(tmp_path / "whole")
+
+
+def test_models_of_somebody_else_are_kept_though_no_card_lies_beside_them(data: Path, tmp_path: Path) -> None:
+    for path in bundle.model_files(data, card.read(data).vocoder):
+        files.write_bytes(tmp_path / "backup" / path.relative_to(data), b"my only copy")
+    before = contents(tmp_path)
+    with pytest.raises(BadTarget, match="backup: holds other files"):
+        export.export(data, tmp_path / "backup")
+    assert contents(tmp_path) == before
 
 
 NAMES = [

@@ -21,6 +21,7 @@ from cycle_sound.nn import checkpoint
 from cycle_sound.params import DIRECTIONS, MODALITIES, VocoderConfig, source_of
 
 README = "README.md"
+BEGUN = ".exporting"  # in a folder to which an export has begun: written first, removed last
 TEMPLATES = templates.environment("cycle_sound.inference", finalize=templates.markdown)
 
 
@@ -44,6 +45,7 @@ def export(source: str | Path, folder: str | Path, licence: str = "", half: bool
         raise BadTarget(f"{folder}: not a folder to export to")
     _check_target(folder, described.vocoder)
     bundle.load(source, described.vocoder, torch.device("cpu"))  # what cannot be used is not passed on
+    files.write_bytes(folder / BEGUN, b"")
     (folder / README).unlink(missing_ok=True)  # after a kill there is none, not one of other models
     _write(source, folder, described.vocoder, half)
     update = {
@@ -55,14 +57,16 @@ def export(source: str | Path, folder: str | Path, licence: str = "", half: bool
     written = [folder / name for name in described.models]
     card.write(folder, described)
     files.write_bytes(folder / README, readme(described).encode())
+    (folder / BEGUN).unlink()
     return [*written, folder / card.NAME, folder / README]
 
 
 def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
     """Raise `BadTarget` for a folder in which anything but an earlier export would be written over."""
     earlier, models = _earlier(folder), {*bundle.model_files(folder, vocoder)}
-    # An export that did not end has left models there, and no card.
-    if earlier is None and not {path for path in folder.rglob("*") if not path.is_dir()} <= models:
+    # An export that did not end has left models there, and no card; without its mark they are somebody else's.
+    begun = {*models, folder / BEGUN} if (folder / BEGUN).is_file() else set()
+    if earlier is None and not {path for path in folder.rglob("*") if not path.is_dir()} <= begun:
         raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
     about = folder / README
     if earlier is not None and about.is_file() and about.read_bytes() != _readme(earlier):
