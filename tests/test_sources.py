@@ -210,6 +210,58 @@ def test_folders_of_another_layout_and_bad_lists_are_refused_in_one_line(tmp_pat
             folder.clips(data("folder", tmp_path))
 
 
+UNREAD = ["x.heic", "x.tiff", "x.avif", "x.JXL", "x.caf", "x.webm", "x.mp4", "x.3gp", "x.aifc", "x.m4b", "x"]
+
+
+@pytest.mark.parametrize("unpaired", ["reject", "keep"])
+@pytest.mark.parametrize("half", ["x.jpg", "x.wav"])
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_partner_of_a_kind_that_is_not_read_is_named_and_not_passed_over(
+    name: str, half: str, unpaired: Literal["reject", "keep"], tmp_path: Path
+):
+    content = {"x.jpg": JPEG, "x.wav": sound("WAV", tone())}[half]
+    fill(tmp_path, **{f"train_data/{half}": content, f"train_data/{name}": "?"})
+    settings = data("folder", tmp_path).model_copy(update={"unpaired": unpaired})
+    (row,) = acquire.acquire(folder.clips(settings), settings, tmp_path / "raw", jobs=1)
+    read = ".aac, .aif, .aiff, .amr" if half == "x.jpg" else ".bmp, .gif, .jpeg, .jpg, .png, .webp"
+    assert row.status == "unpaired"
+    assert row.reason.startswith(f"{name} is of a kind that is not read; read are {read}")
+
+
+@pytest.mark.parametrize("unpaired", ["reject", "keep"])
+@pytest.mark.parametrize("name", ["x.mp3", "x.m4a"])
+def test_a_partner_that_a_link_no_longer_leads_to_is_not_passed_over(
+    name: str, unpaired: Literal["reject", "keep"], tmp_path: Path
+):
+    fill(tmp_path, **{"train_data/x.jpg": JPEG})
+    (tmp_path / "train_data" / name).symlink_to("nowhere.mp3")
+    settings = data("folder", tmp_path).model_copy(update={"unpaired": unpaired})
+    (row,) = acquire.acquire(folder.clips(settings), settings, tmp_path / "raw", jobs=1)
+    assert (row.status, row.reason) == ("unavailable", f"{name} is a link that leads nowhere, or no regular file")
+
+
+def test_of_what_is_listed_a_file_that_is_not_read_is_named(tmp_path: Path):
+    fill(tmp_path, **{"train_data/x.heic": "?", "labels.csv": "id,split,label\nx,train,dog\n"})
+    settings = data("folder", tmp_path)
+    (row,) = acquire.acquire(folder.clips(settings), settings, tmp_path / "raw", jobs=1)
+    assert (row.status, row.reason[:42]) == ("unpaired", "x.heic is of a kind that is not read; read")
+
+
+def test_notes_beside_what_is_alone_and_anything_beside_a_pair_change_nothing(tmp_path: Path):
+    pair = {"train_data/pair.jpg": JPEG, "train_data/pair.mp3": MP3}
+    lone = {"train_data/lone.jpg": some_jpeg("lone")}
+    fill(tmp_path, **pair, **lone, **dict.fromkeys(["train_data/pair.heic", "train_data/pair.caf"], "?"))
+    fill(
+        tmp_path,
+        **{f"train_data/{name}": "?" for name in ("lone.txt", "lone.json", "README", "labels.csv", ".lone.m4b")},
+    )
+    (tmp_path / "train_data/lone").mkdir()
+    (tmp_path / "train_data/pair.wav").symlink_to("nowhere")
+    settings = data("folder", tmp_path).model_copy(update={"unpaired": "keep"})
+    rows = acquire.acquire(folder.clips(settings), settings, tmp_path / "raw", jobs=1)
+    assert {row.id: (row.status, row.lone) for row in rows} == {"lone": ("ok", "image"), "pair": ("ok", None)}
+
+
 @pytest.mark.parametrize("name", ["labels.csv", "Labels.csv", "LABELS.CSV"])
 def test_a_list_is_read_in_whatever_case_and_is_never_passed_over(name: str, tmp_path: Path):
     fill(tmp_path, **{"train_data/a.jpg": JPEG, "train_data/a.mp3": MP3, name: "id,split,label\na,train,bell\n"})

@@ -1,6 +1,7 @@
 """Pairs in a local folder: {train_data,test_data}/ID.jpg + ID.mp3, or other kinds of picture and sound files.
 
-A picture or a sound alone in train_data is a clip of its own where data.unpaired is `keep`.
+A picture or a sound alone in train_data is a clip of its own where data.unpaired is `keep`; one beside a file of the
+same name and a kind that is not read is not alone, and is rejected.
 
 An optional labels.csv beside the two, in whatever case (header `id,split,label,group`, the group optional), labels any
 of them, by id and split. The folder and the list are asked for together: a row without files is a clip that is not
@@ -8,6 +9,7 @@ there.
 """
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from cycle_sound.params import DataConfig
 PICTURES, SOUNDS = images.ENDINGS, sound_files.ENDINGS
 SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 LIST = "labels.csv"
+NOTES = (".csv", ".json", ".md", ".srt", ".tsv", ".txt", ".vtt", ".xml", ".xmp", ".yaml", ".yml")  # no partners
 
 
 class Key(NamedTuple):
@@ -39,18 +42,21 @@ class Entry(NamedTuple):
     group: str
 
 
-def fetch(found: Sequence[Path], seconds: float, may_be_lone: bool = False) -> Pair:
+def fetch(found: Sequence[Path], seconds: float, may_be_lone: bool = False, unread: Sequence[Path] = ()) -> Pair:
     """Read the files of one id; JPEG and MP3 stay as they are, other kinds are converted, of sounds so many seconds.
 
-    Raises `Rejected` unless they are one picture and one sound, or one of them where it may be alone, and where one has
-    more than `bounded.MAX_MEDIA` bytes; `BadPicture` or `BadSound` on a conversion.
+    `unread`: what else has the name. Raises `Rejected` unless they are one picture and one sound, or one of them where
+    it may be alone and nothing is unread, and where one has more than `bounded.MAX_MEDIA` bytes; `BadPicture` or
+    `BadSound` on a conversion.
     """
     pictures = [path for path in found if path.suffix.lower() in PICTURES]
     sounds = [path for path in found if path.suffix.lower() in SOUNDS]
-    if not found:
+    if not found and not unread:
         raise Rejected("unavailable", "listed in labels.csv, but no file has this name")
     if len(pictures) > 1 or len(sounds) > 1:
         raise Rejected("duplicate", f"more than one file of a kind: {', '.join(path.name for path in found)}")
+    if unread and not (pictures and sounds):
+        raise _half(unread[0], () if pictures else PICTURES, () if sounds else SOUNDS)
     if not (pictures and sounds) and not may_be_lone:
         raise Rejected("unpaired", f"{found[0].name} has no {'sound' if pictures else 'picture'} beside it")
     return Pair(
@@ -69,20 +75,31 @@ def clips(data: DataConfig) -> list[Clip]:
         raise BadSource(f"data.folder.path: no such folder: {root}")
     if not any((root / f"{split}_data").is_dir() for split in SPLITS):
         raise BadSource(f"{root}: holds neither train_data nor test_data")
-    found = _found(root)
+    found, unread = _found(root)
     # Names in the list are only compared with names found, never opened, so none can lead out of the folder.
     listed = _listed(root)
     keys = sorted(found.keys() | listed.keys())
     if not keys:
         kinds = f"no pictures ({', '.join(PICTURES)}) and no sounds ({', '.join(SOUNDS)})"
         raise BadSource(f"{root}: {kinds} in train_data or test_data, of which no subfolders are looked into")
-    return [_clip(key, found.get(key, []), listed.get(key, Entry("", "")), data) for key in keys]
+    none = Entry("", "")
+    return [_clip(key, found.get(key, []), unread.get(key, []), listed.get(key, none), data) for key in keys]
 
 
-def _clip(key: Key, found: Sequence[Path], entry: Entry, data: DataConfig) -> Clip:
+def _clip(key: Key, found: Sequence[Path], unread: Sequence[Path], entry: Entry, data: DataConfig) -> Clip:
     seconds, size = data.clip_seconds + sound_files.MARGIN, sum(path.stat().st_size for path in found)
-    work = partial(fetch, found, seconds, may_be_lone(key.split, data))
-    return Clip(key.id, key.split, entry.label, entry.group or key.id, work, files=found, size=size)
+    work = partial(fetch, found, seconds, may_be_lone(key.split, data), unread)
+    watched = [*found, *(path for path in unread if os.path.isfile(path))]
+    return Clip(key.id, key.split, entry.label, entry.group or key.id, work, files=watched, size=size)
+
+
+def _half(unread: Path, pictures: Sequence[str], sounds: Sequence[str]) -> Rejected:
+    """Why a clip is refused whose picture, sound or both are missing, but for a file that is not read."""
+    if unread.suffix.lower() in PICTURES + SOUNDS:
+        return Rejected("unavailable", f"{unread.name} is a link that leads nowhere, or no regular file")
+    return Rejected(
+        "unpaired", f"{unread.name} is of a kind that is not read; read are {', '.join([*pictures, *sounds])}"
+    )
 
 
 def _content(path: Path) -> bytes:
@@ -91,16 +108,23 @@ def _content(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _found(root: Path) -> dict[Key, list[Path]]:
-    """The files of each clip. Hidden files are none: file managers and archives leave them (`._ID.jpg`)."""
+def _found(root: Path) -> tuple[dict[Key, list[Path]], dict[Key, list[Path]]]:
+    """The files of each clip, and what else has its name: files of other kinds but NOTES, and links that lead nowhere.
+
+    Hidden files are none: file managers and archives leave them (`._ID.jpg`).
+    """
     found: dict[Key, list[Path]] = {}
+    unread: dict[Key, list[Path]] = {}
     for split in SPLITS:
         place = root / f"{split}_data"
         for path in sorted(place.iterdir()) if place.is_dir() else []:
-            hidden = names.is_hidden(path.relative_to(place))
-            if path.suffix.lower() in PICTURES + SOUNDS and not hidden and path.is_file():
-                found.setdefault(Key(split, names.stem(path)), []).append(path)
-    return found
+            suffix = path.suffix.lower()
+            if names.is_hidden(path.relative_to(place)) or suffix in NOTES:
+                continue
+            is_read = suffix in PICTURES + SOUNDS and os.path.isfile(path)
+            if is_read or not os.path.isdir(path):
+                (found if is_read else unread).setdefault(Key(split, names.stem(path)), []).append(path)
+    return found, unread
 
 
 def _listed(root: Path) -> Mapping[Key, Entry]:
