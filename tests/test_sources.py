@@ -203,6 +203,9 @@ def test_folders_of_another_layout_and_bad_lists_are_refused_in_one_line(tmp_pat
         "id,split,label\na,valid,x\n": "line 2",
         "id,split,label\na,train\n": "line 2",
         "id,split,label\na,train,x\na,train,y\n": "line 3: a is listed before",
+        "id,split,label,label\na,train,dog,cat\n": "the header names label twice",
+        "id,split,label,id\na,train,dog,b\n": "the header names id twice",
+        "id,split,label,split\na,train,dog,test\n": "the header names split twice",
         b"id,split,label\na,train,\xff\n": "UTF-8",
     }.items():
         fill(tmp_path, **{"labels.csv": text})

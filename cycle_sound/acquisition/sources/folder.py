@@ -25,6 +25,7 @@ from cycle_sound.params import DataConfig
 PICTURES, SOUNDS = images.ENDINGS, sound_files.ENDINGS
 SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 LIST = "labels.csv"
+COLUMNS = ("id", "split", "label", "group")
 NOTES = (".csv", ".json", ".md", ".srt", ".tsv", ".txt", ".vtt", ".xml", ".xmp", ".yaml", ".yml")  # no partners
 
 
@@ -141,8 +142,11 @@ def _rows(path: Path) -> Mapping[Key, Entry]:
     listed: dict[Key, Entry] = {}
     with lists.opened(path) as file:
         reader = csv.DictReader(file, strict=True)
-        if not {"id", "split", "label"} <= set(reader.fieldnames or ()):
+        header = list(reader.fieldnames or ())
+        if not {"id", "split", "label"} <= set(header):
             raise BadSource(f"{path}: the header must be id,split,label or id,split,label,group")
+        if twice := [name for name in COLUMNS if header.count(name) > 1]:
+            raise BadSource(f"{path}: the header names {twice[0]} twice")
         for row in reader:
             place = f"{path}: line {reader.line_num}"
             split = next((split for split in SPLITS if split == row["split"]), None)
