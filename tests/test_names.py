@@ -318,6 +318,14 @@ def test_no_error_reaches_a_terminal_raw(text: str, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("text", OBEYED.values(), ids=OBEYED)
+@pytest.mark.parametrize("words", [["--seconds", "3"], ["--format", "mp3"]], ids=" ".join)
+def test_no_name_of_a_film_reaches_a_terminal_raw(words: list[str], text: str) -> None:
+    done = CliRunner().invoke(cli.app, ["sound", f"a{text}.mp4", "-o", "out", *words])
+    assert done.exit_code == 2
+    assert is_safe(done.output)
+
+
+@pytest.mark.parametrize("text", OBEYED.values(), ids=OBEYED)
 def test_no_label_or_name_reaches_the_manifest_raw(
     text: str, data: Callable[..., DataConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -419,12 +419,13 @@ def sound(
     files = inputs.expanded(pictures, "image")
     steering = inputs.steering(inputs.picture, unlike, *(blend or (None, 0.0)))
     films = [path for path in files if inputs.is_film(path)]
+    shown = [names.printable(str(path)) for path in films]
     if films and seconds is not None:
-        raise typer.BadParameter(f"{films[0]}: a soundtrack is as long as its film", param_hint="--seconds")
+        raise typer.BadParameter(f"{shown[0]}: a soundtrack is as long as its film", param_hint="--seconds")
     if mix and not films:
         raise typer.BadParameter("there is no film whose sound could be kept", param_hint="--mix")
     if kind and films == files:
-        raise typer.BadParameter(f"{films[0]}: a film gets a soundtrack, not a sound file", param_hint="--format")
+        raise typer.BadParameter(f"{shown[0]}: a film gets a soundtrack, not a sound file", param_hint="--format")
     ending = kind or "wav"
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
