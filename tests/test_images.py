@@ -1,7 +1,10 @@
 """Image files ⇄ pictures."""
 
 import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from contextlib import nullcontext
 from pathlib import Path
@@ -400,3 +403,28 @@ def test_a_picture_is_told_from_a_film_by_how_it_begins(kind: str, tmp_path: Pat
     for module, name in ((Image, "open"), (containers, "opened")):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("no file is read for that"))
     assert not inputs.is_film(path)
+
+
+OPENED = """
+import sys
+from pathlib import Path
+from cycle_sound.errors import BadPicture
+from cycle_sound.media import images
+for name in sys.argv[1:]:
+    try:
+        print(images.open_picture(Path(name).read_bytes()).size)
+    except BadPicture as error:
+        print(error)
+"""
+
+
+def test_pillows_warnings_reach_no_terminal(tmp_path: Path):
+    torn = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01\0\0\0\x06\0"
+    huge = chunk(b"IHDR", struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b"")
+    (tmp_path / "torn.jpg").write_bytes(encoded(gradient(40, 20), "JPEG", exif=torn))
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + huge)
+    words = [sys.executable, "-c", OPENED, "torn.jpg", "huge.png"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    shown, refused = done.stdout.splitlines()
+    assert (shown, refused[:22], done.stderr) == ("(40, 20)", "10000 x 10000 pixels: ", "")

@@ -5,6 +5,7 @@ Files are not trusted: nothing is decoded before its header has been checked.
 
 import io
 import re
+import warnings
 from math import inf
 
 import numpy as np
@@ -29,6 +30,9 @@ TURNS: dict[object, Image.Transpose] = {  # by EXIF's orientation, which may be 
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+# What Pillow warns of is refused here in one line, or does not matter. For good: `catch_warnings` would mix up threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class _File(io.BytesIO):
