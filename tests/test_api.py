@@ -29,7 +29,7 @@ from cycle_sound.inference import continuation
 from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media import film_writer
-from cycle_sound.media.sound_reader import LOUDEST
+from cycle_sound.media.sound_files import LOUDEST
 from cycle_sound.media.sound_writer import encoded
 from cycle_sound.media.sounds import Sound
 from cycle_sound.params import SamplingConfig

@@ -13,7 +13,7 @@ import soundfile
 from librosa import mel_frequencies
 
 from cycle_sound.errors import BadSound
-from cycle_sound.media import mel, sound_files, sound_writer
+from cycle_sound.media import mel, sound_files, sound_reader, sound_writer
 from cycle_sound.media.sound_writer import Format
 from cycle_sound.media.sounds import Sound
 from cycle_sound.params import AudioConfig
@@ -101,6 +101,29 @@ def test_channels_that_agree_are_averaged_whatever_their_offsets(samples: np.nda
 @given
 def test_the_stereo_sound_in_opposite_phase_is_heard():
     assert sound_files.level_db(sound_files.decode((CASES / "out_of_phase.flac").read_bytes())[0]) > -30
+
+
+BEYOND = {"NaN": np.nan, "infinite": np.inf, "near float32's end": 3e38, "of infinite energy": 1e20, "finite": 1e7}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("value", BEYOND.values(), ids=BEYOND)
+def test_samples_that_no_sound_has_are_refused_without_a_warning(value: float, channels: int, tmp_path: Path):
+    samples = np.repeat(sine(440)[:, None], channels, 1)
+    samples[100:9000, 0] = value
+    samples[100:9000, -1] = -value if channels > 1 else value  # so that an average would be silent
+    content = encoded(samples, RATE, format="WAV", subtype="FLOAT")
+    (tmp_path / "x.wav").write_bytes(content)
+    for read in (lambda: sound_files.decode(content), lambda: list(sound_reader.blocks(tmp_path / "x.wav"))):
+        with pytest.raises(BadSound, match=r"NaN or infinite|above 1e\+06"):
+            read()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loud_sound_of_any_length_is_a_sound():
+    loud = np.full(1_100_000, 999_999, np.float32)  # whose energy alone does not tell
+    assert sound_files.checked(loud) is loud
 
 
 def muxed(file: Any, wave: np.ndarray, rate: int, kind: str, codec: str, **options: str) -> None:

@@ -3,8 +3,10 @@
 import errno
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from importlib import metadata
@@ -409,7 +411,7 @@ def test_the_good_files_are_used_beside_the_bad(run: Run, tmp_path: Path) -> Non
 def write_loud(path: Path) -> Path:
     """A sound whose numbers are far beyond full scale, as no mixture of sounds is."""
     path.parent.mkdir(exist_ok=True)
-    soundfile.write(path, np.full(RATE, 2 * sound_reader.LOUDEST), RATE, subtype="FLOAT")
+    soundfile.write(path, np.full(RATE, 2 * sound_files.LOUDEST), RATE, subtype="FLOAT")
     return path
 
 
@@ -425,6 +427,27 @@ def test_a_sound_too_loud_to_be_one_costs_a_line_and_the_others_are_used(run: Ru
 def test_a_sound_too_loud_to_be_one_is_named(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
     write_loud(tmp_path / "bad.wav"), write_sound(tmp_path / "good.wav")
     assert is_one_line_of_error(run(*words, "bad.wav", "-o", "out"), "bad.wav", "full scale")
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG that claims so many pixels."""
+    header = struct.pack(">4sIIBBBBB", b"IHDR", width, height, 8, 2, 0, 0, 0)
+    chunks = [(13, header), (0, b"IDAT")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", size) + chunk + struct.pack(">I", zlib.crc32(chunk)) for size, chunk in chunks
+    )
+
+
+def test_what_libraries_warn_of_is_one_line_alone(tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_of(10_000, 10_000))
+    soundfile.write(tmp_path / "endless.wav", np.full((RATE, 2), np.inf), RATE, subtype="FLOAT")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    for name, reason in (("bomb.png", "10000 x 10000 pixels"), ("endless.wav", "NaN or infinite samples")):
+        words = [sys.executable, "-m", "cycle_sound", "cycle", name, "-o", "out"]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        assert done.stderr.startswith(f"error: {name}: ")
+        assert reason in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_what_would_fill_the_memory_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

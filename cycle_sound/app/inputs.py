@@ -138,8 +138,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def _heard(content: bytes, seconds: float | None) -> Sound:
-    wave, rate = sound_files.decode(content, seconds=seconds)
-    return Sound(sound_reader.checked(wave), rate)
+    return Sound(*sound_files.decode(content, seconds=seconds))
 
 
 def _content(path: Path) -> bytes:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cycle_sound.errors import BadDraw, BadPicture, BadSound, BadSteering, BadTarget, NoDevice, WrongModality
 from cycle_sound.io.endings import with_ending
-from cycle_sound.media import film_writer, images, sound_files, sound_reader
+from cycle_sound.media import film_writer, images, sound_files
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device
 from cycle_sound.params import MODALITIES, Config, Direction, Modality, fault
@@ -116,7 +116,7 @@ def samples(waveform: np.ndarray | Tensor) -> np.ndarray:
     if wave.ndim != 1 or not wave.size or not np.issubdtype(wave.dtype, np.floating):
         raise BadSound(f"a waveform is floating point of shape (samples,), not {wave.dtype} {wave.shape}")
     with np.errstate(over="ignore"):
-        return sound_reader.checked(wave.astype(np.float32))
+        return sound_files.checked(wave.astype(np.float32))
 
 
 def rate(sample_rate: float) -> int:

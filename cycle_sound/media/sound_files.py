@@ -33,6 +33,7 @@ WINDOW = 4096  # samples, 85 ms at 48 kHz: over so long a time, unrelated channe
 OPPOSITE = 0.25  # of the power that the average of unrelated channels has; that of opposite ones has less
 OFFSET = 1e-3  # of full scale; a smaller one, as in most sounds, hides nothing
 CANCELLED = 0.1  # of a sound's energy; the average that loses more does not stand for it
+LOUDEST = 1e6  # × full scale: no sound, and its power is still a float32
 
 
 class Stretch(NamedTuple):
@@ -51,7 +52,8 @@ def decode(content: bytes, seconds: float | None = None) -> tuple[np.ndarray, in
 
     With `seconds` only so much is decoded, from its start on, as far as the file and MAX_SECONDS reach. Of a rate that
     changes, the first one counts.
-    Raises `BadSound` for what is no sound, empty, broken or not finite, or longer than MAX_SECONDS without `seconds`.
+    Raises `BadSound` for what is no sound, empty, broken, not as `checked` has it, or longer than MAX_SECONDS without
+    `seconds`.
     """
     if not content:
         raise BadSound("empty file")
@@ -62,7 +64,7 @@ def decode(content: bytes, seconds: float | None = None) -> tuple[np.ndarray, in
         raise BadSound(f"more than {MAX_SECONDS:.0f} s of sound")
     if not wave.size:
         raise BadSound("no samples")
-    return _finite(wave), rate
+    return wave, rate
 
 
 def as_mp3(content: bytes, seconds: float) -> bytes:
@@ -89,7 +91,7 @@ def encode_mp3(waveform: np.ndarray, sample_rate: int) -> bytes:
 def stretches(frames: Iterable[Any]) -> Iterator[Stretch]:
     """FFmpeg's decoded frames as stretches, of BLOCK samples of all channels and one frame at most.
 
-    Raises `BadSound` for a rate or a number of channels outside what is decoded, and for samples that are not finite.
+    Raises `BadSound` for a rate or a number of channels outside what is decoded, and what `mono` raises.
     """
     run: list[Any] = []
     size = 0
@@ -116,14 +118,24 @@ def mono(samples: np.ndarray) -> np.ndarray:
     """Mix channels, (n, channels) → (n,), of at least one sample.
 
     The result is their average; but where channels in opposite phase, which ears do not mind, would cancel more than
-    the share CANCELLED of the energy in it, it is the strongest channel.
+    the share CANCELLED of the energy in it, it is the strongest channel. Raises `BadSound` as `checked` does.
     """
-    channels = samples.shape[1]
-    if channels == 1:
-        return samples[:, 0]
-    mix = reduce(np.add, samples.T)  # over so short an axis numpy's own mean is slow
-    mix /= np.float32(channels)
-    return samples[:, np.var(samples, axis=0).argmax()] if _cancel(samples, mix) else mix
+    with np.errstate(over="ignore", invalid="ignore"):  # of samples that are refused then
+        mixed = _mixed(samples)
+    return checked(mixed)
+
+
+def checked(waveform: np.ndarray) -> np.ndarray:
+    """A waveform, once it is known that models can hear it. Raises `BadSound` if not finite, or above LOUDEST."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        energy = np.vecdot(waveform, waveform)
+    if energy <= LOUDEST**2:  # so no sample is above: of most sounds the only look at them
+        return waveform
+    if not np.isfinite(waveform).all():
+        raise BadSound("holds NaN or infinite samples")
+    if np.abs(waveform).max(initial=0) > LOUDEST:
+        raise BadSound(f"holds samples above {LOUDEST:g}: 1.0 is full scale")
+    return waveform
 
 
 def resample(waveform: np.ndarray, rate_from: int, rate_to: int) -> np.ndarray:
@@ -232,13 +244,17 @@ def _stretch(run: list[Any]) -> Stretch:
         format="flt"
     )  # channels by turns: of more than eight planes PyAV reads beyond the last
     parts = [part.to_ndarray().reshape(-1, channels) for frame in run for part in to_float.resample(frame)]
-    return Stretch(run[0].time, _finite(mono(np.concatenate(parts))), rate)
+    return Stretch(run[0].time, mono(np.concatenate(parts)), rate)
 
 
-def _finite(wave: np.ndarray) -> np.ndarray:
-    if not np.isfinite(wave).all():
-        raise BadSound("holds NaN or infinite samples")
-    return wave
+def _mixed(samples: np.ndarray) -> np.ndarray:
+    """The average of channels (n, channels) → (n,), or the strongest."""
+    channels = samples.shape[1]
+    if channels == 1:
+        return samples[:, 0]
+    mix = reduce(np.add, samples.T)  # over so short an axis numpy's own mean is slow
+    mix /= np.float32(channels)
+    return samples[:, np.var(samples, axis=0).argmax()] if _cancel(samples, mix) else mix
 
 
 def _cancel(samples: np.ndarray, mix: np.ndarray) -> bool:
@@ -254,9 +270,13 @@ def _cancel(samples: np.ndarray, mix: np.ndarray) -> bool:
 
 
 def _lose(samples: np.ndarray, mix: np.ndarray, width: int) -> bool:
-    """Whether channels lose in their average, within windows, so much that it does not stand for them."""
+    """Whether channels lose in their average, within windows, so much that it does not stand for them.
+
+    True of channels without a finite energy, which might cancel unseen: one of them is not finite, or above LOUDEST.
+    """
     own, left = _energies(samples, width), samples.shape[1] ** 2 * _energies(mix, width)  # equal for unrelated channels
-    return bool(own[left < OPPOSITE * own].sum() > CANCELLED * own.sum())
+    total = own.sum()
+    return not np.isfinite(total) or bool(own[left < OPPOSITE * own].sum() > CANCELLED * total)
 
 
 def _energies(samples: np.ndarray, width: int) -> np.ndarray:

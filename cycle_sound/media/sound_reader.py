@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import av
-import numpy as np
 import soundfile
 
 from cycle_sound.errors import BadSound
@@ -19,13 +18,12 @@ from cycle_sound.media.sounds import Sound
 
 FORMATS = f"{containers.SOUNDS},{containers.VIDEOS}"
 MAX_SECONDS = 36_000.0  # ten hours: a small file may hold years of silence
-LOUDEST = 1e6  # × full scale: no sound, and its power is still a float32
 
 
 def blocks(path: Path) -> Iterator[Sound]:
     """The sound of a file, of `sound_files.KINDS` or of a film: blocks of one rate, the first one's, mixed to mono.
 
-    Raises `BadSound` for what is no sound, empty, beyond what `checked` allows, or longer than MAX_SECONDS.
+    Raises `BadSound` for what is no sound, empty, not as `sound_files.checked` has it, or longer than MAX_SECONDS.
     """
     if not path.stat().st_size:
         raise BadSound("empty file")
@@ -34,19 +32,9 @@ def blocks(path: Path) -> Iterator[Sound]:
         samples += len(block.waveform)
         if samples > MAX_SECONDS * block.sample_rate:
             raise BadSound(f"more than {MAX_SECONDS:.0f} s of sound")
-        checked(block.waveform)
         yield block
     if not samples:
         raise BadSound("no samples")
-
-
-def checked(waveform: np.ndarray) -> np.ndarray:
-    """A waveform, once it is known that models can hear it. Raises `BadSound` if not finite, or above LOUDEST."""
-    if not np.isfinite(waveform).all():
-        raise BadSound("holds NaN or infinite samples")
-    if np.abs(waveform).max(initial=0) > LOUDEST:
-        raise BadSound(f"holds samples above {LOUDEST:g}: 1.0 is full scale")
-    return waveform
 
 
 def seconds(path: Path) -> float:
