@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from cycle_sound.acquisition.sources import archives
+from cycle_sound.app import inputs
 from cycle_sound.errors import BadSound
 from cycle_sound.media import contact_sheet, film_writer, sound_files, sound_reader, sound_writer
 from cycle_sound.media.blocks import resampled, windows
@@ -74,13 +76,15 @@ def test_blocks_of_what_ffmpeg_decodes_are_the_whole(suffix: str, tmp_path: Path
     assert sound_reader.seconds(path) == pytest.approx(40, abs=0.2)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".ts", ".flv", ".webm"])
-def test_the_sound_of_a_film_is_a_sound(suffix: str, tmp_path: Path):
-    codec = {".avi": "mpeg4", ".webm": "libvpx"}.get(suffix, "libx264")
+@pytest.mark.parametrize("suffix", archives.EXTENSIONS)
+def test_the_sound_of_a_film_is_a_sound_to_every_command(suffix: str, tmp_path: Path):
+    codec = {".avi": "mpeg4", ".webm": "libvpx", ".ogv": "libvpx"}.get(suffix, "libx264")
+    codec = "mpeg2video" if suffix in (".mpg", ".mpeg") else codec
     path = telling_film(tmp_path / f"film{suffix}", evenly(0, 2, 25), (0, 2), codec, ticks=25)
-    wave, rate = whole(sound_reader.blocks(path))
-    assert len(wave) / rate == pytest.approx(2, abs=0.15)  # with what AAC puts before it
-    assert sound_files.level_db(wave) == pytest.approx(-9, abs=0.5)
+    read = inputs.sound(path)
+    for wave, rate in (whole(sound_reader.blocks(path)), (read.waveform, read.sample_rate)):
+        assert len(wave) / rate == pytest.approx(2, abs=0.15)  # with what AAC puts before it
+        assert sound_files.level_db(wave) == pytest.approx(-9, abs=0.5)
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9])

@@ -6,9 +6,10 @@ libsndfile has left before its end, because the length in a header is a guess.
 
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import reduce
 from math import ceil
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import av
 import numpy as np
@@ -111,6 +112,20 @@ def check_form(rate: int, channels: int) -> None:
         raise BadSound(f"{rate} Hz, {channels} channels: outside what is decoded")
 
 
+@contextmanager
+def opened(file: IO[bytes], **options: str) -> Iterator[tuple[Any, Any]]:
+    """The container in a file, as FFmpeg reads it, and the sound in it that players choose. Raises `BadSound`."""
+    try:
+        container = containers.opened(file, containers.SOUNDS, **options)
+    except av.FFmpegError:
+        raise BadSound(f"cannot be decoded: none of {KINDS}") from None
+    with container:
+        track = containers.sound_of(container, containers.picture_of(container))
+        if track is None or track.codec_context is None:
+            raise BadSound("holds no sound")
+        yield container, track
+
+
 # --- waveforms
 
 
@@ -192,15 +207,8 @@ def _by_libsndfile(content: bytes, seconds: float, more: bool) -> tuple[np.ndarr
 
 def _by_ffmpeg(content: bytes, seconds: float, more: bool, **options: str) -> tuple[np.ndarray, int]:
     """The start of a file, and its rate. Raises `BadSound`."""
-    try:
-        container = containers.opened(io.BytesIO(content), containers.SOUNDS, **options)
-    except av.FFmpegError:
-        raise BadSound(f"cannot be decoded: none of {KINDS}") from None
     waves, samples, rate, wanted = [np.zeros(0, np.float32)], 0, 1, 0
-    with container:
-        track = containers.sound_of(container)
-        if track is None:
-            raise BadSound("holds no sound")
+    with opened(io.BytesIO(content), **options) as (container, track):
         for stretch in stretches(containers.decoded(containers.packets(container, track))):
             if not samples:
                 rate = stretch.rate

@@ -5,18 +5,16 @@ where libsndfile ends early.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import av
 import soundfile
 
 from cycle_sound.errors import BadSound
 from cycle_sound.media import containers, sound_files
 from cycle_sound.media.sounds import Sound
 
-FORMATS = f"{containers.SOUNDS},{containers.VIDEOS}"
 MAX_SECONDS = 36_000.0  # ten hours: a small file may hold years of silence
 
 
@@ -47,7 +45,7 @@ def seconds(path: Path) -> float:
     said = _said(path)
     if said is not None and 0 < said <= MAX_SECONDS:
         return said
-    with path.open("rb") as file, _opened(file, never_closed=said == 0) as (container, track):
+    with path.open("rb") as file, sound_files.opened(file, **_endless(said == 0)) as (container, track):
         return float(sum(packet.duration or 0 for packet in containers.packets(container, track)) * track.time_base)
 
 
@@ -92,7 +90,7 @@ def _by_libsndfile(file: IO[bytes]) -> Iterator[Sound]:
 
 def _by_ffmpeg(file: IO[bytes], skipped: int, rate: int, never_closed: bool) -> Iterator[Sound]:
     """The blocks of a file after so many samples at a rate, by default the first one's. Raises `BadSound`."""
-    with _opened(file, never_closed) as (container, track):
+    with sound_files.opened(file, **_endless(never_closed)) as (container, track):
         for stretch in sound_files.stretches(containers.decoded(containers.packets(container, track))):
             rate = rate or stretch.rate
             wave = sound_files.resample(stretch.wave, stretch.rate, rate)
@@ -100,19 +98,9 @@ def _by_ffmpeg(file: IO[bytes], skipped: int, rate: int, never_closed: bool) -> 
             skipped = max(skipped - len(wave), 0)
 
 
-@contextmanager
-def _opened(file: IO[bytes], never_closed: bool) -> Iterator[tuple[Any, Any]]:
-    """The container in a file, and its sound. Raises `BadSound`.
+def _endless(never_closed: bool) -> dict[str, str]:
+    """Options that let FFmpeg read a WAV file that was never closed, and so says that it holds nothing, to its end.
 
-    A WAV file that was never closed says that it holds nothing. Of others the length counts: tags may lie behind it.
+    Of others the length counts: tags may lie behind it.
     """
-    endless = {"ignore_length": "1"} if never_closed else {}
-    try:
-        container = containers.opened(file, FORMATS, **endless)
-    except av.FFmpegError:
-        raise BadSound(f"cannot be decoded: none of {sound_files.KINDS}") from None
-    with container:
-        track = containers.sound_of(container, containers.picture_of(container))
-        if track is None or track.codec_context is None:
-            raise BadSound("holds no sound")
-        yield container, track
+    return {"ignore_length": "1"} if never_closed else {}
