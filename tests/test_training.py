@@ -16,15 +16,17 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from cycle_sound.dataset import augment
 from cycle_sound.errors import TrainingDiverged, UnevenBatch, told
+from cycle_sound.models.source_encoder import CodeEmbedding
 from cycle_sound.nn import checkpoint, device, distributed
 from cycle_sound.nn.blocks import dropped
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Params, ShiftConfig
 from cycle_sound.training import resume, schedules
-from cycle_sound.training.loop import Curve, Trainer, fit
+from cycle_sound.training.loop import Curve, Trainer, fit, moving_average
 from cycle_sound.training.prefetch import MicroBatch, Prefetcher
 from cycle_sound.training.resume import STOPS, Snapshot, State, flat, tree
 
@@ -143,6 +145,21 @@ def test_what_remains_is_the_best_on_valid(config: OptimizerConfig, tmp_path: Pa
     assert best["valid_loss"] == min(line.valid[:3])
     assert line.validate(line.model)["loss"] == pytest.approx(best["valid_loss"])
     assert steps_in(tmp_path / "curve.csv") == [10, 20, 30]
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9, 0.95, 0.999, 0.9999])
+def test_the_averaged_model_looks_codes_up_and_counts_batches_as_the_model_does(decay: float) -> None:
+    """A code would be read as its neighbour: with 512 codes at 0.95, for one, or 16 at 0.9, or 128 at 0.9999."""
+    norm = nn.BatchNorm2d(1)
+    model = nn.ModuleList([norm, *(CodeEmbedding(4, size, 1) for size in (16, 128, 256, 512, 1024, 8192))])
+    average = AveragedModel(model, multi_avg_fn=moving_average(decay), use_buffers=True)
+    for step in range(50):
+        norm(torch.full((1, 1, 2, 2), float(step)))
+        average.update_parameters(model)
+    whole = {name: own for name, own in model.named_buffers() if not own.is_floating_point()}
+    assert len(whole) == 7
+    assert all(torch.equal(average.module.get_buffer(name), own) for name, own in whole.items())
+    assert decay == 0 or average.module[0].running_mean < norm.running_mean
 
 
 def test_where_nothing_is_held_out_the_last_weights_remain(config: OptimizerConfig, tmp_path: Path) -> None:

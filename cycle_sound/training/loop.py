@@ -186,9 +186,20 @@ class Trainer:
 
 
 def moving_average(decay: float) -> Callable[..., None]:
-    """Of lists of tensors (averaged, new, how many before), of which each process averages the rows it has."""
+    """Of lists of tensors of one type (averaged, new, how many before), of which each process averages the rows it has.
+
+    Whole numbers, such as where the codes of a codebook begin, are copied: torch would round their averages down.
+    """
     average = get_ema_multi_avg_fn(decay)
-    return lambda averaged, new, count: average([*map(sharding.local, averaged)], [*map(sharding.local, new)], count)
+
+    def update(averaged: Sequence[Tensor], new: Sequence[Tensor], count: Tensor | int) -> None:
+        own, others = [*map(sharding.local, averaged)], [*map(sharding.local, new)]
+        if own[0].is_floating_point():
+            average(own, others, count)
+        else:
+            torch._foreach_copy_(own, others)
+
+    return update
 
 
 def copied(model: nn.Module) -> dict[str, Tensor]:
