@@ -319,12 +319,36 @@ def test_where_no_source_is_believed_that_of_a_pair_stands_in(project: Path, is_
     batch = taught.batch(rows, BatchRng(0, places=range(len(rows))))
     missing = (~batch.known).nonzero()[:, 0]
     assert 0 < len(missing) == (len(rows) - int(batch.known.sum()))
-    own = taught._pairs.source_inputs(rows[missing] % taught._pairs.pairs, BatchRng(0, places=missing.tolist()))
+    apart = BatchRng(0, places=missing.tolist()).fold_in(0)
+    own = taught._pairs.source_inputs(rows[missing] % taught._pairs.pairs, apart)
     assert torch.equal(batch.source_inputs[missing], own)
     if drawn:
         assert not torch.equal(batch.source_inputs[batch.known], own[: int(batch.known.sum())])
         one = taught.batch(rows[2:], BatchRng(0, places=range(2, len(rows))))
         assert torch.equal(one.source_inputs, batch.source_inputs[2:])
+
+
+def test_a_drawn_source_is_augmented_by_other_amounts_than_its_target(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what is drawn of their shifts, blur and noise: alike, it would tell which target belongs to which source."""
+    _, taught = targets("audio_to_image", draw("audio_to_image"), keep=1.0)
+    drawn: list[Tensor] = []
+    draw_numbers = BatchRng._drawn
+
+    def noted(*given: Any) -> Tensor:
+        found = draw_numbers(*given)
+        drawn.append(found.float().reshape(len(found), -1))
+        return found
+
+    monkeypatch.setattr(BatchRng, "_drawn", noted)
+    rows = torch.arange(CLIPS["lone_image"]).repeat(50)
+    batch = taught.batch(rows, BatchRng(0, places=range(len(rows))))
+    assert batch.known.all()
+    few = [one for one in drawn if one.shape[1] <= 2 and one.any()]  # not the noise itself, nor shifts by at most 0
+    amounts = torch.cat(few, dim=1)  # the target's view, shifts, blur and noise; the source's shift, blur and noise
+    assert amounts.shape == (len(rows), 5 + 3)
+    assert torch.corrcoef(amounts.T).fill_diagonal_(0).abs().max() < 0.3
 
 
 def terms(batch: Batch) -> list[Tensor]:

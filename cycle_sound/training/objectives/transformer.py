@@ -128,7 +128,8 @@ class AugmentedTargets:
         codes = self._inputs.target.draw(rows, rng)
         pictures = self._inputs.pictures.pictures(self._target, rows.tolist())
         pictures, known = augmented(pictures, self._target, self._augments, rng), self._inputs.believed[rows]
-        return Batch(self._source_inputs(rows, known, rng), codes, pictures, known)
+        apart = rng.fold_in(0)  # of_rows starts again: a source would be shifted and degraded as its target is
+        return Batch(self._source_inputs(rows, known, apart), codes, pictures, known)
 
     def _source_inputs(self, rows: Tensor, known: Tensor, rng: BatchRng) -> Tensor:
         places = known.nonzero()[:, 0], (~known).nonzero()[:, 0]
