@@ -1,20 +1,23 @@
 """Caches are made shard by shard: a kill costs one shard, and two processes share them, to the same bytes."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+import torch
 from pipelines import digests
 from test_distributed import TWO, run
+from torch import Tensor
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.dataset import encoding
 from cycle_sound.io import code
-from cycle_sound.params import MODALITIES
+from cycle_sound.nn.rng import BatchRng
+from cycle_sound.params import MODALITIES, Modality
 from cycle_sound.training.objectives.transformer import TransformerObjective
 from stages import cache_features, cache_tokens, train_transformer
 
@@ -175,3 +178,27 @@ def test_two_processes_encode_half_of_the_shards_each_to_the_same_bytes(project:
     shares = [json.loads((project / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2)]
     assert [len(share) for share in shares] == [SHARDS // 2] * 2
     assert made() == alone
+
+
+class Dots:
+    """Stands for a split: pictures of one pixel."""
+
+    def pictures(self, _modality: Modality, rows: Sequence[int]) -> Tensor:
+        return torch.zeros(len(rows), 1, 1, 1)
+
+
+def test_the_views_of_a_picture_are_shifted_by_other_amounts_than_those_of_its_sound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encoding, "BATCH", 300)
+    shifts: list[Tensor] = []
+
+    def shifted(pictures: Tensor, rng: BatchRng) -> Tensor:
+        shifts.extend(rng.integers(7) for _ in ("rows", "columns"))
+        return pictures
+
+    for modality in MODALITIES:
+        list(encoding.seen(modality, Dots(), range(300), 4, shifted, 0))  # type: ignore[arg-type]
+    amounts = torch.stack(shifts).float()
+    assert amounts.shape == (2 * 3 * 2, 300)  # of either modality, in each view but the first
+    assert torch.corrcoef(amounts).fill_diagonal_(0).abs().max() < 0.3

@@ -1,6 +1,6 @@
 """From pictures to cached codes or features: clips in as many augmented views as asked for, few in memory at a time.
 
-What becomes of a clip follows from its place in the split, and from the shard that it lies in.
+What becomes of a clip follows from its modality, its place in the split, and the shard that it lies in.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from cycle_sound.dataset.augment import degrade, shifted
 from cycle_sound.dataset.reader import Split
 from cycle_sound.models.tokenizer import Tokenizer
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import DegradationConfig, Modality, ShiftConfig
+from cycle_sound.params import MODALITIES, DegradationConfig, Modality, ShiftConfig
 
 BATCH = 100  # pictures at a time
 
@@ -25,9 +25,10 @@ def seen(
     modality: Modality, pairs: Split, rows: range, views: int, augmented: Augmentation, seed: int
 ) -> Iterator[list[Tensor]]:
     """The pictures of rows of a split, BATCH at a time, in so many views: (b, c, h, w) each, the first as they are."""
+    side = MODALITIES.index(modality)  # or the views of a picture would be shifted as those of its sound are
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
-        pictures, rng = pairs.pictures(modality, some), BatchRng(seed, places=some)
+        pictures, rng = pairs.pictures(modality, some), BatchRng(seed, side, places=some)
         yield [pictures, *(augmented(pictures, rng) for _ in range(views - 1))]
 
 
