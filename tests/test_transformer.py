@@ -15,6 +15,7 @@ from cycle_sound.inference.cached_transformer import CachedTransformer
 from cycle_sound.inference.sampling import draw, exponentials, sample
 from cycle_sound.models import transformer
 from cycle_sound.models.features import FeatureShape
+from cycle_sound.models.source_encoder import Summary
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.models.transformer import Shapes, Transformer, attended, attended_in_parts, joined, parted
 from cycle_sound.nn import device
@@ -351,6 +352,19 @@ def test_alignment_is_lowest_for_pairs_in_order(model: Transformer) -> None:
     vectors = torch.nn.functional.normalize(torch.randn(8, 16, generator=seeded(0)), dim=1)
     scale = torch.tensor(20.0)
     assert transformer.alignment(vectors, vectors, scale) < transformer.alignment(vectors, vectors.roll(1, 0), scale)
+
+
+def test_a_step_in_bfloat16_aligns_in_float32() -> None:
+    """Loss, gradients and lengths; cosines of bfloat16, times a scale of 50, would be off by tenths of a nat."""
+    vectors = F.normalize(torch.randn(2, 8, 16, generator=seeded(0)), dim=2).requires_grad_()
+    summary, losses, lengths = Summary(8, 16), [], []
+    for precision in (torch.bfloat16, torch.float32):
+        with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+            losses.append(transformer.alignment(*vectors, torch.tensor(50.0)))
+            lengths.append(summary(torch.randn(6, 4, 8, generator=seeded(1))).norm(dim=1))
+    assert torch.equal(*losses)
+    assert torch.equal(*(torch.autograd.grad(loss, vectors)[0] for loss in losses))
+    assert torch.allclose(lengths[0], torch.ones(6), rtol=0, atol=1e-6)
 
 
 def test_a_checkpoint_rebuilds_the_model_alone(model: Transformer, tmp_path) -> None:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from cycle_sound.models.source_encoder import FIRST_SCALE, MAX_SCALE, Summary, alignment
-from cycle_sound.nn import device
 from cycle_sound.nn.blocks import feature_extractor
 from cycle_sound.params import FOLDED, MODALITIES, AuditConfig, Modality
 
@@ -58,9 +57,7 @@ class DualEncoder(nn.Module):
 
     def forward(self, images: Tensor, audios: Tensor) -> Tensor:
         """InfoNCE of pairs, both ways: (b, 3, h, w), (b, 1, mels, frames) → () nats."""
-        embedded = self.embed("image", images), self.embed("audio", audios)
-        with device.exact(images.device):
-            return alignment(embedded[0].float(), embedded[1].float(), self.scale)
+        return alignment(self.embed("image", images), self.embed("audio", audios), self.scale)
 
     def logits(self, images: Tensor, audios: Tensor) -> Tensor:
         """How well each of m pictures goes with each of n sounds, both as vectors: (m, d), (n, d) → (m, n) nats."""

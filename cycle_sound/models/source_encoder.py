@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cycle_sound.nn import distributed
+from cycle_sound.nn import device, distributed
 from cycle_sound.nn.blocks import feature_extractor
 from cycle_sound.params import FOLDED
 
@@ -32,8 +32,8 @@ class Summary(nn.Module):
         self.project = nn.Linear(2 * wider, width)
 
     def forward(self, places: Tensor) -> Tensor:
-        """(b, s, wider) → (b, width), of unit length."""
-        return F.normalize(self.project(torch.cat([places.mean(1), places.amax(1)], dim=1)), dim=1)
+        """(b, s, wider) → (b, width), of unit length: float32 whatever the precision around it."""
+        return F.normalize(self.project(torch.cat([places.mean(1), places.amax(1)], dim=1)).float(), dim=1)
 
 
 class GridEncoder(nn.Module):
@@ -130,9 +130,11 @@ class FeatureEncoder(nn.Module):
 def alignment(sources: Tensor, targets: Tensor, scale: Tensor, known: Tensor | None = None) -> Tensor:
     """InfoNCE within the batch, both ways (van den Oord et al. 2018, arXiv:1807.03748): (b, d), (b, d) → () nats.
 
-    `known`, bool (b,): the pairs that count, by default all; of none the loss is 0.
+    In float32 whatever the precision around it. `known`, bool (b,): the pairs that count, by default all; of none the
+    loss is 0.
     """
-    logits = distributed.all_gather(sources) @ distributed.all_gather(targets).T * scale
+    with device.exact(sources.device):  # cosines are multiplied by up to 50: in bfloat16 they would be tenths off
+        logits = distributed.all_gather(sources.float()) @ distributed.all_gather(targets.float()).T * scale
     if known is not None:
         rows = distributed.all_gather(known.float()).nonzero()[:, 0]
         logits = logits.index_select(0, rows).index_select(1, rows)
