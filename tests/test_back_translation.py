@@ -354,7 +354,8 @@ def test_a_drawn_source_is_augmented_by_other_amounts_than_its_target(
 def terms(batch: Batch) -> list[Tensor]:
     """The losses of a batch and their gradients."""
     model, _ = transformer.load(paths.transformer("audio_to_image"))
-    losses = model.losses(batch.source_inputs, batch.codes, batch.pictures, BatchRng(1, places=range(7)), batch.known)
+    inputs, codes, pictures, *which = batch
+    losses = model.losses(inputs, codes, pictures, BatchRng(1, places=range(7)), *which)
     (losses.cross_entropy + losses.alignment).backward()
     found = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     return [losses.cross_entropy.detach(), losses.alignment.detach(), *found]
@@ -380,6 +381,20 @@ def test_without_any_source_there_is_a_loss_and_nothing_is_aligned(project: Path
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
+def test_a_clip_that_stands_in_a_batch_twice_is_told_by_its_number(project: Path) -> None:
+    """As those of a few pairs do, beside many targets; and it is not contrasted with itself."""
+    _, taught = targets("audio_to_image", draw("audio_to_image"), keep=1.0)
+    mixture = mixed(taught._pairs, taught, 0.5)
+    places = range(mixture.pairs + 1)  # of the next epoch, too
+    batch = mixture.batch(order.rows(places, mixture.pairs, 0), BatchRng(0, places=places))
+    assert len(batch.clips) > len(batch.clips.unique()) == CLIPS["train"] + CLIPS["lone_image"]
+    model, _ = transformer.load(paths.transformer("audio_to_image"))
+    objective = TransformerObjective(model, "audio_to_image", mixture, taught._pairs._inputs, 1)
+    as_one = batch._replace(clips=torch.zeros_like(batch.clips))
+    aligned = [objective.loss(one, 0, BatchRng(0, places=places))["alignment"] for one in (batch, as_one)]
+    assert aligned[0] > aligned[1] == 0
+
+
 class Numbers:
     """A source of examples that are their numbers, and noise of their places in the batch."""
 
@@ -387,7 +402,7 @@ class Numbers:
         self.first, self.pairs = first, pairs
 
     def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
-        return Batch(rows + self.first, rng.uniform(), rows, rows < 0)
+        return Batch(rows + self.first, rng.uniform(), rows, rows < 0, rows)
 
 
 @pytest.mark.parametrize(("pairs", "others", "share"), [(3, 50, 0.5), (50, 3, 0.5), (7, 9, 0.75), (1, 1, 0.1)])

@@ -354,6 +354,30 @@ def test_alignment_is_lowest_for_pairs_in_order(model: Transformer) -> None:
     assert transformer.alignment(vectors, vectors, scale) < transformer.alignment(vectors, vectors.roll(1, 0), scale)
 
 
+def test_a_clip_is_not_contrasted_with_itself_where_it_stands_in_a_batch_twice() -> None:
+    """And where none does, loss and gradient are those of pairs of which nothing is told, to the byte."""
+    vectors = F.normalize(torch.randn(2, 5, 16, generator=seeded(0)), dim=2).requires_grad_()
+    scale = torch.tensor(20.0)
+
+    def found(clips: list[int] | None, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        given = None if clips is None else torch.tensor(clips)
+        loss = transformer.alignment(*vectors, scale, known, given)
+        return loss, torch.autograd.grad(loss, vectors)[0]
+
+    logits = vectors[0] @ vectors[1].T * scale
+    others = torch.tensor([[clip != other for other in (3, 0, 3, 1, 3)] for clip in (3, 0, 3, 1, 3)])
+    negatives = (logits.exp() * others, logits.T.exp() * others)
+    own = logits.diagonal()
+    wanted = sum(((own.exp() + one.sum(1)).log() - own).mean() / 2 for one in negatives)
+    loss, gradient = found([3, 0, 3, 1, 3])
+    assert torch.allclose(loss, wanted)
+    assert torch.allclose(gradient, torch.autograd.grad(wanted, vectors)[0], atol=1e-6)
+    assert found([7] * 5)[0] == 0
+    assert all(torch.equal(one, other) for one, other in zip(found([4, 3, -1, 0, 9]), found(None), strict=True))
+    known = torch.tensor([True, True, False, True, True])
+    assert found([3, 0, 3, 1, 2], known)[0] == found(None, known)[0]
+
+
 def test_a_step_in_bfloat16_aligns_in_float32() -> None:
     """Loss, gradients and lengths; cosines of bfloat16, times a scale of 50, would be off by tenths of a nat."""
     vectors = F.normalize(torch.randn(2, 8, 16, generator=seeded(0)), dim=2).requires_grad_()

@@ -55,9 +55,9 @@ class DualEncoder(nn.Module):
         """(b, c, h, w) → (b, d), of unit length."""
         return self.encoders[modality](pictures)
 
-    def forward(self, images: Tensor, audios: Tensor) -> Tensor:
-        """InfoNCE of pairs, both ways: (b, 3, h, w), (b, 1, mels, frames) → () nats."""
-        return alignment(self.embed("image", images), self.embed("audio", audios), self.scale)
+    def forward(self, images: Tensor, audios: Tensor, clips: Tensor) -> Tensor:
+        """InfoNCE of pairs, both ways: (b, 3, h, w), (b, 1, mels, frames), and their clips, int64 (b,) → () nats."""
+        return alignment(self.embed("image", images), self.embed("audio", audios), self.scale, clips=clips)
 
     def logits(self, images: Tensor, audios: Tensor) -> Tensor:
         """How well each of m pictures goes with each of n sounds, both as vectors: (m, d), (n, d) → (m, n) nats."""

@@ -389,13 +389,20 @@ class Transformer(nn.Module):
         return torch.where(chance < rate, (other * self.bos).long(), codes)
 
     def losses(
-        self, source_input: Tensor, codes: Tensor, pictures: Tensor, rng: BatchRng, known: Tensor | None = None
+        self,
+        source_input: Tensor,
+        codes: Tensor,
+        pictures: Tensor,
+        rng: BatchRng,
+        known: Tensor | None = None,
+        clips: Tensor | None = None,
     ) -> Losses:
         """Terms of a training step, from sources, target codes (b, k, t) and target pictures (b, c, h, w).
 
         `known`, bool (b,): the samples that have a source, by default all. The others see the null source and are not
         aligned; what is given in place of their sources counts in the encoder's batch statistics alone. A fraction
         `condition_dropout` of all sees the null source, too; a fraction `corruption` of the neighbours is random.
+        `clips`, int64 (b,): which samples are of one clip, and so not contrasted, by default none.
         """
         source = self.source_encoder(source_input)
         drop = rng.uniform() < self.config.condition_dropout
@@ -403,7 +410,8 @@ class Transformer(nn.Module):
             drop = drop | ~known
         prefix = torch.where(drop[:, None, None], self.null, self.prefix(source))
         logits = self(prefix, codes, self.corrupted(codes, rng), rng)
-        aligned = alignment(source.summary, self.target_encoder(pictures), self.scale.exp().clamp(max=MAX_SCALE), known)
+        scale = self.scale.exp().clamp(max=MAX_SCALE)
+        aligned = alignment(source.summary, self.target_encoder(pictures), scale, known, clips)
         return Losses(F.cross_entropy(logits.flatten(0, 2).float(), codes.flatten()), aligned, logits)
 
 

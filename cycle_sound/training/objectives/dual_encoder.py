@@ -25,6 +25,7 @@ class Batch(NamedTuple):
 
     images: Tensor  # (b, 3, h, w)
     audios: Tensor  # (b, 1, mels, frames)
+    clips: Tensor  # (b,) int64: the rows that they are; a small half may give a batch one of them twice
 
 
 class ShiftedPairs:
@@ -46,7 +47,7 @@ class ShiftedPairs:
         def shifted(modality: Modality) -> Tensor:
             return augment.shifted(self._split.pictures(modality, chosen), self._shifts[modality], rng)
 
-        return Batch(shifted("image"), shifted("audio"))
+        return Batch(shifted("image"), shifted("audio"), torch.tensor(chosen))
 
 
 class DualEncoderObjective:
@@ -68,7 +69,7 @@ class DualEncoderObjective:
 
     def loss(self, batch: Batch, _step: int, _rng: BatchRng) -> Mapping[str, Tensor]:
         """InfoNCE of one step, in nats."""
-        return {"loss": self.model(batch.images, batch.audios)}
+        return {"loss": self.model(*batch)}
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:

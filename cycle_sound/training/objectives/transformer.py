@@ -44,6 +44,7 @@ class Batch(NamedTuple):
     codes: Tensor  # (b, k, t): of the targets
     pictures: Tensor  # (b, c, h, w): the targets themselves
     known: Tensor  # (b,) bool: whether the source belongs to the target; any other one counts as none
+    clips: Tensor  # (b,) int64: the row of a pair's clip; of a target without a partner another number, below 0
 
 
 class AugmentedPairs:
@@ -74,7 +75,7 @@ class AugmentedPairs:
             rows = self._inputs.pairing.rows(rows)
         codes = self._inputs.target.draw(rows, rng)
         pictures = self._pictures(self._target, rows, rng)
-        return Batch(self._source_inputs(rows, rng), codes, pictures, torch.ones(len(rows), dtype=torch.bool))
+        return Batch(self._source_inputs(rows, rng), codes, pictures, torch.ones(len(rows), dtype=torch.bool), rows)
 
     def source_inputs(self, rows: Tensor, rng: BatchRng) -> Tensor:
         """What the transformer reads of the sources alone."""
@@ -129,7 +130,7 @@ class AugmentedTargets:
         pictures = self._inputs.pictures.pictures(self._target, rows.tolist())
         pictures, known = augmented(pictures, self._target, self._augments, rng), self._inputs.believed[rows]
         apart = rng.fold_in(0)  # of_rows starts again: a source would be shifted and degraded as its target is
-        return Batch(self._source_inputs(rows, known, apart), codes, pictures, known)
+        return Batch(self._source_inputs(rows, known, apart), codes, pictures, known, -1 - rows)
 
     def _source_inputs(self, rows: Tensor, known: Tensor, rng: BatchRng) -> Tensor:
         places = known.nonzero()[:, 0], (~known).nonzero()[:, 0]
@@ -216,7 +217,7 @@ class TransformerObjective:
     def loss(self, batch: Batch, _step: int, rng: BatchRng) -> Mapping[str, Tensor]:
         """Terms of one step, in nats; the reconstruction error per pixel."""
         config, codes = self.model.config, batch.codes
-        losses = self.model.losses(batch.source_inputs, codes, batch.pictures, rng, batch.known)
+        losses = self.model.losses(batch.source_inputs, codes, batch.pictures, rng, batch.known, batch.clips)
         terms = {"cross_entropy": losses.cross_entropy, "alignment": losses.alignment}
         loss = losses.cross_entropy + config.alignment_weight * losses.alignment
         if self.decode is not None:
