@@ -44,7 +44,8 @@ Positive = Annotated[int, Field(gt=0, le=MAX_COUNT)]
 Width = Annotated[int, Field(gt=0, le=1 << 16, multiple_of=8)]  # GroupNorm takes eight groups
 Depth = Annotated[int, Field(gt=0, le=256)]  # layers or blocks, one after another
 Halvings = Annotated[int, Field(ge=0, le=8)]  # of a picture's sides
-Side = Annotated[int, Field(gt=0, le=2048)]  # pixels, mels or frames; a batch of 32 such pictures takes 1.6 GB
+MAX_SIDE = 2048  # pixels, mels or frames: a batch of 32 pictures of such sides takes 1.6 GB
+Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
 PictureShape = tuple[Literal[1, 3], Side, Side]  # (channels, rows, columns)
 Codebooks = Annotated[int, Field(ge=1, le=16)]
 CodebookSize = Annotated[int, Field(ge=2, le=1 << 16)]
@@ -690,8 +691,8 @@ def _check_side(name: str, pixels: int, stride: int) -> None:
     """Raise ValueError for a side of a modality's pictures that a network cannot take."""
     if pixels % stride:
         raise ValueError(f"{name} = {pixels} is not a multiple of the VAE's stride {stride}")
-    if pixels % FOLDED or pixels < LEAST_SIDE:
-        raise ValueError(f"{name} = {pixels}: must be a multiple of {FOLDED}, at least {LEAST_SIDE}")
+    if pixels % FOLDED or not LEAST_SIDE <= pixels <= MAX_SIDE:
+        raise ValueError(f"{name} = {pixels}: must be a multiple of {FOLDED}, from {LEAST_SIDE} to {MAX_SIDE}")
     if pixels == stride:
         raise ValueError(f"{name} = {pixels} is one token at the VAE's stride {stride}: there must be at least two")
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import parse_yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
 from cycle_sound import params as parameters
@@ -27,7 +27,7 @@ from cycle_sound.models.griffin_lim import GriffinLim
 from cycle_sound.models.learned_vocoder import LearnedVocoder
 from cycle_sound.models.transformer import Shapes, Transformer
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import DIRECTIONS, MODALITIES, Params, source_of, target_of
+from cycle_sound.params import DIRECTIONS, MODALITIES, Params, PictureShape, source_of, target_of
 from cycle_sound.training import fidelity
 from cycle_sound.training.objectives.discriminator import Discriminator
 
@@ -56,6 +56,11 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
     "mels that the stride does not divide": ("audio.mels", 60, "audio.mels = 60 .* stride 8"),
     "a picture that the stride does not divide": ("image.size", 60, "image.size = 60 .* stride 8"),
     "frames that the stride does not divide": ("data.clip_seconds", 1.464, "audio frames .* = 61 .* stride 8"),
+    "a clip of more frames than a model's file may say": (
+        "data.clip_seconds",
+        49.92,
+        r"audio frames .* = 2080: .* from 16 to 2048",
+    ),
     "a sound of no whole number of hops": ("data.clip_seconds", 1.5, r"data.clip_seconds 1.5 is 62.500 hops"),
     "a transform of an odd length": ("audio.fft", 1023, r"audio.fft: .*multiple of 2 \(got 1023\)$"),
     "hops too long to invert": ("audio.hop_length", 768, "audio: .*hop_length 768 .* fft 1024"),
@@ -107,8 +112,8 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
     ),
     "pictures shifted out of sight": ("augment.image.rows", 64, "augment.image shifts pictures of 64 x 64 "),
     "log-mels shifted out of sight": ("augment.audio.columns", 10**6, "augment.audio shifts pictures of 64 x 64 "),
-    "pictures too small to be classified": ("image.size", 8, "image.size = 8: .* at least 16"),
-    "log-mels too small to be classified": ("audio.mels", 8, "audio.mels = 8: .* at least 16"),
+    "pictures too small to be classified": ("image.size", 8, "image.size = 8: .* from 16 to 2048"),
+    "log-mels too small to be classified": ("audio.mels", 8, "audio.mels = 8: .* from 16 to 2048"),
     "pictures too small for a source to be halved": (
         "transformer.image_to_audio.source_downsamples",
         7,
@@ -118,7 +123,7 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
 TOGETHER: dict[str, tuple[dict[str, Any], str]] = {  # what each of several keys allows alone
     "a sound of no frame": (
         {"data.clip_seconds": 1e-300, "data.min_seconds": 1e-300},
-        "audio frames .* = 0: .* at least 16",
+        "audio frames .* = 0: .* from 16",
     ),
     "sides that cannot be folded": (
         {"vae.image.patch": 3, "vae.image.downsamples": 1, "image.size": 66},
@@ -188,6 +193,23 @@ def test_values_that_do_not_go_together_are_one_line(what: str, tree: dict[str, 
     values, said = TOGETHER[what]
     parameters.put(tree, values)
     assert re.match(f"^params.yaml: .*{said}", complaint(tree))
+
+
+@pytest.mark.parametrize(
+    ("size", "mels", "frames", "patch", "halved"),
+    [(16, 16, 16, 4, 4), (64, 128, 2048, 4, 4), (2048, 64, 64, 16, 5), (512, 2048, 128, 16, 5)],
+)
+def test_a_shape_that_is_allowed_is_one_that_files_may_say(
+    size: int, mels: int, frames: int, patch: int, halved: int, tree: dict[str, Any]
+):
+    """Of another one a model would be trained whose file nobody may read."""
+    seconds = frames * tree["audio"]["hop_length"] / tree["audio"]["sample_rate"]
+    parameters.put(tree, {"image.size": size, "audio.mels": mels, "data.clip_seconds": seconds})
+    parameters.put(tree, {f"vae.{modality}.patch": patch for modality in MODALITIES})
+    parameters.put(tree, {f"transformer.{direction}.source_downsamples": halved for direction in DIRECTIONS})
+    parameters.put(tree, {"data.min_seconds": seconds})
+    for channels, shape in zip((3, 1), parameters.parse(tree).shapes.values(), strict=True):
+        TypeAdapter(PictureShape).validate_python((channels, *shape))
 
 
 @torch.inference_mode()
