@@ -485,9 +485,9 @@ class TransformerConfig(TransformerArchitecture):
     """One direction's transformer: its architecture, and how it is trained."""
 
     dropout: ShareBelow1
-    condition_dropout: Share
+    condition_dropout: Annotated[float, Field(gt=0, le=1)]
     corruption: Annotated[float, Field(ge=0, le=0.5)]
-    alignment_weight: NonNegative
+    alignment_weight: Above0
     reconstruction_weight: NonNegative
     checkpointing: bool  # no result depends on it
     optimizer: OptimizerConfig

@@ -98,6 +98,16 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
     "an average of squares that stays nothing": ("classifier.optimizer.beta2", 1.0, "classifier.optimizer.beta2: "),
     "an average of weights that never moves": ("vae.audio.optimizer.ema_decay", 1.0, "vae.audio.optimizer.ema_decay: "),
     "all dropped out": ("transformer.audio_to_image.dropout", 1.0, "transformer.audio_to_image.dropout: "),
+    "a null source that nothing has taught": (
+        "transformer.audio_to_image.condition_dropout",
+        0.0,
+        r"transformer.audio_to_image.condition_dropout: .*greater than 0 \(got 0.0\)",
+    ),
+    "summaries that nothing has aligned": (
+        "transformer.image_to_audio.alignment_weight",
+        0.0,
+        r"transformer.image_to_audio.alignment_weight: .*greater than 0 \(got 0.0\)",
+    ),
     "a temperature that divides beyond float32": (
         "cycle.sampling.temperature",
         1e-40,
