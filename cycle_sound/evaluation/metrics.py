@@ -2,6 +2,7 @@
 
 An interval covers the sampling of the test pairs: where the same models would score on other pairs of the same source.
 It does not cover another training, by another seed or on another kind of machine, whose rounding leads to other models.
+It assumes independent pairs: where a group, such as a film or a speaker, gives several test pairs, it is too narrow.
 """
 
 import math

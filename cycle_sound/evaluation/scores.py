@@ -25,7 +25,7 @@ from cycle_sound.nn.measures import Measures
 from cycle_sound.params import EvaluateConfig
 
 QUERIES = 8  # of retrieval at a time, each with as many prefixes as there are targets to rank
-GROUPS = 20  # of pairs, of which each in turn is left out: an interval to a sixth of its width
+GROUPS = 20  # of pairs, by their rows, of which each in turn is left out: an interval to a sixth of its width
 SPREAD = 4000  # pairs, the first of the split, whose real features are kept and compared with one another
 
 
