@@ -47,6 +47,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other_package(wheel: P
     wanted = {str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).rglob("*") if path.is_file()}
     assert held == {name for name in wanted if "__pycache__" not in name}
     assert {".py", ".j2", ".css", ".safetensors", ".mp3"} <= {Path(name).suffix for name in held}
+    assert f"{PACKAGE}/py.typed" in held  # so that type checkers read the annotations
 
 
 @pytest.mark.slow
