@@ -13,6 +13,7 @@ import soundfile
 import torch
 from PIL import Image
 from scipy.special import expit
+from test_cli import is_one_line_of_error, told
 from typer.testing import CliRunner, Result
 
 from cycle_sound import paths
@@ -447,9 +448,9 @@ def test_what_is_not_confident_enough_is_not_written_and_the_rest_is_as_ever(
 ) -> None:
     assert run(command, given, "-o", "all").exit_code == 0
     kept = run(command, given, "-o", "kept", "--min-confidence", 0)
-    assert (kept.exit_code, kept.stderr) == (0, "")
+    assert (kept.exit_code, told(kept)) == (0, [])
     none = run(command, given, "-o", "none", "--min-confidence", 1)
-    lines = none.stderr.splitlines()
+    lines = told(none)
     assert none.exit_code == 1
     assert not (tmp_path / "none").exists()
     assert [line.partition(": confidence ")[0] for line in lines] == [
@@ -459,7 +460,7 @@ def test_what_is_not_confident_enough_is_not_written_and_the_rest_is_as_ever(
     assert found[0] < found[-1]
     some = run(command, given, "-o", "some", "--min-confidence", (found[0] + found[-1]) / 2)
     assert some.exit_code == 1
-    left_out = len(some.stderr.splitlines())
+    left_out = len(told(some))
     assert 0 < left_out < len(found)
     assert names(tmp_path / "kept") == names(tmp_path / "all")
     assert names(tmp_path / "some") < names(tmp_path / "all")
@@ -470,7 +471,7 @@ def test_what_is_not_confident_enough_is_not_written_and_the_rest_is_as_ever(
 def test_of_a_long_sound_all_windows_count_and_all_or_nothing_is_written(run: Run, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.wav", np.concatenate([sound.waveform for sound in tones(3)]), RATE)
     result = run("image", "long.wav", "-o", "out", "--min-confidence", 1, "--samples", 2)
-    assert (result.exit_code, len(result.stderr.splitlines()), names(tmp_path / "out")) == (1, 2, set())
+    assert (result.exit_code, len(told(result)), names(tmp_path / "out")) == (1, 2, set())
     assert run("image", "long.wav", "-o", "out", "--min-confidence", 0).stdout.split() == [
         *("out/long.png", "out/long.mp4")
     ]
@@ -478,8 +479,7 @@ def test_of_a_long_sound_all_windows_count_and_all_or_nothing_is_written(run: Ru
 
 def test_models_without_a_confidence_say_so_in_one_line(run: Run, tmp_path: Path, data: Path) -> None:
     result = run("image", "heard", "-o", "out", "--min-confidence", 0.5, models=data)
-    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert "no confidence comes with these models" in result.stderr
+    assert is_one_line_of_error(result, "no confidence comes with these models")
     assert not (tmp_path / "out").exists()
     assert run("image", "heard", "-o", "out", models=data).exit_code == 0
 

@@ -17,7 +17,7 @@ from films import chirp, evenly, heard, mux, picture_stream, shade, sound_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
-from test_cli import Run, files, is_one_line_of_error, run  # noqa: F401
+from test_cli import Run, files, is_one_line_of_error, run, told  # noqa: F401
 
 from cycle_sound.app import inputs
 from cycle_sound.errors import BadFilm, BadTarget
@@ -470,7 +470,7 @@ def test_a_film_without_pictures_is_one_line_and_the_others_are_made(run: Run, t
     (tmp_path / "cut.mp4").write_bytes(telling_film(tmp_path / "film.mp4", evenly(0, 1), (0, 1)).read_bytes()[:2000])
     result = run("sound", "dark.mp4", "cut.mp4", "film.mp4", "-o", "out")
     assert (result.exit_code, result.stdout.split()) == (1, ["out/film.mp4"])
-    assert [line.partition(".mp4: ")[0] for line in result.stderr.splitlines()] == ["error: dark", "error: cut"]
+    assert [line.partition(".mp4: ")[0] for line in told(result)] == ["error: dark", "error: cut"]
     assert files(tmp_path / "out") == ["film.mp4"]
 
 

@@ -77,7 +77,7 @@ def host_names(values: list[str] | None) -> list[str]:
 
 
 def opened(given: Path | None, device: str) -> "CycleSound":
-    """The models of a folder, on a device ("auto": a GPU if there is one); if none is given, prints which are used.
+    """The models of a folder, on a device ("auto": a GPU if there is one); prints which are used.
 
     Raises `UserError`, typer.BadParameter.
     """
@@ -89,9 +89,8 @@ def opened(given: Path | None, device: str) -> "CycleSound":
         system = CycleSound.load(folder, None if device == "auto" else device)
     except NoDevice as error:
         raise typer.BadParameter(names.printable(str(error)), param_hint="--device") from None
-    if given is None:
-        used = "the bundled models" if folder == paths.PRETRAINED else f"the models in {folder}"
-        typer.echo(names.one_line(f"using {used}. {knowledge.sentence(system.models)}"), err=True)
+    used = "the bundled models" if folder == paths.PRETRAINED else f"the models in {folder}"
+    typer.echo(names.one_line(f"using {used}. {knowledge.sentence(system.models)}"), err=True)
     return system
 
 

@@ -35,7 +35,7 @@ def write_pictures(
     begin = list(islice(parts, 2))
     if len(begin) == 1:
         [picture] = make(begin)
-        return result.write({".png": content(encode_png(enlarged(picture, scale)))}, accepts)
+        return result.write({".png": content(encode_png(enlarged(picture, scale)))}) if accepts() else []
     sheet = Thumbnails()
     pictures = sheet.noted(_made(make, chain(begin, parts), sound.seconds / seconds, result.name))
     large = (enlarged(picture, scale) for picture in pictures)
