@@ -181,6 +181,21 @@ def test_what_is_neither_a_sound_nor_a_picture_where_it_should_be_is_said(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda cs: cs.images(TONE), "a list of Sounds, not a Sound"),
+        (lambda cs: cs.sounds(TONE), "a list of PIL images, not a Sound"),
+        (lambda cs: cs.sounds(PICTURE), "a list of PIL images, not Image"),
+        (lambda cs: cs.scores(TONE, PICTURE), "a list of PIL images or Sounds, not a Sound"),
+        (lambda cs: cs.familiarities(TONE), "a list of PIL images or Sounds, not a Sound"),
+    ],
+)
+def test_one_thing_in_place_of_a_list_is_said(ask: Callable[[CycleSound], Any], said: str, system: CycleSound) -> None:
+    with pytest.raises(WrongModality, match=f"^expected {said}$"):
+        ask(system)
+
+
 def test_sources_may_come_one_after_another(system: CycleSound) -> None:
     assert [one.tobytes() for one in system.images(one for one in (TONE, TONE))] == [
         one.tobytes() for one in system.images([TONE, TONE])

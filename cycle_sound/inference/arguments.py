@@ -30,6 +30,7 @@ Thing = Sound | Image.Image  # what a direction starts from, and what it makes
 
 RANGELESS = ("F", "I")  # modes of Pillow in which nothing says which number is white
 WANTED: dict[Modality, str] = {"audio": "a Sound", "image": "a PIL image"}
+SEVERAL: dict[Modality, str] = {"audio": "Sounds", "image": "PIL images"}
 
 
 def modality_of(thing: Thing) -> Modality:
@@ -48,10 +49,13 @@ def direction_from(source: Modality) -> Direction:
 
 def listed(things: Iterable[Thing], *wanted: Modality) -> list[Thing]:
     """Sounds or pictures, whichever are wanted, as a list. Raises `WrongModality`."""
+    several = " or ".join(SEVERAL[one] for one in wanted)
+    if isinstance(things, Sound):  # which is a tuple, too
+        raise WrongModality(f"expected a list of {several}, not {WANTED['audio']}")
     try:
         given = list(things)
     except TypeError:
-        raise WrongModality(f"expected a list, not {type(things).__name__}") from None
+        raise WrongModality(f"expected a list of {several}, not {type(things).__name__}") from None
     for thing in given:
         if modality_of(thing) not in wanted:
             raise WrongModality(f"expected {WANTED[wanted[0]]}, not {type(thing).__name__}")
