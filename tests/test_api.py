@@ -1,6 +1,7 @@
 """`CycleSound` in the hands of others: whatever is given, the right result or one error that says what is wanted."""
 
 import copy
+import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -326,6 +327,13 @@ def test_a_deep_copy_makes_the_same_of_models_of_its_own(system: CycleSound) -> 
     own = {id(one) for one in system.models.transformers.values()}
     assert not own & {id(one) for one in again.models.transformers.values()}
     assert again.knows_confidence == system.knows_confidence
+
+
+def test_what_is_pickled_makes_the_same(system: CycleSound) -> None:
+    system.image(*TONE)
+    again = pickle.loads(pickle.dumps(system))
+    assert everything(again) == everything(system)
+    assert again.sampling == system.sampling
 
 
 def everything(system: CycleSound) -> list[Any]:

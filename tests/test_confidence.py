@@ -1,6 +1,8 @@
 """Confidence: a probability that is calibrated, that no other pair touches, and below which nothing is written."""
 
+import copy
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -313,6 +315,13 @@ def confident(data: Path, tmp_path: Path) -> Path:
         )
         confidence.save(paths.confidence(direction, folder), fitted)
     return folder
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda system: pickle.loads(pickle.dumps(system))])
+def test_a_copy_is_as_confident(confident: Path, copied: Callable[[CycleSound], CycleSound]) -> None:
+    system = CycleSound.load(confident)
+    sources, targets = tones(2), pictures(2)
+    assert copied(system).confidences(sources, targets) == system.confidences(sources, targets)
 
 
 def tones(count: int) -> list[Sound]:

@@ -7,7 +7,6 @@
 Nothing is global: two systems may live side by side, each with its models on its own device.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -96,8 +95,8 @@ class CycleSound:
         self._fitted = NONE if None in models.classifiers.values() else confidences  # which are asked for evidence
         self._lock = RLock()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "CycleSound":
-        return CycleSound(copy.deepcopy(self.models, memo), self.sampling, self._fitted)
+    def __reduce__(self) -> tuple[Any, ...]:  # for pickle and copy: a lock and what is cached stay behind
+        return CycleSound, (self.models, self.sampling, self._fitted)
 
     @classmethod
     def load(cls, folder: str | Path = "models", where: str | torch.device | None = None) -> "CycleSound":
