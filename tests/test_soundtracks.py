@@ -20,7 +20,7 @@ from PIL import Image, features
 from test_cli import Run, files, is_one_line_of_error, run, told  # noqa: F401
 
 from cycle_sound.app import inputs
-from cycle_sound.errors import BadFilm, BadTarget
+from cycle_sound.errors import BadFilm, BadSteering, BadTarget
 from cycle_sound.inference import soundtrack
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media import containers, film_reader, film_writer, sound_writer
@@ -30,6 +30,7 @@ from cycle_sound.media.film_writer import AUDIO_RATE
 from cycle_sound.media.sounds import Sound
 
 RATE = 16000  # Hz, of the models
+PICTURE = Image.new("RGB", (64, 64), "red")
 KINDS = [  # suffix, codec, ticks a second, and what the film with its soundtrack is
     *((suffix, "libx264", 1000, ".mp4") for suffix in (".mp4", ".mkv", ".ts", ".flv")),
     *((suffix, "mpeg2video", 25, ".mkv") for suffix in (".mpg", ".ts", ".mkv")),
@@ -462,6 +463,48 @@ def test_a_film_in_python_is_that_of_the_command_line(run: Run, system: CycleSou
     assert run("sound", "film.webm", "-o", "out", "--seed", 3).stdout.split() == ["out/film.mkv"]
     assert system.soundtrack(tmp_path / "film.webm", tmp_path / "mine.mp4", seed=3) == tmp_path / "mine.mkv"
     assert np.array_equal(sound_of(tmp_path / "mine.mkv"), sound_of(tmp_path / "out/film.mkv"))
+
+
+@pytest.mark.parametrize("command", ["image", "sound"])
+def test_other_sources_steer_films_in_python_as_on_the_command_line(
+    command: str,
+    run: Run,  # noqa: F811
+    system: CycleSound,
+    tmp_path: Path,
+) -> None:
+    telling_film(tmp_path / "film.mp4", evenly(0, 2), (0, 2))
+    for name, frequency in (("film.flac", 440), ("other.flac", 3200)):
+        sound_writer.write(tmp_path / name, [Sound(sine(0, 4 * RATE, frequency), RATE)], "flac")
+    PICTURE.save(tmp_path / "other.png")
+    film, name, other, make, direction = {
+        "image": ("film.flac", "other.flac", inputs.sound(tmp_path / "other.flac"), system.film, "audio_to_image"),
+        "sound": ("film.mp4", "other.png", PICTURE, system.soundtrack, "image_to_audio"),
+    }[command]
+    sampling = system.sampling[direction].model_copy(update={"guidance": 8.0})
+    made = set()
+    for words, how in {
+        (): {},
+        ("--unlike", name): {"unlike": other},
+        ("--blend", name, 0.5): {"blend": (other, 0.5)},
+    }.items():
+        assert run(command, film, "-o", "out", "--overwrite", "--guidance", 8, *words).exit_code == 0
+        make(tmp_path / film, tmp_path / "mine.mp4", sampling=sampling, **how)
+        made.add(mine := (tmp_path / "mine.mp4").read_bytes())
+        assert (tmp_path / "out/film.mp4").read_bytes() == mine
+    assert len(made) > 1
+
+
+@pytest.mark.parametrize(
+    "how", [{"unlike": PICTURE}, {"blend": (PICTURE, 2.0)}, {"blend": (Sound(sine(0, 9), 9), 0.5)}]
+)
+def test_what_cannot_steer_a_film_is_said_and_nothing_is_written(
+    how: dict[str, Any], system: CycleSound, tmp_path: Path
+) -> None:
+    telling_film(tmp_path / "film.mp4", evenly(0, 1), (0, 1))
+    sampling = system.sampling.image_to_audio.model_copy(update={"guidance": 1.0})
+    with pytest.raises(BadSteering):
+        system.soundtrack(tmp_path / "film.mp4", tmp_path / "mine.mp4", sampling=sampling, **how)
+    assert files(tmp_path) == ["film.mp4"]
 
 
 def test_a_film_without_pictures_is_one_line_and_the_others_are_made(run: Run, tmp_path: Path) -> None:  # noqa: F811

@@ -284,6 +284,8 @@ class CycleSound:
         seed: int = 0,
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
+        unlike: Image.Image | None = None,
+        blend: tuple[Image.Image, float] | None = None,
     ) -> Path:
         """Write a film with a soundtrack made from its frames, which are not re-encoded; return its path.
 
@@ -292,11 +294,11 @@ class CycleSound:
         minute.
 
         Raises `BadFilm` or `BadSound` for a file that cannot be used, `BadTarget` if `to` is the film itself, and
-        `BadDraw`.
+        `BadPicture`, `BadDraw` and `BadSteering` as `sounds` does.
         """
         given = FilmReader(arguments.path(film))
         path = arguments.target(to, given.path, film_writer.ending(given))
-        make = partial(self.sounds, seed=seed, candidates=candidates, sampling=sampling)
+        make = partial(self.sounds, seed=seed, candidates=candidates, sampling=sampling, unlike=unlike, blend=blend)
         with files.replacing(path) as part:
             soundtrack.write(part, given, make, self.models, mix)
         return path
@@ -309,15 +311,17 @@ class CycleSound:
         seed: int = 0,
         candidates: int = 1,
         sampling: SamplingConfig | None = None,
+        unlike: Sound | None = None,
+        blend: tuple[Sound, float] | None = None,
     ) -> None:
         """Write an MP4 film of a sound file, or of a film's sound: one picture for each `self.seconds`, and the sound.
 
         An hour takes hardly more memory than a minute. Raises `BadSound` for a file that cannot be used, `BadTarget` if
-        `to` is the same file, and `BadDraw`.
+        `to` is the same file, and `BadDraw` and `BadSteering` as `images` does.
         """
         source = arguments.path(sound)
         path = arguments.target(to, source)
-        make = partial(self.images, seed=seed, candidates=candidates, sampling=sampling)
+        make = partial(self.images, seed=seed, candidates=candidates, sampling=sampling, unlike=unlike, blend=blend)
         parts = windows(sound_reader.blocks(source), self.seconds)
         pictures = (picture for batch in batched(parts) for picture in make(batch))
         with files.replacing(path) as part:
@@ -351,7 +355,8 @@ class CycleSound:
         """The probability that each sound, or each picture, is like the training data: in [0, 1].
 
         What is made of one that is not means little, and has no confidence above this. None if no confidence was fitted
-        to these models. Raises `BadSound`, `BadPicture`, and `WrongModality` for both kinds in one list, or neither.
+        to these models, but for no sources an empty list in any case. Raises `BadSound`, `BadPicture`, and
+        `WrongModality` for both kinds in one list, or neither.
         """
         given = arguments.listed(sources, *MODALITIES)
         if not given:
@@ -378,7 +383,7 @@ class CycleSound:
         """The calibrated probability that each target, generated from its source, matches the source's content.
 
         For sounds and pictures, or pictures and sounds. Low for sources unlike the training data. None if no confidence
-        was fitted to these models. Raises as `scores` does.
+        was fitted to these models, but for no pairs an empty list in any case. Raises as `scores` does.
         """
         given, wanted = arguments.pairs(sources, targets)
         if not given:
