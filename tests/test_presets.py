@@ -2,7 +2,7 @@
 
 import re
 from functools import reduce
-from operator import getitem
+from operator import attrgetter, getitem
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,17 @@ def test_a_preset_that_does_not_fit_is_not_written(project: Path) -> None:
     with pytest.raises(ParamsError, match="multiple"):
         presets.write("other")
     assert (project / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+def test_fine_tuning_takes_about_a_quarter_of_the_steps_at_a_quarter_of_the_rates(params: Params) -> None:
+    tuned = parameters.with_preset(params, "finetune", ROOT / "presets")
+    names = [*(f"vae.{one}" for one in MODALITIES), *(f"transformer.{one}" for one in DIRECTIONS), "vocoder.learned"]
+    for name in names:
+        before, after = (attrgetter(f"{name}.optimizer")(one) for one in (params, tuned))
+        assert 0.2 <= after.steps / before.steps <= 0.3, name
+        assert after.learning_rate == before.learning_rate / 4
+    for page in ("presets/finetune.yaml", "docs/own-data.md"):
+        assert "about a quarter of the steps" in (ROOT / page).read_text(encoding="utf-8")
 
 
 # --- vggsound: the sizes of which README and the file tell
