@@ -101,6 +101,55 @@ def test_of_a_wav_file_that_was_never_closed_or_cut_off_all_is_read(kept: float,
         assert len(wave) / RATE == pytest.approx(3.0 if name == "open.wav" else 3 * kept, abs=0.05)
 
 
+SUBTYPES = [("WAV", "PCM_16"), ("WAV", "PCM_U8"), ("WAVEX", "PCM_24"), ("WAV", "FLOAT"), ("RF64", "PCM_16")]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 1.0, 2.8])
+@pytest.mark.parametrize(("kind", "subtype"), SUBTYPES)
+def test_a_wav_file_that_counts_fewer_samples_than_it_holds_is_heard_to_its_end(
+    kind: str, subtype: str, seconds: float, tmp_path: Path
+):
+    file = io.BytesIO()
+    soundfile.write(file, tone(3.0), RATE, format=kind, subtype=subtype)
+    content = bytearray(file.getvalue())
+    wanted, _ = sound_files.decode(bytes(content))
+    data, counted = content.index(b"data") + 4, round(seconds * (len(content) - 100) / 3)
+    if kind == "RF64":
+        struct.pack_into("<Q", content, content.index(b"ds64") + 16, counted // 4 * 4)
+    else:
+        struct.pack_into("<I", content, data, counted // 12 * 12)
+    (tmp_path / "x.wav").write_bytes(content)
+    for wave in (sound_files.decode(bytes(content))[0], whole(sound_reader.blocks(tmp_path / "x.wav"))[0]):
+        assert np.array_equal(wave, wanted)
+    assert np.array_equal(sound_files.decode(bytes(content), 2.95)[0], wanted[: round(2.95 * RATE)])
+    assert sound_reader.seconds(tmp_path / "x.wav") == pytest.approx(3, abs=0.01)
+
+
+BEHIND = {  # of a sound of a second; each more than a tenth of one
+    "a chunk": b"note" + struct.pack("<I", 20_000) + b"~" * 20_000,
+    "a chunk that is cut off": b"LIST" + struct.pack("<I", 40_000) + b"~" * 20_000,
+    "a chunk behind a sector of zeros": bytes(512) + b"note" + struct.pack("<I", 20_000) + b"~" * 20_000,
+    "an ID3 tag": b"ID3\3\0\0\0\1\0\0" + b"~" * 20_000,
+    "an APE tag": b"APETAGEX" + b"~" * 20_000,
+    "another file": b"RIFF" + struct.pack("<I", 20_000) + b"~" * 20_000,
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize(("kind", "subtype"), SUBTYPES)
+@pytest.mark.parametrize("samples", [RATE, RATE + 1])
+def test_what_lies_behind_the_samples_counted_is_no_noise(
+    samples: int, kind: str, subtype: str, behind: bytes, tmp_path: Path
+):
+    file = io.BytesIO()
+    soundfile.write(file, tone(2.0)[:samples], RATE, format=kind, subtype=subtype)
+    content = file.getvalue() + behind
+    (tmp_path / "x.wav").write_bytes(content)
+    for wave in (sound_files.decode(content)[0], whole(sound_reader.blocks(tmp_path / "x.wav"))[0]):
+        assert len(wave) == samples
+    assert sound_reader.seconds(tmp_path / "x.wav") == samples / RATE
+
+
 @pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le", "adpcm_ima_wav", "adpcm_yamaha"])  # the last: FFmpeg alone
 @pytest.mark.parametrize(
     ("chunk", "size"), [(b"id3 ", 300_001), (b"_PMX", 40_000), (b"LIST", 40_000), (b"junk", 99_999)]

@@ -17,7 +17,7 @@ import soundfile
 import soxr
 
 from cycle_sound.errors import BadSound
-from cycle_sound.media import containers
+from cycle_sound.media import containers, wav
 
 KINDS = "MP3, WAV, FLAC, Ogg, Opus, M4A, AAC, WMA, AMR, AIFF"
 ENDINGS = (".aac", ".aif", ".aiff", ".amr", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma")
@@ -113,10 +113,14 @@ def check_form(rate: int, channels: int) -> None:
 
 
 @contextmanager
-def opened(file: IO[bytes], **options: str) -> Iterator[tuple[Any, Any]]:
-    """The container in a file, as FFmpeg reads it, and the sound in it that players choose. Raises `BadSound`."""
+def opened(file: IO[bytes]) -> Iterator[tuple[Any, Any]]:
+    """The container in a file, as FFmpeg reads it, and the sound in it that players choose. Raises `BadSound`.
+
+    A WAV file of which more is sound than its header counts is read to its end.
+    """
+    endless = {"ignore_length": "1"} if wav.goes_on(file) else {}
     try:
-        container = containers.opened(file, containers.SOUNDS, **options)
+        container = containers.opened(file, containers.SOUNDS, **endless)
     except av.FFmpegError:
         raise BadSound(f"cannot be decoded: none of {KINDS}") from None
     with container:
@@ -184,9 +188,8 @@ def _decoded(content: bytes, seconds: float, more: bool) -> tuple[np.ndarray, in
         return _by_ffmpeg(content, seconds, more)
     if is_whole:
         return wave, rate
-    endless = {} if wave.size else {"ignore_length": "1"}  # of a WAV file that was never closed
     try:
-        other, other_rate = _by_ffmpeg(content, seconds, more, **endless)
+        other, other_rate = _by_ffmpeg(content, seconds, more)
     except BadSound:
         return wave, rate
     return (other, other_rate) if len(other) / other_rate > len(wave) / rate + MISSED else (wave, rate)
@@ -205,10 +208,10 @@ def _by_libsndfile(content: bytes, seconds: float, more: bool) -> tuple[np.ndarr
         return wave, rate, len(wave) == wanted or (len(wave) > 0 and missed < MISSED)
 
 
-def _by_ffmpeg(content: bytes, seconds: float, more: bool, **options: str) -> tuple[np.ndarray, int]:
+def _by_ffmpeg(content: bytes, seconds: float, more: bool) -> tuple[np.ndarray, int]:
     """The start of a file, and its rate. Raises `BadSound`."""
     waves, samples, rate, wanted = [np.zeros(0, np.float32)], 0, 1, 0
-    with opened(io.BytesIO(content), **options) as (container, track):
+    with opened(io.BytesIO(content)) as (container, track):
         for stretch in stretches(containers.decoded(containers.packets(container, track))):
             if not samples:
                 rate = stretch.rate

@@ -12,7 +12,7 @@ from typing import IO
 import soundfile
 
 from cycle_sound.errors import BadSound
-from cycle_sound.media import containers, sound_files
+from cycle_sound.media import containers, sound_files, wav
 from cycle_sound.media.sounds import Sound
 
 MAX_SECONDS = 36_000.0  # ten hours: a small file may hold years of silence
@@ -42,21 +42,23 @@ def seconds(path: Path) -> float:
     """
     if not path.stat().st_size:
         raise BadSound("empty file")
-    said = _said(path)
-    if said is not None and 0 < said <= MAX_SECONDS:
-        return said
-    with path.open("rb") as file, sound_files.opened(file, **_endless(said == 0)) as (container, track):
-        return float(sum(packet.duration or 0 for packet in containers.packets(container, track)) * track.time_base)
+    with path.open("rb") as file:
+        said = None if wav.goes_on(file) else _said(file)
+        if said is not None and 0 < said <= MAX_SECONDS:
+            return said
+        file.seek(0)
+        with sound_files.opened(file) as (container, track):
+            packets = containers.packets(container, track)
+            return float(sum(packet.duration or 0 for packet in packets) * track.time_base)
 
 
 # --- the two decoders
 
 
-def _said(path: Path) -> float | None:
-    """How long a sound is by its header, in seconds; 0 of a WAV file that was never closed, None of unknown formats."""
+def _said(file: IO[bytes]) -> float | None:
+    """How long a sound is by its header, in seconds; None of formats that libsndfile does not know."""
     try:
-        with path.open("rb") as file:  # a path that is no text, which Linux allows, is none to libsndfile
-            return float(soundfile.info(file).duration)
+        return float(soundfile.info(file).duration)
     except soundfile.SoundFileError:
         return None
 
@@ -74,7 +76,7 @@ def _blocks(path: Path) -> Iterator[Sound]:
             return
         file.seek(0)
         try:
-            yield from _by_ffmpeg(file, samples, rate, never_closed=_said(path) == 0)
+            yield from _by_ffmpeg(file, samples, rate)
         except BadSound:
             if not samples:
                 raise
@@ -88,19 +90,11 @@ def _by_libsndfile(file: IO[bytes]) -> Iterator[Sound]:
             yield Sound(sound_files.mono(block), sound.samplerate)
 
 
-def _by_ffmpeg(file: IO[bytes], skipped: int, rate: int, never_closed: bool) -> Iterator[Sound]:
+def _by_ffmpeg(file: IO[bytes], skipped: int, rate: int) -> Iterator[Sound]:
     """The blocks of a file after so many samples at a rate, by default the first one's. Raises `BadSound`."""
-    with sound_files.opened(file, **_endless(never_closed)) as (container, track):
+    with sound_files.opened(file) as (container, track):
         for stretch in sound_files.stretches(containers.decoded(containers.packets(container, track))):
             rate = rate or stretch.rate
             wave = sound_files.resample(stretch.wave, stretch.rate, rate)
             yield Sound(wave[skipped:], rate)
             skipped = max(skipped - len(wave), 0)
-
-
-def _endless(never_closed: bool) -> dict[str, str]:
-    """Options that let FFmpeg read a WAV file that was never closed, and so says that it holds nothing, to its end.
-
-    Of others the length counts: tags may lie behind it.
-    """
-    return {"ignore_length": "1"} if never_closed else {}
