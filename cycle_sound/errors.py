@@ -91,6 +91,12 @@ class NetworkGone(UserError):
     )
 
 
+class StoreInUse(UserError):
+    """A folder into which another run is fetching clips."""
+
+    text = "{store}: another run is fetching into this folder; try again once it has ended"
+
+
 class TooManyRejected(UserError):
     """A larger fraction of the clips was rejected than data.max_rejected allows."""
 

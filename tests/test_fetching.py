@@ -7,8 +7,10 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from cycle_sound.acquisition.sources import failures, fetching, vggsound, videos
 from cycle_sound.acquisition.sources.failures import Failure
 from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.lists import Excerpt
-from cycle_sound.errors import BadSource, MissingPackage, NetworkGone
+from cycle_sound.errors import BadSource, MissingPackage, NetworkGone, StoreInUse
 from cycle_sound.media import sound_files
 from cycle_sound.params import DataConfig, Params
 
@@ -511,6 +513,62 @@ def test_a_missing_javascript_runtime_is_named(
     assert isinstance(got, Failure)
     assert "no JavaScript runtime" in got.reason
     assert capsys.readouterr().err.count("install deno") == 1
+
+
+# --- several runs
+
+
+def test_a_second_run_is_refused_in_one_line_and_the_first_gets_its_file(
+    mirror: Mirror, film: bytes, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    one, other = excerpts(mirror, film, a="", b="").values()
+    own, obtain = settings(url=mirror.url()).vggsound, fetching._Fetcher.obtain
+    begun, go_on = threading.Event(), threading.Event()
+
+    def waiting(self: Any, excerpt: Excerpt) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return obtain(self, excerpt)
+
+    monkeypatch.setattr(fetching._Fetcher, "obtain", waiting)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(fetching.fetch, [one], own)
+        assert begun.wait(60)
+        with pytest.raises(StoreInUse, match=r"store: another run is fetching into this folder") as refused:
+            fetching.fetch([other], own)
+        go_on.set()
+        assert first.result() == {one: tmp_path / f"store/{one.name}.mp4"}
+    assert "\n" not in str(refused.value)
+    assert set(mirror.asked) == {f"{one.name}.mp4"}
+    assert isinstance(fetching.fetch([other], own)[other], Path)
+
+
+def test_what_killed_runs_have_left_in_the_store_is_gone(
+    mirror: Mirror, film: bytes, settings: Settings, tmp_path: Path
+):
+    (one,) = excerpts(mirror, film, a="").values()
+    for name in (".fetching", ".fetching.0a1b2c_z", ".fetching.of mine"):
+        (tmp_path / "store" / name / "deep").mkdir(parents=True)
+    fetching.fetch([one], settings(url=mirror.url()).vggsound)
+    assert {path.name for path in (tmp_path / "store").iterdir()} == {f"{one.name}.mp4", ".fetching.of mine"}
+
+
+def test_nothing_is_fetched_into_a_copy_of_the_project_that_is_thrown_away(
+    mirror: Mirror, film: bytes, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (one,) = excerpts(mirror, film, a="").values()
+    write_list(tmp_path / "list.csv", [(one.video, 30, "x", "test")])
+    copy = tmp_path / ".dvc/tmp/exps/tmp0123"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    with pytest.raises(BadSource, match=r"no such folder: data/vggsound, and what was fetched into it would be lost"):
+        vggsound.clips(settings(url=mirror.url(), path="data/vggsound"))
+    assert not mirror.asked
+    assert list(copy.iterdir()) == []
+    (copy / "data/vggsound").mkdir(parents=True)  # as -C copies it along
+    for path in ("data/vggsound", str(tmp_path / "store")):
+        assert len(vggsound.clips(settings(url=mirror.url(), path=path))) == 1
+    assert mirror.asked[f"{one.name}.mp4"] == 4  # twice for its header, then for all of it
 
 
 # --- hostile servers

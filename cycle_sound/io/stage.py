@@ -56,8 +56,13 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     except FileNotFoundError as error:  # an artifact that another stage makes
         _end(f"no such file: {error.filename or error}", 1)
     except (UserError, OSError) as error:
-        hint = ELSEWHERE if isinstance(error, OUTSIDE) and COPIES in f"{Path.cwd().as_posix()}/" else ""
+        hint = ELSEWHERE if isinstance(error, OUTSIDE) and in_copy() else ""
         _end(told(error) + hint, 2 if isinstance(error, ParamsError) else 1)
+
+
+def in_copy() -> bool:
+    """Whether the current folder is a copy of the project that DVC made for one experiment, and removes after it."""
+    return COPIES in f"{Path.cwd().as_posix()}/"
 
 
 def sweep(stage: str, word: str = "") -> None:

@@ -1,8 +1,8 @@
 """Excerpts of videos fetched through yt-dlp into a folder, the store, which is never fetched into twice.
 
 Every file takes its name in the store when it is whole. What is gone for good is noted in a journal there and asked for
-no more, until the journal is deleted; what may come back is tried again by the next run. A store belongs to one run at
-a time. yt-dlp and an ffmpeg for it are the optional extra `vggsound`.
+no more, until the journal is deleted; what may come back is tried again by the next run. One run at a time fetches into
+a store. yt-dlp and an ffmpeg for it are the optional extra `vggsound`.
 """
 
 import os
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import contextmanager
 from functools import partial
 from importlib import metadata
 from io import StringIO
@@ -24,12 +25,12 @@ from cycle_sound.acquisition.sources import archives, downloading, failures, lis
 from cycle_sound.acquisition.sources.downloading import Offer, Order
 from cycle_sound.acquisition.sources.failures import Failure
 from cycle_sound.acquisition.sources.lists import Excerpt
-from cycle_sound.errors import BadSource, MissingPackage, NetworkGone
+from cycle_sound.errors import BadSource, MissingPackage, NetworkGone, StoreInUse
 from cycle_sound.io import files, progress
 from cycle_sound.io.pool import Job, Lost, Worker
 from cycle_sound.params import VggSoundConfig
 
-WORKSPACE = ".fetching"  # in the store: files that are not whole
+WORKSPACE = ".fetching"  # in the store, with an ending of each run: files that are not whole
 OUTAGE = 10  # clips in a row to which nobody answers: the network is gone, or wants no more of us
 LASTING = ("gone", "unfit")  # kinds of failure that are noted, and not tried again
 POLL = 0.1  # seconds between two looks whether the run was ended
@@ -43,7 +44,7 @@ def fetch(wanted: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt, 
     video, of which only the excerpt's section is obtained and coded again, because only so both streams begin where
     they should. What the journal knows to be gone, or unfit under these settings, is not asked for.
     Raises `MissingPackage` without yt-dlp, `NetworkGone` when nobody answers, `BadSource` for unreadable cookies and
-    for addresses that are none, and `DiskFull`.
+    for addresses that are none, `StoreInUse` while another run fetches into the store, and `DiskFull`.
     """
     store = Path(settings.path)
     store.mkdir(parents=True, exist_ok=True)
@@ -52,16 +53,47 @@ def fetch(wanted: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt, 
     todo = [excerpt for excerpt in wanted if excerpt not in known]
     if not todo:
         return {**known}
-    workspace = store / WORKSPACE
-    shutil.rmtree(workspace, ignore_errors=True)  # of a run that was killed
-    workspace.mkdir(exist_ok=True)
-    fetcher = _Fetcher(settings, workspace)
-    try:
-        with files.naming(store):
+    with _workspace(store) as workspace, files.naming(store):
+        fetcher = _Fetcher(settings, workspace)
+        try:
             return known | dict(_fetched(todo, settings, fetcher))
+        finally:
+            fetcher.end()
+
+
+@contextmanager
+def _workspace(store: Path) -> Iterator[Path]:
+    """A folder in the store, of this run alone, for files that are not whole; afterwards it is gone.
+
+    So are those of runs that were killed. Raises `StoreInUse`.
+    """
+    with _locked(store) as is_locked:
+        left = [*store.glob(WORKSPACE), *store.glob(f"{WORKSPACE}.????????")] if is_locked else []
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f"{WORKSPACE}.", dir=store, ignore_cleanup_errors=True) as own:
+            yield Path(own)
+
+
+@contextmanager
+def _locked(store: Path) -> Iterator[bool]:
+    """Keep other runs out of a store while this one is alive; False where a file system knows no locks of folders.
+
+    Raises `StoreInUse`.
+    """
+    import fcntl
+
+    handle, is_locked = os.open(store, os.O_RDONLY), True
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreInUse(store=store) from None
+        except OSError:
+            is_locked = False
+        yield is_locked
     finally:
-        fetcher.end()
-        shutil.rmtree(workspace, ignore_errors=True)
+        os.close(handle)
 
 
 def _fetched(

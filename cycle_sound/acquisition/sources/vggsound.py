@@ -19,7 +19,7 @@ from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.lists import Excerpt, Listed, Split
 from cycle_sound.acquisition.sources.moments import Moment
 from cycle_sound.errors import BadSource
-from cycle_sound.io import names
+from cycle_sound.io import names, stage
 from cycle_sound.params import DataConfig, VggSoundConfig
 
 AGAIN = {  # of each kind of failure, whether and when it is asked for again
@@ -132,11 +132,13 @@ def _barred(rows: Sequence[Row], wanted: Mapping[Excerpt, Sequence[Moment]]) -> 
 def _found(needed: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt, Video | Absent]:
     """The videos of the excerpts needed: at hand, else fetched, else why not; without a url, only those at hand.
 
-    What is at hand but cannot be read is fetched again.
+    What is at hand but cannot be read is fetched again. Nothing is fetched into a folder that DVC will remove.
     """
     root = Path(settings.path)
     if not settings.url and not root.is_dir():
         raise BadSource(f"data.vggsound.path: no such folder: {root}, and data.vggsound.url is empty")
+    if not root.is_absolute() and not root.is_dir() and stage.in_copy():
+        raise BadSource(f"data.vggsound.path: no such folder: {root}, and what was fetched into it would be lost")
     find = partial(store.readable, needed=needed) if settings.url else archives.find
     here = find(root) if root.is_dir() else {}
     found = {excerpt: _bounded(here[excerpt], settings) for excerpt in needed if excerpt in here}
