@@ -5,8 +5,9 @@ python -m benchmarks.cycle [--folder PAIRS] [--shares 0.02 0.1 1] [--seeds 3]
 The data are those of params.yaml, or a folder of pairs, the sizes those of presets/cycle.yaml. VAEs, classifiers and
 judges learn once, from everything. Of each share transformers learn from the pairs that are left, and then as many
 steps from these alone as in cycle training; the smallest share by several seeds. With all pairs both are the same. What
-was measured stands in metrics/plots/cycle_DIRECTION.csv, and in a picture for each set of data. Stopped, it goes on
-where it was: what the same code made of the same by the same parameters is kept.
+was measured stands in metrics/plots/cycle_DIRECTION.csv, in place of rows of the same data, share, seed and arm; other
+rows stay, such as those of another machine. A picture shows each set of data. Stopped, it goes on where it was: what
+the same code made of the same by the same parameters is kept.
 """
 
 import argparse
@@ -45,21 +46,48 @@ def main() -> None:
     options = parser.parse_args()
     tree = pipeline.tree("cycle")
     if options.folder:
-        parameters.put(tree, {"data.source": "folder", "data.folder.path": str(options.folder.absolute())})
-    own = tree["data"][tree["data"]["source"]]
-    own |= {"path": str(ROOT / own["path"])} if "path" in own else {}
+        folder = options.folder.expanduser().absolute()
+        parameters.put(tree, {"data.source": "folder", "data.folder.path": str(folder)})
+    pipeline.make_absolute(tree, parameters.parse(tree))
+    measured: list[Path] = []
     for levels in experiments(tree, sorted(options.shares), options.seeds):
         pipeline.run(tree, levels)
-        write()
+        measured.append(levels[-1].folder)
+        write(measured)
 
 
-def write() -> None:
-    """Write the tables and the pictures of what has been measured so far."""
-    tables = {direction: list(rows(direction)) for direction in DIRECTIONS}
-    for direction, table in tables.items():
-        files.write_csv(ROOT / paths.settings("cycle", direction), table)
-    for data in sorted({row["data"] for row in tables["audio_to_image"]}):
-        chart(ROOT / paths.PLOTS / f"cycle_{data}.png", data, tables)
+def write(measured: Sequence[Path]) -> None:
+    """Write the tables, and the picture of the data, with what has been measured so far, in a folder each."""
+    data, tables = measured[0].relative_to(FOLDER).parts[0], {}
+    for direction in DIRECTIONS:
+        path = ROOT / paths.settings("cycle", direction)
+        table = merged(files.read_csv(path) if path.is_file() else [], list(rows(direction, measured)))
+        files.write_csv(path, table)
+        tables[direction] = [{name: number(name, value) for name, value in row.items()} for row in table]
+    chart(ROOT / paths.PLOTS / f"cycle_{data}.png", data, tables)
+
+
+def merged(before: Sequence[Row], measured: Sequence[Row]) -> list[Row]:
+    """A table with the rows that were measured, and those before of other data, shares, seeds and arms."""
+
+    def place(row: Row) -> tuple[Any, ...]:
+        return (
+            row["data"],
+            float(f"{float(row['share']):.6g}"),
+            int(row["seed"]),
+            int(row["cycle"]),
+        )  # digits as in files
+
+    def arm(row: Row) -> tuple[Any, ...]:
+        return *place(row)[:-1], int(row["cycle"]) > 0
+
+    replaced = {arm(row) for row in measured}
+    return sorted([*(row for row in before if arm(row) not in replaced), *measured], key=place)
+
+
+def number(name: str, value: Any) -> Any:
+    """A value in a column of a table as a number, if it is one: not the name of the data, nor what is empty."""
+    return value if name == "data" or value == "" else float(value)
 
 
 def experiments(tree: Tree, shares: Sequence[float], seeds: int) -> Iterator[list[Level]]:
@@ -83,12 +111,11 @@ def experiments(tree: Tree, shares: Sequence[float], seeds: int) -> Iterator[lis
             yield [*levels, Level(paired / f"{seed}/{taught}", ("train_cycle", "evaluate"), values)]
 
 
-def rows(direction: Direction) -> Iterator[Row]:
+def rows(direction: Direction, measured: Sequence[Path]) -> Iterator[Row]:
     """What was measured of a direction, by data, share, rounds of the cycle and seed; without labels some is empty."""
-    found = sorted(FOLDER.glob(f"*/*/*/*/{paths.metrics('evaluate', direction)}"))
-    for path in found:
-        data, share, seed, rounds = path.relative_to(FOLDER).parts[:4]
-        figures = YAML(typ="safe").load(path)
+    for folder in measured:
+        data, share, seed, rounds = folder.relative_to(FOLDER).parts
+        figures = YAML(typ="safe").load(folder / paths.metrics("evaluate", direction))
         keys = {"data": data, "share": float(share), "cycle": int(rounds), "seed": int(seed)}
         yield {**keys, **{name: figures.get(name, "") for name in FIGURES}}
 

@@ -113,6 +113,7 @@ def tree() -> Tree:
     """The parameters of all levels: the committed ones, and of what is not compared little."""
     made = pipeline.tree("cycle")
     parameters.put(made, {"cycle.rounds": 0, "data.source": "folder", "data.max_rejected": 1.0})
+    pipeline.make_absolute(made, parameters.parse(made))
     return made
 
 

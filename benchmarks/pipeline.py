@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from ruamel.yaml import YAML
 
@@ -19,12 +19,13 @@ from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.inference import confidence
 from cycle_sound.io import code, files
-from cycle_sound.params import DIRECTIONS
+from cycle_sound.params import DIRECTIONS, Config
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")[
-    "stages"
-]  # in an order in which they can run
+# In an order in which they can run.
+STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+
+IS_PATH = get_args(parameters.File)[1]  # what tells a path from other text in the schema of parameters
 
 Tree = dict[str, Any]  # of params.yaml
 
@@ -51,6 +52,19 @@ def tree(preset: str) -> Tree:
     made = YAML(typ="safe").load(ROOT / "params.yaml")
     parameters.put(made, parameters.preset(preset, ROOT / parameters.PRESETS))
     return made
+
+
+def make_absolute(tree: Tree, config: Config) -> None:
+    """Let the paths in a section of parameters, of which `config` is the typed one, lead from any folder to one place.
+
+    Relative ones start at the project's root, `~` at the user's home.
+    """
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Config):
+            make_absolute(tree[name], value)
+        elif value and IS_PATH in field.metadata:
+            tree[name] = str(ROOT / value)
 
 
 def run(tree: Tree, levels: Sequence[Level]) -> None:

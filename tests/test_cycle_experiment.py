@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -115,3 +116,59 @@ def test_the_tables_and_the_picture_hold_all_sets_of_data(measure: Callable[...,
         "cycle_digits.png",
         "cycle_synthetic.png",
     ]
+
+
+def test_rows_of_other_data_and_seeds_stay_and_nothing_but_this_runs_measures_is_added(
+    measure: Callable[..., Ran], tmp_path: Path
+) -> None:
+    measure("--shares", "0.1", "1", "--seeds", "2")
+    left = tmp_path / "work/synthetic/0.5/0/0"  # by other code, perhaps
+    for direction in DIRECTIONS:
+        files.write_json(left / f"metrics/evaluate_{direction}.json", dict.fromkeys(cycle.FIGURES, 0.9))
+        path = tmp_path / f"plots/cycle_{direction}.csv"
+        older, other = files.read_csv(path)[0], files.read_csv(path)[-1]
+        rows = [older | {"cycle": "3"}, *({**other, "data": data, "cross_entropy": ""} for data in ("2024", "voices"))]
+        files.write_csv(path, [{**row, "class_consistency": "0.123"} for row in [*files.read_csv(path)[:-1], *rows]])
+    before = (tmp_path / "plots/cycle_audio_to_image.csv").read_text().splitlines()
+    measure("--shares", "0.1", "--seeds", "1")
+    after = (tmp_path / "plots/cycle_audio_to_image.csv").read_text().splitlines()
+    assert sorted(set(after) & set(before)) == sorted(
+        line for line in before if not line.startswith("synthetic,0.1,") or line.split(",")[3] == "1"
+    )
+    new = [line.split(",")[:5] for line in after if line not in before]
+    assert new == [["synthetic", "0.1", "0", "0", "0.5"], ["synthetic", "0.1", f"{ROUNDS}", "0", "0.8"]]
+
+
+def test_every_path_leads_from_the_folders_of_the_experiment_to_where_it_led(
+    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        "data.vggsound.list": "list.csv",
+        "data.vggsound.test_list": "../test.csv",
+        "data.vggsound.moments": "~/moments.json",
+        "data.vggsound.cookies": "",
+        "data.videos.labels": str(tmp_path / "labels.csv"),
+        "features.source.image.network": "resnet18",
+        "features.source.image.weights": "weights.pth",
+        "vae.audio.perceptual_weights": "vgg16.pth",
+        "init.vocoder": "models",
+    }
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    parameters.put(tree, given)
+    before = flat(tree)
+    pipeline.make_absolute(tree, parameters.parse(tree))
+    paths = {"data.folder.path", "data.videos.path", "data.vggsound.path"} | given.keys()
+    wanted = {name: str(ROOT / before[name]) for name in paths} | {
+        "data.vggsound.moments": str(tmp_path / "home/moments.json"),
+        **{name: given[name] for name in ("data.vggsound.cookies", "features.source.image.network")},
+    }
+    assert flat(tree) == before | wanted
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of a tree by dotted key."""
+    parts = [
+        flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        for key, value in tree.items()
+    ]
+    return {key: value for part in parts for key, value in part.items()}

@@ -221,7 +221,7 @@ def test_the_benchmark_measures_the_pairs_that_this_run_has_chosen_and_no_others
         given.append(names)
 
     monkeypatch.setattr(benchmark, "FOLDER", tmp_path / "work")
-    monkeypatch.setattr(benchmark.cycle, "run", run)
+    monkeypatch.setattr(benchmark.pipeline, "run", run)
     monkeypatch.setattr(benchmark, "measured", lambda *_: {})
     for words in ("ann --pairs 4 --test 4", "bob --pairs 4 --test 4", "ann --pairs 2 --test 2"):
         monkeypatch.setattr(sys, "argv", ["finetuning", str(tmp_path / "pairs"), "--speaker", *words.split()])
