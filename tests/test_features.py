@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_device import Apple
 from tiny import sharded, write_cache
 from tiny import small_network as small
 from torch import Tensor
@@ -54,6 +55,14 @@ def test_pictures_of_any_size_and_log_mels_as_grey_ones_have_features(
     assert network.shape == (8, 4, 4)
     assert found.shape == (20, 8, 4, 4)
     assert torch.equal(network(given.expand(-1, 3, -1, -1)), found)
+
+
+def test_on_apples_gpu_the_cpu_does_what_that_cannot(small_network: None, tmp_path: Path) -> None:
+    """A grid of 5 × 5 places, as of 160 pixels, is no multiple of the features' 4 × 4."""
+    network, given = features.pretrained(weights(tmp_path / "w.pth")), pictures(2, 3, 24, 24)
+    found = network(given.as_subclass(Apple))
+    assert found.device.type == "mps"
+    assert torch.equal(found.cpu(), network(given))
 
 
 def test_a_network_is_rebuilt_from_its_file_alone(small_network: None, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pipelines import ROOT, copied, dvc
+from test_device import Apple
 
 from cycle_sound.evaluation import attributes, judges, metrics
 from cycle_sound.media import sound_files
@@ -50,6 +51,15 @@ def test_pictures_of_any_size_and_log_mels_as_grey_ones_have_features_the_same_e
     found = judges.ImageNetFeatures()(log_mels)
     assert found.shape == (2, 1280)
     assert torch.equal(judges.ImageNetFeatures()(log_mels.repeat(1, 3, 1, 1)), found)
+
+
+@needs(judges.IMAGENET)
+@torch.inference_mode()
+def test_on_apples_gpu_pictures_are_resized_by_the_cpu() -> None:
+    network, given = judges.ImageNetFeatures(), torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    found = network(given.as_subclass(Apple))
+    assert found.device.type == "mps"
+    assert torch.equal(found.cpu(), network(given))
 
 
 @needs(judges.IMAGENET)

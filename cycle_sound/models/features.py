@@ -5,6 +5,7 @@ in average pooling, with weights from a file or downloaded by torchvision. Log-m
 """
 
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from cycle_sound.errors import MissingNetwork, MissingPackage, UnknownNetwork
 from cycle_sound.media import pixels
-from cycle_sound.nn import checkpoint
+from cycle_sound.nn import checkpoint, device
 from cycle_sound.params import NetworkConfig, Side, Width
 
 KIND = "features"
@@ -52,7 +53,7 @@ class FeatureNetwork(nn.Module):
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Tensor:
         """Features of pictures of any size: (b, 1 or 3, h, w) → (b, channels, GRID, GRID)."""
-        return torch.cat([F.adaptive_avg_pool2d(self._features(part), GRID) for part in pictures.split(TOGETHER)])
+        return torch.cat([pooled(self._features(part)) for part in pictures.split(TOGETHER)])
 
     @property
     def shape(self) -> FeatureShape:
@@ -61,14 +62,23 @@ class FeatureNetwork(nn.Module):
             return FeatureShape(*FeatureNetwork(self.name)(torch.empty(1, 3, GRID, GRID)).shape[1:])
 
     def _features(self, pictures: Tensor) -> Tensor:
-        coloured = pictures.expand(-1, 3, -1, -1)
-        large = F.interpolate(coloured, size=(SIZE, SIZE), mode="bilinear", antialias=True)
-        large = large.contiguous(memory_format=torch.channels_last)
+        large = enlarged(pictures, SIZE)
         if self.name == EFFICIENTNET_LITE0:  # trained on [-1, 1]
             return self.backbone(large)
         statistics = pixels.IMAGENET_MEAN, pixels.IMAGENET_DEVIATION
         mean, deviation = (large.new_tensor(values).view(3, 1, 1) for values in statistics)
         return self.backbone(((large + 1) / 2 - mean) / deviation)
+
+
+def enlarged(pictures: Tensor, size: int) -> Tensor:
+    """Pictures as such a network sees them, in colour and large: (b, 1 or 3, h, w) → (b, 3, size, size)."""
+    resized = partial(F.interpolate, size=(size, size), mode="bilinear", antialias=True)
+    return device.avoiding_mps(resized, pictures.expand(-1, 3, -1, -1)).contiguous(memory_format=torch.channels_last)
+
+
+def pooled(features: Tensor) -> Tensor:
+    """Means over parts of a grid, which need not divide it: (b, c, h, w) → (b, c, GRID, GRID)."""
+    return device.avoiding_mps(partial(F.adaptive_avg_pool2d, output_size=GRID), features)
 
 
 def _efficientnet_lite0() -> nn.Module:

@@ -3,14 +3,14 @@
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Literal
 
 import torch
 import torch.utils.deterministic
-from torch import nn
+from torch import Tensor, nn
 
 from cycle_sound.nn import distributed
 
@@ -58,6 +58,11 @@ def autocast(device: torch.device) -> torch.autocast:
 def exact(device: torch.device) -> torch.autocast:
     """A context without autocast, for logits, which need float32; also inside `autocast`."""
     return torch.autocast(device.type, enabled=False)
+
+
+def avoiding_mps(work: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """`work` on a tensor; on the CPU if that is on Apple's GPU, which in some versions of torch fails at such work."""
+    return work(values.cpu()).to(values) if values.device.type == "mps" else work(values)
 
 
 @contextmanager
