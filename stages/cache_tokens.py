@@ -1,4 +1,4 @@
-"""Turn every clip of one modality into tokens, once.
+"""Turn every clip of one modality that a training sees into tokens, once.
 
 python -m stages.cache_tokens image
 
@@ -15,12 +15,12 @@ from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.io import code, stage
 from cycle_sound.models.loading import load_tokenizer
 from cycle_sound.nn import device, distributed
-from cycle_sound.params import MODALITIES, SPLITS, Modality, Params, SplitName
+from cycle_sound.params import MODALITIES, Modality, Params, SplitName
 
 
 @distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
-    """Write the tokens of all splits, with views of all that is learned from."""
+    """Write the tokens of what is learned from, in several views, and of valid."""
     device.prepare(params.seed)
     folder, config, shift, where = paths.tokens(modality), params.tokens, params.augment[modality], device.best()
     tokenizer, index = load_tokenizer(paths.vae(modality), where), read_index(paths.SHARDS)
@@ -37,7 +37,7 @@ def main(modality: Modality, params: Params) -> None:
     if distributed.is_first():
         shutil.rmtree(folder, ignore_errors=True)
     learned = reader.learned(paths.SHARDS, modality)
-    splits = [cached(split, config.views if split in learned else 1) for split in dict.fromkeys((*SPLITS, *learned))]
+    splits = [*(cached(split, config.views) for split in learned), cached("valid", 1)]
     caching.make(folder, paths.unfinished("cache_tokens", modality), splits, identity, index.files)
 
 
