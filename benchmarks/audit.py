@@ -123,9 +123,9 @@ def spoiled_scores(shards: Path, sounds: np.ndarray, params: Params) -> np.ndarr
 
         def trained(learner: int) -> DualEncoder:
             rows, where = np.flatnonzero(half == learner), Path(folder) / str(learner)
-            settings = params.audit, shifts, params.validation, params.seed
+            configs, curve = (params.audit, shifts, params.validation), where.with_suffix(".csv")
             snapshot = Snapshot(where.with_suffix(".safetensors"), "")
-            return auditing.train((train, valid), rows, *settings, where.with_suffix(".csv"), snapshot)
+            return auditing.train((train, valid), rows, *configs, curve, snapshot, seed=params.seed, workers=0)
 
         return audit.cross_fitted(trained, train, half, params.audit.partners, params.seed)
 

@@ -47,8 +47,8 @@ def main(params: Params) -> None:
 
     def trained(learner: int) -> DualEncoder:
         rows, curve, snapshot = np.flatnonzero(half == learner), folder / f"half_{learner}.csv", snapshots[learner]
-        settings = config, shifts, params.validation, seed
-        return auditing.train((train, valid), rows, *settings, curve, snapshot, params.loader.workers)
+        configs, workers = (config, shifts, params.validation), params.loader.workers
+        return auditing.train((train, valid), rows, *configs, curve, snapshot, seed=seed, workers=workers)
 
     scores = audit.cross_fitted(trained, train, half, config.partners, seed)
     if distributed.is_first():

@@ -43,8 +43,17 @@ def main(modality: Modality, params: Params) -> None:
     def cached(split: SplitName, views: int) -> CachedSplit:
         pairs = Split(paths.SHARDS, split)
         header = feature_cache.Header(digest, index.digest, network.shape, len(pairs))
-        settings = views, shift, degradation, params.seed, where
-        encode = partial(encoding.features, network, modality, pairs, *settings)
+        encode = partial(
+            encoding.features,
+            network,
+            modality,
+            pairs,
+            views=views,
+            shift=shift,
+            degradation=degradation,
+            seed=params.seed,
+            device=where,
+        )
         return CachedSplit(split, header, feature_cache.arrays(header, views), pairs.shards(), encode)
 
     learned = reader.learned(paths.SHARDS, modality)

@@ -28,8 +28,17 @@ def main(modality: Modality, params: Params) -> None:
     def cached(split: SplitName, views: int) -> CachedSplit:
         pairs = Split(paths.SHARDS, split)
         header = token_cache.Header(tokenizer.digest, index.digest, tokenizer.codes, len(pairs))
-        settings = views, config.top, shift, params.seed, where
-        encode = partial(encoding.codes, tokenizer.model, modality, pairs, *settings)
+        encode = partial(
+            encoding.codes,
+            tokenizer.model,
+            modality,
+            pairs,
+            views=views,
+            top=config.top,
+            shift=shift,
+            seed=params.seed,
+            device=where,
+        )
         return CachedSplit(split, header, token_cache.arrays(header, views, config.top), pairs.shards(), encode)
 
     parts = config.model_dump(), shift.model_dump(), params.seed, tokenizer.digest

@@ -55,7 +55,7 @@ def finetuned(
     discriminator = Discriminator(train.shape(modality)[0], config.discriminator_width).to(where)
     model = Adversaries(vae.decoder, discriminator)
     objective = DecoderObjective(model, vae, modality, (train, valid), shift, config, pairs)
-    fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
+    fit(model, objective, config.optimizer, params.seed, curve, snapshot, workers=params.loader.workers)
     return model.decoder
 
 

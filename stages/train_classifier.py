@@ -13,10 +13,15 @@ from cycle_sound.training import classification
 @distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
     """Write the classifier."""
-    path = paths.classifier(modality)
-    seed, workers = params.seed, params.loader.workers
     classification.train(
-        "train_classifier", modality, path, params.classifier, params.augment, params.validation, seed, workers
+        "train_classifier",
+        modality,
+        paths.classifier(modality),
+        params.classifier,
+        params.augment,
+        params.validation,
+        seed=params.seed,
+        workers=params.loader.workers,
     )
 
 

@@ -120,9 +120,8 @@ def take(turn: Turn, latest: Checkpoints, setup: Setup) -> None:
     told = {"round": turn.number, "drawn_score": "" if drawn is None else float(drawn.scores.mean())}
     curve = Curve(paths.curve("train_cycle", direction), earlier, ["valid_shuffled"], **told, valid_before=before)
     snapshot = Snapshot(paths.snapshot("train_cycle", direction), f"{setup.identity} {turn.number}")
-    figures = fit(
-        model, objective, optimizer, seed_of(turn.number, setup.seed), curve, snapshot, setup.workers, setup.parallel
-    )
+    seed, workers, parallel = seed_of(turn.number, setup.seed), setup.workers, setup.parallel
+    figures = fit(model, objective, optimizer, seed, curve, snapshot, workers=workers, parallel=parallel)
 
     if distributed.is_first():
         if figures["valid_loss"] < before:

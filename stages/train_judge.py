@@ -13,11 +13,17 @@ from cycle_sound.training import classification
 @distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
     """Write the judge, of other random weights and batches than the classifier."""
-    path, network = paths.judge(modality), params.features.judge[modality]
-    reads = network if network.network else None
-    seed, workers = params.seed + 1, params.loader.workers
+    network = params.features.judge[modality]
     classification.train(
-        "train_judge", modality, path, params.judge, params.augment, params.validation, seed, workers, reads
+        "train_judge",
+        modality,
+        paths.judge(modality),
+        params.judge,
+        params.augment,
+        params.validation,
+        seed=params.seed + 1,
+        workers=params.loader.workers,
+        reads=network if network.network else None,
     )
 
 

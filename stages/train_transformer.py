@@ -48,7 +48,7 @@ def main(direction: Direction, params: Params) -> None:
     identity = code.identity("stages.train_transformer", settings, *known)
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)
     workers, parallel = params.loader.workers, params.parallel
-    figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot, workers, parallel)
+    figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot, workers=workers, parallel=parallel)
 
     if distributed.is_first():
         transformer.save(paths.transformer(direction), model, digests, network)

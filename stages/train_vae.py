@@ -35,7 +35,7 @@ def main(modality: Modality, params: Params) -> None:
     identity = code.identity("stages.train_vae", settings, params.seed, index.digest, init.digest(begin))
     snapshot = Snapshot(paths.snapshot("train_vae", modality), identity)
     if config.optimizer.steps:
-        fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
+        fit(model, objective, config.optimizer, params.seed, curve, snapshot, workers=params.loader.workers)
     else:
         curve.leave_empty("train_error", "valid_usage", "valid_perplexity")
 

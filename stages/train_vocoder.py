@@ -38,7 +38,7 @@ def main(params: Params) -> None:
     curve = Curve(paths.curve("train_vocoder"))
     identity = code.identity("stages.train_vocoder", config.model_dump(), params.seed, index.digest, init.digest(begin))
     snapshot = Snapshot(paths.snapshot("train_vocoder"), identity)
-    figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot, params.loader.workers)
+    figures = fit(model, objective, config.optimizer, params.seed, curve, snapshot, workers=params.loader.workers)
 
     if distributed.is_first():
         learned_vocoder.save(paths.vocoder(), model)

@@ -31,7 +31,7 @@ from cycle_sound.params import load
 from stages import cache_tokens
 
 made, encoded = [], encoding.codes
-encoding.codes = lambda *given: made.append(str(given[-1])) or encoded(*given)
+encoding.codes = lambda *given, **named: made.append(str(given[-1])) or encoded(*given, **named)
 with distributed.process_group():
     cache_tokens.main("image", load())
     open(f"{distributed.rank()}.json", "w").write(json.dumps(made))
@@ -48,9 +48,9 @@ class Encodings:
         patch.setattr(encoding, "BATCH", 2)
         patch.setattr(encoding, name, self)
 
-    def __call__(self, *given: Any) -> Iterator[Any]:
+    def __call__(self, *given: Any, **named: Any) -> Iterator[Any]:
         self.rows.append(given[-1])
-        for part in self._encode(*given):
+        for part in self._encode(*given, **named):
             yield part
             if self.killed == len(self.rows):
                 raise KeyboardInterrupt

@@ -77,7 +77,7 @@ def trained(
 ) -> tuple[Line, dict[str, float]]:
     line = line or Line()
     snapshot = Snapshot(folder / "work.safetensors", "line")
-    return line, fit(line.model, line, config, 7, Curve(folder / "curve.csv"), snapshot, workers)
+    return line, fit(line.model, line, config, 7, Curve(folder / "curve.csv"), snapshot, workers=workers)
 
 
 def steps_in(path: Path) -> list[float]:

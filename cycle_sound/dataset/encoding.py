@@ -48,12 +48,13 @@ def codes(
     model: Tokenizer,
     modality: Modality,
     pairs: Split,
+    rows: range,
+    *,
     views: int,
     top: int,
     shift: ShiftConfig,
     seed: int,
     device: torch.device,
-    rows: range,
 ) -> Iterator[Encoded]:
     """Codes, and probabilities where `top` are several, BATCH clips at a time: (b, views, k, t, top) each.
 
@@ -69,12 +70,13 @@ def features(
     network: nn.Module,
     modality: Modality,
     pairs: Split,
+    rows: range,
+    *,
     views: int,
     shift: ShiftConfig,
     degradation: DegradationConfig,
     seed: int,
     device: torch.device,
-    rows: range,
 ) -> Iterator[Encoded]:
     """Features, BATCH clips at a time: (b, views, c, rows, columns). View 0 is of pictures as they are."""
 

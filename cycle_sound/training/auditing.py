@@ -20,19 +20,20 @@ def train(
     config: AuditConfig,
     shifts: Mapping[Modality, ShiftConfig],
     validation: ValidationConfig,
-    seed: int,
     curve: Path,
     snapshot: Snapshot,
-    workers: int = 0,
+    *,
+    seed: int,
+    workers: int,
 ) -> DualEncoder:
     """A model that has learned from some rows of the first split, and was looked at on the second.
 
-    All that is random comes from `seed`. The snapshot is the caller's to discard: until then the same call gives the
-    same model at once.
+    All that is random comes from `seed`; `workers` processes make the batches. The snapshot is the caller's to discard:
+    until then the same call gives the same model at once.
     """
     device.prepare(seed)
     channels = {modality: splits[0].shape(modality)[0] for modality in MODALITIES}
     model = DualEncoder(config, channels).to(device.best())
     objective = DualEncoderObjective(model, splits, rows, shifts, validation.pairs)
-    fit(model, objective, config.optimizer, seed, Curve(curve), snapshot, workers)
+    fit(model, objective, config.optimizer, seed, Curve(curve), snapshot, workers=workers)
     return model

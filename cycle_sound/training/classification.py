@@ -21,6 +21,7 @@ def train(
     config: ClassifierConfig,
     augment: AugmentConfig,
     validation: ValidationConfig,
+    *,
     seed: int,
     workers: int,
     reads: NetworkConfig | None = None,
@@ -44,7 +45,7 @@ def train(
     figures: dict[str, float] = {"labels": len(labels)}
     if len(labels) >= classifier.MIN_LABELS:
         objective = ClassifierObjective(model, modality, (train, valid), shift, degradation, validation.pairs)
-        figures |= fit(model, objective, config.optimizer, seed, curve, snapshot, workers)
+        figures |= fit(model, objective, config.optimizer, seed, curve, snapshot, workers=workers)
     else:
         print(f"{len(labels)} labels: nothing to tell apart, so the evaluation will skip the class figures")
         curve.leave_empty()

@@ -117,7 +117,7 @@ class Trainer:
         config: OptimizerConfig,
         seed: int,
         curve: Curve,
-        parallel: Parallel = "ddp",
+        parallel: Parallel,
     ) -> None:
         self.model = model
         self.objective = objective
@@ -227,6 +227,7 @@ def fit(
     seed: int,
     curve: Curve,
     snapshot: Snapshot,
+    *,
     workers: int = 0,
     parallel: Parallel = "ddp",
 ) -> dict[str, float]:
