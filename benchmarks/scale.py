@@ -65,7 +65,7 @@ BATCHES = 10
 CLIPS = (20, 40, 80)  # in an archive
 MOMENTS = 3  # of each
 MEGABYTE = 1_000_000  # in each, as in ten seconds of VGGSound
-RATE, PICTURES_PER_SECOND = 16_000, 10
+SECONDS, RATE, PICTURES_PER_SECOND = 3, 16_000, 10  # of a film
 
 
 def main() -> None:
@@ -311,7 +311,7 @@ def packed(folder: Path, content: bytes, count: int) -> DataConfig:
     return data.model_copy(update=changes)
 
 
-def film(seconds: int = 3) -> bytes:
+def film() -> bytes:
     """A film that grows brighter while noise grows louder, and as many bytes that say nothing as make a megabyte."""
     rng, file = np.random.default_rng(0), io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
@@ -320,11 +320,11 @@ def film(seconds: int = 3) -> bytes:
             container.add_stream("aac", rate=RATE),
         )
         pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
-        for number in range(seconds * PICTURES_PER_SECOND):
-            level = np.full((48, 64, 3), 255 * number // (seconds * PICTURES_PER_SECOND), np.uint8)
+        for number in range(SECONDS * PICTURES_PER_SECOND):
+            level = np.full((48, 64, 3), 255 * number // (SECONDS * PICTURES_PER_SECOND), np.uint8)
             container.mux(pictures.encode(av.VideoFrame.from_ndarray(level, format="rgb24")))
         container.mux(pictures.encode())
-        wave = rng.normal(0, 0.1, seconds * RATE) * np.linspace(0.2, 1, seconds * RATE)
+        wave = rng.normal(0, 0.1, SECONDS * RATE) * np.linspace(0.2, 1, SECONDS * RATE)
         pulses = np.rint(32767 * wave.clip(-1, 1)).astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(pulses, format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)

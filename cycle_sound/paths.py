@@ -90,7 +90,7 @@ def cycle(direction: Direction, folder: Path = DATA) -> Path:
     return folder / f"cycle/{direction}.safetensors"
 
 
-def generators(folder: Path = DATA) -> list[Path]:
+def generators(folder: Path) -> list[Path]:
     """The tokenizers and the transformers of a folder: without them nothing is generated."""
     return [*(vae(one, folder) for one in MODALITIES), *(cycle(one, folder) for one in DIRECTIONS)]
 

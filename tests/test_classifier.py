@@ -126,7 +126,7 @@ def test_a_classifier_of_either_architecture_is_rebuilt_from_its_file(
     architecture: str, size: tuple[int, int], params: Params, tmp_path: Path
 ) -> None:
     config = ClassifierConfig.model_validate({**params.classifier.model_dump(), "architecture": architecture})
-    model = classifier.Classifier(config, 3, ["bell", "bird", "drum"]).eval()
+    model = classifier.Classifier(config, 3, ["bell", "bird", "drum"], None).eval()
     classifier.save(tmp_path / "model.safetensors", model)
     again = classifier.load(tmp_path / "model.safetensors")
     assert again is not None

@@ -20,7 +20,7 @@ COUNTS = {  # 32-bit numbers behind a box's name: those of one size for all samp
 }
 READERS = {
     "packets": "list(containers.packets(containers.opened(path.open('rb'), containers.VIDEOS)))",
-    "a cut": "videos.cut(footage.Film(path), 0.5, 0.6, 0.1, 0.0)",
+    "a cut": "videos.cut(footage.Film(path), 0.5, clip_seconds=0.6, min_seconds=0.1, still_difference=0.0, lone=False)",
     "pictures": "list(film_reader.FilmReader(path).pictures([0.0, 0.5], 64))",
     "a sound": "sound_files.decode(path.read_bytes())",
     "a stream of sound": "list(sound_reader.blocks(path))",

@@ -283,7 +283,7 @@ def test_of_a_whole_video_only_the_section_is_kept_and_it_begins_where_it_should
         for time_, frame in frames:
             same = source[round(10 * (excerpt.start + time_))][1]
             assert abs(frame.astype(float) - same).mean() < 2.5
-        pair = videos.cut(Film(path), 0.5, 0.5, 0.1, 0.0)
+        pair = videos.cut(Film(path), 0.5, clip_seconds=0.5, min_seconds=0.1, still_difference=0.0, lone=False)
         middle = excerpt.start + seconds / 2
         assert brightness(pair) == pytest.approx(255 * middle / 20, abs=3)
         wave, _ = sound_files.decode(pair.sound)
@@ -315,7 +315,7 @@ def test_a_section_of_a_real_video_shows_and_sounds_what_the_video_does_there(
     (got,) = fetching.fetch([Excerpt("0nib7bMm8BA", 3)], own).values()
     assert isinstance(got, Path)
     for share in (0.2, 0.6):
-        pair = videos.cut(Film(got), share, 0.5, 0.1, 0.0)
+        pair = videos.cut(Film(got), share, clip_seconds=0.5, min_seconds=0.1, still_difference=0.0, lone=False)
         with av.open(str(got)) as container:
             moment = 3 + share * container.duration / 1_000_000
         assert likest(pair, path, moment) == pytest.approx(moment, abs=0.05)

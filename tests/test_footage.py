@@ -49,7 +49,7 @@ KINDS = [  # suffix, codec, ticks a second
 
 
 def fetch(path: Path, moment: Any, clip: float = CLIP) -> Pair:
-    return videos.cut(Film(path), moment, clip, 0.1, 0.0)
+    return videos.cut(Film(path), moment, clip_seconds=clip, min_seconds=0.1, still_difference=0.0, lone=False)
 
 
 def last(times: list[float], moment: float) -> float:
@@ -100,7 +100,7 @@ def test_streams_that_never_meet_have_no_moment(suffix: str, tmp_path: Path):
 def test_of_slides_the_last_one_shown_is_taken_and_not_the_nearest(suffix: str, tmp_path: Path):
     times = [0.0, 1.0, 5.0, 9.5]
     path = telling_film(tmp_path / f"slides{suffix}", times, (0, 10))
-    with Film(path).opened() as film:
+    with Film(path).opened(lone=False) as film:
         for moment in (0.0, 0.9, 1.0, 3.11, 4.99, 5.0, 9.4, 9.5):
             level = images.to_array(film.picture(moment), 8).mean()
             assert (level - 20) / 20 == pytest.approx(last(times, moment), abs=0.1)
@@ -141,7 +141,7 @@ def test_of_pictures_that_others_are_made_of_each_is_the_one_asked_for(
         moving.options = {"qmin": "1", "qmax": "2", **options}
         mux(container, moving, (picture(noise + np.uint8(20 + 3 * i), i / 25, 25) for i in range(60)))
         mux(container, sound, chirp(0, 2.4))
-    with Film(path).opened() as film:
+    with Film(path).opened(lone=False) as film:
         seen = [(np.asarray(film.picture(film.time(Frame(i)))).mean() - 39.5) / 3 for i in range(60)]
     assert np.rint(seen).tolist() == list(range(60))
 
@@ -185,7 +185,7 @@ def test_moments_of_one_film_are_those_of_each_alone_and_it_is_looked_through_on
 
 def outcome(film: Film, moment: Any) -> Pair | str:
     try:
-        return videos.cut(film, moment, CLIP, 0.1, 0.0)
+        return videos.cut(film, moment, clip_seconds=CLIP, min_seconds=0.1, still_difference=0.0, lone=False)
     except (Rejected, av.FFmpegError) as error:
         return getattr(error, "strerror", None) or str(error)
 
@@ -237,7 +237,7 @@ def test_small_gaps_in_the_sound_add_up_in_pairs_as_in_soundtracks(
         for number, packet in enumerate(packets):
             if number % period < period - 1 or abs(packet.pts * packet.time_base - 8) < 0.3:
                 container.mux(packet)
-    with Film(path).opened() as film:
+    with Film(path).opened(lone=False) as film:
         paired, rate = film.sound(film.time(0.0), 9.5, 1.0)
     played = np.concatenate(list(FilmReader(path).sound(RATE)))
     assert np.abs(paired).argmax() / rate == pytest.approx(8, abs=0.1)
@@ -388,7 +388,7 @@ def test_late_sound_pairs_with_its_own_pictures_or_none():
 
 @given
 def test_the_slide_of_one_second_is_still_on_show_at_three():
-    with Film(CASES / "slides_vfr.mkv").opened() as film:
+    with Film(CASES / "slides_vfr.mkv").opened(lone=False) as film:
         assert (images.to_array(film.picture(3.11), 8).mean() - 20) / 20 == pytest.approx(1, abs=0.2)
     assert time_seen(fetch(CASES / "slides_vfr.mkv", 0.311)) == pytest.approx(1, abs=0.2)
 

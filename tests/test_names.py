@@ -218,7 +218,7 @@ def reading(kind: str, data: Callable[..., DataConfig], root: Path) -> tuple[Pat
         return path, lambda: folder.clips(data("folder", root))
     if kind.startswith("videos"):
         return path, lambda: videos.clips(data("videos", root, labels=str(path)))
-    return path, lambda: lists.read(path)
+    return path, lambda: lists.read(path, None)
 
 
 @pytest.mark.parametrize("kind", TWICE)

@@ -238,7 +238,7 @@ def test_a_size_that_is_allowed_is_one_that_every_network_takes(
     codes = {}
     for modality, some in pictures.items():
         degraded = augment.degrade(some, params.augment.degradation, BatchRng(0, places=range(2)))
-        assert Classifier(params.classifier, some.shape[1], ["a", "b"])(degraded).shape == (2, 2)
+        assert Classifier(params.classifier, some.shape[1], ["a", "b"], None)(degraded).shape == (2, 2)
         assert Discriminator(some.shape[1], 8)(some).logits.numel()
         vae = DiscreteVAE(params.vae[modality].model_copy(update={"width": 8, "pixel_width": 8}), some.shape[1])
         assert fidelity.ssim(vae.decode(vae.encode(some)), some).shape == (2,)

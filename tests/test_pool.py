@@ -145,7 +145,7 @@ def test_the_same_happens_on_a_cluster(monkeypatch: pytest.MonkeyPatch):
         distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
     ):
         monkeypatch.setenv(pool.SCHEDULER, cluster.scheduler_address)
-        assert sorted(pool.run(SQUARES)) == sorted((f"{number}", number**2) for number in range(20))
+        assert sorted(pool.run(SQUARES, -1)) == sorted((f"{number}", number**2) for number in range(20))
         loaded: list[int] = []
         done: list[tuple[int, int]] = []
         ahead = []
@@ -155,15 +155,15 @@ def test_the_same_happens_on_a_cluster(monkeypatch: pytest.MonkeyPatch):
             ahead.append(len(loaded) - len(done))
             return number
 
-        for entry in pool.run({number: Job(abs, LONG, partial(load, number)) for number in range(20)}):
+        for entry in pool.run({number: Job(abs, LONG, partial(load, number)) for number in range(20)}, -1):
             done.append(entry)
         assert sorted(done) == [(number, number) for number in range(20)]
         assert loaded == list(range(20))
         assert max(ahead) <= pool.UNDER_WAY + 1
         with pytest.raises(ZeroDivisionError):
-            list(pool.run({"x": Job(partial(divmod, 1, 0), LONG)}))
+            list(pool.run({"x": Job(partial(divmod, 1, 0), LONG)}, -1))
         with pytest.raises(WorkerLost, match=r"during deadly\.tar"):
-            list(pool.run({"deadly.tar": Job(partial(os._exit, 1), LONG)}))
+            list(pool.run({"deadly.tar": Job(partial(os._exit, 1), LONG)}, -1))
 
 
 def test_a_cluster_that_does_not_answer_is_one_clear_line(monkeypatch: pytest.MonkeyPatch):
@@ -171,11 +171,11 @@ def test_a_cluster_that_does_not_answer_is_one_clear_line(monkeypatch: pytest.Mo
     monkeypatch.setattr(pool, "CONNECT", 0.5)
     monkeypatch.setenv(pool.SCHEDULER, "tcp://127.0.0.1:1")
     with pytest.raises(NoCluster, match=r"no Dask scheduler with a worker answers at tcp://127\.0"):
-        list(pool.run(SQUARES))
+        list(pool.run(SQUARES, -1))
 
 
 def test_a_cluster_without_the_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.setenv(pool.SCHEDULER, "tcp://127.0.0.1:1")
     with pytest.raises(MissingPackage, match=r"CYCLE_SOUND_DASK needs Dask: pip install 'cycle-sound\[dask\]'"):
-        list(pool.run(SQUARES))
+        list(pool.run(SQUARES, -1))

@@ -192,9 +192,9 @@ def sizes() -> dict[str, Any]:
             vae = DiscreteVAE(params.vae[modality], shapes[modality][0])
             codes[modality] = found[f"codes {modality}"] = vae.code_shape(shapes[modality])
             found[f"vae {modality}"] = millions(vae)
-            found[f"classifier {modality}"] = millions(Classifier(params.classifier, shapes[modality][0], LABELS))
+            found[f"classifier {modality}"] = millions(Classifier(params.classifier, shapes[modality][0], LABELS, None))
         found["judge image"] = millions(Classifier(params.judge, 3, LABELS, network))
-        found["judge audio"] = millions(Classifier(params.judge, 1, LABELS))
+        found["judge audio"] = millions(Classifier(params.judge, 1, LABELS, None))
         found["discriminator"] = millions(Discriminator(3, params.decoder.image.discriminator_width))
         for direction in DIRECTIONS:
             config, source, target = params.transformer[direction], source_of(direction), target_of(direction)

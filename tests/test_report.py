@@ -90,8 +90,8 @@ def train(tmp_path: Path) -> Split:
 def context_of(train: Split, params: Params, labelled: bool) -> ReportContext:
     audio = params.audio.model_copy(update={"mels": 16, "fft": 256, "hop_length": 64})
     classifiers = {
-        "image": Classifier(params.classifier, 3, ["bell", NASTY]).eval(),
-        "audio": Classifier(params.classifier, 1, ["bell", NASTY]).eval(),
+        "image": Classifier(params.classifier, 3, ["bell", NASTY], None).eval(),
+        "audio": Classifier(params.classifier, 1, ["bell", NASTY], None).eval(),
     }
     return ReportContext(
         train=dict.fromkeys(MODALITIES, train),

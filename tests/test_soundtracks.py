@@ -393,7 +393,7 @@ def test_a_full_disk_is_the_systems_word_of_it(tmp_path: Path):
 def test_a_soundtrack_is_as_long_as_the_film(seconds: float, rate: float, system: CycleSound, tmp_path: Path):
     times = [number / rate for number in range(max(round(seconds * rate), 1))]
     film = FilmReader(telling_film(tmp_path / "film.mkv", times, (0, seconds)))
-    soundtrack.write(tmp_path / "new.mp4", film, noises(system), system.models)
+    soundtrack.write(tmp_path / "new.mp4", film, noises(system), system.models, mix=False)
     assert len(sound_of(tmp_path / "new.mp4")) / AUDIO_RATE == pytest.approx(film.seconds, abs=0.05)
 
 
@@ -406,7 +406,7 @@ def test_each_window_hears_the_picture_in_the_middle_of_its_moment(system: Cycle
         return make(pictures)
 
     film = FilmReader(telling_film(tmp_path / "film.mp4", evenly(0, 8, 25), (0, 8)))
-    soundtrack.write(tmp_path / "new.mp4", film, watched, system.models)
+    soundtrack.write(tmp_path / "new.mp4", film, watched, system.models, mix=False)
     hop = system.seconds * (1 - soundtrack.SHARED)
     middles = [number * hop + system.seconds / 2 for number in range(len(seen))]
     assert len(seen) == 9
@@ -416,7 +416,7 @@ def test_each_window_hears_the_picture_in_the_middle_of_its_moment(system: Cycle
 
 def test_the_level_of_a_films_sound_is_steady(system: CycleSound, tmp_path: Path):
     film = FilmReader(long_film(tmp_path / "film.mp4", 30))
-    soundtrack.write(tmp_path / "new.mp4", film, noises(system), system.models)
+    soundtrack.write(tmp_path / "new.mp4", film, noises(system), system.models, mix=False)
     found = levels(sound_of(tmp_path / "new.mp4")[AUDIO_RATE // 10 :], round(0.192 * AUDIO_RATE))
     assert found.max() - found.min() < 1
 

@@ -527,7 +527,7 @@ def test_a_moment_of_a_video_gives_its_frame_and_the_sound_around_it(suffix: str
     film(path)
     levels = []
     for place in (0.0, 0.5, 1.0):
-        pair = videos.cut(Film(path), place, 0.5, 0.1, 0.5)
+        pair = videos.cut(Film(path), place, clip_seconds=0.5, min_seconds=0.1, still_difference=0.5, lone=False)
         red = images.to_array(images.open_picture(pair.picture), 16)[0].mean()
         assert red == pytest.approx(255 * place, abs=16)
         wave, rate = sound_files.decode(pair.sound)
@@ -569,7 +569,7 @@ def test_a_film_with_a_tag_in_any_encoding_is_a_good_film(suffix: str, stream: b
     path = tmp_path / f"film{suffix}"
     tagged(path, stream, tag)
     videos.check(path)
-    assert videos.cut(Film(path), 0.5, 0.5, 0.1, 0.5).picture
+    assert videos.cut(Film(path), 0.5, clip_seconds=0.5, min_seconds=0.1, still_difference=0.5, lone=False).picture
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason=f"needs {CASES}")
@@ -601,13 +601,21 @@ def test_a_file_name_that_is_no_utf_8_is_one_clips_fate(source: Literal["folder"
 
 def test_a_video_shorter_than_a_clip_gives_all_its_sound(tmp_path: Path):
     film(tmp_path / "short.mp4", 1.0)
-    wave, rate = sound_files.decode(videos.cut(Film(tmp_path / "short.mp4"), 0.5, 5.0, 0.1, 0.5).sound)
+    wave, rate = sound_files.decode(
+        videos.cut(
+            Film(tmp_path / "short.mp4"), 0.5, clip_seconds=5.0, min_seconds=0.1, still_difference=0.5, lone=False
+        ).sound
+    )
     assert len(wave) / rate == pytest.approx(1, abs=0.1)
 
 
 def test_a_video_stored_sideways_is_turned_upright(tmp_path: Path):
     film(tmp_path / "phone.mp4", rotation=-90)
-    assert images.open_picture(videos.cut(Film(tmp_path / "phone.mp4"), 0.5, 0.5, 0.1, 0.5).picture).size == (48, 64)
+    assert images.open_picture(
+        videos.cut(
+            Film(tmp_path / "phone.mp4"), 0.5, clip_seconds=0.5, min_seconds=0.1, still_difference=0.5, lone=False
+        ).picture
+    ).size == (48, 64)
 
 
 def test_videos_that_cannot_be_used_are_rejected_for_the_right_reason(tmp_path: Path):

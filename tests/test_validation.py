@@ -79,7 +79,7 @@ def vae(params: Params, rows: Any) -> Callable[[], dict[str, float]]:
 
 def classifier(params: Params, rows: Any) -> Callable[[], dict[str, float]]:
     torch.manual_seed(0)
-    model = Classifier(params.classifier.model_copy(update={"width": 8}), 3, ["bell", "bird", "frog"]).eval()
+    model = Classifier(params.classifier.model_copy(update={"width": 8}), 3, ["bell", "bird", "frog"], None).eval()
     settings = params.augment.image, params.augment.degradation, CAP
     objective = ClassifierObjective(model, "image", (rows, rows), *settings)
     return lambda: objective.validate(model)

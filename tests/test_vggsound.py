@@ -24,7 +24,7 @@ from cycle_sound.acquisition.sources.archives import Video
 from cycle_sound.acquisition.sources.clip import Pair, Rejected
 from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.lists import Excerpt, Listed
-from cycle_sound.acquisition.sources.moments import Frame
+from cycle_sound.acquisition.sources.moments import Frame, Moment
 from cycle_sound.dataset import writer
 from cycle_sound.errors import BadSource, ParamsError
 from cycle_sound.media import images, sound_files
@@ -85,7 +85,7 @@ def test_both_kinds_of_list_are_read(tmp_path: Path):
     (tmp_path / "four.csv").write_text(
         '---g-f_I2yQ,1,people marching,test\n-Qowmc0P9ic,034,"chirping, tweeting",train\n\n'
     )
-    assert lists.read(tmp_path / "four.csv") == [
+    assert lists.read(tmp_path / "four.csv", None) == [
         Listed(Excerpt("---g-f_I2yQ", 1), "people marching", "test"),
         Listed(Excerpt("-Qowmc0P9ic", 34), "chirping, tweeting", "train"),
     ]
@@ -93,7 +93,7 @@ def test_both_kinds_of_list_are_read(tmp_path: Path):
     assert lists.read(tmp_path / "two.csv", "test") == [
         Listed(Excerpt("-Qowmc0P9ic", 34), "chirping, tweeting", "test")
     ]
-    assert lists.read(tmp_path / "two.csv")[0].split is None
+    assert lists.read(tmp_path / "two.csv", None)[0].split is None
 
 
 @pytest.mark.parametrize(
@@ -112,10 +112,10 @@ def test_both_kinds_of_list_are_read(tmp_path: Path):
 def test_a_bad_list_is_refused_in_one_line(text: str | bytes, message: str, tmp_path: Path):
     (tmp_path / "list.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BadSource, match=message) as error:
-        lists.read(tmp_path / "list.csv")
+        lists.read(tmp_path / "list.csv", None)
     assert "\n" not in str(error.value)
     with pytest.raises(BadSource, match="no such list"):
-        lists.read(tmp_path / "none.csv")
+        lists.read(tmp_path / "none.csv", None)
 
 
 @real
@@ -356,16 +356,20 @@ def test_listed_moments_are_read_and_nothing_else_is_taken_for_them(tmp_path: Pa
         moments.listed(tmp_path / "none.json")
 
 
+def cut(film: Film, moment: Moment) -> Pair:
+    return videos.cut(film, moment, clip_seconds=0.5, min_seconds=0.1, still_difference=0.0, lone=False)
+
+
 def test_a_listed_frame_is_that_frame_and_its_sound(tmp_path: Path):
     counted_film(tmp_path / "film.mp4", seconds=4)
     for number in (0, 1, 11, 12, 13, 27, 39):
-        pair = videos.cut(Film(tmp_path / "film.mp4"), Frame(number), 0.5, 0.1, 0.0)
+        pair = cut(Film(tmp_path / "film.mp4"), Frame(number))
         assert brightness(pair) == pytest.approx(255 * number / 40, abs=3)  # the next one is 6 brighter
         wave, _ = sound_files.decode(pair.sound)
         loud = np.sqrt(np.mean(wave**2)) / 0.2
         assert loud == pytest.approx(min(max(number / 10, 0.25), 3.75) / 4, abs=0.07)
     with pytest.raises(Rejected, match="frame 46 is not among its 40 frames"):
-        videos.cut(Film(tmp_path / "film.mp4"), Frame(46), 0.5, 0.1, 0.0)
+        cut(Film(tmp_path / "film.mp4"), Frame(46))
 
 
 def brightness(pair: Pair) -> float:
@@ -394,11 +398,9 @@ def test_a_film_cut_off_gives_what_it_has_and_no_wrong_picture(tmp_path: Path):
     whole = (tmp_path / "film.mp4").read_bytes()
     (tmp_path / "film.mp4").write_bytes(whole[: int(len(whole) * 0.6)])
     for number in (0, 10, 20, 30):
-        assert brightness(videos.cut(Film(tmp_path / "film.mp4"), Frame(number), 0.5, 0.1, 0.0)) == pytest.approx(
-            255 * number / 60, abs=3
-        )
+        assert brightness(cut(Film(tmp_path / "film.mp4"), Frame(number))) == pytest.approx(255 * number / 60, abs=3)
     with pytest.raises(Rejected, match="frame 55 is not among"):
-        videos.cut(Film(tmp_path / "film.mp4"), Frame(55), 0.5, 0.1, 0.0)
+        cut(Film(tmp_path / "film.mp4"), Frame(55))
 
 
 def test_a_playlist_that_calls_itself_a_video_is_not_followed(tmp_path: Path):
@@ -408,7 +410,7 @@ def test_a_playlist_that_calls_itself_a_video_is_not_followed(tmp_path: Path):
     with pytest.raises(Rejected, match="no video file"):
         videos.check(tmp_path / "aaaaaaaaaaa_30.mp4")
     with pytest.raises(av.FFmpegError):
-        videos.cut(Film(tmp_path / "aaaaaaaaaaa_30.mp4"), 0.5, 0.5, 0.1, 0.0)
+        cut(Film(tmp_path / "aaaaaaaaaaa_30.mp4"), 0.5)
 
 
 def test_impossible_settings_are_one_line_before_any_work(tree: dict[str, Any]):

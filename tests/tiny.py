@@ -131,7 +131,7 @@ def untrained(
     for modality in MODALITIES:
         vae = dvae.DiscreteVAE(config.vae[modality], shapes[modality][0])
         dvae.save(paths.vae(modality, data), vae, shapes[modality], "of the shards", config.audio)
-        judge = classifier.Classifier(config.classifier, shapes[modality][0], ["bell", "bird"])
+        judge = classifier.Classifier(config.classifier, shapes[modality][0], ["bell", "bird"], None)
         classifier.save(paths.classifier(modality, data), judge)
     digests = {modality: files.digest(paths.vae(modality, data)) for modality in MODALITIES}
     network, shape = "", None

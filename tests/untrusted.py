@@ -281,11 +281,11 @@ def _films(into: Path) -> None:
 def _film(path: Path) -> None:
     with contextlib.suppress(Rejected):
         videos.check(path)
-    videos.cut(Film(path), 0.5, clip_seconds=0.3, min_seconds=0.05, still_difference=0.0)
+    videos.cut(Film(path), 0.5, clip_seconds=0.3, min_seconds=0.05, still_difference=0.0, lone=False)
 
 
 def _frame(path: Path) -> None:
-    videos.cut(Film(path), Frame(2), clip_seconds=0.3, min_seconds=0.05, still_difference=0.0)
+    videos.cut(Film(path), Frame(2), clip_seconds=0.3, min_seconds=0.05, still_difference=0.0, lone=False)
 
 
 def _streamed_sound(path: Path) -> None:
@@ -518,7 +518,7 @@ def _manifest(path: Path) -> None:
     rows = manifest.read(path)
     manifest.summary(rows)
     manifest.split_digest(rows)
-    for line in summary.lines(rows):
+    for line in summary.lines(rows, {}):
         print(names.printable(line))
     again = path.with_name("again.csv")
     manifest.write(again, rows)

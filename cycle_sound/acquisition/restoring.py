@@ -20,10 +20,11 @@ from cycle_sound.io import pool, progress
 from cycle_sound.io.pool import Job, Lost
 from cycle_sound.params import DataConfig, Params
 
+JOBS = -1  # processes: one per core
 ABSENT = "the source does not list it"
 
 
-def restore(originals: Iterable[Original], folder: Path, params: Params, jobs: int = -1) -> None:
+def restore(originals: Iterable[Original], folder: Path, params: Params) -> None:
     """Let a folder of pairs have the files of some clips: what is absent, or known to be another's, is obtained again.
 
     Where all are there this is a look at the names. Bytes that were changed by hand are not noticed here, but when they
@@ -35,20 +36,20 @@ def restore(originals: Iterable[Original], folder: Path, params: Params, jobs: i
     if not unknown:
         return
     looks = {name: Job(partial(one.is_whole, folder), film_jobs.SECONDS) for name, one in unknown.items()}
-    found = {name for name, is_whole in pool.here(looks, jobs) if is_whole is True}
+    found = {name for name, is_whole in pool.here(looks, JOBS) if is_whole is True}
     claimed.note(unknown[name] for name in found)
     wanted = {name: one for name, one in unknown.items() if name not in found}
     if not wanted:
         return
     claimed.begin_again(wanted.values())
-    reasons = _obtain(wanted, folder, params, jobs)
+    reasons = _obtain(wanted, folder, params)
     claimed.note(one for name, one in wanted.items() if name not in reasons)
     if reasons:
         name, reason = min(reasons.items())
         raise LostOriginals(count=len(reasons), name=name, reason=reason)
 
 
-def _obtain(wanted: dict[str, Original], folder: Path, params: Params, jobs: int) -> dict[str, str]:
+def _obtain(wanted: dict[str, Original], folder: Path, params: Params) -> dict[str, str]:
     """Write files again; returns, for those of which nothing came, why."""
     inputs.keep_apart(params.data, paths.made())
     ids = {one.id for one in wanted.values()}
@@ -58,7 +59,7 @@ def _obtain(wanted: dict[str, Original], folder: Path, params: Params, jobs: int
         if original and original.name not in tasks:
             tasks[original.name] = Task(clip, partial(_obtain_one, clip, original, params.data, folder))
     reasons = dict.fromkeys(wanted.keys() - tasks.keys(), ABSENT)
-    for name, result in progress.track(film_jobs.done(tasks, jobs), len(tasks), "restore"):
+    for name, result in progress.track(film_jobs.done(tasks, JOBS), len(tasks), "restore"):
         reason = film_jobs.why(tasks[name].clip, result) if isinstance(result, Lost) else result
         if reason:
             reasons[name] = reason

@@ -29,7 +29,7 @@ def table(rows: Iterable[Row], dropped: Mapping[str, str] = NONE) -> list[dict[s
     ]
 
 
-def lines(rows: Sequence[Row], dropped: Mapping[str, str] = NONE) -> list[str]:
+def lines(rows: Sequence[Row], dropped: Mapping[str, str]) -> list[str]:
     """The table of the rows, at least one, with its totals, aligned for a terminal, and the split's digest."""
     counted = table(rows, dropped)
     names = list(counted[0])

@@ -58,8 +58,8 @@ def waveform(
     picture: Tensor,
     drawing: Drawing,
     seconds: float,
-    report: str = "",
-    callback: Callable[[], object] | None = None,
+    report: str,
+    callback: Callable[[], object] | None,
 ) -> Iterator[np.ndarray]:
     """The sound of a picture (1, c, h, w), so many seconds long, in blocks (samples,).
 

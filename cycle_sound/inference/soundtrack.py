@@ -57,7 +57,7 @@ def layout(seconds: float, models: Models) -> Layout:
     return Layout(total, width, shared, max(1, ceil((total - shared) / (width - shared))))
 
 
-def write(path: Path, film: FilmReader, make: Make, models: Models, mix: bool = False, report: str = "") -> None:
+def write(path: Path, film: FilmReader, make: Make, models: Models, mix: bool, report: str = "") -> None:
     """Write a film with the sounds that `make` generates of its pictures; the packets of its pictures stay as they are.
 
     `mix` keeps its own sound under them. `report` names the work whose progress is printed on stderr, where it is more

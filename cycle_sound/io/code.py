@@ -68,7 +68,7 @@ def edges(module: str) -> set[str]:
     return {module_of(name) for name in imported(module).values()} - {module}
 
 
-def closure(module: str, ends: Set[str] = frozenset()) -> set[str]:
+def closure(module: str, ends: Set[str]) -> set[str]:
     """All modules that importing a module runs, itself among them: packages run before what lies in them.
 
     What a module of `ends` imports is not followed.

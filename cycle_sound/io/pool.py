@@ -52,7 +52,7 @@ class Lost(NamedTuple):
     late: bool
 
 
-def run(jobs: Mapping[Name, Job], workers: int = -1) -> Iterator[tuple[Name, Any]]:
+def run(jobs: Mapping[Name, Job], workers: int) -> Iterator[tuple[Name, Any]]:
     """Yield (name, result) of each job as it ends, on the cluster that the environment names, or else `here`.
 
     Jobs begin in their order, and no more is loaded of them than is being worked on, or is about to be.

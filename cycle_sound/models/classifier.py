@@ -46,9 +46,9 @@ class Classifier(nn.Module):
     """Pictures (b, c, h, w) in [-1, 1] → logits of the labels."""
 
     def __init__(
-        self, config: ClassifierConfig, channels: int, labels: list[str], network: FeatureNetwork | None = None
+        self, config: ClassifierConfig, channels: int, labels: list[str], network: FeatureNetwork | None
     ) -> None:
-        """`network`: one that stays frozen, whose features replace those of convolutions that are trained."""
+        """`network`: one that stays frozen, whose features replace those of convolutions that are trained; or None."""
         super().__init__()
         self.config = config
         self.channels = channels

@@ -415,10 +415,10 @@ class Transformer(nn.Module):
         return Losses(F.cross_entropy(logits.flatten(0, 2).float(), codes.flatten()), aligned, logits)
 
 
-def save(path: Path, model: Transformer, tokenizers: Mapping[Modality, str], network_digest: str = "") -> None:
+def save(path: Path, model: Transformer, tokenizers: Mapping[Modality, str], network_digest: str) -> None:
     """Write a transformer with its configuration and the digests of what it was trained with.
 
-    Those are, by modality, of the tokenizer whose codes it knows, and of the network whose features it reads, if any.
+    Those are, by modality, of the tokenizer whose codes it knows, and of the network whose features it reads, or "".
     """
     shapes = {name: list(shape) for name, shape in model.shapes._asdict().items() if shape is not None}
     facts = {"config": model.config.model_dump(), "shapes": shapes, "tokenizers": dict(tokenizers)}

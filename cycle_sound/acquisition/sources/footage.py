@@ -70,8 +70,8 @@ class Index(NamedTuple):
 class Footage:
     """An open video file. From `start` to `end`, in seconds, it has both pictures and sound, or one of them alone."""
 
-    def __init__(self, file: IO[bytes], lone: bool = False, index: Index | None = None) -> None:
-        """Open a seekable file, and look through it where its index is not given.
+    def __init__(self, file: IO[bytes], lone: bool, index: Index | None) -> None:
+        """Open a seekable file, and look through it where its index is None.
 
         `lone`: whether pictures or sound alone will do. Raises `Rejected`, and av.FFmpegError for no video file.
         """
@@ -209,7 +209,7 @@ class Film:
         self._index: Index | None = None
 
     @contextmanager
-    def opened(self, lone: bool = False) -> Iterator[Footage]:
+    def opened(self, lone: bool) -> Iterator[Footage]:
         """Its footage. Raises what `Footage` raises, and the `Rejected` that stands for a content."""
         if isinstance(self.content, Rejected):
             raise self.content

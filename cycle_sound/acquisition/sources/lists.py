@@ -99,7 +99,7 @@ def add(rows: dict[Key, Value], key: Key, value: Value, place: str) -> None:
         raise BadSource(f"{place} is listed before, differently")
 
 
-def read(path: Path, split: Split | None = None) -> list[Listed]:
+def read(path: Path, split: Split | None) -> list[Listed]:
     """The rows of a list, each excerpt once. `split` is that of a list of two columns, which does not say.
 
     Raises `BadSource` for a missing, empty or malformed list, and for one that contradicts itself.

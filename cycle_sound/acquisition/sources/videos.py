@@ -36,7 +36,7 @@ def cutting(moment: Moment, split: Literal["train", "test"], data: DataConfig) -
 
 
 def cut(
-    film: Film, moment: Moment, clip_seconds: float, min_seconds: float, still_difference: float, lone: bool = False
+    film: Film, moment: Moment, *, clip_seconds: float, min_seconds: float, still_difference: float, lone: bool
 ) -> Pair:
     """The frame at a moment of a film and `clip_seconds` of sound centred on it; one alone of a `lone` film.
 

@@ -1,0 +1,94 @@
+"""Calls can be read: few arguments are told apart by their places alone, and a default is one that some calls use."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
+    for folder in ("cycle_sound", "stages", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+MOST_PLACES = 8
+DOCUMENTED = re.findall(r"^::: (\S+)", (ROOT / "docs/reference/python.md").read_text(encoding="utf-8"), re.MULTILINE)
+OPEN = (  # for whom nothing is known of all calls
+    *("cycle_sound.app.", *DOCUMENTED),  # commands, and users
+    *("cycle_sound.params.with_preset", "cycle_sound.paths.transformer"),  # tests; alike for every kind of model
+    "cycle_sound.report.neighbours._median_ratio",  # scipy
+)
+
+
+class Call(NamedTuple):
+    """What a call gives to a function."""
+
+    places: float  # so many arguments by their places; inf: unknown
+    names: set[str]
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """By dotted name the functions of all modules, and those that make the objects of a class."""
+    for module, tree in MODULES.items():
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef):
+                yield f"{module}.{node.name}", node
+            for inner in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+                    yield f"{module}.{node.name}", inner
+
+
+def places(function: ast.FunctionDef) -> list[str]:
+    """The arguments that a call may give by their places."""
+    return [argument.arg for argument in function.args.args if argument.arg != "self"]
+
+
+def optional(function: ast.FunctionDef) -> list[str]:
+    """The arguments that have a default."""
+    named = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    known = places(function)
+    return known[len(known) - len(function.args.defaults) :] + [one.arg for one, default in named if default]
+
+
+def calls() -> dict[str, list[Call]]:
+    """What calls in all modules give, also by `partial`, to each function, by dotted name."""
+    found: dict[str, list[Call]] = {}
+    for module, tree in MODULES.items():
+        nodes = [*ast.walk(tree)]
+        known = {
+            alias.asname or alias.name: f"{node.module}.{alias.name}"
+            for node in nodes
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        for node in nodes:
+            if isinstance(node, ast.Call):
+                function, *given = node.args if ast.unparse(node.func) == "partial" else [node.func, *node.args]
+                first, _, rest = ast.unparse(function).partition(".")
+                count = float("inf") if any(isinstance(one, ast.Starred) for one in given) else len(given)
+                call = Call(count, {keyword.arg or "**" for keyword in node.keywords})
+                found.setdefault(f"{known.get(first, f'{module}.{first}')}.{rest}".rstrip("."), []).append(call)
+    return found
+
+
+CALLS = calls()
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [(name, one) for name, one in functions() if optional(one) and name in CALLS and not name.startswith(OPEN)],
+)
+def test_a_default_is_used_by_some_calls_and_not_by_all(name: str, function: ast.FunctionDef) -> None:
+    for argument in optional(function):
+        place = [*places(function), argument].index(argument)
+        by_place = argument in places(function)
+        given = {argument in call.names or (by_place and place < call.places) for call in CALLS[name]}
+        assert given == {True, False}, f"{argument}: {'always' if True in given else 'never'} given"
+
+
+def test_few_arguments_are_told_apart_by_their_places_alone() -> None:
+    many = {name for name, function in functions() if len(places(function)) > MOST_PLACES}
+    assert not {name for name in many if not name.startswith("cycle_sound.app.cli.")}  # whose arguments are options
