@@ -27,13 +27,13 @@ def load() -> Any | None:
 
 
 def dalle(package: Any) -> Any:
-    """Its transformer at the sizes of `benchmarks.sizes`: 64 + 256 tokens, vocabulary 1,024."""
+    """The peer's transformer at the sizes of `benchmarks.sizes`: 64 + 256 tokens, vocabulary 1,024."""
     vae = package.DiscreteVAE(image_size=64, num_layers=2, num_tokens=1024, codebook_dim=64, hidden_dim=16)
     sizes = {"dim": 256, "depth": 6, "heads": 8, "dim_head": 32, "num_text_tokens": 1024, "text_seq_len": 64}
     return package.DALLE(vae=vae, attn_types=("full",), rotary_emb=False, shift_tokens=False, **sizes)
 
 
 def discrete_vae(package: Any) -> Any:
-    """Its discrete VAE: 64 × 64 pictures, 8 × 8 tokens of 1,024."""
+    """The peer's discrete VAE: 64 × 64 pictures, 8 × 8 tokens of 1,024."""
     sizes = {"num_layers": 3, "num_tokens": 1024, "codebook_dim": 512, "hidden_dim": 64, "num_resnet_blocks": 1}
     return package.DiscreteVAE(image_size=64, **sizes)

@@ -43,7 +43,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def pushed(hub: Hub, data: Path) -> Hub:
-    """The same with one repository of models."""
+    """A Hub with one repository of models."""
     client.upload(NAME, data)
     return hub
 

@@ -232,7 +232,7 @@ def test_the_ceiling_of_the_shared_attributes_is_what_the_tokenizer_leaves_of_re
 def test_what_is_evaluated_is_what_the_command_line_makes(
     built: Path, tmp_path: Path, direction: str, command: str, source: str, files: list[str]
 ):
-    """The same files and the same seed: the same bytes, whatever the batch."""
+    """Of equal files and seeds equal bytes, whatever the batch."""
     given = sorted((built / f"data/samples/{direction}").glob(f"*/source.{source}"))
     assert len(given) == 3
     paths = [built / f"data/raw/test_data/{path.parent.name}.{source}" for path in given]

@@ -108,7 +108,7 @@ def held(parallel: Parallel) -> int:
 
 
 def rows_of(matrix: Tensor) -> Tensor:
-    """Those that this process has."""
+    """The rows of a matrix that this process has."""
     chunks = matrix.chunk(distributed.world_size())
     return chunks[distributed.rank()] if distributed.rank() < len(chunks) else matrix[:0]
 

@@ -1,4 +1,6 @@
-"""Calls can be read: few arguments are told apart by their places alone, and a default is one that some calls use."""
+"""Calls can be read: few arguments are told apart by their places alone, a default is one that some calls use, and a
+docstring stands alone.
+"""
 
 import ast
 import re
@@ -92,3 +94,14 @@ def test_a_default_is_used_by_some_calls_and_not_by_all(name: str, function: ast
 def test_few_arguments_are_told_apart_by_their_places_alone() -> None:
     many = {name for name, function in functions() if len(places(function)) > MOST_PLACES}
     assert not {name for name in many if not name.startswith("cycle_sound.app.cli.")}  # whose arguments are options
+
+
+def test_a_docstring_says_what_it_is_of() -> None:
+    found = [
+        f"{module}.{node.name}: {text}"
+        for module, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and (text := ast.get_docstring(node))
+        if text.startswith(("The same", "Those")) and not module.startswith("cycle_sound.app.")
+    ]
+    assert not found

@@ -33,7 +33,7 @@ def of_rows(folder: Path, split: Split) -> np.ndarray:
 
 
 def _halves(path: Path, count: int) -> np.ndarray:
-    """Those of the clips in one tar, in their order: uint8 (count,)."""
+    """The halves of the clips in one tar, in their order: uint8 (count,)."""
     try:
         with path.open("rb") as file:
             members = list(tar_members.listed(file, path.stat().st_size))

@@ -28,7 +28,7 @@ SPELLED = re.compile("[a-z]+( [a-z]+)*")
 
 
 def missing(packages: Sequence[str] = (*IMAGENET, *PITCH, *WORDS)) -> list[str]:
-    """Those of the packages that are not installed."""
+    """The packages, of those given, that are not installed."""
     return [package for package in packages if not list(metadata.distributions(name=package))]
 
 

@@ -42,7 +42,7 @@ class FeatureMoments:
         self._moments[name] = self._moments.get(name, 0.0) + found
 
     def whole(self) -> dict[str, np.ndarray]:
-        """Those of all processes: (GROUPS, d + 1, d + 1) each."""
+        """The moments of the features of all processes, by name: (GROUPS, d + 1, d + 1) each."""
         every = distributed.in_order([self._moments])
         return {name: np.sum([some[name] for some in every if name in some], axis=0) for name in every[0]}
 
@@ -201,7 +201,7 @@ def consistency(name: str, labels: Sequence[str], model: Classifier | None, foun
 
 
 def fraction(name: str, labels: Sequence[str], model: Classifier | None, found: Measures) -> dict[str, float]:
-    """The same, without its interval and floor: a ceiling, or how often the classifier itself is right."""
+    """Fraction of pairs to which a classifier's labels give their own, alone: a ceiling, or how often it is right."""
     whole = consistency(name, labels, model, found)
     return {name: whole[name]} if whole else {}
 

@@ -109,10 +109,10 @@ def attended(q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
 
 
 def attended_in_parts(parts: Parts) -> tuple[Tensor, Tensor]:
-    """The same in two calls without a mask, which a GPU's fast kernel does not take (arXiv:2205.14135).
+    """Attention of prefix and target in two calls without a mask, which a GPU's fast kernel does not take.
 
-    What prefix and target see, (b, heads, n, d) each. A CPU's kernel takes a mask, and needs a tenth more time for two
-    calls at the default sizes.
+    What each of them sees: (b, heads, n, d). That kernel is FlashAttention (arXiv:2205.14135); a CPU's takes a mask and
+    needs a tenth more time for two calls at the default sizes.
     """
     from torch.nn.attention.bias import causal_lower_right  # loads torch's compiler, for three seconds
 

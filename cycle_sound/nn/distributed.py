@@ -90,7 +90,7 @@ def anywhere(*flags: bool) -> tuple[bool, ...]:
 
 
 def own(things: Sequence[T]) -> Sequence[T]:
-    """Those of the things that are this process's to work on: each process takes every `world_size()`-th."""
+    """This process's share of things to work on: from its rank on, every `world_size()`-th."""
     return things[rank() :: world_size()]
 
 

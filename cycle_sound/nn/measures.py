@@ -20,5 +20,5 @@ def of_rows(rows: range, size: int, measure: Callable[[range], Mapping[str, np.n
 
 
 def under(prefix: str, measures: Measures) -> Measures:
-    """Those whose names begin with a prefix, by what follows it."""
+    """The measures whose names begin with a prefix, by what follows it in the name."""
     return {name.removeprefix(prefix): values for name, values in measures.items() if name.startswith(prefix)}

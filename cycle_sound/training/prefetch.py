@@ -127,7 +127,7 @@ class Prefetcher:
         self._places = micro_batch_places(config)
 
     def micro_batches(self, steps: range) -> Generator[MicroBatch]:
-        """Those of one step after those of another. To be closed, or used up, so that no process is left.
+        """The micro-batches of steps, one after another. To be closed, or used up, so that no process is left.
 
         Raises `LoaderLost` where a worker process dies, and whatever the source raises.
         """
@@ -143,7 +143,7 @@ class Prefetcher:
                 yield micro_batch
 
     def _made(self, steps: range) -> Generator[MicroBatch]:
-        """The same, without a thread."""
+        """The micro-batches of steps, made when they are asked for, not by a thread in advance."""
         try:
             for part, batch in zip(self._parts(steps), self._loaded(steps), strict=True):
                 if isinstance(batch, Exception):
