@@ -3,6 +3,7 @@
 import ast
 import os
 import pickle
+import re
 import string
 import sys
 from pathlib import Path
@@ -51,6 +52,12 @@ CALLS = calls()
 
 
 # --- the tree
+
+
+def test_the_errors_that_the_linters_rule_names_exist() -> None:
+    named = re.search(r"N818.*# .*: (.+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert named
+    assert set(named[1].split(", ")) <= KINDS.keys()
 
 
 @pytest.mark.parametrize("kind", KINDS.values())
