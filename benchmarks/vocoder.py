@@ -58,7 +58,7 @@ def trained(folder: Path, params: Params) -> LearnedVocoder:
     config = params.vocoder.learned
     model = LearnedVocoder(config, params.audio).to(device.best())
     train, valid = sounds(folder, "train", params, VALID, None), sounds(folder, "train", params, 0, VALID)
-    objective = VocoderObjective(model, (train, valid))
+    objective = VocoderObjective(model, (train, valid), config)
     with tempfile.TemporaryDirectory() as work:
         snapshot = Snapshot(Path(work) / "snapshot.safetensors", "benchmark")
         fit(model, objective, config.optimizer, params.seed, Curve(Path(work) / "vocoder.csv"), snapshot)

@@ -1,4 +1,4 @@
-"""params.yaml as one typed, frozen tree. Numbers live in params.yaml alone: no field has a default.
+"""params.yaml as one typed, frozen tree. Settings live in params.yaml alone: no field has a default.
 
 It is read as DVC reads and writes it, as YAML 1.2 and by the same library: `1e-5` is a number, `on` a word. A misspelt
 key, a string for a number or an impossible combination is a `ParamsError` of one line, before any work.
@@ -314,19 +314,32 @@ class VocoderArchitecture(Config):
 
 
 class LearnedVocoderConfig(VocoderArchitecture):
-    """The learned vocoder: its network, and how it is trained and used."""
+    """The learned vocoder as its file and a card have it: its network, and how it is trained and used."""
 
     griffin_lim_rounds: Rounds
     frames: Positive  # of a training stretch
     optimizer: OptimizerConfig
 
 
+class LearnedVocoderSection(LearnedVocoderConfig):
+    """The learned vocoder as params.yaml has it, with what no use of it needs to know."""
+
+    quietest: Annotated[float, Field(ge=-300, le=0)]  # dB
+    log_power_weight: NonNegative
+
+
 class VocoderConfig(Config):
-    """From a log-mel back to a waveform."""
+    """From a log-mel back to a waveform, as a card has it."""
 
     kind: Literal["griffin_lim", "learned"]
     griffin_lim_rounds: Rounds
     learned: LearnedVocoderConfig
+
+
+class VocoderSection(VocoderConfig):
+    """From a log-mel back to a waveform, as params.yaml has it."""
+
+    learned: LearnedVocoderSection
 
 
 class LoaderConfig(Config):
@@ -498,12 +511,18 @@ class TransformerConfigs(PerDirection[TransformerConfig]):
 
 
 class ClassifierConfig(Config):
-    """A classifier of each modality, trained on real data."""
+    """A classifier of each modality, trained on real data, as its file has it."""
 
     architecture: Literal["max_pooling", "residual"]
     width: Width
     dropout: ShareBelow1
     optimizer: OptimizerConfig
+
+
+class ClassifierSection(ClassifierConfig):
+    """A classifier as params.yaml has it, with what no use of it needs to know."""
+
+    label_smoothing: ShareBelow1
 
 
 class SamplingConfig(Config):
@@ -590,7 +609,7 @@ class Params(Config):
     data: DataConfig
     image: ImageConfig
     audio: AudioConfig
-    vocoder: VocoderConfig
+    vocoder: VocoderSection
     shard: ShardConfig
     augment: AugmentConfig
     validation: ValidationConfig
@@ -600,8 +619,8 @@ class Params(Config):
     decoder: DecoderConfigs
     tokens: TokensConfig
     features: FeaturesConfig
-    classifier: ClassifierConfig
-    judge: ClassifierConfig
+    classifier: ClassifierSection
+    judge: ClassifierSection
     transformer: TransformerConfigs
     cycle: CycleConfig
     sampling: SamplingConfigs

@@ -34,7 +34,7 @@ def main(params: Params) -> None:
     distributed.barrier()
 
     model = init.begun(begin, lambda: learned_vocoder.LearnedVocoder(config, index.audio)).to(device.best())
-    objective = VocoderObjective(model, (train, valid))
+    objective = VocoderObjective(model, (train, valid), config)
     curve = Curve(paths.curve("train_vocoder"))
     identity = code.identity("stages.train_vocoder", config.model_dump(), params.seed, index.digest, init.digest(begin))
     snapshot = Snapshot(paths.snapshot("train_vocoder"), identity)

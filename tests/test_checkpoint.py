@@ -21,7 +21,7 @@ from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import files
 from cycle_sound.models import classifier
 from cycle_sound.nn import checkpoint
-from cycle_sound.params import VocoderConfig
+from cycle_sound.params import VocoderSection
 
 VAE, TRANSFORMER, CLASSIFIER = "vae/image", "cycle/audio_to_image", "classifier/image"
 VOCODER = "vocoder/learned"
@@ -59,7 +59,7 @@ def with_facts(path: Path, text: str) -> None:
 
 
 def loaded(folder: Path) -> Models:
-    config = VocoderConfig.model_validate(tiny.tree()["vocoder"] | {"kind": "learned"})
+    config = VocoderSection.model_validate(tiny.tree()["vocoder"] | {"kind": "learned"})
     return bundle.load(folder, config, torch.device("cpu"))
 
 

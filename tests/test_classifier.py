@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import sharded
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
+from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.inference import bundle
 from cycle_sound.models import classifier
-from cycle_sound.params import ClassifierConfig, Params
+from cycle_sound.nn.rng import seeded
+from cycle_sound.params import Params
+from cycle_sound.training.objectives.classifier import Batch, ClassifierObjective
 from stages import train_classifier, train_judge
 
 LABELLED = ["bell", "bird", "drum", "bird", "drum", "bell", "bell", "bird"]
@@ -125,10 +129,33 @@ def test_the_judge_is_another_network_than_the_classifier_and_stands_apart_from_
 def test_a_classifier_of_either_architecture_is_rebuilt_from_its_file(
     architecture: str, size: tuple[int, int], params: Params, tmp_path: Path
 ) -> None:
-    config = ClassifierConfig.model_validate({**params.classifier.model_dump(), "architecture": architecture})
+    config = params.classifier.model_copy(update={"architecture": architecture})
     model = classifier.Classifier(config, 3, ["bell", "bird", "drum"], None).eval()
     classifier.save(tmp_path / "model.safetensors", model)
     again = classifier.load(tmp_path / "model.safetensors")
     assert again is not None
     pictures = torch.rand(2, 3, *size)
     assert torch.equal(again(pictures), model(pictures))
+
+
+def test_labels_are_smoothed_as_far_as_params_yaml_says_and_no_file_tells(params: Params, tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    sharded(tmp_path / "shards", train=[samples("train", LABELLED)])
+    split, losses, contents = Split(tmp_path / "shards", "train"), [], []
+    for smoothing in (0.0, 0.3):
+        torch.manual_seed(0)
+        config = params.classifier.model_copy(update={"width": 8, "label_smoothing": smoothing})
+        model = classifier.Classifier(config, 3, ["bell", "bird", "drum"], None).eval()
+        shifts, degradation = params.augment.image, params.augment.degradation
+        objective = ClassifierObjective(
+            model, "image", (split, split), shifts, degradation, label_smoothing=smoothing, validation_pairs=8
+        )
+        batch = Batch(torch.rand(2, 3, 32, 32, generator=seeded(0)), torch.tensor([0, 2]))
+        logits = model(batch.pictures)
+        wanted = F.cross_entropy(logits, batch.targets, label_smoothing=smoothing)
+        losses.append(objective.loss(batch, 0, None)["loss"])
+        assert torch.isclose(losses[-1], wanted)
+        classifier.save(tmp_path / "model.safetensors", model)
+        contents.append((tmp_path / "model.safetensors").read_bytes())
+    assert losses[0] != losses[1]
+    assert contents[0] == contents[1]

@@ -25,6 +25,7 @@ from cycle_sound.training.objectives.vocoder import Batch, VocoderObjective
 from stages import download, shard, train_vocoder
 
 SAMPLES = 24576
+WEIGHT = 0.1  # of the error of powers, per dB
 OTHERS = [  # other framings
     {},
     {"hop_length": 256, "fft": 512, "mels": 40},
@@ -124,7 +125,9 @@ def trained() -> bytes:
 
 def test_the_stage_needs_no_test_sound_and_is_the_same_each_time(project: Path):
     first = trained()
-    assert learned_vocoder.load(paths.vocoder(), parameters.load().audio).config == parameters.load().vocoder.learned
+    config = parameters.load().vocoder.learned
+    found = learned_vocoder.load(paths.vocoder(), parameters.load().audio).config.model_dump()
+    assert found == config.model_dump(exclude={"quietest", "log_power_weight"})  # of the training alone
     figures = (project / paths.metrics("train_vocoder")).read_text(encoding="utf-8")
     assert "valid_spectral_convergence" in figures
     assert "valid_log_spectral_distance" in figures
@@ -144,7 +147,9 @@ def test_a_batch_is_of_stretches_with_their_own_log_mels(project: Path):
     params = parameters.load()
     originals = Split(project / paths.SHARDS, "train").originals[:4]
     sounds = Sounds(project / paths.RAW, originals, SAMPLES, params.audio.sample_rate)
-    objective = VocoderObjective(LearnedVocoder(params.vocoder.learned, params.audio), (sounds, sounds))
+    objective = VocoderObjective(
+        LearnedVocoder(params.vocoder.learned, params.audio), (sounds, sounds), params.vocoder.learned
+    )
     batch = objective.train.batch(torch.arange(4), BatchRng(0, places=range(4)))
     frames = params.vocoder.learned.frames
     assert batch.log_mels.shape == (4, 1, params.audio.mels, frames)
@@ -156,6 +161,22 @@ def test_a_batch_is_of_stretches_with_their_own_log_mels(project: Path):
         assert found <= float(energy) * 1.001
 
 
+def test_the_weight_of_the_powers_and_the_gains_are_those_of_params_yaml(project: Path):
+    params = parameters.load()
+    originals = Split(project / paths.SHARDS, "train").originals[:4]
+    sounds = Sounds(project / paths.RAW, originals, SAMPLES, params.audio.sample_rate)
+    loudest = []
+    for quietest, weight in ((0.0, 0.0), (-300.0, 0.5)):
+        config = params.vocoder.learned.model_copy(update={"quietest": quietest, "log_power_weight": weight})
+        objective = VocoderObjective(untrained(params), (sounds, sounds), config)
+        batch = objective.train.batch(torch.arange(4), BatchRng(0, places=range(4)))
+        terms = objective.loss(batch, 0, BatchRng(0, places=range(4)))
+        rest = terms["convergence"] + terms["advance"]
+        assert torch.isclose(terms["loss"], rest + weight * terms["log_power"])
+        loudest.append(float(batch.waves.abs().max()))
+    assert loudest[1] < loudest[0] / 100
+
+
 def test_a_batch_learns_what_its_parts_learn_on_several_processes(params: Params):
     waves = (
         0.1
@@ -163,8 +184,10 @@ def test_a_batch_learns_what_its_parts_learn_on_several_processes(params: Params
         * torch.tensor([1, 0.1, 0.5, 0])[:, None]
     )
     batch, model = Batch(objectives.log_mels(waves, params.audio), waves), untrained(params)
-    whole = objectives.losses(model, batch)
-    parts = [objectives.losses(model, Batch(*(rows[part] for rows in batch))) for part in (slice(0, 2), slice(2, 4))]
+    whole = objectives.losses(model, batch, WEIGHT)
+    parts = [
+        objectives.losses(model, Batch(*(rows[part] for rows in batch)), WEIGHT) for part in (slice(0, 2), slice(2, 4))
+    ]
     for name, term in whole.items():
         assert torch.isfinite(term)
         assert torch.allclose(term, torch.stack([part[name] for part in parts]).mean(), rtol=1e-4)
@@ -182,12 +205,12 @@ def test_it_learns_what_lies_between_the_mels(params: Params):
         return Batch(objectives.log_mels(waves, params.audio), waves)
 
     def terms() -> dict[str, float]:
-        return {name: float(term.detach()) for name, term in objectives.losses(model, batch(1_000)).items()}
+        return {name: float(term.detach()) for name, term in objectives.losses(model, batch(1_000), WEIGHT).items()}
 
     before = terms()
     for step in range(40):
         optimizer.zero_grad()
-        objectives.losses(model, batch(step))["loss"].backward()
+        objectives.losses(model, batch(step), WEIGHT)["loss"].backward()
         optimizer.step()
     after = terms()
     assert all(after[name] < 0.8 * before[name] for name in ("loss", "convergence", "advance"))

@@ -133,13 +133,13 @@ def keys_read(module: str, name: str, place: int | str, key: str, declared: list
 
 
 def narrowed(key: str, annotation: str | None) -> type[Config] | None:
-    """The type by which a function takes a section, where it is a base of the section's own: no more is read of it."""
+    """The architecture as which a function takes a model's section: all of it is read, and nothing else."""
     schema: Any = Params
     for name in filter(None, re.sub(r"\$\{[^}]*\}", "*", key).split(".")):  # a modality's and a direction's are alike
         fields = schema.model_fields
         schema = (next(iter(fields.values())) if name == "*" else fields[name]).annotation
     found = getattr(parameters, (annotation or "").rpartition(".")[2], None)
-    return found if found in schema.mro()[1:] and getattr(found, "model_fields", None) else None
+    return found if found in schema.mro()[1:] and found.__name__.endswith("Architecture") else None
 
 
 def of_each(key: str) -> list[str]:
@@ -256,6 +256,26 @@ def test_params_yaml_names_the_stages_whose_pictures_are_degraded():
     degrading = {stage for stage, spec in STAGES.items() if {"augment", "augment.degradation"} & {*spec["params"]}}
     assert found
     assert named == degrading - {"export"}  # which only lists all parameters
+
+
+def is_number(node: ast.expr | None) -> bool:
+    """Whether an expression is made of numbers alone."""
+    numbers = ast.Constant | ast.UnaryOp | ast.BinOp | ast.Tuple | ast.operator | ast.unaryop | ast.expr_context
+    parts = [*ast.walk(node)] if node else []
+    kinds = {type(part.value) for part in parts if isinstance(part, ast.Constant)}
+    return bool(kinds) and kinds <= {int, float} and all(isinstance(part, numbers) for part in parts)
+
+
+def test_a_number_that_is_not_in_params_yaml_says_of_what_it_is_or_why():
+    bare = []
+    for module in (name for name in code.modules() if not name.startswith("cycle_sound.app")):
+        lines = code.modules()[module].read_text(encoding="utf-8").splitlines()
+        for node in parsed(module).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and is_number(node.value):
+                around = lines[node.lineno - 1 : node.end_lineno]
+                if not any("#" in line for line in around) and not lines[node.lineno - 2].startswith("#"):
+                    bare.append(f"{module}: {around[0]}")
+    assert not bare
 
 
 def test_a_download_goes_on_under_other_settings_of_what_it_does_not_read(tree: dict[str, Any]):

@@ -143,6 +143,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "validation.pairs": TRAININGS - VOCODER,
     "audit.optimizer.steps": AUDIT,
     "classifier.width": CLASSIFIERS,
+    "classifier.label_smoothing": CLASSIFIERS,
     "judge.architecture": JUDGES,
     "tokens.top": TOKENS | GENERATORS,
     "tokens.views": TOKENS | FEATURES | GENERATORS,
@@ -159,6 +160,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "vocoder.kind": USERS | {"report"},
     "vocoder.griffin_lim_rounds": USERS | {"report"},
     "vocoder.learned.width": VOCODER | IMPORT,
+    "vocoder.learned.quietest": VOCODER,
     "report.neighbours": {"report"},
     "report.neighbours_among": {"report"},
 }

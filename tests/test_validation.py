@@ -80,8 +80,8 @@ def vae(params: Params, rows: Any) -> Callable[[], dict[str, float]]:
 def classifier(params: Params, rows: Any) -> Callable[[], dict[str, float]]:
     torch.manual_seed(0)
     model = Classifier(params.classifier.model_copy(update={"width": 8}), 3, ["bell", "bird", "frog"], None).eval()
-    settings = params.augment.image, params.augment.degradation, CAP
-    objective = ClassifierObjective(model, "image", (rows, rows), *settings)
+    augments = params.augment.image, params.augment.degradation
+    objective = ClassifierObjective(model, "image", (rows, rows), *augments, label_smoothing=0.05, validation_pairs=CAP)
     return lambda: objective.validate(model)
 
 

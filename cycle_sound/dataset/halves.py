@@ -13,7 +13,7 @@ from cycle_sound.io import tar_members
 from cycle_sound.io.tar_members import Member
 from cycle_sound.nn import distributed
 
-HALVES = (0, 1)
+HALVES = (0, 1)  # their numbers
 MAX_FACTS = 1 << 20  # bytes of what a tar says of one clip
 
 

@@ -18,7 +18,7 @@ from cycle_sound.io import files, tar_members
 from cycle_sound.media import jpeg
 
 JPEG = "image.jpg"
-ABSENT = (0, 0)
+ABSENT = (0, 0)  # place and bytes of a member that a clip lacks
 LARGEST_WRITE = 1 << 20  # bytes of a member at once: tarfile's 16 kB took a quarter of a shard's writing
 
 

@@ -5,12 +5,12 @@ from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont
 
-COLUMNS = 8
+COLUMNS = 8  # pictures in a row, at most
 SHOWN = 128  # pixels of a picture on the sheet, at least: models make small ones
 MOST = 400  # pictures on a sheet: of the default models those of ten minutes, fifty rows
 GAP = 8  # pixels
 CAPTION = 16  # pixels
-INK, PAPER = (70, 70, 70), (255, 255, 255)
+INK, PAPER = (70, 70, 70), (255, 255, 255)  # red, green and blue, 0 to 255
 
 
 class Thumbnails:

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-JPEG_QUALITY = 95
+JPEG_QUALITY = 95  # of 1 to 100
 
 
 def to_picture(values: np.ndarray) -> Image.Image:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound.models.features import FeatureNetwork, NetworkName
@@ -70,14 +69,11 @@ class Classifier(nn.Module):
         """Logits of the labels: (b, c, h, w) → (b, labels). `rng`: of dropout, in a training."""
         return self.head(dropped(self.features(pictures), self.config.dropout, rng))
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy with a little label smoothing, in nats: logits (b, labels), places of labels (b,) → (b,)."""
-        return F.cross_entropy(logits, targets, label_smoothing=0.05, reduction="none")
-
 
 def save(path: Path, model: Classifier) -> None:
     """Write a classifier with its configuration, and with the network that it judges by, if any."""
-    facts = {"config": model.config.model_dump(), "channels": model.channels, "labels": model.labels}
+    config = model.config.model_dump(include={*ClassifierConfig.model_fields})
+    facts = {"config": config, "channels": model.channels, "labels": model.labels}
     network = {"network": model.body.name} if isinstance(model.body, FeatureNetwork) else {}
     checkpoint.save(path, model, KIND, facts | network)
 

@@ -121,7 +121,8 @@ class LearnedVocoder(nn.Module):
 
 def save(path: Path, model: LearnedVocoder) -> None:
     """Write a learned vocoder with all that is needed to use it."""
-    checkpoint.save(path, model, KIND, {"config": model.config.model_dump(), "audio": model.audio.model_dump()})
+    config = model.config.model_dump(include={*LearnedVocoderConfig.model_fields})
+    checkpoint.save(path, model, KIND, {"config": config, "audio": model.audio.model_dump()})
 
 
 def load(path: Path, audio: AudioConfig) -> LearnedVocoder:

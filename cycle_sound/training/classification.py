@@ -8,7 +8,7 @@ from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.io import code, files
 from cycle_sound.models import classifier, features
 from cycle_sound.nn import device, distributed
-from cycle_sound.params import AugmentConfig, ClassifierConfig, Modality, NetworkConfig, ValidationConfig
+from cycle_sound.params import AugmentConfig, ClassifierSection, Modality, NetworkConfig, ValidationConfig
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.classifier import ClassifierObjective
 from cycle_sound.training.resume import Snapshot
@@ -18,7 +18,7 @@ def train(
     stage: str,
     modality: Modality,
     path: Path,
-    config: ClassifierConfig,
+    config: ClassifierSection,
     augment: AugmentConfig,
     validation: ValidationConfig,
     *,
@@ -44,7 +44,15 @@ def train(
     model = classifier.Classifier(config, train.shape(modality)[0], labels, network).to(device.best())
     figures: dict[str, float] = {"labels": len(labels)}
     if len(labels) >= classifier.MIN_LABELS:
-        objective = ClassifierObjective(model, modality, (train, valid), shift, degradation, validation.pairs)
+        objective = ClassifierObjective(
+            model,
+            modality,
+            (train, valid),
+            shift,
+            degradation,
+            label_smoothing=config.label_smoothing,
+            validation_pairs=validation.pairs,
+        )
         figures |= fit(model, objective, config.optimizer, seed, curve, snapshot, workers=workers)
     else:
         print(f"{len(labels)} labels: nothing to tell apart, so the evaluation will skip the class figures")

@@ -21,7 +21,7 @@ from cycle_sound.training import sharding
 # arXiv:2505.16932), for singular values down to 0.005 of the norm: they come to 0.5 … 1.5, smaller ones grow 100-fold.
 POLYNOMIALS = ((8.2987, -24.4305, 18.0903), (3.9152, -2.9211, 0.5592), (3.1746, -2.3804, 0.4978))
 STEP = 0.2  # root mean square of a weight's step, × the learning rate: about that of AdamW
-MOMENTUM = 0.95
+MOMENTUM = 0.95  # of Muon, as in its reference implementation
 BETA1, EPSILON = 0.9, 1e-8  # of AdamW
 
 

@@ -24,7 +24,7 @@ from cycle_sound.errors import BadSource
 from cycle_sound.media import containers
 from cycle_sound.params import VggSoundConfig
 
-MEGABYTE = 1_000_000
+MEGABYTE = 1_000_000  # bytes
 UNFINISHED = (".part", ".ytdl")  # what yt-dlp leaves of an attempt, to go on from
 SILENT = logging.Logger("yt-dlp", logging.CRITICAL + 1)  # its errors are exceptions, and the manifest has them
 VIDEO = re.compile(r"|(video|audio)/.*|(application|binary)/(octet-stream|ogg|mp4|x-matroska)")  # "": not said

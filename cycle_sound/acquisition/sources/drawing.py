@@ -65,6 +65,7 @@ DRUM = (
     Layer("body", (box(-0.4, -0.2, 0.4, 0.17), oval(0, 0.17, 0.8, 0.3))),
     Layer("pale", (oval(0, -0.2, 0.8, 0.32),)),
 )
+# Points (x, y) of the bell's right side, from its top.
 BELL_SIDE = ((0.06, -0.36), (0.15, -0.32), (0.21, -0.22), (0.23, 0.0), (0.28, 0.11), (0.38, 0.2), (0.38, 0.26))
 BELL = (
     Layer("dark", (oval(0, 0.31, 0.26, 0.26), oval(0, -0.4, 0.16, 0.16))),
@@ -81,6 +82,7 @@ FLUTE = (
     Layer("pale", tuple(turned(oval(x, 0, 0.12, 0.12), -45) for x in (-0.3, -0.07, 0.16))),
     Layer("dark", (turned(box(0.37, -0.185, 0.46, 0.185), -45),)),
 )
+# Points (x, y) of the upper side of a trumpet's horn, from its narrow end.
 HORN = ((-0.42, -0.09), (0.0, -0.1), (0.14, -0.16), (0.26, -0.26), (0.36, -0.37))
 TRUMPET = (
     Layer("dark", (box(-0.5, -0.1, -0.4, 0.1), *(box(x, -0.28, x + 0.07, -0.02) for x in (-0.26, -0.12, 0.02)))),

@@ -15,8 +15,8 @@ STRETCH = 1024  # samples over which a level is taken
 HIGHEST = 0.45  # of the sample rate: no partial above it
 PEAK = 0.9  # of full scale
 NOTE = 0.36  # seconds from the last stroke to the end of the clip, at least
-GAPS = {2: (0.38, 0.62), 3: (0.38, 0.46)}  # seconds between strokes, for a clip of 1.536 seconds
-GAPS_FOR = 1.536
+GAPS = {2: (0.38, 0.62), 3: (0.38, 0.46)}  # seconds between strokes, for a clip of GAPS_FOR
+GAPS_FOR = 1.536  # seconds, data.clip_seconds by default; shorter clips have shorter gaps
 
 
 class Score(NamedTuple):

@@ -20,7 +20,7 @@ LOWEST, OCTAVES = 220.0, 2.0  # Hz; pitches are uniform on a log scale
 SOFTEST = -24.0  # dB
 SMALLEST, LARGEST = 0.85, 1.25  # times the usual diameter
 HIGHEST_HUE = 270.0  # degrees: violet, well short of red again
-STROKES = (1, 2, 3)
+STROKES = (1, 2, 3)  # of a clip, equally likely
 SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")  # a split's number is its place here
 QUALITY = 92  # of the JPEG
 

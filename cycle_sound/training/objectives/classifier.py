@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cycle_sound.dataset import augment
@@ -58,7 +59,7 @@ class LabelledPictures:
 
 
 class ClassifierObjective:
-    """Cross-entropy with the labels that the model knows."""
+    """Cross-entropy with the labels that the model knows, of which a share is spread over all: label smoothing."""
 
     def __init__(
         self,
@@ -67,9 +68,11 @@ class ClassifierObjective:
         splits: tuple[Split | TrainingSet, Split],
         shift: ShiftConfig,
         degradation: DegradationConfig,
+        *,
+        label_smoothing: float,
         validation_pairs: int,
     ) -> None:
-        self.model = model
+        self.model, self.label_smoothing = model, label_smoothing
         self.train, self.valid = (
             LabelledPictures(split, modality, model.labels, shift, degradation) for split in splits
         )
@@ -77,7 +80,7 @@ class ClassifierObjective:
 
     def loss(self, batch: Batch, _step: int, rng: BatchRng) -> Mapping[str, Tensor]:
         """Cross-entropy of one step, in nats."""
-        return {"loss": self.model.loss(self.model(batch.pictures, rng), batch.targets).mean()}
+        return {"loss": self._each(self.model(batch.pictures, rng), batch.targets).mean()}
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -89,8 +92,12 @@ class ClassifierObjective:
         def measure(places: range) -> Mapping[str, np.ndarray]:
             pictures, targets = (one.to(device.of(model)) for one in self.valid.plain(places))
             logits = model(pictures)
-            each = {"loss": model.loss(logits, targets), "accuracy": logits.argmax(1) == targets}
+            each = {"loss": self._each(logits, targets), "accuracy": logits.argmax(1) == targets}
             return {name: values.cpu().double().numpy() for name, values in each.items()}
 
         found = validation.measured(self.valid.pairs, self.validation_pairs, measure)
         return {name: float(values.mean()) for name, values in found.items()}
+
+    def _each(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The smoothed cross-entropy of each picture, in nats: logits (b, labels), places of labels (b,) → (b,)."""
+        return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="none")

@@ -14,11 +14,9 @@ from cycle_sound.models import stft
 from cycle_sound.models.learned_vocoder import LearnedVocoder
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import AudioConfig
+from cycle_sound.params import AudioConfig, LearnedVocoderSection
 
-QUIETEST = -12.0  # dB: the gain of a sound is drawn between this and none
 MOST = 64  # sounds of valid that a validation listens to
-LOG_POWER_WEIGHT = 0.1  # per dB
 SILENT = 1e-12  # of power: keeps square roots and quotients finite
 QUIET = 0.1  # norm of magnitudes, that of a hiss at -80 dBFS or so: what is softer counts no more
 
@@ -31,10 +29,10 @@ class Batch(NamedTuple):
 
 
 class Stretches:
-    """A `Source`: stretches of sounds, of so many frames, with their log-mels."""
+    """A `Source`: stretches of sounds, of so many frames, at random gains in dB, with their log-mels."""
 
-    def __init__(self, sounds: Sounds, audio: AudioConfig, frames: int) -> None:
-        self._sounds, self._audio, self._frames = sounds, audio, frames
+    def __init__(self, sounds: Sounds, audio: AudioConfig, frames: int, quietest: float) -> None:
+        self._sounds, self._audio, self._frames, self._quietest = sounds, audio, frames, quietest
 
     @property
     def pairs(self) -> int:
@@ -42,10 +40,11 @@ class Stretches:
         return len(self._sounds)
 
     def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
-        """A stretch of each sound from anywhere in it, at any gain down to QUIETEST, with its log-mel."""
+        """A stretch of each sound from anywhere in it, at any gain from the quietest to 0 dB, with its log-mel."""
         whole = self._sounds.waveforms(rows.tolist())
         samples = min(self._frames * self._audio.hop_length, whole.shape[1])
-        starts, gains = rng.integers(whole.shape[1] - samples + 1).tolist(), 10 ** (rng.uniform(1) * QUIETEST / 20)
+        starts = rng.integers(whole.shape[1] - samples + 1).tolist()
+        gains = 10 ** (rng.uniform(1) * self._quietest / 20)
         waves = gains * torch.stack([wave[start : start + samples] for wave, start in zip(whole, starts, strict=True)])
         return Batch(log_mels(waves, self._audio), waves)
 
@@ -57,14 +56,14 @@ class VocoderObjective:
     to see one through the other.
     """
 
-    def __init__(self, model: LearnedVocoder, splits: tuple[Sounds, Sounds]) -> None:
-        self.model = model
+    def __init__(self, model: LearnedVocoder, splits: tuple[Sounds, Sounds], config: LearnedVocoderSection) -> None:
+        self.model, self.log_power_weight = model, config.log_power_weight
         train, self.valid = splits
-        self.train = Stretches(train, model.audio, model.config.frames)
+        self.train = Stretches(train, model.audio, config.frames, config.quietest)
 
     def loss(self, batch: Batch, _step: int, _rng: BatchRng) -> Mapping[str, Tensor]:
         """Terms of one step: convergence as a share, the error of powers in dB, that of the advance in 0 … 2."""
-        return losses(self.model, batch)
+        return losses(self.model, batch, self.log_power_weight)
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -73,11 +72,15 @@ class VocoderObjective:
         waves, where = self.valid.waveforms(range(min(len(self.valid), MOST))), device.of(model)
         batch = Batch(log_mels(waves, model.audio).to(where), waves.to(where))
         heard = model.waveforms(batch.log_mels)
-        return {"loss": float(losses(model, batch)["loss"]), **distances(heard, batch.waves, model.audio)}
+        loss = float(losses(model, batch, self.log_power_weight)["loss"])
+        return {"loss": loss, **distances(heard, batch.waves, model.audio)}
 
 
-def losses(model: LearnedVocoder, batch: Batch) -> dict[str, Tensor]:
-    """What a model's spectra lack of the real ones; an advance counts by the magnitudes that it lies between."""
+def losses(model: LearnedVocoder, batch: Batch, log_power_weight: float) -> dict[str, Tensor]:
+    """What a model's spectra lack of the real ones; an advance counts by the magnitudes that it lies between.
+
+    The error of powers in dB counts by its weight.
+    """
     audio, (powers, advances) = model.audio, model(batch.log_mels)
     real = stft.spectra(batch.waves, audio)
     magnitudes = real.abs()
@@ -88,7 +91,7 @@ def losses(model: LearnedVocoder, batch: Batch) -> dict[str, Tensor]:
     missed = 1 - (advances[:, 1:] * turned.conj()).real / sizes.clamp(min=SILENT)  # 0 … 2
     weights = F.normalize(sizes.sqrt().flatten(1), p=1.0)  # of each sound 1 in all
     advance = (missed.flatten(1) * weights).sum(1).mean()
-    loss = convergence + LOG_POWER_WEIGHT * log_power + advance
+    loss = convergence + log_power_weight * log_power + advance
     return {"loss": loss, "convergence": convergence, "log_power": log_power, "advance": advance}
 
 
