@@ -2,8 +2,8 @@
 
 python -m stages.drop_pairs
 
-What pairs are learned from changes here, and not where the audit is made: so trying another share repeats no audit, and
-an audit that drops nothing repeats no training.
+Dropping is a stage of its own, so another fraction does not repeat the audit, and an audit that drops nothing does not
+repeat a training.
 """
 
 import shutil

@@ -49,7 +49,7 @@ def main(modality: Modality, params: Params) -> None:
 def finetuned(
     vae: DiscreteVAE, modality: Modality, valid: Split, params: Params, curve: Curve, snapshot: Snapshot
 ) -> Decoder:
-    """A decoder that goes on from the VAE's own, which is not kept."""
+    """Fine-tune the VAE's decoder in place and return it."""
     config, shift, pairs = params.decoder[modality], params.augment[modality], params.validation.pairs
     train, where = TrainingSet(paths.SHARDS, modality), device.of(vae)
     discriminator = Discriminator(train.shape(modality)[0], config.discriminator_width).to(where)

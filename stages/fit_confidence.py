@@ -1,4 +1,4 @@
-"""Fit to valid how likely what one direction makes shows what its source holds.
+"""Fit, on validation pairs, the probability that a sample of one direction matches its source.
 
 python -m stages.fit_confidence audio_to_image
 

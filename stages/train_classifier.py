@@ -1,4 +1,4 @@
-"""Train the classifier that names what is made of one modality, on real data.
+"""Train the classifier that labels generated samples of one modality, on real data.
 
 python -m stages.train_classifier image
 """

@@ -1,4 +1,4 @@
-"""Train a second classifier of one modality, by which nothing is chosen, so that it can judge, on real data.
+"""Train the judge of one modality, on real data: a second classifier that is used for evaluation only.
 
 python -m stages.train_judge image
 """

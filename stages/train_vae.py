@@ -18,7 +18,7 @@ from cycle_sound.training.resume import Snapshot
 
 @distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
-    """Write the VAE and its figures on valid; of no steps it is the one that it would have gone on from.
+    """Write the VAE and its figures on valid; with 0 steps it is the initial model, unchanged.
 
     Raises `CodebookCollapse` where too few codes are in use.
     """

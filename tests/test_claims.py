@@ -169,7 +169,7 @@ def test_what_no_download_wrote_stays_whatever_settings_follow(tmp_path: Path, t
         assert all((raw / name).read_bytes() == PRECIOUS for name in strangers)
         assert (raw / "linked").is_symlink()
         assert len(list(raw.glob("train_data/train_*.jpg"))) == train_pairs
-        assert (raw / claims.ACCOUNT).exists()
+        assert (raw / claims.REGISTER).exists()
 
 
 @pytest.mark.parametrize("name", ["train_data/train_00000.jpg", "test_data/test_00001.mp3", "manifest.csv"])
@@ -267,7 +267,7 @@ def test_what_an_unfinished_download_wrote_is_swept_under_other_settings(
 def test_a_list_of_claims_leads_nowhere_else(name: str, tmp_path: Path, tiny_params: Callable[..., Params]):
     raw = tmp_path / paths.RAW
     files.write_bytes(tmp_path / "outside.jpg", PRECIOUS)
-    files.write_bytes(raw / claims.ACCOUNT, name.encode(errors="surrogateescape") + b"\n")
+    files.write_bytes(raw / claims.REGISTER, name.encode(errors="surrogateescape") + b"\n")
     download.main(tiny_params())
     assert (tmp_path / "outside.jpg").read_bytes() == PRECIOUS
 

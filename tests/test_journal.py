@@ -108,7 +108,7 @@ def test_leftovers_of_other_settings_go_and_links_are_not_followed(tmp_path: Pat
         for i in range(n)
         for kind in ("jpg", "mp3")
     ]
-    own = {"manifest.csv", claims.ACCOUNT}
+    own = {"manifest.csv", claims.REGISTER}
     assert {str(path.relative_to(raw)) for path in raw.rglob("*") if not path.is_dir()} == {*own, *names}
     assert {path.name for path in raw.iterdir()} == {*own, "train_data", "test_data"}
     assert outside.read_bytes() == b"keep me"

@@ -29,7 +29,7 @@ ROOMS = (  # from leaves to roof: a room imports only from those before it
 LAST = ("report", "export")
 LEAST_COPY = 20  # nodes of a syntax tree, which a line or two have: any two functions may return an attribute
 IMPORT = re.compile(r"^ *from ((?:cycle_sound|stages)[\w.]*) import (\([^)]*\)|.+)$", re.MULTILINE)
-KEEPING = {  # only says which unfinished work may be gone on with, or brings back files of known digests
+KEEPING = {  # only says which unfinished work may be resumed, or brings back files of known digests
     *(("cycle_sound.acquisition.journal", "key"), ("cycle_sound.acquisition.restoring", "restore")),
 }
 UNHEARD = {"loader.workers", "parallel"}  # no result depends on it, so that a change of it reruns nothing

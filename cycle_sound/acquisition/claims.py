@@ -1,4 +1,4 @@
-"""Which files in a folder of pairs are the program's own, and what they hold: an account beside them says so.
+"""A register, beside the pairs, of the files that the program wrote and their digests.
 
 The manifest alone cannot: DVC puts another one in its place, of another experiment, and leaves the files. A file that
 only the manifest names is the program's own where it has the bytes named; all others belong to somebody else.
@@ -16,7 +16,7 @@ from cycle_sound.acquisition.originals import Original
 from cycle_sound.errors import BadManifest, BadSource
 from cycle_sound.io import bounded, files
 
-ACCOUNT = ".claimed"  # in the folder; a line has a name, a tab, and two digests with a space between them
+REGISTER = ".claimed"  # in the folder; a line has a name, a tab, and two digests with a space between them
 UNKNOWN = "?"  # in place of a digest; a line without digests has two of it
 FOLDERS = ("train_data", "test_data")
 KINDS = (".jpg", ".mp3")
@@ -30,9 +30,9 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._path, self._manifest = folder / ACCOUNT, folder / paths.MANIFEST.name
+        self._path, self._manifest = folder / REGISTER, folder / paths.MANIFEST.name
         lines = bounded.lines(self._path) if self._path.exists() else []
-        self._account = {name: _told(digests) for name, _, digests in (line.partition("\t") for line in lines) if name}
+        self._register = {name: _told(digests) for name, _, digests in (line.partition("\t") for line in lines) if name}
 
     def begin(self, names: Set[str], anew: bool) -> None:
         """Claim the names that are to be written; with `anew`, remove all that was claimed before, and the manifest.
@@ -59,7 +59,7 @@ class Claims:
         """Remove all that is claimed but the files of these, whose digests are noted."""
         kept = {one.name: _digests(one) for one in keep}
         self._sweep(kept)
-        self._account = kept
+        self._register = kept
         self._write()
 
     def note(self, originals: Iterable[Original]) -> None:
@@ -76,13 +76,13 @@ class Claims:
 
     def _notes(self, original: Original) -> bool:
         """Whether all files of a clip are noted with the same digests."""
-        noted = self._account.get(original.name, ("", ""))
+        noted = self._register.get(original.name, ("", ""))
         return all(wanted in ("", known) for wanted, known in zip(_digests(original), noted, strict=True))
 
     def _recognise(self, originals: Iterable[Original]) -> None:
-        """Put on the account, not yet on disk, what clips of the manifest name beyond it and has the bytes named."""
+        """Claim, in memory, unclaimed files whose bytes match the digests in the manifest."""
         there = {name for name, entry in self._entries() if entry.is_file(follow_symlinks=False)}
-        unclaimed = there - _files(self._account)
+        unclaimed = there - _files(self._register)
         for one in originals:
             named = {name: digest for name, digest in _named(one).items() if name in unclaimed}
             own = {name for name, digest in named.items() if files.digest(self.folder / name) == digest}
@@ -90,31 +90,31 @@ class Claims:
                 self._put(one.name, _without(_named(one).keys() - own, one))
 
     def _claim(self, entries: Mapping[str, Digests]) -> None:
-        wanted, claimed = _files(entries), _files(self._account)
+        wanted, claimed = _files(entries), _files(self._register)
         there = ((name, entry.is_dir(follow_symlinks=False)) for name, entry in self._entries() if name in wanted)
         if others := {name for name, is_folder in there if is_folder or name not in claimed}:
             raise BadSource(f"{self.folder / min(others)}: no download wrote it, and one would now: move it away")
         self._add(entries)
 
     def _add(self, entries: Mapping[str, Digests]) -> None:
-        """Put entries on the account; a file that was claimed before and that they do not tell of stays claimed."""
+        """Put entries on the register; a file that was claimed before and that they do not tell of stays claimed."""
         for name, digests in entries.items():
             self._put(name, digests)
         self._write()
 
     def _put(self, name: str, digests: Digests) -> None:
-        before = self._account.get(name, ("", ""))
-        self._account[name] = digests[0] or before[0], digests[1] or before[1]
+        before = self._register.get(name, ("", ""))
+        self._register[name] = digests[0] or before[0], digests[1] or before[1]
 
     def _write(self) -> None:
-        lines = (f"{name}\t{' '.join(digests)}\n" for name, digests in sorted(self._account.items()))
+        lines = (f"{name}\t{' '.join(digests)}\n" for name, digests in sorted(self._register.items()))
         files.write_bytes(self._path, "".join(lines).encode())
 
     def _sweep(self, keep: Mapping[str, Digests]) -> None:
         """Remove what is claimed, and what killed processes have left of files; links are removed, never followed."""
         present = self._present()
         unfinished = {name for name in present if PART.search(name)}
-        for name in unfinished | present & (_files(self._account) - _files(keep)):
+        for name in unfinished | present & (_files(self._register) - _files(keep)):
             (self.folder / name).unlink()
 
     def _present(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""Work on clips in processes of their own: those of one film together, and alone where it is lost over one of them."""
+"""Process clips in worker processes: one job per film; if it is lost, one job per clip."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial

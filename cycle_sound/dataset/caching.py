@@ -1,4 +1,4 @@
-"""How a cache is made: shard by shard, by one process or several, and gone on with after a kill.
+"""Build a cache shard by shard, in one or several processes; a killed build resumes.
 
 An array has one file, mapped once however many shards there are. All processes fill it, each with the rows of its own
 shards, in a folder of unfinished work; it takes its place when all are done, so what has its place is whole. A shard

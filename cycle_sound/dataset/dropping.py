@@ -1,4 +1,4 @@
-"""From what an audit found of the training pairs to those that keep their pairing, all but a share: the worst.
+"""From audit scores to the training pairs that are kept: all but the worst fraction.
 
 The clips of the others stay: whoever learns from pictures or from sounds alone learns from them, too.
 """

@@ -201,7 +201,7 @@ class CachedTransformer:
 
     @torch.inference_mode()
     def guide_from(self, prefix: Tensor) -> None:
-        """From now on guide away from a prefix (1 + s, width). Run is only one that differs from that before it."""
+        """Use this prefix (1 + s, width) as the negative in guidance, run only if it differs from the last one."""
         if self.negative is None or not torch.equal(prefix, self.negative):
             self._run(prefix[None], slice(self.batch, self.batch * self.copies))
             self.negative = prefix.detach().clone()

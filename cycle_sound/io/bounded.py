@@ -1,4 +1,4 @@
-"""How large a file from outside may be that is read whole, and the lines of a journal, each of a bounded length."""
+"""Size limits for untrusted files that are read whole, and journals read with a limit per line."""
 
 from collections.abc import Iterator
 from pathlib import Path

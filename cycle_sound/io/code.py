@@ -1,6 +1,6 @@
 """The code that a module runs, read from its source without running it: the one notion of the same code.
 
-dvc.yaml lists it as what a stage depends on (`make dvc.yaml`), and what was interrupted goes on under the same alone.
+`make dvc.yaml` lists these files as dependencies; interrupted work resumes only if they are unchanged.
 """
 
 import ast
@@ -114,7 +114,7 @@ def digest(module: str) -> str:
 def identity(module: str, *parts: Any) -> str:
     """What a result depends on, as one SHA-256: `parts` (JSON), the code that a module reaches and the versions.
 
-    Work that was interrupted is only gone on with under the same identity.
+    Work that was interrupted is resumed only under the same identity.
     """
     return hashlib.sha256(json.dumps([parts, digest(module)], sort_keys=True).encode()).hexdigest()
 

@@ -57,7 +57,7 @@ def append(path: Path, content: bytes) -> None:
 
 @contextmanager
 def naming(path: Path, part: Path | None = None, size: int | None = None) -> Iterator[None]:
-    """Let what a disk refuses tell of `path`, where the system names no file, or the `part` that is written for it.
+    """Make a disk error name `path` if the system names no file, or the temporary `part`.
 
     `size`: bytes to be written, where they are known. Raises `DiskFull`, or the OSError.
     """

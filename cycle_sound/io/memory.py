@@ -1,7 +1,6 @@
-"""How the memory is used that a process frees again and again: by glibc's allocator; elsewhere nothing is done.
+"""Tuning of glibc's allocator for memory that is freed again and again; elsewhere a no-op. The last call wins.
 
-By default its threshold, from which on a block is one of the system's own, moves up with what is freed, to 32 MB. Of
-`keep_freed` and `give_back` the later call holds.
+By default its threshold, from which on a block is one of the system's own, moves up with what is freed, to 32 MB.
 """
 
 import ctypes
@@ -17,8 +16,8 @@ LEAST_KEPT = 128 << 10  # bytes: glibc's own, at first
 def keep_freed() -> None:
     """Keep what this process frees, for what it asks for next.
 
-    It gives blocks of megabytes back to the system else, and getting one again costs a page fault for every 4 kB of it:
-    a tenth of a training's time, and a fifth of sharding's.
+    Otherwise large blocks are returned to the system, and each reallocation costs a page fault per 4 kB: a tenth of a
+    training's time, and a fifth of sharding's.
     """
     _set(MOST_KEPT, LARGEST_BLOCK)
 
@@ -26,8 +25,8 @@ def keep_freed() -> None:
 def give_back() -> None:
     """Give blocks of a MiB and more straight back to the system when they are freed.
 
-    Else they lie in the heap, where the few values that stay of each batch cut up the room between them: an evaluation
-    of 4,000 pairs took 1,348 MB, by 613 as it is, and one of 400 by 572. Their page faults cost it time, too.
+    Otherwise they stay in the heap, which the few values that are kept of each batch fragment: an evaluation of 4,000
+    pairs took 1,348 MB instead of 613, which is little more than the 572 of 400 pairs. The page faults cost some time.
     """
     _set(LEAST_KEPT, LARGE_BLOCK)
 

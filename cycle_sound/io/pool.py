@@ -35,11 +35,14 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 
 class Job(NamedTuple):
-    """Work for another process."""
+    """Work for another process.
+
+    `load` is called in this process when the job's turn comes; its result is passed to `work`.
+    """
 
     work: Callable[..., Any]  # can be pickled
     seconds: float  # of work after which it counts as hanging; a cluster does not watch it
-    load: Callable[[], Any] | None = None  # called here when the job's turn comes; what it returns, `work` is given
+    load: Callable[[], Any] | None = None
 
     def given(self) -> tuple[Any, ...]:
         """What `work` is called with."""

@@ -45,7 +45,7 @@ def dtype(device: torch.device) -> torch.dtype:
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """Of products outside `autocast`: the same, but float32 on every CPU."""
+    """The dtype for matrix products outside `autocast`: float32 on CPUs, else `dtype(device)`."""
     return torch.float32 if device.type == "cpu" else dtype(device)
 
 

@@ -19,10 +19,10 @@ from cycle_sound.training.objectives.transformer import LoneInputs, SplitInputs
 def of_pairs(
     direction: Direction, split: SplitName, tokenizers: Mapping[Modality, str], network: str, shards: str
 ) -> SplitInputs:
-    """A split of pairs. Of what was made of it all must be by the tokenizers and the network of these digests.
+    """A split of pairs with its caches, which must have been made by these tokenizers and this network.
 
-    `network`: of the sources' features; "": none are read. `shards`: the digest of the shards' index. Raises
-    `StaleCache`, `BadTokens`, `BadFeatures`, `BadPairing`, `BadShard`.
+    `tokenizers`, `network`: their digests; `network` "": no features are read. `shards`: digest of the shards' index.
+    Raises `StaleCache`, `BadTokens`, `BadFeatures`, `BadPairing`, `BadShard`.
     """
     source, target = source_of(direction), target_of(direction)
     tokens = {one: TokenCache(paths.tokens(one), split, tokenizers[one], shards) for one in (source, target)}
@@ -42,9 +42,9 @@ def cached_by(tokens: TokensConfig) -> list[Any]:
 def of_lone(
     direction: Direction, tokenizers: Mapping[Modality, str], shards: str, drawn: DrawnCache | None, keep: float
 ) -> LoneInputs | None:
-    """The targets without partners, and of what was drawn for them the share `keep` that is believed; None: no targets.
+    """Unpaired targets with their back-translated sources, of which the best fraction `keep` is used.
 
-    Raises `StaleCache`, `BadTokens`, `BadShard`.
+    None if there are no targets. Raises `StaleCache`, `BadTokens`, `BadShard`.
     """
     target = target_of(direction)
     pictures = reader.lone(paths.SHARDS, target)

@@ -44,8 +44,8 @@ class Objective(Protocol):
 class Curve:
     """The learning curve: a row per validation, in a CSV file that is whole at any moment of the training.
 
-    One that goes on where others ended has their rows before its own, and in each of these what is said `of_all`. The
-    column of the validation's loss, and `columns`, stand even where they are empty, since the plots name them.
+    A curve may continue earlier rows, `before`; `of_all` is added to each new row. The column of the validation's loss,
+    and `columns`, are written even if they are empty, since the plots name them.
     """
 
     def __init__(

@@ -74,7 +74,7 @@ def gathered(module: nn.Module) -> Iterator[None]:
 
 
 def put_back(module: nn.Module, weights: Mapping[str, Tensor], plain: nn.Module) -> None:
-    """Leave whole weights in a module: where `shard` has seen it, by what `plain`, a copy from before, is made of.
+    """Give the module whole weights; if it was sharded, replace its contents by those of `plain`, a copy made before.
 
     torch has no way back from `fully_shard`.
     """
