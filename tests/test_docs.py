@@ -308,6 +308,13 @@ def test_the_table_of_tensors_has_the_shapes_of_the_models(params: Params) -> No
     assert [tuple(sizes.get(size) or int(size) for size in one) for one in shown] == [one.shape for one in tensors]
 
 
+def test_the_changelog_says_nothing_twice() -> None:
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    begins = [" ".join(line.split()[:8]) for line in lines if line.startswith("- ")]
+    assert len(begins) > 50
+    assert len(begins) == len(set(begins))
+
+
 def test_the_readmes_diagram_names_every_stage() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     diagram = re.search(r"^```\n(download ─►.*?)^```", text, re.DOTALL | re.MULTILINE)
