@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import films
 import numpy as np
 import pytest
 from mirror import Mirror, acquired, counted_film
@@ -63,6 +64,14 @@ def settings(params: Params, tmp_path: Path) -> Settings:
 def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("film") / "film.mp4"
     counted_film(path, seconds=20)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A film whose header comes first."""
+    path = tmp_path_factory.mktemp("streamed") / "film.mp4"
+    counted_film(path, seconds=2, faststart=True)
     return path.read_bytes()
 
 
@@ -159,26 +168,42 @@ def test_a_journal_of_anything_forgets_what_it_cannot_read_and_shows_no_escapes(
     assert failures.known(tmp_path, "") == {"a": Failure("gone", "unavailable", said)}
 
 
-@pytest.mark.parametrize("spoil", [lambda film: b"", lambda film: bytes(5000), lambda film: film[: len(film) // 2]])
+def header(film: bytes) -> bytes:
+    """All of a film before its pictures and sounds."""
+    return film[: film.index(b"mdat") + 4]
+
+
+SPOILT = {  # of a film whose header comes last, and one whose header comes first
+    "empty": lambda *_: b"",
+    "zeros": lambda *_: bytes(5000),
+    "cut off before its header": lambda film, _: film[: len(film) // 2],
+    "cut off behind its header": lambda _, streamed: header(streamed),
+    "zeros behind its header": lambda _, streamed: header(streamed).ljust(len(streamed), b"\0"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 @pytest.mark.parametrize("link", [False, True])
 def test_what_cannot_be_read_in_the_store_moves_aside_and_is_fetched_again(
     mirror: Mirror,
     film: bytes,
+    streamed: bytes,
     settings: Settings,
     tmp_path: Path,
-    spoil: Callable[[bytes], bytes],
+    spoil: Callable[[bytes, bytes], bytes],
     link: bool,
 ):
+    spoilt = spoil(film, streamed)
     good, bad = excerpts(mirror, film, good="", bad="").values()
     write_list(tmp_path / "list.csv", [(good.video, 30, "x", "train"), (bad.video, 30, "x", "test")])
     store, place = tmp_path / "store", tmp_path / "store" / f"deep/{bad.video}_30.mkv"
     place.parent.mkdir(parents=True)
     (store / f"{good.name}.mp4").write_bytes(film)
     if link:
-        (tmp_path / "elsewhere").write_bytes(spoil(film))
+        (tmp_path / "elsewhere").write_bytes(spoilt)
         place.symlink_to(tmp_path / "elsewhere")
     else:
-        place.write_bytes(spoil(film))
+        place.write_bytes(spoilt)
     data = settings(url="")
     assert len(vggsound.clips(data)) == 2  # nothing can be fetched, and nothing is moved
     assert place.exists()
@@ -187,9 +212,43 @@ def test_what_cannot_be_read_in_the_store_moves_aside_and_is_fetched_again(
     assert {row.status for row in rows} == {"ok"}
     assert mirror.asked == {f"{bad.name}.mp4": 2}  # for its header, then for all of it
     aside = list((store / ".unreadable").iterdir())
-    assert [path.read_bytes() for path in aside] == [spoil(film)]
+    assert [path.read_bytes() for path in aside] == [spoilt]
     assert len(vggsound.clips(data)) == 2
     assert mirror.asked.total() == 2
+
+
+def half(path: Path, kind: str) -> None:
+    """A film of pictures or of sound alone."""
+    with av.open(str(path), "w") as made:
+        if kind == "pictures":
+            films.mux(made, films.picture_stream(made), (films.shade(99, time) for time in films.evenly(0, 2)))
+        else:
+            films.mux(made, films.sound_stream(made), films.chirp(0, 2))
+
+
+def test_what_shows_or_sounds_at_all_stays_in_the_store(streamed: bytes, settings: Settings, tmp_path: Path):
+    store = tmp_path / "store"
+    store.mkdir()
+    made = {name: Excerpt(f"{name:_<11}", 30) for name in ("good", "torn", "deaf", "blind")}
+    place = {name: store / f"{excerpt.name}.mp4" for name, excerpt in made.items()}
+    place["good"].write_bytes(streamed)
+    place["torn"].write_bytes(streamed[: (len(header(streamed)) + len(streamed)) // 2])
+    half(place["deaf"], "pictures"), half(place["blind"], "sound")
+    splits = dict.fromkeys(made, "train") | {"good": "test"}
+    write_list(tmp_path / "list.csv", [(excerpt.video, 30, "x", splits[name]) for name, excerpt in made.items()])
+    data = settings(url="http://127.0.0.1:1/{id}")
+    fates = {row.id.partition("_")[0]: row.status for row in acquired(vggsound.clips(data), data, tmp_path / "raw", 1)}
+    assert not (store / ".unreadable").exists()
+    assert fates == {"good": "ok", "torn": "ok", "deaf": "no_audio", "blind": "no_video"}
+
+
+def test_a_film_of_pictures_too_large_is_not_decoded_to_look_at_it(
+    streamed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "film.mp4").write_bytes(streamed)
+    monkeypatch.setattr(videos.images, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(videos.containers, "decoded", lambda _: pytest.fail("it would take the memory"))
+    videos.check(tmp_path / "film.mp4")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file that nobody can read")

@@ -12,15 +12,16 @@ from cycle_sound.acquisition.sources.lists import Excerpt
 from cycle_sound.io import files, names, pool
 from cycle_sound.io.pool import Job
 
-SECONDS = 60.0  # to read the header of a video, which takes milliseconds
+SECONDS = 60.0  # to decode the first picture of a video, which takes milliseconds
 ASIDE = ".unreadable"  # in the store: hidden, so nothing looks into it
 
 
 def readable(root: Path, needed: Sequence[Excerpt]) -> dict[Excerpt, Video]:
-    """What `archives.find` finds, without the files of the excerpts needed that are no video: these are moved aside.
+    """What `archives.find` finds, without the files of the excerpts needed that show nothing: these are moved aside.
 
-    A power loss, a full disk or an error page may have left them; no content is lost. Members of archives stay, and so
-    does what the system does not read, and what a process dies over or hangs at: that is a clip's fate.
+    A power loss, a full disk or an error page may have left them, or a header alone; no content is lost. Members of
+    archives stay, and so does what the system does not read, and what a process dies over or hangs at: that is a clip's
+    fate.
     """
     found = archives.find(root)
     loose = [found[excerpt].path for excerpt in needed if excerpt in found and found[excerpt].size is None]

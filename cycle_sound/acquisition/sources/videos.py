@@ -9,7 +9,7 @@ import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cycle_sound.acquisition import quality, splits
 from cycle_sound.acquisition.sources import archives, lists, moments
@@ -19,7 +19,7 @@ from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.acquisition.sources.moments import Moment
 from cycle_sound.errors import BadSource
 from cycle_sound.io import names
-from cycle_sound.media import containers, picture_files, sound_files
+from cycle_sound.media import containers, images, picture_files, sound_files
 from cycle_sound.params import DataConfig
 
 
@@ -62,20 +62,33 @@ def cut(
 
 
 def check(path: Path) -> None:
-    """Raise `Rejected` for a file that is no video, whatever its name says, or one with nothing in it.
+    """Raise `Rejected` for a file that is no video, whatever its name says, or one of which nothing can be decoded.
 
-    Raises OSError for a file that the system does not read, whose content nobody knows.
+    One picture, or one frame of sound, will do. Raises OSError for a file that the system does not read, whose content
+    nobody knows.
     """
     try:
         with path.open("rb") as file, containers.opened(file, containers.VIDEOS) as container:
             if not container.streams:
                 raise Rejected("no_video", "a video without a single frame or sound")
+            if not _is_decoded(container):
+                raise Rejected("corrupt", "none of its pictures or sounds can be decoded")
     except Rejected:
         raise
     except Exception as error:  # a decoder given broken content may raise almost anything
         if containers.is_of_system(error):
             raise
         raise Rejected("corrupt", f"no video file: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _is_decoded(container: Any) -> bool:
+    """Whether a picture or a frame of sound is decoded; True, too, where none is to be: another's word is due there."""
+    video = containers.picture_of(container)
+    chosen = (video, containers.sound_of(container, video))
+    known = [stream for stream in chosen if stream is not None and stream.codec_context is not None]
+    if not known or any(one.type == "video" and not images.fits(one.width, one.height) for one in known):
+        return True
+    return next(containers.decoded(containers.packets(container, *known)), None) is not None
 
 
 def clips(data: DataConfig) -> list[Clip]:
