@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ("data", "metrics")
 LEFT = (*MADE, "cycle_sound/pretrained")  # a project uses models of its own
+REGISTER = ".claimed"
 GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
 BUILD = """
 from cycle_sound.params import DIRECTIONS, MODALITIES, load
@@ -95,11 +97,17 @@ def steps(project: Path) -> dict[str, dict[str, Any]]:
     return YAML(typ="safe").load(project / "dvc.lock")["stages"]
 
 
+def untimed(path: Path) -> bytes:
+    """What a file holds; of the register of a folder of pairs all but the times of its files."""
+    content = path.read_bytes()
+    return re.sub(rb":\d+(?=[ \n])", b"", content) if path.name == REGISTER else content
+
+
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that the stages made."""
+    """SHA-256 of every file that the stages made, as `untimed` has it."""
     made = [path for name in MADE for path in sorted((folder / name).rglob("*")) if path.is_file()]
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): hashlib.sha256(untimed(path)).hexdigest()
         for path in made
         if path.name != ".gitignore" and str(path.relative_to(folder)) not in GIVEN
     }

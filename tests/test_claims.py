@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -261,6 +262,85 @@ def test_what_an_unfinished_download_wrote_is_swept_under_other_settings(
     download.main(tiny_params(synthetic={"train_pairs": 2, "test_pairs": 2}))
     names = {path.name for path in raw.glob("train_data/*")}
     assert names == {f"train_0000{i}.{kind}" for i in range(2) for kind in ("jpg", "mp3")} | {"holiday.jpg"}
+
+
+BETTER = b"a better picture, put here by hand"
+
+
+def replaced_in_place(place: Path) -> None:
+    state = place.stat()
+    place.write_bytes(BETTER)
+    os.utime(place, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def replaced_by_an_older_file_of_its_size(place: Path) -> None:
+    older = place.with_name("older")
+    older.write_bytes(BETTER.ljust(place.stat().st_size)[: place.stat().st_size])
+    os.utime(older, ns=(1, 1))
+    older.replace(place)
+
+
+REPLACED = [replaced_in_place, replaced_by_an_older_file_of_its_size]
+
+
+@pytest.mark.parametrize("notes", ["with times", "of an older version"])
+@pytest.mark.parametrize("train_pairs", [6, 2], ids=["to be written again", "to be removed"])
+@pytest.mark.parametrize("put", REPLACED)
+def test_what_took_the_place_of_a_file_that_a_download_wrote_is_kept(
+    put: Callable[[Path], None], train_pairs: int, notes: str, tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    download.main(tiny_params())
+    register, place = paths.RAW / claims.REGISTER, tmp_path / paths.RAW / "train_data/train_00005.jpg"
+    if notes == "of an older version":
+        register.write_text(re.sub(r":\d+:\d+", "", register.read_text()))
+    put(place)
+    before = tree(tmp_path)
+    params = tiny_params(synthetic={"train_pairs": train_pairs, "test_pairs": 4})
+    for _ in range(2):  # not even the second time
+        with pytest.raises(
+            BadSource, match=r"train_00005\.jpg: not the file that a download wrote, .*: move it away"
+        ) as error:
+            download.main(params)
+        assert "\n" not in str(error.value)
+        assert tree(tmp_path) == before
+    place.rename(tmp_path / "mine.jpg")
+    download.main(params)
+    assert place.exists() == (train_pairs == 6)
+
+
+def test_what_is_restored_replaces_no_file_that_took_the_place_of_one_written(
+    tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    params = tiny_params()
+    download.main(params)
+    picture, sound = (tmp_path / paths.RAW / f"train_data/train_00005.{kind}" for kind in ("jpg", "mp3"))
+    picture.write_bytes(BETTER)
+    sound.unlink()
+    with pytest.raises(BadSource, match=r"train_00005\.jpg: not the file that a download wrote, .*: move it away"):
+        restored(params)
+    assert picture.read_bytes() == BETTER
+
+
+def test_what_takes_a_place_during_a_download_is_kept_at_its_end(tmp_path: Path, tiny_params: Callable[..., Params]):
+    params = tiny_params()
+    download.main(params)
+    rows = [row.original for row in manifest.read(paths.MANIFEST)]
+    claimed, place = claims.Claims(paths.RAW), tmp_path / paths.RAW / "train_data/train_00005.jpg"
+    place.write_bytes(BETTER)
+    with pytest.raises(BadSource, match="move it away"):
+        claimed.end(one for one in rows if one.id != "train_00005")
+    assert place.read_bytes() == BETTER
+
+
+def test_files_of_the_noted_size_and_time_are_not_read_to_be_known_again(
+    tmp_path: Path, tiny_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+):
+    download.main(tiny_params())
+    read, digest = list[str](), files.digest
+    monkeypatch.setattr(files, "digest", lambda *places: read.extend(place.name for place in places) or digest(*places))
+    (paths.RAW / "train_data/train_00001.mp3").touch()  # the same bytes, at another time
+    download.main(tiny_params(synthetic={"train_pairs": 2, "test_pairs": 2}))
+    assert {name for name in read if name.endswith((".jpg", ".mp3"))} == {"train_00001.mp3"}
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/etc/outside", "train_data/../../../outside", "\udcff", "x\0"])

@@ -19,6 +19,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_hygiene import give, melody, pair_of
+from test_restoring import contents as contents_of
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
@@ -506,11 +507,6 @@ def test_what_is_alone_comes_back_from_its_source(mine: Path, tmp_path: Path, en
     (mine / "train_data/heard train.mp3").unlink()
     with pytest.raises(LostOriginals, match="heard train: the source does not list it"):
         restoring.restore(originals, paths.RAW, params)
-
-
-def contents_of(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file."""
-    return {str(path.relative_to(folder)): files.digest(path) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_file_beside_what_is_alone_is_the_users_and_stays(params: Params, mine: Path, tmp_path: Path):
