@@ -32,6 +32,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")  # of pairs
 LONE: dict[Modality, SplitName] = {"image": "lone_image", "audio": "lone_audio"}  # beside train, without partners
 
 PRESETS = Path("presets")  # of other values for some of the keys
+WEIGHTS = ("weights", "perceptual_weights")  # keys that name a file of weights, wherever they stand
 MAX_BYTES = 1 << 16  # of params.yaml, five times what it has: no file can take the reader more than seconds
 MAX_SIZE = 1 << 18  # characters and values in it with its aliases written out: ten lines can stand for 10 ** 9
 MAX_SHOWN = 300  # characters of it in a message

@@ -4,11 +4,14 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pipelines import copied, environment
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
@@ -16,7 +19,7 @@ from cycle_sound.acquisition import acquire, claims, manifest, restoring, source
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import folder
 from cycle_sound.errors import BadSource
-from cycle_sound.io import files
+from cycle_sound.io import files, stage
 from cycle_sound.params import Params
 from stages import download
 
@@ -118,6 +121,63 @@ def test_links_hide_nothing(source: str, link: str, target: str, tmp_path: Path,
     linked(tmp_path / link, tmp_path / target)
     given = link if link == "mine" else target
     refused(tiny_params(source=source, **{source: {"path": given}}), tmp_path)
+
+
+WEIGHTS = {
+    "features.source.image.weights": "data/features/image/x.pth",
+    "features.source.audio.weights": "data/decoder/audio/x.pth",
+    "features.judge.image.weights": "data/judge/x.pth",
+    "features.judge.audio.weights": "data/shards/deep/x.pth",
+    "vae.image.perceptual_weights": "data/models/x.pth",
+    "vae.audio.perceptual_weights": "metrics/x.pth",
+}
+
+
+def naming(tree: dict[str, Any], key: str, place: str) -> Params:
+    """Parameters in which one key names a file of weights."""
+    section, name = key.rsplit(".", 1)
+    more = {f"{section}.network": "resnet18"} if name == "weights" else {}
+    parameters.put(tree, {key: place, **more})
+    return parameters.parse(tree)
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize(("key", "place"), WEIGHTS.items(), ids=WEIGHTS)
+def test_weights_in_an_output_are_refused_before_any_stage_begins(
+    key: str, place: str, link: bool, tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stages/report.py"])
+    params = naming(tree, key, place)
+    monkeypatch.setattr(stage.params, "load", lambda: params)
+    files.write_bytes(tmp_path / ("elsewhere.pth" if link else place), PRECIOUS)
+    if link:
+        linked(tmp_path / place, tmp_path / "elsewhere.pth")
+    with pytest.raises(SystemExit, match="2"):
+        stage.run(lambda _: pytest.fail("it has begun"))
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {key}: {place} lies in ")
+    assert said.endswith(", where a stage writes: move it away\n")
+
+
+def test_weights_elsewhere_are_used(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("x.pth", "data/x.pth", "data/weights/x.pth", str(tmp_path / "x.pth"), "nowhere/x.pth"):
+        stage.keep_apart(naming(tree, "features.source.image.weights", place))
+
+
+def test_dvc_keeps_weights_in_the_folder_of_features_for_the_stage_to_refuse(tmp_path: Path):
+    project = copied(tmp_path / "project")
+    text, none = (project / "params.yaml").read_text(encoding="utf-8"), "image: {network: '', weights: ''}"
+    named = "image: {network: resnet18, weights: data/features/image/x.pth}"
+    (project / "params.yaml").write_text(text.replace(none, named), encoding="utf-8")
+    files.write_bytes(project / "data/features/image/x.pth", PRECIOUS)
+    files.write_bytes(project / "data/shards/index.json", b"{}")  # something, which the stage depends on
+    words = [sys.executable, "-m", "dvc", "repro", "--single-item", "cache_features@image"]
+    more = environment(project) | {"PYTHONPATH": str(project)}
+    done = subprocess.run(words, cwd=project, env=more, capture_output=True, text=True, check=False)
+    assert "error: features.source.image.weights: data/features/image/x.pth lies in data/features, where" in done.stderr
+    assert (project / "data/features/image/x.pth").read_bytes() == PRECIOUS
 
 
 @pytest.mark.parametrize("inner", ["train_data", "train_data/train_00000.jpg"])

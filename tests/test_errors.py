@@ -17,6 +17,7 @@ from cycle_sound import errors
 from cycle_sound.app.cli import Commands
 from cycle_sound.errors import BadInput, NetworkGone, ParamsError, UserError
 from cycle_sound.io import stage
+from cycle_sound.params import Params
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, UserError)}
@@ -97,10 +98,10 @@ def test_a_message_is_not_taken_for_a_sentence() -> None:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> None:
+def started(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a stage had been started, with a params.yaml."""
     monkeypatch.setattr(sys, "argv", ["stages/any.py"])
-    monkeypatch.setattr(stage.params, "load", lambda: None)
+    monkeypatch.setattr(stage.params, "load", lambda: params)
 
 
 def ends_with(error: Exception) -> Any:
@@ -165,12 +166,14 @@ def test_a_fault_in_a_stage_keeps_its_traceback(fault: Exception) -> None:
     assert caught.value is fault
 
 
-def test_a_stage_takes_one_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(stage.params, "load", lambda: "params")
+def test_a_stage_takes_one_word(
+    params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stage.params, "load", lambda: params)
     given = []
     monkeypatch.setattr(sys, "argv", ["stages/train_vae.py", "image"])
     stage.run(lambda word, params: given.append((word, params)), choices=("image", "audio"))
-    assert given == [("image", "params")]
+    assert given == [("image", params)]
     monkeypatch.setattr(sys, "argv", ["stages/train_vae.py", "smell"])
     with pytest.raises(SystemExit, match="2"):
         stage.run(lambda word, params: None, choices=("image", "audio"))

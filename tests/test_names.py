@@ -301,12 +301,14 @@ def test_a_path_in_an_archive_is_not_hidden_for_its_dots(place: str, tmp_path: P
 
 
 @pytest.mark.parametrize("text", OBEYED.values(), ids=OBEYED)
-def test_no_error_reaches_a_terminal_raw(text: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+def test_no_error_reaches_a_terminal_raw(
+    text: str, params: Params, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
     def main(_: object) -> None:
         raise UserError(f"{text}: wrong")
 
     monkeypatch.setattr(sys, "argv", ["stages/any.py"])
-    monkeypatch.setattr(stage.params, "load", lambda: None)
+    monkeypatch.setattr(stage.params, "load", lambda: params)
     with pytest.raises(SystemExit):
         stage.run(main)
     terminal.complain(text)

@@ -19,7 +19,6 @@ from cycle_sound.params import Config, SamplingConfigs, VocoderConfig, fault
 
 NAME = locating.CARD
 UNHEARD = ("launcher", "parallel", "loader", "init")  # sections of params.yaml that change no result, or name folders
-WEIGHTS = ("weights", "perceptual_weights")  # keys that name a file
 MAX_BYTES = 1 << 24  # of a card, which has 20 kB or so; read, it takes ten times as much
 LICENSE = r"^[a-z0-9.+-]{0,40}$"  # as the Hub names one, by SPDX in small letters: mit, cc-by-4.0
 Figures = dict[str, int | float | str]  # a digest is one, too
@@ -113,5 +112,5 @@ def unlocated(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _nowhere(tree: dict[str, Any]) -> dict[str, Any]:
     """A tree in which files of weights are named without the folder that they lie in."""
-    own = {name: Path(value).name if name in WEIGHTS else value for name, value in tree.items()}
+    own = {name: Path(value).name if name in params.WEIGHTS else value for name, value in tree.items()}
     return {name: _nowhere(value) if isinstance(value, dict) else value for name, value in own.items()}

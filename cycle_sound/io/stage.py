@@ -4,16 +4,16 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, overload
 
 from ruamel.yaml import YAML
 
 from cycle_sound import params, paths
 from cycle_sound.errors import BadCheckpoint, BadSource, MissingNetwork, MissingWeights, ParamsError, UserError, told
-from cycle_sound.io import code, interrupts, names
+from cycle_sound.io import code, files, interrupts, names
 from cycle_sound.params import Params
 
 Word = TypeVar("Word", bound=str)
@@ -34,7 +34,8 @@ def run(main: Callable[[Word, Params], None], choices: Sequence[Word]) -> None: 
 def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     """Call `main(params)`, or `main(word, params)` with the one word of the command line, which is one of `choices`.
 
-    What killed runs of the same stage have left of half-written files is removed before.
+    What killed runs of the same stage have left of half-written files is removed before. A file of weights that lies
+    where a stage writes is a `ParamsError`: it could be replaced or removed there.
     A `UserError`, or an OSError about a file or a disk, ends as one line on stderr, with exit code 2 for a
     `ParamsError` and 1 for the others. In a copy of the project made by DVC, where relative paths lead elsewhere, the
     line says so. Any other exception keeps its traceback.
@@ -51,13 +52,33 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     interrupts.raised()
     sweep(name, *words)
     try:
-        main(*words, params.load())
+        given = params.load()
+        keep_apart(given)
+        main(*words, given)
         interrupts.ignored()
     except FileNotFoundError as error:  # an artifact that another stage makes
         _end(f"no such file: {error.filename or error}", 1)
     except (UserError, OSError) as error:
         hint = ELSEWHERE if isinstance(error, OUTSIDE) and in_copy() else ""
         _end(told(error) + hint, 2 if isinstance(error, ParamsError) else 1)
+
+
+def keep_apart(given: Params) -> None:
+    """Raise `ParamsError` where a file of weights that a setting names, or a link to it, lies where a stage writes."""
+    for setting, path in _weights(given.model_dump()):
+        with suppress(RuntimeError):  # of a link that leads back to itself, in Pythons before 3.13: no such file
+            for place in paths.made():
+                if any(files.lies_in(part, place) for part in (path, *path.parents)):
+                    raise ParamsError(f"{setting}: {path} lies in {place}, where a stage writes: move it away")
+
+
+def _weights(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Path]]:
+    """The files of weights that parameters name, each with its dotted key."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _weights(value, f"{above}{key}.")
+        elif key in params.WEIGHTS and value:
+            yield f"{above}{key}", Path(value)
 
 
 def in_copy() -> bool:
