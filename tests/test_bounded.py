@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from cycle_sound.acquisition.claims import ACCOUNT, Claims
+from cycle_sound.acquisition.claims import REGISTER, Claims
 from cycle_sound.acquisition.sources import failures, fetching, folder, lists, moments, videos
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.errors import BadSource
@@ -27,7 +28,7 @@ def sparse(path: Path, size: int) -> Path:
 def test_a_clip_of_a_file_too_large_is_rejected_unread(name: str, tmp_path: Path) -> None:
     path = sparse(tmp_path / name, bounded.MAX_MEDIA + 1)
     with pytest.raises(Rejected, match=rf"^\('corrupt', '{name}: 1\.0 GiB: more than is read'\)$"):
-        folder.fetch([path], 1.0, may_be_lone=True)
+        folder.fetch([path], 1.0, may_be_lone=True, unread=[])
 
 
 def labelled_pairs(path: Path) -> object:
@@ -36,7 +37,7 @@ def labelled_pairs(path: Path) -> object:
 
 LISTS: dict[str, Callable[[Path], object]] = {
     "labels.csv": labelled_pairs,
-    "vggsound.csv": lists.read,
+    "vggsound.csv": partial(lists.read, split=None),
     "videos.csv": videos._labels,
     "moments.json": moments.listed,
     "cookies.txt": fetching._cookies,
@@ -68,11 +69,11 @@ def test_a_line_too_long_of_the_journal_of_failures_costs_no_other(tmp_path: Pat
     assert failures.known(tmp_path, "").keys() == {"before", "after"}
 
 
-def test_a_line_too_long_of_the_account_claims_nothing_and_costs_no_other(tmp_path: Path) -> None:
+def test_a_line_too_long_of_the_register_claims_nothing_and_costs_no_other(tmp_path: Path) -> None:
     for name in ("before", "long", "after"):
         files.write_bytes(tmp_path / f"train_data/{name}.jpg", b"")
     lines = ["train_data/before\t? ?", f"train_data/long\t? ?{LONG}", "train_data/after\t? ?"]
-    files.write_bytes(tmp_path / ACCOUNT, "\n".join(lines).encode())
+    files.write_bytes(tmp_path / REGISTER, "\n".join(lines).encode())
     Claims(tmp_path).begin(set(), anew=True)
     assert [path.name for path in (tmp_path / "train_data").iterdir()] == ["long.jpg"]
 

@@ -104,7 +104,7 @@ def is_of_system(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno is not None and not isinstance(error, av.FFmpegError)
 
 
-def sound_of(container: Any, picture: Any = None) -> Any | None:
+def sound_of(container: Any, picture: Any | None) -> Any | None:
     """The sound that players choose: the default track or else the best, of the picture's programme; None without."""
     return container.streams.best("audio", related=picture)
 

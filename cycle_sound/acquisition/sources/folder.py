@@ -43,7 +43,7 @@ class Entry(NamedTuple):
     group: str
 
 
-def fetch(found: Sequence[Path], seconds: float, may_be_lone: bool, unread: Sequence[Path] = ()) -> Pair:
+def fetch(found: Sequence[Path], seconds: float, may_be_lone: bool, unread: Sequence[Path]) -> Pair:
     """Read the files of one id; JPEG and MP3 stay as they are, other kinds are converted, of sounds so many seconds.
 
     `unread`: what else has the name. Raises `Rejected` unless they are one picture and one sound, or one of them where
