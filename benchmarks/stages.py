@@ -82,7 +82,7 @@ def main() -> None:
     printing.show(figures | totals, options.json)
 
 
-def values(preset: str, steps: int | None, batch: int | None = None) -> dict[str, Any]:
+def values(preset: str, steps: int | None, batch: int | None) -> dict[str, Any]:
     """A preset's values, by dotted key; with `steps`, of few clips and so many steps of every training.
 
     Perhaps of another `batch`.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mirror import acquired, counted_film
+from pipelines import untimed
 
 from cycle_sound.acquisition import journal
 from cycle_sound.acquisition.journal import Finished
@@ -66,7 +67,7 @@ def clips(settings: DataConfig, tmp_path: Path, film: bytes, ending: str = ".tar
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {str(path.relative_to(folder)): untimed(path) for path in folder.rglob("*") if path.is_file()}
 
 
 class Followed:

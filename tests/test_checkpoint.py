@@ -415,8 +415,8 @@ def test_what_is_no_card_is_refused(exported: Path, content: bytes) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": {}}', '{"a": NaN}'])
 def test_odd_metrics_beside_a_project_are_one_line(data: Path, content: str, tmp_path: Path) -> None:
     project = shutil.copytree(data.parent, tmp_path / "project")
-    (project / "metrics/odd.json").write_text(content, encoding="utf-8")
-    with pytest.raises(BadCard, match=r"odd.json: "):
+    (project / "metrics/shard.json").write_text(content, encoding="utf-8")
+    with pytest.raises(BadCard, match=r"shard.json: "):
         CycleSound.load(project / "data")
 
 

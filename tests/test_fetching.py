@@ -20,6 +20,7 @@ import films
 import numpy as np
 import pytest
 from mirror import Mirror, acquired, counted_film
+from pipelines import untimed
 from test_sources import tagged
 from test_vggsound import DEAF, SHARED, brightness, decoded, heard, ids, likeness, likest, real, write_list
 
@@ -745,7 +746,7 @@ def killable() -> Any:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(folder)): untimed(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def settled(store: Path) -> set[str]:

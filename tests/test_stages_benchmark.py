@@ -19,7 +19,7 @@ class cuda:
 
 
 def test_with_few_steps_every_training_keeps_the_presets_batch() -> None:
-    given = stages.values("vggsound", 7)
+    given = stages.values("vggsound", 7, None)
     for key, value in PRESET.items():
         if key.endswith(("batch_size", "accumulation")):
             assert given[key] == value
@@ -28,7 +28,7 @@ def test_with_few_steps_every_training_keeps_the_presets_batch() -> None:
 
 
 def test_another_batch_is_of_every_training_and_nothing_else_changes(tree: dict[str, Any]) -> None:
-    given, few = stages.values("vggsound", 7), stages.values("vggsound", 7, 4)
+    given, few = stages.values("vggsound", 7, None), stages.values("vggsound", 7, 4)
     changed = {key for key in few if given.get(key) != few[key]}
     assert {key.rpartition(".")[2] for key in changed} == {"batch_size", "accumulation"}
     assert {few[key] for key in few if key.endswith("batch_size")} == {4}

@@ -24,7 +24,7 @@ def values(name: str) -> dict[str, Any]:
 
 
 def options(name: str) -> list[str]:
-    """The same as DVC takes them, as they stand behind `dvc exp run`: -S KEY=VALUE for each.
+    """A preset's values as options of `dvc exp run`: -S KEY=VALUE for each.
 
     Raises `ParamsError`, also for a value that a shell would take apart.
     """

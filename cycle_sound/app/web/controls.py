@@ -11,7 +11,7 @@ from cycle_sound.errors import BadInput
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.params import Direction, SamplingConfig, SamplingConfigs, fault
 
-MAX_SEED = (1 << 31) - 1
+MAX_SEED = (1 << 31) - 1  # that a number field of a browser sends exactly
 MAX_LENGTH = 30  # seconds that a picture sounds: fifty windows, one after another, take half a minute
 TITLES: dict[Direction, str] = {"audio_to_image": "Sound → picture", "image_to_audio": "Picture → sound"}
 STEERING = "Less of one thing, some of another"

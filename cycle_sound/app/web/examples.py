@@ -41,7 +41,7 @@ class Examples:
 
 
 def found(folder: Path, direction: Direction) -> list[Example]:
-    """Those that the evaluate stage has left in FOLDER/DIRECTION/ID/, by name.
+    """The examples that the evaluate stage has left in FOLDER/DIRECTION/ID/, by name.
 
     Raises `BadSamples` where a file beside them holds no samples.
     """
