@@ -356,6 +356,10 @@ class InitConfigs(Config):
     transformer: PerDirection[File]
     vocoder: File
 
+    def names_any(self) -> bool:
+        """Whether any training starts from a model."""
+        return any((*dict(self.vae).values(), *dict(self.transformer).values(), self.vocoder))
+
 
 class VaeOptimizerConfig(OptimizerConfig):
     """How a VAE is trained, if it is."""

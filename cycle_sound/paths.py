@@ -19,6 +19,7 @@ RECEIPTS = WORK / "shards"  # of finished shards
 AUDIT = DATA / "audit"  # of the training pairs; empty where none is wanted
 PAIRING = DATA / "pairing"  # of those whose pairing is learned from; empty where nothing is dropped
 INIT = DATA / "init"  # models that trainings go on from
+INIT_NAME = "model.safetensors"  # of each in its folder there
 REPORT = DATA / "report"  # index.html alone
 MODELS = DATA / "models"  # what generates, exported as one folder
 PLOTS = Path("metrics/plots")
@@ -43,6 +44,12 @@ def made() -> list[Path]:
 def init(model: str, instance: str = "") -> Path:
     """The folder of the model that a training goes on from, such as `vae_image`; empty where it begins from nothing."""
     return INIT / _named(model, instance)
+
+
+def inits() -> list[Path]:
+    """The folders of all models that trainings go on from."""
+    vaes = [init("vae", modality) for modality in MODALITIES]
+    return [*vaes, *(init("transformer", direction) for direction in DIRECTIONS), init("vocoder")]
 
 
 def vae(modality: Modality, folder: Path = DATA) -> Path:
@@ -140,7 +147,7 @@ def contact_sheet(direction: Direction) -> Path:
     return PLOTS / f"{direction}.png"
 
 
-def unfinished(stage: str, instance: str) -> Path:
+def unfinished(stage: str, instance: str = "") -> Path:
     """The folder in which a stage keeps what it has finished while it runs."""
     return WORK / _named(stage, instance)
 

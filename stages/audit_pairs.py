@@ -6,8 +6,6 @@ Each half of the training groups is judged by a model of the other half. Process
 judge together; the first of them writes. A training that was killed goes on.
 """
 
-import shutil
-
 import numpy as np
 
 from cycle_sound import paths
@@ -30,8 +28,7 @@ def main(params: Params) -> None:
     """Write the scores, the table and the page, and the learning curves; where no audit is wanted an empty folder."""
     config, seed, folder = params.audit, params.seed, paths.AUDIT
     if distributed.is_first():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        files.empty(folder)
     distributed.barrier()
     if not config.enabled:
         return

@@ -1,66 +1,27 @@
 """Let a frozen network see every clip of one modality, once; without a network there is nothing to do.
 
 python -m stages.cache_features image
-
-Processes that a launcher starts share the shards. Those finished by an earlier run that was killed are kept.
 """
 
 import shutil
-from functools import partial
 
 from cycle_sound import paths
-from cycle_sound.dataset import caching, encoding, feature_cache, reader
-from cycle_sound.dataset.caching import CachedSplit
-from cycle_sound.dataset.reader import Split, read_index
-from cycle_sound.io import code, files, stage
-from cycle_sound.models import features
-from cycle_sound.nn import device, distributed
-from cycle_sound.params import MODALITIES, Modality, Params, SplitName
+from cycle_sound.io import files, stage
+from cycle_sound.params import MODALITIES, Modality, Params
 
 
-@distributed.process_group()
 def main(modality: Modality, params: Params) -> None:
     """Write the network and the features of what is learned from, in several views, and of valid.
 
     Without a network the folder stays empty.
     """
-    folder, config = paths.features(modality), params.features.source[modality]
-    shift, degradation, where = params.augment[modality], params.augment.degradation, device.best()
-    if distributed.is_first():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    work = paths.unfinished("cache_features", modality)
-    if not config.network:
-        shutil.rmtree(work, ignore_errors=True)
+    if params.features.source[modality].network:
+        from cycle_sound.dataset import feature_caching  # here, since an empty folder needs no PyTorch
+
+        feature_caching.make(modality, params)
         return
-    device.prepare(params.seed)
-    network = features.pretrained(config).to(where)
-    if distributed.is_first():
-        features.save(folder / features.NAME, network)
-    distributed.barrier()
-    digest, index = files.digest(folder / features.NAME), read_index(paths.SHARDS)
-
-    def cached(split: SplitName, views: int) -> CachedSplit:
-        pairs = Split(paths.SHARDS, split)
-        header = feature_cache.Header(digest, index.digest, network.shape, len(pairs))
-        encode = partial(
-            encoding.features,
-            network,
-            modality,
-            pairs,
-            views=views,
-            shift=shift,
-            degradation=degradation,
-            seed=params.seed,
-            device=where,
-        )
-        return CachedSplit(split, header, feature_cache.arrays(header, views), pairs.shards(), encode)
-
-    learned = reader.learned(paths.SHARDS, modality)
-    splits = [*(cached(split, params.tokens.views) for split in learned), cached("valid", 1)]
-    parts = params.tokens.views, shift.model_dump(), degradation.model_dump(), params.seed, digest
-    identity = code.identity("stages.cache_features", *parts)
-    caching.make(folder, work, splits, identity, index.files)
+    files.empty(paths.features(modality))
+    shutil.rmtree(paths.unfinished("cache_features", modality), ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,15 @@ Dropping is a stage of its own, so another fraction does not repeat the audit, a
 repeat a training.
 """
 
-import shutil
-
 from cycle_sound import paths
 from cycle_sound.dataset import dropping
-from cycle_sound.io import stage
+from cycle_sound.io import files, stage
 from cycle_sound.params import Params
 
 
 def main(params: Params) -> None:
     """Write which pairs are left, and the fate of the others; where all are left an empty folder."""
-    shutil.rmtree(paths.PAIRING, ignore_errors=True)
-    paths.PAIRING.mkdir(parents=True)
+    files.empty(paths.PAIRING)
     if params.data.drop_worst:
         dropping.drop(paths.AUDIT, paths.PAIRING, params.data.drop_worst)
 

@@ -3,8 +3,6 @@
 python -m stages.finetune_decoder image
 """
 
-import shutil
-
 from cycle_sound import paths
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.dataset.training_set import TrainingSet
@@ -38,8 +36,7 @@ def main(modality: Modality, params: Params) -> None:
     measure = likeness(modality, index.audio.max_db - index.audio.min_db)
     hard = reconstruct(vae, modality, valid, params.validation.pairs, measure)
     if distributed.is_first():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        files.empty(folder)
         if params.decoder[modality].adversarial:
             dvae.save_decoder(folder / dvae.DECODER_NAME, vae.decoder, paths.vae(modality))
         files.write_json(paths.metrics("finetune_decoder", modality), figures(hard))

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from cycle_sound import params as parameters
 from cycle_sound import paths
+from cycle_sound.back_translation import drawing, rounds
 from cycle_sound.dataset import reader
 from cycle_sound.dataset.drawn_cache import DrawnCache
 from cycle_sound.dataset.reader import Split
-from cycle_sound.inference import back_translation, bundle
+from cycle_sound.inference import bundle
 from cycle_sound.inference.engine import Drawing, Engine
 from cycle_sound.io import files
 from cycle_sound.media import pixels
@@ -87,7 +88,7 @@ def lone(direction: Direction) -> Split:
 def draw(direction: Direction) -> DrawnCache:
     """What is drawn for the lone targets of a direction."""
     shards = reader.read_index(paths.SHARDS).files
-    return back_translation.draw(Path("drawn"), engine(), direction, lone(direction), DRAWING, "work", shards)
+    return drawing.draw(Path("drawn"), engine(), direction, lone(direction), DRAWING, "work", shards)
 
 
 # --- the stage
@@ -95,7 +96,7 @@ def draw(direction: Direction) -> DrawnCache:
 
 def test_every_round_draws_other_random_numbers_and_none_those_of_another_training() -> None:
     given = (0, 1, (1 << 32) - 1)
-    seeds = [*given, *(train_cycle.seed_of(number, seed) for seed in given for number in range(20))]
+    seeds = [*given, *(rounds.seed_of(number, seed) for seed in given for number in range(20))]
     drawn = [tuple(torch.rand(4, generator=seeded(seed, 5, 0, 3)).tolist()) for seed in seeds]
     assert len(set(drawn)) == len(drawn)
 
@@ -138,7 +139,7 @@ def test_a_killed_cycle_goes_on_to_the_same_bytes(
         assert cycled() == whole
     done = (before - 1) // 3 * 3 if owner is TransformerObjective else before - 1  # turns, and shards of drawn sources
     assert len(calls) <= (12 if owner is TransformerObjective else 4) - done
-    assert not paths.unfinished("train_cycle", "").exists()
+    assert not paths.unfinished("train_cycle").exists()
     assert not list(paths.WORK.glob("*.safetensors"))
 
 
@@ -175,7 +176,7 @@ def test_pairs_alone_are_trained_on_as_they_were(project: Path) -> None:
     pairs = AugmentedPairs(train, direction, "encoder", model.shapes.source_codes, params.augment)
     objective = TransformerObjective(model, direction, pairs, valid, params.validation.pairs)
     snapshot, config = Snapshot(Path("alone.safetensors"), ""), params.cycle.optimizer
-    fit(model, objective, config, train_cycle.seed_of(0, params.seed), Curve(Path("alone.csv")), snapshot)
+    fit(model, objective, config, rounds.seed_of(0, params.seed), Curve(Path("alone.csv")), snapshot)
     train_cycle.main(params)
     alone, rows = (files.read_csv(path) for path in (Path("alone.csv"), paths.curve("train_cycle", direction)))
     assert [row | {"round": "0"} for row in alone] == [

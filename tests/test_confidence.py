@@ -207,7 +207,7 @@ def test_a_source_that_its_tokenizer_knows_is_more_familiar_than_one_that_it_doe
     assert found == [system.familiarities([thing])[0] for thing in things]
     flat = [Image.new("RGB", (64, 64), colour) for colour in ("black", "white", "red")]
     both = torch.cat([system._pictures(some) for some in (things, flat)])
-    wrong = system.engine.reconstruction_error("image", both)
+    wrong = system.engine.reconstruction_error("image", both, system.engine.encode("image", both))
     assert wrong.shape == (9,)
     order = np.argsort(wrong.numpy())
     assert np.array(system.familiarities([*things, *flat]))[order].tolist() == sorted(

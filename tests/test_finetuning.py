@@ -20,7 +20,7 @@ from cycle_sound.errors import BadCheckpoint, MisplacedInit, MixedInit, OtherIni
 from cycle_sound.io import files
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import DIRECTIONS, MODALITIES, Modality, Params
-from cycle_sound.training import importing, init
+from cycle_sound.training import init
 from stages import import_models, train_vae
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +66,7 @@ def test_what_is_named_is_copied_and_all_else_is_an_empty_folder(project: Projec
     assert init.digest(paths.init("vocoder")) == files.digest(paths.vocoder(data))
     nothing = {"vae": dict.fromkeys(MODALITIES, ""), "transformer": dict.fromkeys(DIRECTIONS, ""), "vocoder": ""}
     import_models.main(project(init=nothing))
-    assert [list(folder.iterdir()) for folder in importing.folders()] == [[]] * 5
+    assert [list(folder.iterdir()) for folder in paths.inits()] == [[]] * 5
 
 
 OTHERS = {
@@ -189,14 +189,14 @@ def test_the_models_that_come_along_fit_the_preset(tmp_path: Path, monkeypatch: 
     (tmp_path / "cycle_sound/pretrained").symlink_to(ROOT / "cycle_sound/pretrained")
     monkeypatch.chdir(tmp_path)
     import_models.main(params)
-    assert all(init.digest(folder) for folder in importing.folders())
+    assert all(init.digest(folder) for folder in paths.inits())
 
 
 def test_the_file_that_was_taken_is_read_as_an_untrusted_one(tmp_path: Path) -> None:
-    (tmp_path / init.NAME).write_bytes(b"nonsense")
+    (tmp_path / paths.INIT_NAME).write_bytes(b"nonsense")
     with pytest.raises(BadCheckpoint):
         init.begun(tmp_path, lambda: torch.nn.Linear(2, 2))
-    checkpoint.save(tmp_path / init.NAME, torch.nn.Linear(2, 3), "other", {})
+    checkpoint.save(tmp_path / paths.INIT_NAME, torch.nn.Linear(2, 3), "other", {})
     with pytest.raises(BadCheckpoint, match=re.escape("bias is [3], not [2]")):
         init.begun(tmp_path, lambda: torch.nn.Linear(2, 2))
 

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -16,7 +18,6 @@ from cycle_sound.inference import card
 from cycle_sound.io import code, dvc_yaml
 from cycle_sound.io.code import closure, edges, imported, module_of, parsed
 from cycle_sound.params import DIRECTIONS, MODALITIES, Config, DataConfig, Params, parse
-from cycle_sound.training import importing
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
@@ -24,7 +25,7 @@ STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
 PLOTS: list[dict[str, Any]] = PIPELINE["plots"]
 ROOMS = (  # from leaves to roof: a room imports only from those before it
     *("errors", "params", "paths", "io", "media", "acquisition", "nn", "models", "dataset"),
-    *("training", "inference", "evaluation", "report", "app", "__main__"),
+    *("training", "inference", "back_translation", "evaluation", "report", "app", "__main__"),
 )
 LAST = ("report", "export")
 LEAST_COPY = 20  # nodes of a syntax tree, which a line or two have: any two functions may return an attribute
@@ -152,8 +153,10 @@ def of_each(key: str) -> list[str]:
 def artifacts(module: str) -> set[str]:
     """The names of cycle_sound.paths that a stage uses, itself or through what trains or loads the models for it."""
     helpers = {"cycle_sound.training.classification", "cycle_sound.training.inputs"}
+    helpers |= {f"cycle_sound.{name}" for name in ("dataset.feature_caching", "back_translation.rounds")}
     helpers |= {"cycle_sound.training.importing"} if module == "stages.import_models" else set()
     modules = {module, *edges(module) & helpers}
+    modules |= {name for one in modules for name in edges(one) & helpers}
     if "cycle_sound.inference.export" in edges(module):
         modules |= {f"cycle_sound.inference.{name}" for name in ("export", "bundle", "confidence")}
     if "cycle_sound.evaluation.generation" in edges(module):
@@ -186,7 +189,7 @@ def known() -> dict[Path, str]:
     """Every artifact that cycle_sound.paths names for the stages: path → the name there."""
     named = {paths.MANIFEST: "MANIFEST", paths.FATES: "FATES", paths.SHARDS: "SHARDS", paths.REPORT: "REPORT"}
     named |= {paths.AUDIT: "AUDIT", paths.PAIRING: "PAIRING", paths.MODELS: "MODELS"}
-    named |= dict.fromkeys(importing.folders(), "init")
+    named |= dict.fromkeys(paths.inits(), "init")
     named[paths.vocoder()] = "vocoder"
     for kind in ("vae", "decoder", "tokens", "features", "classifier", "judge"):
         named |= {getattr(paths, kind)(modality): kind for modality in MODALITIES}
@@ -293,17 +296,8 @@ def test_a_download_goes_on_under_other_settings_of_what_it_does_not_read(tree: 
 def test_a_stage_declares_exactly_the_artifacts_it_names(stage: str):
     files = [path for path in instances(stage, "deps", "outs", "metrics", "plots") if not _is_code(path)]
     names = known()
-    own = {
-        "generators",
-        "snapshot",
-        "unfinished",
-        "RECEIPTS",
-        "JOURNAL",
-        "DATA",
-        "made",
-        "INIT",
-        "RAW",
-    }  # nobody's input; RAW: of known digests
+    own = {"generators", "snapshot", "unfinished", "RECEIPTS", "JOURNAL", "DATA", "made", "INIT", "INIT_NAME"}
+    own |= {"inits", "RAW"}  # nobody's input: files of known digests
     used = artifacts(f"stages.{stage}") - own | ({"MANIFEST"} if stage == "download" else set())
     used -= {"vae", "cycle", "vocoder"} if stage == "import_models" else set()  # of other folders
     if stage == "export":
@@ -391,6 +385,18 @@ def test_each_room_says_in_a_line_what_it_is_for_and_nothing_else_lies_loose():
         purpose = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
         assert purpose
         assert "\n" not in purpose
+
+
+@pytest.mark.parametrize("stage", ["download", "shard", "import_models", "cache_features", "drop_pairs", "train_cycle"])
+def test_a_stage_that_computes_with_no_tensors_starts_without_torch(stage: str):
+    said = subprocess.run(
+        [sys.executable, "-c", f"import sys, stages.{stage}; print('torch' in sys.modules)"],
+        capture_output=True,
+        check=True,
+        cwd=ROOT,
+        text=True,
+    )
+    assert said.stdout == "False\n"
 
 
 def test_the_package_knows_no_stage_and_no_stage_another():

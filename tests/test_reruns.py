@@ -100,7 +100,9 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/models/vocoder.py": CYCLE | USERS | LAST,
     "cycle_sound/models/learned_vocoder.py": IMPORT | VOCODER | CYCLE | USERS | LAST,
     "cycle_sound/inference/sampling.py": CYCLE | USERS | {"export"},
-    "cycle_sound/inference/back_translation.py": CYCLE,
+    "cycle_sound/back_translation/rounds.py": CYCLE,
+    "cycle_sound/back_translation/drawing.py": CYCLE,
+    "cycle_sound/dataset/feature_caching.py": FEATURES,
     "cycle_sound/evaluation/metrics.py": USERS | {"report"},  # an interval
     "cycle_sound/evaluation/generation.py": USERS,
     "cycle_sound/evaluation/calibration.py": CONFIDENCES | EVALUATIONS,

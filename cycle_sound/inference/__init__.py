@@ -1,1 +1,1 @@
-"""Trained models in use: sampling, re-ranking, the cycle, export; back-translation alone knows a data set."""
+"""Trained models in use: sampling, re-ranking, the cycle, export; no data set is known here."""

@@ -73,14 +73,15 @@ def evidence(engine: Engine, direction: Direction, sources: Tensor, targets: Ten
 
     By an engine that has the classifiers of both modalities.
     """
-    back, shape = opposite_of(direction), engine.models.tokenizers[source_of(direction)].codes
-    information = engine.pointwise_mutual_information(direction, sources, targets).double()
+    back, source = opposite_of(direction), source_of(direction)
+    shape, codes = engine.models.tokenizers[source].codes, engine.encode(source, sources)
+    information = engine.information_of_codes(direction, codes, targets).double()
     parts = (
         information / (shape.codebooks * shape.places),
         engine.alignment(direction, sources, targets),
         engine.alignment(back, targets, sources),
-        _agreement(engine.models, {source_of(direction): sources, target_of(direction): targets}),
-        engine.reconstruction_error(source_of(direction), sources),
+        _agreement(engine.models, {source: sources, target_of(direction): targets}),
+        engine.reconstruction_error(source, sources, codes),
     )
     return Evidence(*(part.double().numpy() for part in parts))
 

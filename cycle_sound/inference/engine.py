@@ -77,9 +77,9 @@ class Engine:
         """The pictures of codes."""
         return self._map(self.models.tokenizers[modality].model.decode, codes)
 
-    def reconstruction_error(self, modality: Modality, pictures: Tensor) -> Tensor:
-        """The mean square error of each picture as its tokenizer reconstructs it: (n, c, h, w) → (n,)."""
-        return (self.decode(modality, self.encode(modality, pictures)) - pictures).square().mean((1, 2, 3))
+    def reconstruction_error(self, modality: Modality, pictures: Tensor, codes: Tensor) -> Tensor:
+        """The mean square error of each picture as it is reconstructed from its codes: (n, c, h, w), … → (n,)."""
+        return (self.decode(modality, codes) - pictures).square().mean((1, 2, 3))
 
     def waveforms(self, log_mels: Tensor) -> np.ndarray:
         """Waveforms of log-mels: (n, 1, mels, frames) → float32 (n, samples)."""
@@ -128,9 +128,12 @@ class Engine:
         log p(source codes | target) − log p(source codes | null): without the second term, a source that is likely
         by itself would count as explained. Both directions estimate this quantity, so each can judge the other.
         """
+        return self.information_of_codes(direction, self.encode(source_of(direction), sources), targets)
+
+    def information_of_codes(self, direction: Direction, codes: Tensor, targets: Tensor) -> Tensor:
+        """`pointwise_mutual_information` of sources that are encoded: (n, k, rows, columns), … → (n × m,)."""
         back = opposite_of(direction)
-        codes = self.encode(source_of(direction), sources)
-        each = len(targets) // len(sources)
+        each = len(targets) // len(codes)
         prefixes = torch.cat([self.null_prefixes(back, len(codes)), self.prefixes(back, targets)])
         nats = self.log_likelihood(back, prefixes, torch.cat([codes, codes.repeat_interleave(each, dim=0)]))
         null, given = nats.split([len(codes), len(targets)])

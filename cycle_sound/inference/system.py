@@ -367,7 +367,8 @@ class CycleSound:
         if fitted is None:
             return None
         with self._computing():
-            errors = self._witness.reconstruction_error(modality, self._pictures(given))
+            pictures = self._pictures(given)
+            errors = self._witness.reconstruction_error(modality, pictures, self._witness.encode(modality, pictures))
         return [fitted.familiarity.of(error) for error in errors.tolist()]
 
     def confidence(self, source: Thing, target: Thing) -> float | None:

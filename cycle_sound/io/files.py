@@ -73,6 +73,12 @@ def naming(path: Path, part: Path | None = None, size: int | None = None) -> Ite
         raise OSError(error.errno, reason, named) from error
 
 
+def empty(folder: Path) -> None:
+    """Make a folder in which nothing lies; what was in it is removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)  # another process of the same stage may make it, too
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically."""
     with replacing(path, len(content)) as part:

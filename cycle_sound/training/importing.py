@@ -1,6 +1,5 @@
-"""Models that trainings go on from, checked and copied to where DVC knows them: other folders may change, or vanish."""
+"""Models that trainings are to go on from, checked: whether they are what params.yaml describes."""
 
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,32 +27,14 @@ from cycle_sound.params import (
     source_of,
     target_of,
 )
-from cycle_sound.training import init
 
 
-def take(params: Params) -> None:
-    """Copy the models that `init` names to data/init, whose other folders are left empty.
+def checked(params: Params) -> dict[Path, Path]:
+    """The models that `init` names: where each belongs in data/init → its file.
 
     Raises `OtherInit`, `MixedInit` or another `BadCheckpoint` where one of them does not fit what params.yaml
-    describes, and `MisplacedInit` where one lies in data/init itself; nothing is removed or copied then.
+    describes, and `MisplacedInit` where one lies in data/init itself.
     """
-    named = _checked(params)
-    for folder in folders():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    for folder, path in named.items():
-        with files.replacing(folder / init.NAME, path.stat().st_size) as part:
-            shutil.copyfile(path, part)
-
-
-def folders() -> list[Path]:
-    """Where the model lies, if there is one, that each training goes on from."""
-    vaes = [paths.init("vae", modality) for modality in MODALITIES]
-    return [*vaes, *(paths.init("transformer", direction) for direction in DIRECTIONS), paths.init("vocoder")]
-
-
-def _checked(params: Params) -> dict[Path, Path]:
-    """The models that `init` names: the folder of each in data/init → its file."""
     asked, audio, named = params.init, params.audio, dict[Path, Path]()
     size, frames = params.image.size, audio.frames(params.data.clip_seconds)
     pictures: dict[Modality, PictureShape] = {"image": (3, size, size), "audio": (1, audio.mels, frames)}

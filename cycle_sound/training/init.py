@@ -9,21 +9,20 @@ from typing import TypeVar
 
 from torch import nn
 
+from cycle_sound import paths
 from cycle_sound.io import files
 from cycle_sound.nn import checkpoint
-
-NAME = "model.safetensors"  # in its folder, which is empty where a training begins from nothing
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def begun(folder: Path, build: Callable[[], Model]) -> Model:
     """What `build` makes, with the weights of the model in a folder where there is one. Raises `BadCheckpoint`."""
-    path = folder / NAME
+    path = folder / paths.INIT_NAME
     return checkpoint.load(path, build) if path.is_file() else build()
 
 
 def digest(folder: Path) -> str:
     """SHA-256 of the model in a folder; "" where there is none."""
-    path = folder / NAME
+    path = folder / paths.INIT_NAME
     return files.digest(path) if path.is_file() else ""
