@@ -4,14 +4,14 @@ python -m stages.download
 """
 
 from cycle_sound import paths
-from cycle_sound.acquisition import acquire, inputs, journal, manifest, sources, summary
+from cycle_sound.acquisition import acquire, journal, manifest, overlap, sources, summary
 from cycle_sound.io import files, stage
 from cycle_sound.params import Params
 
 
 def main(params: Params) -> None:
     """Write data/raw and count what was obtained; a run that was stopped goes on."""
-    inputs.keep_apart(params.data, paths.made())
+    overlap.keep_apart(params.data, paths.made())
     clips = sources.clips(params.data, params.audio.sample_rate, params.seed)
     key = journal.key(clips, params.data, params.audio.sample_rate, params.seed)
     with journal.keeping(paths.JOURNAL, key) as past:

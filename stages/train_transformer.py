@@ -10,7 +10,7 @@ from cycle_sound.models import features, transformer
 from cycle_sound.models.loading import load_tokenizer
 from cycle_sound.nn import device, distributed
 from cycle_sound.params import DIRECTIONS, Direction, Params, source_of, target_of
-from cycle_sound.training import init, inputs
+from cycle_sound.training import init, transformer_data
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.transformer import AugmentedPairs, TransformerObjective
 from cycle_sound.training.resume import Snapshot
@@ -26,7 +26,9 @@ def main(direction: Direction, params: Params) -> None:
     digests = {modality: tokenizer.digest for modality, tokenizer in tokenizers.items()}
     shards = read_index(paths.SHARDS).digest
     network = files.digest(paths.features(source) / features.NAME) if config.condition == "features" else ""
-    train, valid = (inputs.of_pairs(direction, split, digests, network, shards) for split in ("train", "valid"))
+    train, valid = (
+        transformer_data.of_pairs(direction, split, digests, network, shards) for split in ("train", "valid")
+    )
     shapes = transformer.Shapes(
         source_codes=tokenizers[source].codes,
         source_picture=tokenizers[source].picture,
@@ -43,7 +45,7 @@ def main(direction: Direction, params: Params) -> None:
     curve = Curve(paths.curve("train_transformer", direction), columns=["valid_shuffled"])
     settings = [part.model_dump() for part in (config, augment, validation)]
     left = train.pairing.digest if train.pairing else ""
-    cached = inputs.cached_by(params.tokens)
+    cached = transformer_data.cached_by(params.tokens)
     known = params.seed, shards, digests, network, cached, left, init.digest(begin)
     identity = code.identity("stages.train_transformer", settings, *known)
     snapshot = Snapshot(paths.snapshot("train_transformer", direction), identity)

@@ -25,7 +25,7 @@ from cycle_sound.media import pixels
 from cycle_sound.models import transformer
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Params, SamplingConfig, opposite_of, target_of
-from cycle_sound.training import inputs, order
+from cycle_sound.training import order, transformer_data
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.transformer import (
     AugmentedPairs,
@@ -172,7 +172,9 @@ def test_pairs_alone_are_trained_on_as_they_were(project: Path) -> None:
     params, direction = made(lone_share=0.0), DIRECTIONS[0]
     model, facts = transformer.load(paths.transformer(direction))
     shards = reader.read_index(paths.SHARDS).digest
-    train, valid = (inputs.of_pairs(direction, one, facts.tokenizers, "", shards) for one in ("train", "valid"))
+    train, valid = (
+        transformer_data.of_pairs(direction, one, facts.tokenizers, "", shards) for one in ("train", "valid")
+    )
     pairs = AugmentedPairs(train, direction, "encoder", model.shapes.source_codes, params.augment)
     objective = TransformerObjective(model, direction, pairs, valid, params.validation.pairs)
     snapshot, config = Snapshot(Path("alone.safetensors"), ""), params.cycle.optimizer
@@ -291,9 +293,9 @@ def test_two_processes_are_taught_what_one_is(project: Path, prepared: Path, tmp
 def targets(direction: Direction, drawn: DrawnCache | None, keep: float = 0.5) -> tuple[LoneInputs, AugmentedTargets]:
     model, facts = transformer.load(paths.transformer(direction))
     shards = reader.read_index(paths.SHARDS).digest
-    found = inputs.of_lone(direction, facts.tokenizers, shards, drawn, keep)
+    found = transformer_data.of_lone(direction, facts.tokenizers, shards, drawn, keep)
     assert found is not None
-    train = inputs.of_pairs(direction, "train", facts.tokenizers, facts.network_digest, shards)
+    train = transformer_data.of_pairs(direction, "train", facts.tokenizers, facts.network_digest, shards)
     pairs = AugmentedPairs(train, direction, "encoder", model.shapes.source_codes, made().augment)
     return found, AugmentedTargets(found, pairs, direction, "encoder", made().augment)
 

@@ -152,7 +152,7 @@ def of_each(key: str) -> list[str]:
 
 def artifacts(module: str) -> set[str]:
     """The names of cycle_sound.paths that a stage uses, itself or through what trains or loads the models for it."""
-    helpers = {"cycle_sound.training.classification", "cycle_sound.training.inputs"}
+    helpers = {"cycle_sound.training.classification", "cycle_sound.training.transformer_data"}
     helpers |= {f"cycle_sound.{name}" for name in ("dataset.feature_caching", "back_translation.rounds")}
     helpers |= {"cycle_sound.training.importing"} if module == "stages.import_models" else set()
     modules = {module, *edges(module) & helpers}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cycle_sound import paths
-from cycle_sound.acquisition import claims, duplicates, film_jobs, fingerprints, inputs, manifest, quality
+from cycle_sound.acquisition import claims, duplicates, film_jobs, fingerprints, manifest, overlap, quality
 from cycle_sound.acquisition.claims import Claims
 from cycle_sound.acquisition.film_jobs import Task
 from cycle_sound.acquisition.fingerprints import Fingerprint
@@ -44,7 +44,7 @@ def acquire(
     if not clips:
         raise BadSource("the source offers no clips")
     folders = [into / name for name in claims.FOLDERS]
-    inputs.keep_clips_apart(clips, [into, *folders])
+    overlap.keep_clips_apart(clips, [into, *folders])
     claimed = Claims(into)
     wanted = {f"{clip.split}_data/{clip.id}" for clip in clips if _fault(clip.id) is None}
     claimed.begin(wanted, anew=not (journal and journal.finished))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cycle_sound import paths
-from cycle_sound.acquisition import acquire, film_jobs, inputs, sources
+from cycle_sound.acquisition import acquire, film_jobs, overlap, sources
 from cycle_sound.acquisition.claims import Claims
 from cycle_sound.acquisition.film_jobs import Task
 from cycle_sound.acquisition.originals import Original
@@ -51,7 +51,7 @@ def restore(originals: Iterable[Original], folder: Path, params: Params) -> None
 
 def _obtain(wanted: dict[str, Original], folder: Path, params: Params) -> dict[str, str]:
     """Write files again; returns, for those of which nothing came, why."""
-    inputs.keep_apart(params.data, paths.made())
+    overlap.keep_apart(params.data, paths.made())
     ids = {one.id for one in wanted.values()}
     tasks: dict[str, Task] = {}
     for clip in sources.clips(params.data, params.audio.sample_rate, params.seed, ids):

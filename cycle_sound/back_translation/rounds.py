@@ -37,7 +37,7 @@ from cycle_sound.params import (
     ValidationConfig,
     target_of,
 )
-from cycle_sound.training import inputs
+from cycle_sound.training import transformer_data
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.transformer import AugmentedPairs, AugmentedTargets, TransformerObjective, mixed
 from cycle_sound.training.resume import Snapshot
@@ -133,10 +133,10 @@ def _objective(
     """Pairs, and targets without partners with what was drawn for them."""
     config, condition, shards = setup.config, model.config.condition, setup.shards.digest
     train, valid = (
-        inputs.of_pairs(direction, split, facts.tokenizers, facts.network_digest, shards)
+        transformer_data.of_pairs(direction, split, facts.tokenizers, facts.network_digest, shards)
         for split in ("train", "valid")
     )
-    lone = inputs.of_lone(direction, facts.tokenizers, shards, drawn, config.keep)
+    lone = transformer_data.of_lone(direction, facts.tokenizers, shards, drawn, config.keep)
     pairs = AugmentedPairs(train, direction, condition, model.shapes.source_codes, setup.augment)
     targets = lone and AugmentedTargets(lone, pairs, direction, condition, setup.augment)
     decode = None
@@ -169,7 +169,7 @@ def _setup(params: Params) -> Setup:
     made += [file for modality in MODALITIES for file in sorted(code.lying_in(paths.decoder(modality)))]
     made += sorted(code.lying_in(paths.PAIRING))
     settings = [part.model_dump() for part in (config, augment, validation)]
-    known = seed, index.digest, files.digest(*made), inputs.cached_by(params.tokens)
+    known = seed, index.digest, files.digest(*made), transformer_data.cached_by(params.tokens)
     identity = code.identity("stages.train_cycle", settings, *known)
     return Setup(config, augment, validation, seed, params.loader.workers, params.parallel, index, identity)
 

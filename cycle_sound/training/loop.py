@@ -18,7 +18,7 @@ from cycle_sound.io import files, memory, progress
 from cycle_sound.nn import device, distributed
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Parallel
-from cycle_sound.training import prefetch, schedules, sharding
+from cycle_sound.training import fsdp, prefetch, schedules
 from cycle_sound.training.optimizers import Optimizers
 from cycle_sound.training.prefetch import MicroBatch, Prefetcher
 from cycle_sound.training.resume import Snapshot, State
@@ -129,7 +129,7 @@ class Trainer:
         self.terms: list[Mapping[str, Tensor]] = []  # of the backward passes since the last validation
         self.loss: nn.Module = LossModule(model, objective)
         if distributed.world_size() > 1 and parallel == "fsdp":
-            sharding.shard(self.loss, model.get_submodule("blocks").children())
+            fsdp.shard(self.loss, model.get_submodule("blocks").children())
             self.average.module.load_state_dict(copied(model), assign=True)
         elif distributed.world_size() > 1:
             self.loss = DistributedDataParallel(self.loss)
@@ -155,7 +155,7 @@ class Trainer:
     def validate(self, step: int) -> None:
         """Add a row to the curve after `step` steps; keep the averaged weights if they are the best."""
         self.average.eval()
-        with sharding.gathered(self.average.module):
+        with fsdp.gathered(self.average.module):
             valid = self.objective.validate(self.average.module)
         row = {"step": float(step), **means(self.terms), **{f"valid_{name}": value for name, value in valid.items()}}
         self.terms = []
@@ -176,10 +176,10 @@ class Trainer:
     def restore(self, state: State) -> None:
         """Go back to a state that was kept, by however many processes."""
         weights = self.model.state_dict()
-        self.model.load_state_dict(sharding.shares(state.tensors["model"], weights))
+        self.model.load_state_dict(fsdp.shares(state.tensors["model"], weights))
         self.optimizers.restore(state.tensors["optimizers"])
-        self.average.load_state_dict(sharding.shares(state.tensors["average"], self.average.state_dict()))
-        self.best = sharding.shares(state.tensors.get("best", {}), weights)
+        self.average.load_state_dict(fsdp.shares(state.tensors["average"], self.average.state_dict()))
+        self.best = fsdp.shares(state.tensors.get("best", {}), weights)
         columns = {name: terms.to(device.of(self.model)) for name, terms in state.tensors.get("terms", {}).items()}
         self.terms = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         self.curve.resume(state.rows)
@@ -193,7 +193,7 @@ def moving_average(decay: float) -> Callable[..., None]:
     average = get_ema_multi_avg_fn(decay)
 
     def update(averaged: Sequence[Tensor], new: Sequence[Tensor], count: Tensor | int) -> None:
-        own, others = [*map(sharding.local, averaged)], [*map(sharding.local, new)]
+        own, others = [*map(fsdp.local, averaged)], [*map(fsdp.local, new)]
         if own[0].is_floating_point():
             average(own, others, count)
         else:
@@ -246,7 +246,7 @@ def fit(
         trainer.restore(state)
     distributed.barrier()  # before the first snapshot is written, every process has read the one before
     _run(trainer, range(state.step if state else 0, config.steps), snapshot, workers)
-    sharding.put_back(model, trainer.best, trainer.average.module)
+    fsdp.put_back(model, trainer.best, trainer.average.module)
     model.eval()
     return curve.best()
 

@@ -15,7 +15,7 @@ from torch.optim.adamw import adamw
 
 from cycle_sound.nn import device
 from cycle_sound.params import OptimizerConfig
-from cycle_sound.training import sharding
+from cycle_sound.training import fsdp
 
 # Odd polynomials a x + b x³ + c x⁵, one per round, each the best for what the one before leaves (Amsel et al. 2025,
 # arXiv:2505.16932), for singular values down to 0.005 of the norm: they come to 0.5 … 1.5, smaller ones grow 100-fold.
@@ -38,12 +38,12 @@ class Muon:
         kept = zip(self.weights, self.averages, strict=True)
         moved = [(weight, _smoothed(weight.grad, average)) for weight, average in kept if weight.grad is not None]
         smoothed = [gradient for _, gradient in moved]
-        if any(sharding.is_share(weight) for weight, _ in moved):
-            directions = sharding.on_whole(orthogonal, smoothed, [len(weight) for weight, _ in moved])
+        if any(fsdp.is_share(weight) for weight, _ in moved):
+            directions = fsdp.on_whole(orthogonal, smoothed, [len(weight) for weight, _ in moved])
         else:
             directions = orthogonal(smoothed)
         for (weight, _), direction in zip(moved, directions, strict=True):
-            rows, size = sharding.local(weight), STEP * max(len(weight), direction.shape[1]) ** 0.5
+            rows, size = fsdp.local(weight), STEP * max(len(weight), direction.shape[1]) ** 0.5
             rows.mul_(1 - rate * self.weight_decay).sub_(direction.view_as(rows), alpha=rate * size)
 
     def moments(self) -> dict[str, list[Tensor]]:
@@ -56,8 +56,8 @@ def _smoothed(gradient: Tensor, average: Tensor) -> Tensor:
 
     A convolution's weights are a matrix with a row for each output channel.
     """
-    own = sharding.local(gradient)
-    return own.lerp(sharding.local(average).lerp_(own, 1 - MOMENTUM), MOMENTUM).flatten(1)
+    own = fsdp.local(gradient)
+    return own.lerp(fsdp.local(average).lerp_(own, 1 - MOMENTUM), MOMENTUM).flatten(1)
 
 
 class AdamW:
@@ -84,7 +84,7 @@ class AdamW:
             return
         gradients = [weight.grad for weight in self.weights]
         weights, slopes, means, squares = (
-            [sharding.local(tensors[row]) for row in rows]
+            [fsdp.local(tensors[row]) for row in rows]
             for tensors in (self.weights, gradients, self.means, self.squares)
         )
         adamw(
@@ -171,7 +171,7 @@ class Optimizers:
         for name, moments in self._moments().items():
             for moment, tensors in moments.items():
                 for number, tensor in enumerate(tensors):
-                    tensor.copy_(sharding.share(kept[name][moment][str(number)], tensor))
+                    tensor.copy_(fsdp.share(kept[name][moment][str(number)], tensor))
 
     def _moments(self) -> dict[str, dict[str, list[Tensor]]]:
         return {"muon": self.muon.moments(), "adamw": self.adamw.moments()}

@@ -25,7 +25,7 @@ from torch import Tensor
 from cycle_sound.errors import NoSafetensors
 from cycle_sound.nn import checkpoint, distributed
 from cycle_sound.params import Config, Count, fault
-from cycle_sound.training import sharding
+from cycle_sound.training import fsdp
 
 Tree = Mapping[str, Any]  # of tensors: keys without a slash, leaves that are tensors
 
@@ -158,7 +158,7 @@ def _gathered(tensors: Tree, copy: bool) -> dict[str, Tensor]:
     """A tree's tensors on the CPU, whole and flat: in the first process, to which the others give their shares."""
     gathered = {}
     for name, tensor in flat(tensors).items():
-        whole = sharding.whole(tensor).detach()
+        whole = fsdp.whole(tensor).detach()
         if distributed.is_first():
             gathered[name] = whole.contiguous().to("cpu", non_blocking=True, copy=copy)  # a GPU's to pinned memory
     if torch.accelerator.is_available():

@@ -22,7 +22,7 @@ from cycle_sound.models.transformer import Shapes, Transformer
 from cycle_sound.nn import device, distributed
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import Parallel
-from cycle_sound.training import sharding
+from cycle_sound.training import fsdp
 from cycle_sound.training.loop import Curve, Trainer, fit
 from cycle_sound.training.optimizers import orthogonal
 from cycle_sound.training.prefetch import Prefetcher
@@ -33,7 +33,7 @@ SHAPES = Shapes(CODES, (1, 16, 16), CODES, (3, 16, 16))
 TINY = {"width": 32, "depth": 2, "heads": 2, "source_width": 8, "source_downsamples": 3, "dropout": 0.1}
 OPTIMIZER = {"steps": 8, "batch_size": 4, "valid_every": 2, "learning_rate": 2e-3, "warmup": 2, "accumulation": 2}
 STOP = 4  # the step in which a training is asked to stop, in the middle between two validations
-SCRIPT = "from test_sharding import together\nif __name__ == '__main__':\n    together()\n"
+SCRIPT = "from test_fsdp import together\nif __name__ == '__main__':\n    together()\n"
 MATRICES = [(7, 3), (1, 9), (8, 8), (8, 8), (16, 4), (2, 5)]
 
 Learned = dict[str, Any]
@@ -91,7 +91,7 @@ def learned(name: str, parallel: Parallel = "ddp", stop: int | None = None, begu
     task, curve = Task(stop), Curve(Path(f"{name}.csv"))
     with suppress(SystemExit):
         fit(task.model, task, task.optimizer, 3, curve, Snapshot(path, "task"), parallel=parallel)
-        assert not any(map(sharding.is_share, task.model.state_dict().values()))
+        assert not any(map(fsdp.is_share, task.model.state_dict().values()))
         return {"rows": curve.rows, "valid_loss": task.validate(task.model)["loss"]}
     assert stop is not None
     return {"rows": curve.rows}
@@ -104,7 +104,7 @@ def held(parallel: Parallel) -> int:
     prefetcher = Prefetcher(task.train, task.optimizer, 3, torch.device("cpu"))
     with closing(prefetcher.micro_batches(range(1))) as micro_batches:
         trainer.step(micro_batches, 0)
-    return sum(sharding.local(tensor).nbytes for tensor in flat(trainer.state(1).tensors).values())
+    return sum(fsdp.local(tensor).nbytes for tensor in flat(trainer.state(1).tensors).values())
 
 
 def rows_of(matrix: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ def orthogonal_by_shares() -> float:
     """The largest difference between matrices made orthogonal by one process and by all."""
     torch.manual_seed(0)
     matrices = [torch.randn(shape) for shape in MATRICES]
-    made = sharding.on_whole(orthogonal, [rows_of(matrix) for matrix in matrices], [len(one) for one in matrices])
+    made = fsdp.on_whole(orthogonal, [rows_of(matrix) for matrix in matrices], [len(one) for one in matrices])
     pairs = zip(made, map(rows_of, orthogonal(matrices)), strict=True)
     return max(float((one - other).abs().max()) for one, other in pairs if one.numel())
 
@@ -144,7 +144,7 @@ def together() -> None:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Learned:
     """What two processes and one have learned, by name."""
-    folder = tmp_path_factory.mktemp("sharding")
+    folder = tmp_path_factory.mktemp("fsdp")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(device, "dtype", single)
