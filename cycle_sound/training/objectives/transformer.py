@@ -26,6 +26,8 @@ from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import AugmentConfig, Direction, Modality, source_of, target_of
 from cycle_sound.training import prefetch, validation
 
+DRAWN = 0  # number of the random numbers by which drawn sources are augmented
+
 
 class SplitInputs(NamedTuple):
     """One split as a transformer sees it: pictures and tokens of source and target, and the source's features."""
@@ -129,7 +131,7 @@ class AugmentedTargets:
         codes = self._inputs.target.draw(rows, rng)
         pictures = self._inputs.pictures.pictures(self._target, rows.tolist())
         pictures, known = augmented(pictures, self._target, self._augments, rng), self._inputs.believed[rows]
-        apart = rng.fold_in(0)  # of_rows starts again: a source would be shifted and degraded as its target is
+        apart = rng.fold_in(DRAWN)  # of_rows starts again: a source would be shifted and degraded as its target is
         return Batch(self._source_inputs(rows, known, apart), codes, pictures, known, -1 - rows)
 
     def _source_inputs(self, rows: Tensor, known: Tensor, rng: BatchRng) -> Tensor:
