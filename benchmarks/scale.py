@@ -39,9 +39,9 @@ from cycle_sound.acquisition.sources import vggsound
 from cycle_sound.dataset import augment, indexing, reader, tars
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.io import code, files
+from cycle_sound.nn import order
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DataConfig
-from cycle_sound.training import order
 from cycle_sound.training.prefetch import Prefetcher
 
 PAIRS = 10_000_000

@@ -23,9 +23,10 @@ from cycle_sound.inference.engine import Drawing, Engine
 from cycle_sound.io import files
 from cycle_sound.media import pixels
 from cycle_sound.models import transformer
+from cycle_sound.nn import order
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Params, SamplingConfig, opposite_of, target_of
-from cycle_sound.training import order, transformer_data
+from cycle_sound.training import transformer_data
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.transformer import (
     AugmentedPairs,

@@ -10,10 +10,9 @@ from cycle_sound.errors import BadCheckpoint
 from cycle_sound.models import dvae
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.gumbel import Gumbel, divergences
-from cycle_sound.nn import rng
+from cycle_sound.nn import fidelity, rng
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import Params, VaeConfig
-from cycle_sound.training import fidelity
 from cycle_sound.training.optimizers import Optimizers
 
 

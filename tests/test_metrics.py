@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from cycle_sound.evaluation import metrics, scores
-from cycle_sound.training import fidelity
+from cycle_sound.nn import fidelity
 
 
 def test_codebook_use_of_even_and_single_codes() -> None:

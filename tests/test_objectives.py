@@ -13,10 +13,9 @@ from cycle_sound.dataset import augment
 from cycle_sound.errors import CodebookCollapse, MissingWeights
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.tokenizer import CodeShape
-from cycle_sound.nn import rng
+from cycle_sound.nn import fidelity, rng
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DegradationConfig, Params
-from cycle_sound.training import fidelity
 from cycle_sound.training.objectives import vae
 from cycle_sound.training.objectives.perceptual import Perceptual
 from cycle_sound.training.objectives.transformer import TransformerObjective

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import chi2
 
-from cycle_sound.training import order
+from cycle_sound.nn import order
 
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 12, 97, 1000, 3600, 4096, 4097, 600_011)
 HUGE = 10_000_000

@@ -26,9 +26,9 @@ from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.griffin_lim import GriffinLim
 from cycle_sound.models.learned_vocoder import LearnedVocoder
 from cycle_sound.models.transformer import Shapes, Transformer
+from cycle_sound.nn import fidelity
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DIRECTIONS, MODALITIES, Params, PictureShape, source_of, target_of
-from cycle_sound.training import fidelity
 from cycle_sound.training.objectives.discriminator import Discriminator
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -36,8 +36,8 @@ from cycle_sound.errors import BadShard, BadSource, LostOriginals
 from cycle_sound.io import files, pool
 from cycle_sound.media import sound_files
 from cycle_sound.models.loading import load_tokenizer
+from cycle_sound.nn import order
 from cycle_sound.params import LONE, MODALITIES, SPLITS, DataConfig, Modality, Params
-from cycle_sound.training import order
 from stages import cache_tokens, download, shard, train_vae, train_vocoder
 
 SHARE = 0.4

@@ -14,8 +14,8 @@ from cycle_sound.evaluation.examples import Examples
 from cycle_sound.evaluation.generation import DirectionModels, Generated
 from cycle_sound.evaluation.samples import Samples
 from cycle_sound.evaluation.scores import agreement, classify, consistency, fraction, named
+from cycle_sound.nn import fidelity
 from cycle_sound.nn.measures import Measures
-from cycle_sound.training import fidelity
 
 SHARED = {  # figure: attribute
     "pitch_hue_correlation": "pitch",

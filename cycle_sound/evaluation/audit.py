@@ -11,9 +11,8 @@ from cycle_sound.dataset.dropping import Audited
 from cycle_sound.dataset.halves import HALVES
 from cycle_sound.dataset.reader import Split
 from cycle_sound.models.dual_encoder import DualEncoder, pointwise_mutual_information
-from cycle_sound.nn import device, measures
+from cycle_sound.nn import device, measures, order
 from cycle_sound.params import MODALITIES, Modality
-from cycle_sound.training import order
 
 BATCH = 128  # pairs at a time
 

@@ -11,9 +11,8 @@ from cycle_sound.evaluation import judges, metrics
 from cycle_sound.evaluation.generation import Generated, Pairs
 from cycle_sound.evaluation.samples import Samples
 from cycle_sound.evaluation.scores import named
-from cycle_sound.nn import measures
+from cycle_sound.nn import fidelity, measures
 from cycle_sound.nn.measures import Measures
-from cycle_sound.training import fidelity
 
 BATCH = 20  # pictures at a time, which a judge sees large
 TOKENIZED = "tokenized: "  # of real targets through the tokenizer alone

@@ -1,1 +1,1 @@
-"""Parts that models share: blocks, devices, processes, checkpoints, random numbers."""
+"""Parts that models share: blocks, devices, processes, checkpoints, random numbers, the order of rows, fidelity."""

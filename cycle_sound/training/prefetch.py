@@ -22,10 +22,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from cycle_sound.errors import LoaderLost, UnevenBatch, UserError
 from cycle_sound.io import interrupts
-from cycle_sound.nn import distributed
+from cycle_sound.nn import distributed, order
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig
-from cycle_sound.training import order
 
 DIED = "DataLoader worker (pid"  # how a DataLoader's error begins when a worker process has ended before its time
 

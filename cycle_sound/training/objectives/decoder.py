@@ -13,10 +13,9 @@ from torch.func import functional_call
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.models.dvae import Decoder, DiscreteVAE
-from cycle_sound.nn import distributed
+from cycle_sound.nn import distributed, fidelity
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DecoderConfig, Modality, ShiftConfig
-from cycle_sound.training import fidelity
 from cycle_sound.training.objectives.discriminator import Discriminated, Discriminator
 from cycle_sound.training.objectives.vae import Batch, ShiftedPictures, gradient_error, reconstruct
 

@@ -14,12 +14,12 @@ from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.errors import CodebookCollapse
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.gumbel import divergences
-from cycle_sound.nn import device
+from cycle_sound.nn import device, fidelity
+from cycle_sound.nn.fidelity import CodebookUse
 from cycle_sound.nn.measures import Measures
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import Modality, ShiftConfig
-from cycle_sound.training import fidelity, schedules, validation
-from cycle_sound.training.fidelity import CodebookUse
+from cycle_sound.training import schedules, validation
 from cycle_sound.training.objectives.perceptual import Perceptual
 
 Measure = Callable[[Tensor, Tensor], Mapping[str, np.ndarray]]  # of made and real pictures (b, c, h, w): (b,) each
