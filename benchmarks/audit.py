@@ -29,6 +29,7 @@ from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.dataset.token_cache import TokenCache
 from cycle_sound.evaluation import audit, metrics
 from cycle_sound.io import files
+from cycle_sound.io.params_file import load
 from cycle_sound.models import transformer
 from cycle_sound.models.dual_encoder import DualEncoder
 from cycle_sound.models.loading import load_tokenizer
@@ -41,7 +42,6 @@ from cycle_sound.params import (
     Modality,
     Params,
     SplitName,
-    load,
     source_of,
     target_of,
 )

@@ -24,7 +24,7 @@ from benchmarks import pipeline
 from benchmarks.pipeline import ROOT, Level, Tree
 from cycle_sound import params as parameters
 from cycle_sound import paths
-from cycle_sound.io import files
+from cycle_sound.io import files, params_file
 from cycle_sound.media.spectrogram import save
 from cycle_sound.params import DIRECTIONS, Direction, source_of, target_of
 
@@ -47,7 +47,7 @@ def main() -> None:
     tree = pipeline.tree("cycle")
     if options.folder:
         folder = options.folder.expanduser().absolute()
-        parameters.put(tree, {"data.source": "folder", "data.folder.path": str(folder)})
+        params_file.put(tree, {"data.source": "folder", "data.folder.path": str(folder)})
     pipeline.make_absolute(tree, parameters.parse(tree))
     measured: list[Path] = []
     for levels in experiments(tree, sorted(options.shares), options.seeds):

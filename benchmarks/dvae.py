@@ -20,11 +20,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import hardware, peer, printing
 from cycle_sound import paths
+from cycle_sound.io.params_file import load
 from cycle_sound.media import images, pixels
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.nn import device, order
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import Modality, Params, load
+from cycle_sound.params import Modality, Params
 from cycle_sound.training import schedules
 from cycle_sound.training.objectives.vae import VaeObjective
 from cycle_sound.training.optimizers import Optimizers

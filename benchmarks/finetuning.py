@@ -23,7 +23,7 @@ from benchmarks import pipeline, printing
 from benchmarks.pipeline import ROOT, Level, Tree
 from cycle_sound import params as parameters
 from cycle_sound import paths
-from cycle_sound.io import files
+from cycle_sound.io import files, params_file
 from cycle_sound.params import DIRECTIONS, MODALITIES
 
 FOLDER = ROOT / paths.DATA / "finetuning_experiment"
@@ -112,14 +112,14 @@ def shared(source: Path, train: Sequence[Row], test: Sequence[Row]) -> Path:
 def tree() -> Tree:
     """The parameters of all levels: the committed ones, and of what is not compared little."""
     made = pipeline.tree("cycle")
-    parameters.put(made, {"cycle.rounds": 0, "data.source": "folder", "data.max_rejected": 1.0})
+    params_file.put(made, {"cycle.rounds": 0, "data.source": "folder", "data.max_rejected": 1.0})
     pipeline.make_absolute(made, parameters.parse(made))
     return made
 
 
 def experiments(base: Path, own: Path, steps: int, base_steps: int) -> Iterator[list[Level]]:
     """The levels around each evaluation, from the outermost one on, FOLDER/own/ARM, of two folders of pairs."""
-    finetune, models = parameters.preset("finetune", ROOT / parameters.PRESETS), str(FOLDER / paths.DATA)
+    finetune, models = params_file.preset("finetune", ROOT / params_file.PRESETS), str(FOLDER / paths.DATA)
     trained = [f"vae.{one}" for one in MODALITIES] + [f"transformer.{one}" for one in DIRECTIONS]
     of_base = {"data.folder.path": str(base), **every(trained, base_steps)}
     of_own = {"data.folder.path": str(own), "data.valid_share": 0.2}

@@ -11,9 +11,9 @@ import torch
 
 from benchmarks import hardware, peer, printing
 from benchmarks.sizes import LAPTOP, VGGSOUND, Measured, Size
-from cycle_sound import params
 from cycle_sound.inference.cached_transformer import CachedTransformer
 from cycle_sound.inference.sampling import sample
+from cycle_sound.io import params_file
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import seeded
 from cycle_sound.params import SamplingConfig
@@ -64,7 +64,7 @@ def main() -> None:
     size = VGGSOUND if where.type == "cuda" else LAPTOP
     model = Measured(size).to(where).eval()
     item = device.fast_dtype(where).itemsize
-    seconds = params.load().data.clip_seconds
+    seconds = params_file.load().data.clip_seconds
     bandwidth = hardware.copy_bandwidth(where)
     figures = {"copy_bytes_per_second": bandwidth}
     for batch in BATCHES:

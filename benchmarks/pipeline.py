@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.inference import confidence
-from cycle_sound.io import code, files
+from cycle_sound.io import code, files, params_file
 from cycle_sound.params import DIRECTIONS, Config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,7 +50,7 @@ class Command(NamedTuple):
 def tree(preset: str) -> Tree:
     """The committed params.yaml with the values of a preset."""
     made = YAML(typ="safe").load(ROOT / "params.yaml")
-    parameters.put(made, parameters.preset(preset, ROOT / parameters.PRESETS))
+    params_file.put(made, params_file.preset(preset, ROOT / params_file.PRESETS))
     return made
 
 
@@ -74,7 +74,7 @@ def run(tree: Tree, levels: Sequence[Level]) -> None:
     for direction in DIRECTIONS:  # which nothing here compares
         confidence.save(paths.confidence(direction, around / paths.DATA), None)
     for level in levels:
-        parameters.put(tree, level.values)
+        params_file.put(tree, level.values)
         inherit(level, around)
         YAML().dump(tree, level.folder / "params.yaml")
         for command in (one for stage in level.stages for one in commands(stage, tree)):

@@ -31,14 +31,13 @@ import torch
 from torch import Tensor
 
 from benchmarks import hardware, printing
-from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.acquisition import acquire, manifest
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import vggsound
 from cycle_sound.dataset import augment, indexing, reader, tars
 from cycle_sound.dataset.tars import Sample
-from cycle_sound.io import code, files
+from cycle_sound.io import code, files, params_file
 from cycle_sound.nn import order
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import DataConfig
@@ -119,7 +118,7 @@ class Pictures:
     pairs = PAIRS
 
     def __init__(self) -> None:
-        self.augment = parameters.load().augment
+        self.augment = params_file.load().augment
 
     def batch(self, rows: Tensor, rng: BatchRng) -> Batch:
         """What a transformer's training makes of them, after what a VAE's draws."""
@@ -139,7 +138,7 @@ def measured_portion(batch_size: int) -> Cost:
     """What LOCAL pairs of a batch cost in this process."""
     torch.set_num_threads(1)
     sizes = {"batch_size": batch_size, "accumulation": batch_size // LOCAL}
-    config = parameters.load().vae.image.optimizer.model_copy(update=sizes)
+    config = params_file.load().vae.image.optimizer.model_copy(update=sizes)
     prefetcher = Prefetcher(Pictures(), config, 0, torch.device("cpu"))
     held, begin = hardware.memory("VmRSS"), time.process_time()
     for _ in islice(prefetcher.micro_batches(range(PORTIONS + 1)), PORTIONS):
@@ -173,7 +172,7 @@ def sharded(folder: Path) -> None:
     rows = [Row(one, "train", one[-2:], "", "ok", "", shared, "0" * 64, "0" * 64) for one in ids]
     contents = indexing.Contents(rows, [tars.members(shards[0])] * TARS)
     digests = dict.fromkeys((path.name for path in shards), files.digest(shards[0]))
-    indexing.write(folder, {"train": contents}, digests, parameters.load().audio.model_dump())
+    indexing.write(folder, {"train": contents}, digests, params_file.load().audio.model_dump())
 
 
 def measured_opening(folder: Path) -> Cost:
@@ -260,7 +259,7 @@ def loader() -> dict[str, float]:
 
 def own_seconds(workers: int) -> float:
     """Of processor time for each batch, without that of worker processes."""
-    config = parameters.load().vae.image.optimizer.model_copy(update={"batch_size": LOCAL})
+    config = params_file.load().vae.image.optimizer.model_copy(update={"batch_size": LOCAL})
     prefetcher = Prefetcher(Pictures(), config, 0, torch.device("cpu"), workers)
     with closing(prefetcher.micro_batches(range(BATCHES + 1))) as batches:
         next(batches)  # processes have started
@@ -305,7 +304,7 @@ def packed(folder: Path, content: bytes, count: int) -> DataConfig:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    data = parameters.load().data
+    data = params_file.load().data
     own = {"path": str(folder / "store"), "list": str(folder / "list.csv"), "url": "", "pairs_per_clip": MOMENTS}
     changes = {"source": "vggsound", "pairs": "even", "vggsound": data.vggsound.model_copy(update=own)}
     return data.model_copy(update=changes)

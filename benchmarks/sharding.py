@@ -31,7 +31,7 @@ from benchmarks import printing
 from cycle_sound import params as parameters
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.dataset import writer
-from cycle_sound.io import files
+from cycle_sound.io import files, params_file
 from cycle_sound.params import Params
 
 SECONDS, FILE_RATE = 10.0, 44_100
@@ -85,7 +85,7 @@ def measure(folder: Path, pairs: int) -> dict[str, float]:
 
 def settings() -> Params:
     """The committed parameters, for ten seconds of sound and larger pictures."""
-    tree = parameters.load().model_dump()
+    tree = params_file.load().model_dump()
     tree["audio"] |= {"sample_rate": RATE, "fft": FFT, "hop_length": HOP, "mels": MELS, "fmin": 0.0}
     tree["data"] |= {"clip_seconds": FRAMES * HOP / RATE}
     tree["image"] |= {"size": SIZE}

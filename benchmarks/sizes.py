@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cycle_sound import params
+from cycle_sound.io import params_file
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.models.transformer import Shapes, Transformer
 
@@ -54,7 +54,7 @@ class Measured(nn.Module):
     def __init__(self, size: Size) -> None:
         super().__init__()
         sizes = {"width": size.width, "depth": size.depth, "heads": size.heads, "condition": "tokens", "dropout": 0.0}
-        config = params.load().transformer.audio_to_image.model_copy(update=sizes)
+        config = params_file.load().transformer.audio_to_image.model_copy(update=sizes)
         source, target = CodeShape(1, 8, 8, size.codebook), CodeShape(1, *size.grid, size.codebook)
         shapes = Shapes(source, (1, 64, 64), target, (3, 64, 64))
         self.size = size

@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 from benchmarks import pipeline, printing
 from benchmarks.pipeline import ROOT, STAGES
 from cycle_sound import params as parameters
+from cycle_sound.io import params_file
 
 COUNTS = ("data.synthetic.", "data.valid_share", "shard.", "tokens.", "sweep.", "evaluate.", "report.")
 SCHEDULE = (".optimizer.steps", ".optimizer.warmup", ".optimizer.valid_every")
@@ -63,7 +64,7 @@ def main() -> None:
         parser.error("--batch needs --steps")
     with tempfile.TemporaryDirectory() as folder:
         tree = YAML(typ="safe").load(ROOT / "params.yaml")
-        parameters.put(tree, values(options.preset, options.steps, options.batch))
+        params_file.put(tree, values(options.preset, options.steps, options.batch))
         parameters.parse(tree)
         YAML().dump(tree, Path(folder) / "params.yaml")
         costs = {}
@@ -87,10 +88,10 @@ def values(preset: str, steps: int | None, batch: int | None) -> dict[str, Any]:
 
     Perhaps of another `batch`.
     """
-    given = parameters.preset(preset, ROOT / parameters.PRESETS)
+    given = params_file.preset(preset, ROOT / params_file.PRESETS)
     if steps is None:
         return given
-    tiny = parameters.preset("tiny", ROOT / parameters.PRESETS)
+    tiny = params_file.preset("tiny", ROOT / params_file.PRESETS)
     few = {key: value for key, value in tiny.items() if key.startswith(COUNTS) or key.endswith(SCHEDULE)}
     trained = [key.removesuffix(".steps") for key in few if key.endswith("optimizer.steps")]
     few |= {f"{one}.steps": steps for one in trained}

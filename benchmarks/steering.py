@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import printing
-from cycle_sound import params, paths
+from cycle_sound import paths
 from cycle_sound.dataset import sounds
 from cycle_sound.dataset.sounds import Sounds
 from cycle_sound.evaluation import analysis, generation, metrics, scores
@@ -35,6 +35,7 @@ from cycle_sound.evaluation.generation import DirectionModels
 from cycle_sound.inference import sampling
 from cycle_sound.inference.cached_transformer import CachedTransformer
 from cycle_sound.inference.engine import Drawing, Steering, best, classified
+from cycle_sound.io import params_file
 from cycle_sound.nn import device
 from cycle_sound.nn.rng import seeded
 from cycle_sound.params import Direction, SamplingConfig
@@ -226,7 +227,7 @@ def main() -> None:
     parser.add_argument("--rerank", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    tree = params.load()
+    tree = params_file.load()
     device.prepare(tree.seed)
     models = generation.load(DIRECTION, given.split, tree.sampling, tree.vocoder)
     rows = {label: models.split.labelled([label]).tolist() for label in sorted(models.split.known_labels())}

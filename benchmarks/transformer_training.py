@@ -12,8 +12,8 @@ from torch import nn
 
 from benchmarks import hardware, peer, printing
 from benchmarks.sizes import LAPTOP, VGGSOUND, Measured, Size
+from cycle_sound.io.params_file import load
 from cycle_sound.nn import device
-from cycle_sound.params import load
 from cycle_sound.training.optimizers import Optimizers
 
 

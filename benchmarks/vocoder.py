@@ -27,11 +27,12 @@ from cycle_sound.acquisition import splits
 from cycle_sound.acquisition.originals import Original
 from cycle_sound.dataset.sounds import Sounds
 from cycle_sound.io import files
+from cycle_sound.io.params_file import load
 from cycle_sound.models import griffin_lim
 from cycle_sound.models.griffin_lim import GriffinLim
 from cycle_sound.models.learned_vocoder import LearnedVocoder
 from cycle_sound.nn import device, fidelity
-from cycle_sound.params import AudioConfig, Params, load
+from cycle_sound.params import AudioConfig, Params
 from cycle_sound.training.loop import Curve, fit
 from cycle_sound.training.objectives.vocoder import VocoderObjective, distances, log_mels
 from cycle_sound.training.resume import Snapshot

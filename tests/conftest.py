@@ -11,6 +11,7 @@ import tiny as tiny_project
 from pipelines import build, copied, dvc
 
 from cycle_sound import params as parameters
+from cycle_sound.io import params_file
 from cycle_sound.params import Params
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for one another crawl on a loaded machine; tiny models need one
@@ -79,7 +80,7 @@ def tiny_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
     def made(**data: Any) -> Params:
         tiny_project.write(tmp_path, data={"synthetic": {"train_pairs": 6, "test_pairs": 4}, **data})
-        return parameters.load(tmp_path / "params.yaml")
+        return params_file.load(tmp_path / "params.yaml")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pool, "here", lambda jobs, workers, here=pool.here: here(jobs, 1))

@@ -17,7 +17,8 @@ LEFT = (*MADE, "cycle_sound/pretrained")  # a project uses models of its own
 REGISTER = ".claimed"
 GIVEN = ("data/.gitignore", "data/README.md")  # stand in git
 BUILD = """
-from cycle_sound.params import DIRECTIONS, MODALITIES, load
+from cycle_sound.io.params_file import load
+from cycle_sound.params import DIRECTIONS, MODALITIES
 from stages import audit_pairs, cache_features, cache_tokens, download, drop_pairs, evaluate, export, finetune_decoder
 from stages import fit_confidence, import_models, report, shard, sweep_sampling, train_classifier, train_cycle
 from stages import train_judge, train_transformer, train_vae, train_vocoder

@@ -19,7 +19,6 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from benchmarks import audit as benchmark
-from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.app import cli
 from cycle_sound.dataset import dropping, halves, pairing, token_cache
@@ -29,7 +28,7 @@ from cycle_sound.dataset.tars import Sample
 from cycle_sound.dataset.token_cache import TokenCache
 from cycle_sound.errors import BadPairing, BadShard, StaleCache, TooFewGroups
 from cycle_sound.evaluation import audit
-from cycle_sound.io import files
+from cycle_sound.io import files, params_file
 from cycle_sound.models.dual_encoder import DualEncoder, pointwise_mutual_information
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn.rng import BatchRng
@@ -202,7 +201,7 @@ def orchestra(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("orchestra")
     tiny_project.write(folder, audit={"enabled": True, "worst": 3})
     with chdir(folder):
-        params = parameters.load()
+        params = params_file.load()
         download.main(params)
         shard.main(params)
     return folder
@@ -212,7 +211,7 @@ def orchestra(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audited(orchestra: Path) -> Iterator[Path]:
     """The project's folder of the audit, as the stage makes it."""
     with chdir(orchestra):
-        audit_pairs.main(parameters.load())
+        audit_pairs.main(params_file.load())
         yield orchestra / paths.AUDIT
 
 
@@ -244,7 +243,7 @@ def test_an_audit_that_was_killed_goes_on_to_the_same_bytes(
     audited: Path, kill: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ):
     whole = contents(audited)
-    run = partial(audit_pairs.main, parameters.load())
+    run = partial(audit_pairs.main, params_file.load())
     kill(DualEncoderObjective, 2, run)
     run()
     assert "going on after step" in capsys.readouterr().out
@@ -254,7 +253,7 @@ def test_an_audit_that_was_killed_goes_on_to_the_same_bytes(
 
 @pytest.mark.parametrize("most", [1, 2])
 def test_a_single_pair_judges_no_encoder(audited: Path, most: int) -> None:
-    params, valid = parameters.load(), Split(paths.SHARDS, "valid")
+    params, valid = params_file.load(), Split(paths.SHARDS, "valid")
     model = DualEncoder(params.audit, {modality: valid.shape(modality)[0] for modality in MODALITIES})
     objective = DualEncoderObjective(model, (valid, valid), np.arange(2), {}, most)
     assert objective.validate(model).keys() == ({"loss"} if most > 1 else set())
@@ -265,8 +264,8 @@ def test_where_no_audit_is_wanted_nothing_is_read_and_the_folder_is_empty(
 ):
     tiny_project.write(tmp_path)
     monkeypatch.chdir(tmp_path)
-    audit_pairs.main(parameters.load())  # there are no shards
-    drop_pairs.main(parameters.load())
+    audit_pairs.main(params_file.load())  # there are no shards
+    drop_pairs.main(params_file.load())
     assert (contents(paths.AUDIT), contents(paths.PAIRING)) == ({}, {})
     assert pairing.of(paths.PAIRING, "any") is None
 
@@ -280,7 +279,7 @@ def test_one_group_makes_no_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         valid=[pairs(2, 2)],
     )
     with pytest.raises(TooFewGroups, match="at least two pairs"):
-        audit_pairs.main(parameters.load())
+        audit_pairs.main(params_file.load())
 
 
 # --- dropping

@@ -15,7 +15,7 @@ from torch import Tensor
 from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.dataset import encoding
-from cycle_sound.io import code
+from cycle_sound.io import code, params_file
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import MODALITIES, Modality
 from cycle_sound.training.objectives.transformer import TransformerObjective
@@ -26,8 +26,8 @@ SHARDS = 3 + 2  # of 4 pairs each at most; those of test are for the evaluation 
 SHARE = """
 import json
 from cycle_sound.dataset import encoding
+from cycle_sound.io.params_file import load
 from cycle_sound.nn import distributed
-from cycle_sound.params import load
 from stages import cache_tokens
 
 made, encoded = [], encoding.codes
@@ -137,7 +137,7 @@ def test_a_killed_cache_of_features_redoes_one_shard_to_the_same_bytes(
     project: Path, small_network: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make() -> None:
-        cache_features.main("image", parameters.load())
+        cache_features.main("image", params_file.load())
 
     monkeypatch.setattr("cycle_sound.models.features.pretrained", lambda config: network)
     with tiny.small_networks():
@@ -177,7 +177,7 @@ def test_a_training_goes_on_with_the_cache_that_it_began_with_alone(
 
 
 def test_two_processes_encode_half_of_the_shards_each_to_the_same_bytes(project: Path) -> None:
-    cache_tokens.main("image", parameters.load())
+    cache_tokens.main("image", params_file.load())
     alone = made()
     run(project, SHARE, TWO)
     shares = [json.loads((project / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2)]

@@ -19,7 +19,7 @@ from cycle_sound.acquisition import acquire, claims, manifest, restoring, source
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import folder
 from cycle_sound.errors import BadSource
-from cycle_sound.io import files, stage
+from cycle_sound.io import files, params_file, stage
 from cycle_sound.params import Params
 from stages import download
 
@@ -137,7 +137,7 @@ def naming(tree: dict[str, Any], key: str, place: str) -> Params:
     """Parameters in which one key names a file of weights."""
     section, name = key.rsplit(".", 1)
     more = {f"{section}.network": "resnet18"} if name == "weights" else {}
-    parameters.put(tree, {key: place, **more})
+    params_file.put(tree, {key: place, **more})
     return parameters.parse(tree)
 
 
@@ -149,7 +149,7 @@ def test_weights_in_an_output_are_refused_before_any_stage_begins(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["stages/report.py"])
     params = naming(tree, key, place)
-    monkeypatch.setattr(stage.params, "load", lambda: params)
+    monkeypatch.setattr(stage.params_file, "load", lambda: params)
     files.write_bytes(tmp_path / ("elsewhere.pth" if link else place), PRECIOUS)
     if link:
         linked(tmp_path / place, tmp_path / "elsewhere.pth")
@@ -210,7 +210,7 @@ def test_folders_side_by_side_and_a_data_folder_on_another_disk_are_no_overlap(
 
 def made_pairs(tmp_path: Path) -> Path:
     """A folder with one good pair in each split."""
-    params = parameters.load(ROOT / "params.yaml")
+    params = params_file.load(ROOT / "params.yaml")
     for clip in sources.clips(params.data, params.audio.sample_rate, 1)[:2]:
         split = "train" if clip.id.endswith("0") else "test"
         pair = clip.fetch()

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from tiny import sharded
 
-from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.inference import bundle
+from cycle_sound.io import params_file
 from cycle_sound.models import classifier
 from cycle_sound.nn.rng import seeded
 from cycle_sound.params import Params
@@ -52,7 +52,7 @@ def train(tmp_path: Path, write_tiny: Callable[..., None], monkeypatch: pytest.M
         write_tiny(folder)
         made = {"train": samples("train", labels), "valid": samples("valid", valid_labels)}
         sharded(paths.SHARDS, **{split: [some] for split, some in made.items()})
-        params = parameters.load()
+        params = params_file.load()
         train_classifier.main("image", params)
         train_judge.main("image", params)
         return folder
@@ -120,7 +120,7 @@ def test_the_judge_is_another_network_than_the_classifier_and_stands_apart_from_
     assert judge is not None
     assert judge.labels == named.labels
     assert judge.config.architecture != named.config.architecture
-    exported = bundle.model_files(folder / "data", parameters.load(folder / "params.yaml").vocoder)
+    exported = bundle.model_files(folder / "data", params_file.load(folder / "params.yaml").vocoder)
     assert folder / paths.judge("image") not in exported
 
 

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from benchmarks import cycle, pipeline
 from cycle_sound import params as parameters
-from cycle_sound.io import files
+from cycle_sound.io import files, params_file
 from cycle_sound.params import DIRECTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +19,7 @@ COLUMNS = [
     *("data", "share", "cycle", "seed", "class_consistency", "class_consistency_low", "class_consistency_high"),
     *("pitch_hue_correlation", "cross_entropy", "frechet_distance"),
 ]
-ROUNDS = parameters.preset("cycle", ROOT / parameters.PRESETS)["cycle.rounds"]
+ROUNDS = params_file.preset("cycle", ROOT / params_file.PRESETS)["cycle.rounds"]
 Ran = list[tuple[str, str]]  # in which folder what ran
 
 
@@ -95,8 +95,8 @@ def test_another_parameter_runs_what_reads_it_and_what_follows(
     measure: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure("--shares", "0.1", "--seeds", "1")
-    preset = cycle.parameters.preset
-    monkeypatch.setattr(cycle.parameters, "preset", lambda *given: {**preset(*given), "cycle.keep": 0.3})
+    preset = cycle.params_file.preset
+    monkeypatch.setattr(cycle.params_file, "preset", lambda *given: {**preset(*given), "cycle.keep": 0.3})
     assert {name.split()[0] for _, name in measure("--shares", "0.1", "--seeds", "1")} == {"train_cycle", "evaluate"}
 
 
@@ -154,7 +154,7 @@ def test_every_path_leads_from_the_folders_of_the_experiment_to_where_it_led(
         "init.vocoder": "models",
     }
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    parameters.put(tree, given)
+    params_file.put(tree, given)
     before = flat(tree)
     pipeline.make_absolute(tree, parameters.parse(tree))
     paths = {"data.folder.path", "data.videos.path", "data.vggsound.path"} | given.keys()

@@ -9,12 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.errors import BadCheckpoint, MixedModels
 from cycle_sound.inference import bundle, export
 from cycle_sound.inference.system import CycleSound
-from cycle_sound.io import files
+from cycle_sound.io import files, params_file
 from cycle_sound.models import dvae
 from cycle_sound.models.loading import load_tokenizer
 from cycle_sound.nn.rng import BatchRng, seeded
@@ -45,7 +44,7 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
 def objective(data: Path) -> DecoderObjective:
     torch.manual_seed(0)
     vae, facts = dvae.load(paths.vae("image", data))
-    tree = parameters.load(data.parent / "params.yaml")
+    tree = params_file.load(data.parent / "params.yaml")
     model = Adversaries(vae.decoder, Discriminator(facts.shape[0], 8))
     config = tree.decoder.image.model_copy(update={"adversarial_weight": 0.5, "feature_weight": 0.5})
     return DecoderObjective(model, vae, "image", (None, None), tree.augment.image, config, 10)  # type: ignore[arg-type]
@@ -182,10 +181,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, write_tiny: Callable[..., N
     write_tiny(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        download.main(parameters.load())
-        shard.main(parameters.load())
+        download.main(params_file.load())
+        shard.main(params_file.load())
         for modality in MODALITIES:
-            train_vae.main(modality, parameters.load())
+            train_vae.main(modality, params_file.load())
     return folder
 
 
@@ -197,7 +196,7 @@ def project(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def finetuned() -> bytes:
-    finetune_decoder.main("image", parameters.load())
+    finetune_decoder.main("image", params_file.load())
     return bundle.decoder_file("image", paths.DATA).read_bytes()
 
 
@@ -232,7 +231,7 @@ def test_where_none_is_wanted_the_folder_is_empty_and_the_figures_are_of_the_vae
 ) -> None:
     finetuned()
     write_tiny(project, decoder={"image": {"adversarial": False}})
-    finetune_decoder.main("image", parameters.load())
+    finetune_decoder.main("image", params_file.load())
     assert list(paths.decoder("image").iterdir()) == []
     assert figures("finetune_decoder").items() <= figures("train_vae").items()
     rows = files.read_csv(paths.curve("finetune_decoder", "image"))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cycle_sound import params as parameters
+from cycle_sound.io import params_file
 from cycle_sound.nn import distributed
 from cycle_sound.params import MODALITIES
 from stages import cache_tokens, download, shard, train_vae
@@ -41,7 +41,7 @@ import torch
 
 from cycle_sound.models import gumbel, source_encoder
 from cycle_sound.nn import blocks, device, distributed
-from cycle_sound.params import load
+from cycle_sound.io.params_file import load
 from cycle_sound.training.loop import Trainer
 from cycle_sound.training import validation
 from cycle_sound.training.objectives import decoder
@@ -95,7 +95,7 @@ def train(tmp_path_factory: pytest.TempPathFactory, write_tiny: Callable[..., No
     write_tiny(base / "prepared", **SMALL)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base / "prepared")
-        params = parameters.load()
+        params = params_file.load()
         download.main(params)
         shard.main(params)
         for modality in MODALITIES:

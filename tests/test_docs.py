@@ -30,10 +30,10 @@ from pipelines import IDENTITY, digests, dvc, environment, run
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.app.cli import app
 from cycle_sound.errors import NoModels
+from cycle_sound.io import params_file
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.transformer import Shapes, Transformer
 from cycle_sound.params import DIRECTIONS, Params
@@ -79,7 +79,7 @@ def substitute(words: tuple[str, ...]) -> list[str]:
     """What a command in `$(…)` prints, as words. There are presets alone."""
     program, verb, name = words
     assert (program, verb) == ("cycle-sound", "preset")
-    values = parameters.preset(name, ROOT / parameters.PRESETS)
+    values = params_file.preset(name, ROOT / params_file.PRESETS)
     return [word for key, value in values.items() for word in ("-S", f"{key}={json.dumps(value)}".replace(" ", ""))]
 
 
@@ -129,7 +129,7 @@ def check_dvc(words: tuple[str, ...], folder: Path) -> None:
     if overrides := getattr(asked, "set_param", None):
         shutil.copy(ROOT / "params.yaml", folder)
         apply_overrides(folder / "params.yaml", overrides)  # as -S does
-        parameters.load(folder / "params.yaml")
+        params_file.load(folder / "params.yaml")
     if words[0] in ("repro", "pull", "push", "status") or words[:2] == ("exp", "run"):
         assert {target.partition("@")[0] for target in asked.targets or []} <= STAGES.keys()
 

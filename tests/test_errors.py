@@ -101,7 +101,7 @@ def test_a_message_is_not_taken_for_a_sentence() -> None:
 def started(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a stage had been started, with a params.yaml."""
     monkeypatch.setattr(sys, "argv", ["stages/any.py"])
-    monkeypatch.setattr(stage.params, "load", lambda: params)
+    monkeypatch.setattr(stage.params_file, "load", lambda: params)
 
 
 def ends_with(error: Exception) -> Any:
@@ -169,7 +169,7 @@ def test_a_fault_in_a_stage_keeps_its_traceback(fault: Exception) -> None:
 def test_a_stage_takes_one_word(
     params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stage.params, "load", lambda: params)
+    monkeypatch.setattr(stage.params_file, "load", lambda: params)
     given = []
     monkeypatch.setattr(sys, "argv", ["stages/train_vae.py", "image"])
     stage.run(lambda word, params: given.append((word, params)), choices=("image", "audio"))

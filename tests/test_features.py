@@ -20,6 +20,7 @@ from cycle_sound.dataset import feature_cache
 from cycle_sound.dataset.feature_cache import FeatureCache, Header
 from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import BadFeatures, MissingNetwork, MissingPackage, ParamsError, StaleCache, UnknownNetwork
+from cycle_sound.io import params_file
 from cycle_sound.models import classifier, features
 from cycle_sound.models.features import FeatureNetwork, FeatureShape
 from cycle_sound.nn.rng import BatchRng, seeded
@@ -209,7 +210,7 @@ def test_every_clip_is_seen_as_it_is_and_train_in_other_views_too(
 ) -> None:
     config = weights(tmp_path / "w.pth")
     write_tiny(tmp_path, features={"source": {"image": config.model_dump()}})
-    params = parameters.load()
+    params = params_file.load()
     cache_features.main("image", params)
     folder = paths.features("image")
     header = json.loads((folder / "train.json").read_text(encoding="utf-8"))
@@ -227,7 +228,7 @@ def test_a_judge_by_features_learns_its_last_layer_and_is_rebuilt_from_its_file_
 ) -> None:
     config = weights(tmp_path / "w.pth")
     write_tiny(tmp_path, features={"judge": {"image": config.model_dump()}})
-    params = parameters.load()
+    params = params_file.load()
     train_judge.main("image", params)
     network = features.pretrained(config)
     (tmp_path / "w.pth").unlink()
@@ -247,7 +248,7 @@ def test_without_a_network_the_folder_is_empty_whatever_was_there(
     write_tiny(tmp_path)
     paths.features("image").mkdir(parents=True)
     (paths.features("image") / "old").touch()
-    cache_features.main("image", parameters.load())
+    cache_features.main("image", params_file.load())
     assert list(paths.features("image").iterdir()) == []
 
 

@@ -289,16 +289,16 @@ from pathlib import Path
 
 from mirror import Mirror
 
-from cycle_sound import params
 from cycle_sound.acquisition.sources import fetching
 from cycle_sound.acquisition.sources.lists import Excerpt
 from cycle_sound.errors import DiskFull
+from cycle_sound.io import params_file
 
 film, store = map(Path, sys.argv[1:])
 with Mirror({"wholewholew.mp4": film.read_bytes()}) as mirror:
     own = {"path": str(store), "url": mirror.url("{id}.mp4"), "retries": 0, "rate_limit": 1e9}
     try:
-        fetching.fetch([Excerpt("wholewholew", 3)], params.load().data.vggsound.model_copy(update=own))
+        fetching.fetch([Excerpt("wholewholew", 3)], params_file.load().data.vggsound.model_copy(update=own))
     except DiskFull as error:
         print(error)
 """

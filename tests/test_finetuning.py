@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 from tiny import write_shards
 
 from benchmarks import finetuning as benchmark
-from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.errors import BadCheckpoint, MisplacedInit, MixedInit, OtherInit, ParamsError
-from cycle_sound.io import files
+from cycle_sound.io import files, params_file
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import DIRECTIONS, MODALITIES, Modality, Params
 from cycle_sound.training import init
@@ -52,7 +51,7 @@ def project(data: Path, tmp_path: Path, write_tiny: Callable[..., None], monkeyp
 
     def made(**changes: Any) -> Params:
         write_tiny(tmp_path, **over(like, changes))
-        return parameters.load(tmp_path / "params.yaml")
+        return params_file.load(tmp_path / "params.yaml")
 
     return made
 
@@ -184,7 +183,7 @@ def test_a_state_of_a_training_from_another_model_is_not_gone_on_with(
 
 
 def test_the_models_that_come_along_fit_the_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    params = parameters.with_preset(parameters.load(ROOT / "params.yaml"), "finetune", ROOT / "presets")
+    params = params_file.with_preset(params_file.load(ROOT / "params.yaml"), "finetune", ROOT / "presets")
     (tmp_path / "cycle_sound").mkdir()
     (tmp_path / "cycle_sound/pretrained").symlink_to(ROOT / "cycle_sound/pretrained")
     monkeypatch.chdir(tmp_path)

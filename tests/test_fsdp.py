@@ -16,7 +16,7 @@ import torch
 from test_distributed import TWO, run
 from torch import Tensor, nn
 
-from cycle_sound import params as parameters
+from cycle_sound.io import params_file
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.models.transformer import Shapes, Transformer
 from cycle_sound.nn import device, distributed
@@ -60,7 +60,7 @@ class Task:
     train = Drawn()
 
     def __init__(self, stop: int | None) -> None:
-        config = parameters.load(Path(__file__).parents[1] / "params.yaml").transformer.audio_to_image
+        config = params_file.load(Path(__file__).parents[1] / "params.yaml").transformer.audio_to_image
         torch.manual_seed(0)
         self.model = Transformer(config.model_copy(update=TINY), SHAPES)
         self.optimizer = config.optimizer.model_copy(update=OPTIMIZER)

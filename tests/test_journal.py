@@ -31,7 +31,7 @@ from cycle_sound.params import FolderConfig, Params
 from stages import download, shard
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = "from cycle_sound.params import load\nfrom stages import download\ndownload.main(load())\n"
+RUN = "from cycle_sound.io.params_file import load\nfrom stages import download\ndownload.main(load())\n"
 PAIRS = {"train_pairs": 90, "test_pairs": 30}
 
 

@@ -196,8 +196,8 @@ def test_what_a_kill_leaves_half_written_is_gone_after_the_next_run_of_the_same_
         for other in OTHERS:
             (folder / other).write_bytes(b"somebody's")
     monkeypatch.chdir(tmp_path)
-    given = start.params.load(ROOT / "params.yaml")
-    monkeypatch.setattr(start.params, "load", lambda: given)
+    given = start.params_file.load(ROOT / "params.yaml")
+    monkeypatch.setattr(start.params_file, "load", lambda: given)
     name, *word = instance.split()
     monkeypatch.setattr(sys, "argv", [f"stages/{name}.py", *word])
     monkeypatch.setenv("RANK", "1")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.sounds import Sounds
 from cycle_sound.errors import BadCheckpoint
 from cycle_sound.inference import export
 from cycle_sound.inference.system import CycleSound
+from cycle_sound.io import params_file
 from cycle_sound.media import mel, sound_files
 from cycle_sound.models import learned_vocoder, stft
 from cycle_sound.models.learned_vocoder import LearnedVocoder
@@ -105,8 +105,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, write_tiny: Callable[..., N
     write_tiny(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        download.main(parameters.load())
-        shard.main(parameters.load())
+        download.main(params_file.load())
+        shard.main(params_file.load())
     shutil.rmtree(folder / paths.RAW / "test_data")
     return folder
 
@@ -119,14 +119,14 @@ def project(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def trained() -> bytes:
-    train_vocoder.main(parameters.load())
+    train_vocoder.main(params_file.load())
     return paths.vocoder().read_bytes()
 
 
 def test_the_stage_needs_no_test_sound_and_is_the_same_each_time(project: Path):
     first = trained()
-    config = parameters.load().vocoder.learned
-    found = learned_vocoder.load(paths.vocoder(), parameters.load().audio).config.model_dump()
+    config = params_file.load().vocoder.learned
+    found = learned_vocoder.load(paths.vocoder(), params_file.load().audio).config.model_dump()
     assert found == config.model_dump(exclude={"quietest", "log_power_weight"})  # of the training alone
     figures = (project / paths.metrics("train_vocoder")).read_text(encoding="utf-8")
     assert "valid_spectral_convergence" in figures
@@ -144,7 +144,7 @@ def test_a_killed_training_ends_with_the_same_bytes(project: Path, kill: Callabl
 
 
 def test_a_batch_is_of_stretches_with_their_own_log_mels(project: Path):
-    params = parameters.load()
+    params = params_file.load()
     originals = Split(project / paths.SHARDS, "train").originals[:4]
     sounds = Sounds(project / paths.RAW, originals, SAMPLES, params.audio.sample_rate)
     objective = VocoderObjective(
@@ -162,7 +162,7 @@ def test_a_batch_is_of_stretches_with_their_own_log_mels(project: Path):
 
 
 def test_the_weight_of_the_powers_and_the_gains_are_those_of_params_yaml(project: Path):
-    params = parameters.load()
+    params = params_file.load()
     originals = Split(project / paths.SHARDS, "train").originals[:4]
     sounds = Sounds(project / paths.RAW, originals, SAMPLES, params.audio.sample_rate)
     loudest = []

@@ -308,7 +308,7 @@ def test_no_error_reaches_a_terminal_raw(
         raise UserError(f"{text}: wrong")
 
     monkeypatch.setattr(sys, "argv", ["stages/any.py"])
-    monkeypatch.setattr(stage.params, "load", lambda: params)
+    monkeypatch.setattr(stage.params_file, "load", lambda: params)
     with pytest.raises(SystemExit):
         stage.run(main)
     terminal.complain(text)

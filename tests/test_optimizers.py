@@ -96,8 +96,9 @@ def test_adamw_steps_as_torch_does(missing: tuple[int, ...]) -> None:
 
 def test_no_optimizer_loads_torchs_compiler() -> None:
     program = (
-        "import sys, torch; from cycle_sound import params; from cycle_sound.training.optimizers import Optimizers;"
-        "model = torch.nn.Linear(2, 2); optimizers = Optimizers(model, params.load().vae.image.optimizer);"
+        "import sys, torch; from cycle_sound.io import params_file;"
+        "from cycle_sound.training.optimizers import Optimizers;"
+        "model = torch.nn.Linear(2, 2); optimizers = Optimizers(model, params_file.load().vae.image.optimizer);"
         "model(torch.ones(1, 2)).sum().backward(); optimizers.step(0.1); sys.exit('torch._dynamo' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])

@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from cycle_sound import params as parameters
 from cycle_sound.dataset import augment, encoding
 from cycle_sound.errors import ParamsError
+from cycle_sound.io import params_file
 from cycle_sound.media import sound_files
 from cycle_sound.models import transformer
 from cycle_sound.models.classifier import Classifier
@@ -201,7 +202,7 @@ def test_a_wrong_value_is_one_line_that_names_the_key(tree: dict[str, Any], what
 @pytest.mark.parametrize("what", TOGETHER)
 def test_values_that_do_not_go_together_are_one_line(what: str, tree: dict[str, Any]):
     values, said = TOGETHER[what]
-    parameters.put(tree, values)
+    params_file.put(tree, values)
     assert re.match(f"^params.yaml: .*{said}", complaint(tree))
 
 
@@ -214,10 +215,10 @@ def test_a_shape_that_is_allowed_is_one_that_files_may_say(
 ):
     """Of another one a model would be trained whose file nobody may read."""
     seconds = frames * tree["audio"]["hop_length"] / tree["audio"]["sample_rate"]
-    parameters.put(tree, {"image.size": size, "audio.mels": mels, "data.clip_seconds": seconds})
-    parameters.put(tree, {f"vae.{modality}.patch": patch for modality in MODALITIES})
-    parameters.put(tree, {f"transformer.{direction}.source_downsamples": halved for direction in DIRECTIONS})
-    parameters.put(tree, {"data.min_seconds": seconds})
+    params_file.put(tree, {"image.size": size, "audio.mels": mels, "data.clip_seconds": seconds})
+    params_file.put(tree, {f"vae.{modality}.patch": patch for modality in MODALITIES})
+    params_file.put(tree, {f"transformer.{direction}.source_downsamples": halved for direction in DIRECTIONS})
+    params_file.put(tree, {"data.min_seconds": seconds})
     for channels, shape in zip((3, 1), parameters.parse(tree).shapes.values(), strict=True):
         TypeAdapter(PictureShape).validate_python((channels, *shape))
 
@@ -230,8 +231,8 @@ def test_a_size_that_is_allowed_is_one_that_every_network_takes(
 ):
     """Of other sizes a training would end, or write a model whose file nobody may read."""
     halved = {f"transformer.{direction}.source_downsamples": 4 for direction in DIRECTIONS}
-    parameters.put(tree, {"image.size": size, "vae.image.patch": 2, "vae.image.downsamples": 1, **halved})
-    parameters.put(tree, {"augment.degradation.blur": 16, "tokens.top": 128, "classifier.architecture": architecture})
+    params_file.put(tree, {"image.size": size, "vae.image.patch": 2, "vae.image.downsamples": 1, **halved})
+    params_file.put(tree, {"augment.degradation.blur": 16, "tokens.top": 128, "classifier.architecture": architecture})
     params = parameters.parse(tree)
     whole = {"image": (3, *params.shapes["image"]), "audio": (1, *params.shapes["audio"])}
     pictures = {modality: torch.zeros(2, *shape) for modality, shape in whole.items()}
@@ -341,7 +342,7 @@ def test_words_choose_their_own_sections(params: Params):
 def test_what_is_no_params_file_is_one_line(tmp_path: Path, text: str, said: str):
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ParamsError, match=said) as caught:
-        parameters.load(tmp_path / "params.yaml")
+        params_file.load(tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
 
 
@@ -349,14 +350,14 @@ def test_what_is_no_params_file_is_one_line(tmp_path: Path, text: str, said: str
 def test_a_number_that_dvc_sets_is_that_number(number: str, tree: dict[str, Any], tmp_path: Path):
     YAML().dump(tree, tmp_path / "params.yaml")
     apply_overrides(str(tmp_path / "params.yaml"), [f"vae.audio.optimizer.learning_rate={number}"])  # as -S does
-    assert parameters.load(tmp_path / "params.yaml").vae.audio.optimizer.learning_rate == 1e-5
+    assert params_file.load(tmp_path / "params.yaml").vae.audio.optimizer.learning_rate == 1e-5
 
 
 @pytest.mark.parametrize("word", ["on", "off", "no", "yes", "y", "N", "'1e-5'", "12:30:45"])
 def test_a_word_that_dvc_sets_is_that_word(word: str, tree: dict[str, Any], tmp_path: Path):
     YAML().dump(tree, tmp_path / "params.yaml")
     apply_overrides(str(tmp_path / "params.yaml"), [f"data.folder.path={word}"])
-    assert parameters.load(tmp_path / "params.yaml").data.folder.path == word.strip("'")
+    assert params_file.load(tmp_path / "params.yaml").data.folder.path == word.strip("'")
 
 
 @pytest.mark.parametrize("override", ["seed=1", "sampling.audio_to_image.guidance=9.5", "data.folder.path=elsewhere"])
@@ -412,9 +413,9 @@ def test_the_program_reads_what_dvc_reads(scalar: str, version: str, tmp_path: P
         wanted = parse_yaml((tmp_path / "params.yaml").read_text(encoding="utf-8"), "params.yaml")
     except Exception:
         with pytest.raises(ParamsError):
-            parameters.read(tmp_path / "params.yaml")
+            params_file.read(tmp_path / "params.yaml")
     else:
-        assert repr(parameters.read(tmp_path / "params.yaml")) == repr(wanted)
+        assert repr(params_file.read(tmp_path / "params.yaml")) == repr(wanted)
 
 
 def bomb(before: str, entry: str, after: str) -> str:
@@ -447,14 +448,14 @@ BOMBS = {
 def test_a_small_file_that_stands_for_too_much_is_one_line(what: str, tmp_path: Path):
     (tmp_path / "params.yaml").write_text(BOMBS[what], encoding="utf-8")
     with pytest.raises(ParamsError) as caught:
-        parameters.load(tmp_path / "params.yaml")
+        params_file.load(tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
 
 
 def test_a_few_aliases_are_read(tmp_path: Path):
     (tmp_path / "params.yaml").write_text("a: &a {x: 1, y: 2}\nb: *a\nc: {<<: *a, y: 3}\n", encoding="utf-8")
-    assert parameters.read(tmp_path / "params.yaml")["c"] == {"x": 1, "y": 3}
+    assert params_file.read(tmp_path / "params.yaml")["c"] == {"x": 1, "y": 3}
 
 
 @pytest.mark.parametrize(
@@ -479,19 +480,19 @@ def test_a_few_aliases_are_read(tmp_path: Path):
 def test_what_yaml_cannot_hold_is_one_line(text: str, tmp_path: Path):
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ParamsError, match=r"params\.yaml: ") as caught:
-        parameters.load(tmp_path / "params.yaml")
+        params_file.load(tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path):
     with pytest.raises(ParamsError, match=r"params.yaml: no such file; run from the project's root$"):
-        parameters.load(tmp_path / "params.yaml")
+        params_file.load(tmp_path / "params.yaml")
 
 
 def test_bytes_that_are_no_text_are_one_line(tmp_path: Path):
     (tmp_path / "params.yaml").write_bytes(b"seed: \xff\xfe")
     with pytest.raises(ParamsError, match=r"params.yaml: ") as caught:
-        parameters.load(tmp_path / "params.yaml")
+        params_file.load(tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
 
 

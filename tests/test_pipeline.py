@@ -441,6 +441,6 @@ def test_a_test_that_has_the_name_of_a_module_tests_it():
 
 
 def test_params_yaml_is_read_by_stages_and_beside_models_alone():
-    readers = {module for module in code.modules() if "cycle_sound.params" in imported(module).values()}
+    readers = {module for module in code.modules() if "cycle_sound.io.params_file" in edges(module)}
     # a stage's; a project's beside its models; its presets
     assert readers == {"cycle_sound.io.stage", "cycle_sound.inference.card", "cycle_sound.app.presets"}

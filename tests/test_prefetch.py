@@ -21,9 +21,10 @@ from test_training import Line, trained
 from torch import Tensor
 
 from cycle_sound.errors import BadShard, LoaderLost, TrainingDiverged
+from cycle_sound.io.params_file import load
 from cycle_sound.nn import distributed
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import OptimizerConfig, Params, load
+from cycle_sound.params import OptimizerConfig, Params
 from cycle_sound.training.prefetch import Prefetcher
 
 
@@ -190,7 +191,7 @@ def test_a_training_that_fails_leaves_no_process(config: OptimizerConfig, tmp_pa
 EVERY = """
 import pickle
 
-from cycle_sound.params import load
+from cycle_sound.io.params_file import load
 from cycle_sound.training import loop
 from stages import finetune_decoder, train_classifier, train_transformer, train_vae, train_vocoder
 

@@ -13,10 +13,10 @@ from dvc.utils.hydra import apply_overrides
 from torch import nn
 from typer.testing import CliRunner
 
-from cycle_sound import params as parameters
 from cycle_sound.app import presets
 from cycle_sound.app.cli import app
 from cycle_sound.errors import ParamsError
+from cycle_sound.io import params_file
 from cycle_sound.models import features
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.models.dvae import DiscreteVAE
@@ -56,8 +56,8 @@ def test_every_preset_is_tested() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_fits_and_says_nothing_twice(name: str, project: Path, params: Params) -> None:
-    changed = parameters.with_preset(params, name).model_dump()
-    for key, value in parameters.preset(name).items():
+    changed = params_file.with_preset(params, name).model_dump()
+    for key, value in params_file.preset(name).items():
         assert reduce(getitem, key.split("."), changed) == value
         assert reduce(getitem, key.split("."), params.model_dump()) != value, f"{name}: {key} is nothing new"
 
@@ -68,17 +68,17 @@ def test_what_is_told_to_dvc_is_the_preset(name: str, project: Path, params: Par
     words = said.split()
     assert (code, set(words[::2])) == (0, {"-S"})
     apply_overrides("params.yaml", words[1::2])  # as -S does
-    assert parameters.load() == parameters.with_preset(params, name)
+    assert params_file.load() == params_file.with_preset(params, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_is_the_preset_and_all_else_stays(name: str, project: Path, params: Params) -> None:
     before = lines(project / "params.yaml")
     assert told(name, "--write") == (0, "")
-    assert parameters.load() == parameters.with_preset(params, name)
+    assert params_file.load() == params_file.with_preset(params, name)
     after = lines(project / "params.yaml")
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
-    assert 0 < len(changed) <= len(parameters.preset(name))
+    assert 0 < len(changed) <= len(params_file.preset(name))
     for old, new in changed:
         assert old.partition(" #")[2] == new.partition(" #")[2]  # the comment
         assert old.partition(":")[0] == new.partition(":")[0]
@@ -162,7 +162,7 @@ def test_a_preset_that_does_not_fit_is_not_written(project: Path) -> None:
 
 
 def test_fine_tuning_takes_about_a_quarter_of_the_steps_at_a_quarter_of_the_rates(params: Params) -> None:
-    tuned = parameters.with_preset(params, "finetune", ROOT / "presets")
+    tuned = params_file.with_preset(params, "finetune", ROOT / "presets")
     names = [*(f"vae.{one}" for one in MODALITIES), *(f"transformer.{one}" for one in DIRECTIONS), "vocoder.learned"]
     for name in names:
         before, after = (attrgetter(f"{name}.optimizer")(one) for one in (params, tuned))
@@ -179,7 +179,7 @@ def test_fine_tuning_takes_about_a_quarter_of_the_steps_at_a_quarter_of_the_rate
 def sizes() -> dict[str, Any]:
     """Millions of weights of every model, and the codes and positions of each side."""
     pytest.importorskip("efficientnet_lite_pytorch")
-    params = parameters.with_preset(parameters.load(ROOT / "params.yaml"), "vggsound", ROOT / "presets")
+    params = params_file.with_preset(params_file.load(ROOT / "params.yaml"), "vggsound", ROOT / "presets")
     shapes: dict[Any, tuple[Any, int, int]] = {
         "image": (3, params.image.size, params.image.size),
         "audio": (1, params.audio.mels, params.audio.frames(params.data.clip_seconds)),

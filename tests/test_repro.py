@@ -17,10 +17,10 @@ import pytest
 from pipelines import copied, digests, dvc, environment, run, steps
 from ruamel.yaml import YAML
 
-from cycle_sound import params as parameters
 from cycle_sound.acquisition import manifest
 from cycle_sound.evaluation import attributes, generation, metrics
 from cycle_sound.inference import fixed_batches
+from cycle_sound.io import params_file
 from cycle_sound.params import DIRECTIONS, MODALITIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -211,7 +211,7 @@ def test_the_ceiling_of_the_shared_attributes_is_what_the_tokenizer_leaves_of_re
 ):
     monkeypatch.chdir(built)
     monkeypatch.setattr(fixed_batches, "FIXED_BATCH", FIXED_BATCH)
-    params = parameters.load()
+    params = params_file.load()
     models = generation.load("audio_to_image", "test", params.sampling, params.vocoder)
     pairs = models.pairs(range(len(models.split.labels)))
     real = attributes.of_pictures(pairs.target)
@@ -270,7 +270,7 @@ def test_one_command_builds_by_a_preset(built: Path, tmp_path: Path):
     shutil.copy(ROOT / "params.yaml", folder)
     words = ("make", "-o", ".venv/installed", "repro", "preset=tiny", f"BIN={Path(sys.executable).parent}")
     assert "up to date" in run(folder, *words, PYTHONPATH=str(folder))  # since it was built by the same values
-    assert parameters.load(folder / "params.yaml") == parameters.load(built / "params.yaml")
+    assert params_file.load(folder / "params.yaml") == params_file.load(built / "params.yaml")
 
 
 def test_another_audio_codebook_touches_only_what_hears_through_it(built: Path, tmp_path: Path, write_tiny: Write):

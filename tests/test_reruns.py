@@ -40,6 +40,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/errors.py": set(),  # the sentence of any error
     "cycle_sound/io/progress.py": set(),  # the wording of a progress bar
     "cycle_sound/io/stage.py": set(),  # how a stage starts and ends
+    "cycle_sound/io/params_file.py": set(),  # DVC follows the values that it reads
+    "cycle_sound/params.py": set(),
     "cycle_sound/paths.py": set(),
     "cycle_sound/acquisition/restoring.py": set(),  # how files of known digests come back
     "cycle_sound/app/cli.py": set(),

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from pipelines import untimed
 
-from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.acquisition import manifest, restoring
 from cycle_sound.acquisition.sources import fetching, vggsound
 from cycle_sound.errors import BadSource, ChangedOriginal, LostOriginals
-from cycle_sound.io import files, pool
+from cycle_sound.io import files, params_file, pool
 from cycle_sound.params import Params
 from stages import download, shard, train_vocoder
 
@@ -28,7 +27,7 @@ def enter(tmp_path: Path, write_tiny: Callable[..., None], monkeypatch: pytest.M
         (tmp_path / name).mkdir(exist_ok=True)
         monkeypatch.chdir(tmp_path / name)
         write_tiny(Path(), **{"data": {"synthetic": PAIRS, **over.pop("data", {})}, **over})
-        return parameters.load()
+        return params_file.load()
 
     monkeypatch.setattr(pool, "here", lambda jobs, workers=1, here=pool.here: here(jobs, 1))
     return entered

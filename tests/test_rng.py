@@ -8,10 +8,11 @@ import torch
 from scipy.stats import kstest
 from torch import Tensor
 
+from cycle_sound.io.params_file import load
 from cycle_sound.nn import distributed, rng
 from cycle_sound.nn.blocks import dropped
 from cycle_sound.nn.rng import BatchRng
-from cycle_sound.params import OptimizerConfig, load
+from cycle_sound.params import OptimizerConfig
 from cycle_sound.training.prefetch import Prefetcher
 
 WAYS: dict[str, Callable[[BatchRng], Tensor]] = {

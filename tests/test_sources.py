@@ -17,7 +17,6 @@ import pytest
 import soundfile
 from PIL import Image
 
-from cycle_sound import params as parameters
 from cycle_sound.acquisition import acquire, film_jobs, manifest, sources
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources import folder, videos
@@ -25,6 +24,7 @@ from cycle_sound.acquisition.sources.clip import Clip, Pair
 from cycle_sound.acquisition.sources.footage import Film
 from cycle_sound.dataset import acceptance, writer
 from cycle_sound.errors import BadSource, NoPairs, TooManyRejected
+from cycle_sound.io import params_file
 from cycle_sound.media import images, picture_files, sound_files
 from cycle_sound.params import DataConfig, FolderConfig, SyntheticConfig, VideosConfig
 
@@ -54,7 +54,7 @@ def data(source: Literal["folder", "videos"], path: Path, **video: Any) -> DataC
         synthetic=SyntheticConfig(train_pairs=1, test_pairs=1),
         folder=FolderConfig(path=str(path)),
         videos=VideosConfig(path=str(path), **settings),
-        vggsound=parameters.load(ROOT / "params.yaml").data.vggsound,
+        vggsound=params_file.load(ROOT / "params.yaml").data.vggsound,
     )
 
 

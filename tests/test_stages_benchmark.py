@@ -8,9 +8,10 @@ import pytest
 
 from benchmarks import stages
 from cycle_sound import params as parameters
+from cycle_sound.io import params_file
 
 ROOT = Path(__file__).resolve().parents[1]
-PRESET = parameters.preset("vggsound", ROOT / parameters.PRESETS)
+PRESET = params_file.preset("vggsound", ROOT / params_file.PRESETS)
 TORCH = """
 class cuda:
     is_initialized = staticmethod(lambda: True)
@@ -34,7 +35,7 @@ def test_another_batch_is_of_every_training_and_nothing_else_changes(tree: dict[
     assert {few[key] for key in few if key.endswith("batch_size")} == {4}
     trained = {key.removesuffix("steps") for key in few if key.endswith("optimizer.steps")}
     assert {key.removesuffix("batch_size") for key in changed if key.endswith("batch_size")} == trained
-    parameters.put(tree, few)
+    params_file.put(tree, few)
     parameters.parse(tree)
 
 

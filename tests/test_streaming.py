@@ -13,11 +13,11 @@ from pipelines import digests
 from test_distributed import TWO, run
 from torch import Tensor
 
-from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.acquisition.claims import Claims
 from cycle_sound.dataset.reader import Split
 from cycle_sound.inference import export, fixed_batches
+from cycle_sound.io import params_file
 from cycle_sound.params import DIRECTIONS, Direction, Modality, target_of
 from cycle_sound.report import page
 from stages import evaluate, fit_confidence, sweep_sampling
@@ -29,7 +29,8 @@ from torch import distributed as dist
 
 from cycle_sound.inference import fixed_batches
 from cycle_sound.nn import distributed
-from cycle_sound.params import DIRECTIONS, load
+from cycle_sound.io.params_file import load
+from cycle_sound.params import DIRECTIONS
 from stages import evaluate, fit_confidence, sweep_sampling
 
 fixed_batches.FIXED_BATCH["cpu"] = {BATCH}
@@ -82,14 +83,14 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
 def test_a_sweep_reads_the_sources_that_it_tries_once_and_nothing_else(
     project: Path, read: list[tuple[str, list[int]]]
 ) -> None:
-    params = parameters.load()
+    params = params_file.load()
     assert len(params.sweep.guidances) > 1
     sweep_sampling.main("audio_to_image", params)
     assert read == [("audio", list(range(params.sweep.pairs)))]
 
 
 def test_an_evaluation_reads_every_pair_and_few_at_a_time(project: Path, read: list[tuple[str, list[int]]]) -> None:
-    params = parameters.load()
+    params = params_file.load()
     pool = params.evaluate.retrieval_pool + params.evaluate.retrieval_queries - 1
     evaluate.main("audio_to_image", params)
     assert {row for modality, rows in read for row in rows if modality == "image"} == set(range(TEST))
@@ -110,7 +111,7 @@ def test_targets_that_repeat_themselves_are_evaluated_without_a_diversity(
         return pictures(self, modality, [row % kinds if modality == target_of(direction) else row for row in rows])
 
     monkeypatch.setattr(Split, "pictures", repeated)
-    evaluate.main(direction, parameters.load())
+    evaluate.main(direction, params_file.load())
     found = json.loads((project / paths.metrics("evaluate", direction)).read_text())
     assert "diversity" not in found
     assert found.keys() >= {"class_consistency", "frechet_distance", "recall_at_1", "cycle_consistency"}
@@ -124,7 +125,7 @@ def test_targets_that_repeat_themselves_are_evaluated_without_a_diversity(
 def test_a_confidence_is_fitted_to_the_first_of_valid_and_nothing_else(
     project: Path, read: list[tuple[str, list[int]]]
 ) -> None:
-    params = parameters.load()
+    params = params_file.load()
     fit_confidence.main("audio_to_image", params)
     rows = list(range(params.confidence.pairs))
     assert read == [("audio", rows), ("audio", [rows[-1], *rows[:-1]])]
@@ -132,7 +133,7 @@ def test_a_confidence_is_fitted_to_the_first_of_valid_and_nothing_else(
 
 def test_two_processes_measure_and_make_what_one_does(project: Path, models: Path, tmp_path: Path) -> None:
     together = shutil.copytree(models, tmp_path / "together")
-    params = parameters.load()
+    params = params_file.load()
     for direction in DIRECTIONS:
         sweep_sampling.main(direction, params)
         fit_confidence.main(direction, params)

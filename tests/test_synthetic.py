@@ -15,7 +15,8 @@ from cycle_sound.acquisition.sources.drawing import SHAPES
 from cycle_sound.acquisition.sources.synthesis import VOICES, play
 from cycle_sound.acquisition.sources.synthetic import KINDS, clips, compose
 from cycle_sound.evaluation import analysis, attributes
-from cycle_sound.params import SyntheticConfig, load
+from cycle_sound.io.params_file import load
+from cycle_sound.params import SyntheticConfig
 
 RATE = 16000
 ROOT = Path(__file__).resolve().parents[1]

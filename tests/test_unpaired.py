@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from test_hygiene import give, melody, pair_of
 from test_restoring import contents as contents_of
 
-from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.acquisition import acquire, claims, duplicates, journal, manifest, restoring, sources, splits, summary
 from cycle_sound.acquisition.claims import Claims
@@ -33,7 +32,7 @@ from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.token_cache import TokenCache
 from cycle_sound.dataset.training_set import TrainingSet
 from cycle_sound.errors import BadShard, BadSource, LostOriginals
-from cycle_sound.io import files, pool
+from cycle_sound.io import files, params_file, pool
 from cycle_sound.media import sound_files
 from cycle_sound.models.loading import load_tokenizer
 from cycle_sound.nn import order
@@ -327,7 +326,7 @@ def enter(tmp_path: Path, write_tiny: Callable[..., None], monkeypatch: pytest.M
         (tmp_path / name).mkdir(exist_ok=True)
         monkeypatch.chdir(tmp_path / name)
         write_tiny(Path(), **over)
-        return parameters.load()
+        return params_file.load()
 
     monkeypatch.setattr(pool, "here", lambda jobs, workers=1, here=pool.here: here(jobs, 1))
     return entered

@@ -33,14 +33,14 @@ SHARE = """
 import json
 from pathlib import Path
 from test_validation import BATCH, Rows, vae
-from cycle_sound import params
+from cycle_sound.io import params_file
 from cycle_sound.nn import distributed
 from cycle_sound.training import validation
 
 validation.BATCH = BATCH
 with distributed.process_group():
     rows = Rows()
-    figures = vae(params.load(Path(PARAMS)), rows)()
+    figures = vae(params_file.load(Path(PARAMS)), rows)()
     open(f"{distributed.rank()}.json", "w").write(json.dumps([rows.read, figures]))
 """
 BATCH = 2

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from cycle_sound import params as parameters
-from cycle_sound.io import files
+from cycle_sound.io import files, params_file
 from cycle_sound.params import DIRECTIONS, MODALITIES, source_of, target_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +26,7 @@ def committed() -> dict[str, Any]:
 def tree(**over: Any) -> dict[str, Any]:
     """The committed tree made tiny, and changed by `over`, such as data={"source": "folder"}."""
     made = committed()
-    parameters.put(made, parameters.preset("tiny", ROOT / parameters.PRESETS))
+    params_file.put(made, params_file.preset("tiny", ROOT / params_file.PRESETS))
     return merged(made, over)
 
 
@@ -125,7 +124,7 @@ def untrained(
 
     vae, network = {"codebooks": codebooks}, {"network": "resnet18"}
     write(folder, vae={"image": vae, "audio": vae}, features={"source": {"image": network, "audio": network}})
-    config, data = parameters.load(folder / "params.yaml"), folder / "data"
+    config, data = params_file.load(folder / "params.yaml"), folder / "data"
     torch.manual_seed(0)
     shapes = {"image": (3, 64, 64), "audio": (1, 64, 64)}
     for modality in MODALITIES:

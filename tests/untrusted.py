@@ -68,7 +68,7 @@ from cycle_sound.errors import (
 from cycle_sound.evaluation import samples
 from cycle_sound.inference import bundle, card, confidence, export
 from cycle_sound.inference.confidence import Evidence
-from cycle_sound.io import files, names
+from cycle_sound.io import files, names, params_file
 from cycle_sound.media import film_writer, images, sound_files, sound_reader
 from cycle_sound.media.blocks import windows
 from cycle_sound.media.film_reader import FilmReader
@@ -526,7 +526,7 @@ def _manifest(path: Path) -> None:
 
 
 def _preset(path: Path) -> object:
-    return params.with_preset(params.load(tiny.ROOT / "params.yaml"), path.stem, path.parent)
+    return params_file.with_preset(params_file.load(tiny.ROOT / "params.yaml"), path.stem, path.parent)
 
 
 def _journal(path: Path) -> None:
@@ -612,7 +612,7 @@ KINDS: dict[str, Kind] = {
     "headers": Kind(
         _headers,
         [
-            Reader("params.yaml", params.load, (ParamsError,)),
+            Reader("params.yaml", params_file.load, (ParamsError,)),
             Reader("presets/tiny.yaml", _preset, (ParamsError,)),
             Reader("download.jsonl", _journal, ()),
             Reader("raw/manifest.csv", _manifest, (BadManifest,)),

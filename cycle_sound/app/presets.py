@@ -8,9 +8,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
-from cycle_sound import params
 from cycle_sound.errors import ParamsError
-from cycle_sound.io import files
+from cycle_sound.io import files, params_file
 
 PARAMS = Path("params.yaml")
 REFUSED = "--preset-refused"  # no option of DVC's: of a command in $( ) a shell forgets that it failed, and would go on
@@ -19,8 +18,8 @@ WIDTH = 1 << 10  # characters of a line: none of it is broken in two
 
 def values(name: str) -> dict[str, Any]:
     """A preset's values, by dotted key. Raises `ParamsError`, also where they do not fit the rest of params.yaml."""
-    params.with_preset(params.load(PARAMS), name)  # or it is said here what is wrong with it, not by a stage
-    return params.preset(name)
+    params_file.with_preset(params_file.load(PARAMS), name)  # or it is said here what is wrong with it, not by a stage
+    return params_file.preset(name)
 
 
 def options(name: str) -> list[str]:
@@ -31,7 +30,7 @@ def options(name: str) -> list[str]:
     given = {key: _written(value) for key, value in values(name).items()}
     for key, text in given.items():
         if text.split() != [text]:
-            raise ParamsError(f"{params.PRESETS / name}.yaml: {key}: {text!r} is not one word")
+            raise ParamsError(f"{params_file.PRESETS / name}.yaml: {key}: {text!r} is not one word")
     return [option for key, text in given.items() for option in ("-S", f"{key}={text}")]
 
 
@@ -40,7 +39,7 @@ def write(name: str) -> None:
     given, yaml = values(name), YAML()  # which keeps comments
     yaml.preserve_quotes, yaml.width = True, WIDTH
     tree = yaml.load(PARAMS.read_bytes())
-    params.put(tree, {key: _in_form(reduce(getitem, key.split("."), tree), value) for key, value in given.items()})
+    params_file.put(tree, {key: _in_form(reduce(getitem, key.split("."), tree), value) for key, value in given.items()})
     with files.replacing(PARAMS) as part, part.open("wb") as file:
         yaml.dump(tree, file)
 

@@ -77,7 +77,7 @@ def worst(audit: Path, count: int) -> Iterator[Audited]:
                 nats = float(line["pointwise_mutual_information"])
                 yield Audited(int(line["rank"]), line["id"], line["label"], int(line["half"]), nats)
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise BadPairing(path=path, reason=fault(ValueError(error))) from None
+        raise BadPairing(path=path, reason=str(error)) from None
 
 
 def dropped(folder: Path) -> dict[str, str]:
@@ -86,7 +86,7 @@ def dropped(folder: Path) -> dict[str, str]:
     try:
         return {line["id"]: line["status"] for line in files.read_csv(path)} if path.exists() else {}
     except (KeyError, ValueError, csv.Error) as error:
-        raise BadPairing(path=path, reason=fault(ValueError(error))) from None
+        raise BadPairing(path=path, reason=str(error)) from None
 
 
 def opened(folder: Path, name: str) -> tuple[Header, np.ndarray]:

@@ -14,7 +14,7 @@ from cycle_sound import params, paths
 from cycle_sound.errors import BadCard, OtherDigest
 from cycle_sound.inference import bundle, confidence, locating
 from cycle_sound.inference.confidence import NONE, Confidences
-from cycle_sound.io import files
+from cycle_sound.io import files, params_file
 from cycle_sound.params import Config, SamplingConfigs, VocoderConfig, fault
 
 NAME = locating.CARD
@@ -55,7 +55,7 @@ def read(folder: Path) -> Card:
     if (folder / NAME).is_file():
         return _checked(folder)
     project = locating.project_of(folder)
-    tree = params.load(project / "params.yaml")
+    tree = params_file.load(project / "params.yaml")
     figures = [path for path in (project / one for one in paths.every_metrics()) if path.is_file()]
     metrics = {path.stem: _parsed(path, Figures) for path in figures}
     return Card(

@@ -19,6 +19,7 @@ PACKAGES = ("cycle_sound", "stages")
 UNDECLARED = {  # what changes no result: DVC follows the values of params; the others are names and words
     *("cycle_sound", "cycle_sound.params", "cycle_sound.paths", "cycle_sound.errors", "stages"),
     *("cycle_sound.io.progress", "cycle_sound.io.interrupts", "cycle_sound.io.stage", "cycle_sound.io.code"),
+    "cycle_sound.io.params_file",
     "cycle_sound.acquisition.restoring",  # files have the manifest's SHA-256 however they came back, or are not read
 }
 LEFT = ("Thumbs.db", "desktop.ini")  # by Windows

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from cycle_sound import params, paths
 from cycle_sound.errors import BadCheckpoint, BadSource, MissingNetwork, MissingWeights, ParamsError, UserError, told
-from cycle_sound.io import code, files, interrupts, names
+from cycle_sound.io import code, files, interrupts, names, params_file
 from cycle_sound.params import Params
 
 Word = TypeVar("Word", bound=str)
@@ -52,7 +52,7 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     interrupts.raised()
     sweep(name, *words)
     try:
-        given = params.load()
+        given = params_file.load()
         keep_apart(given)
         main(*words, given)
         interrupts.ignored()
