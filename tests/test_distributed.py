@@ -39,7 +39,7 @@ from unittest.mock import patch
 
 import torch
 
-from cycle_sound.models import gumbel, source_encoder
+from cycle_sound.models import contrastive, gumbel
 from cycle_sound.nn import blocks, device, distributed
 from cycle_sound.io.params_file import load
 from cycle_sound.training.loop import Trainer
@@ -52,7 +52,7 @@ FAULTS = {
     "none": [],
     "gradients_apart": [patch.object(Trainer, "_synchronised", lambda trainer, last: trainer.loss.no_sync())],
     "batches_apart": [
-        patch.object(module, "distributed", ALONE) for module in (blocks, gumbel, source_encoder, decoder)
+        patch.object(module, "distributed", ALONE) for module in (blocks, contrastive, gumbel, decoder)
     ],
 }
 

@@ -85,6 +85,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/pairing.py": GENERATORS,
     "cycle_sound/evaluation/audit.py": AUDIT,
     "cycle_sound/models/dual_encoder.py": AUDIT,
+    "cycle_sound/models/contrastive.py": AUDIT | IMPORT | GENERATORS | USERS | {"export"},
     "cycle_sound/training/objectives/discriminator.py": DECODERS,
     "cycle_sound/training/objectives/vae.py": VAES | DECODERS,
     "cycle_sound/training/objectives/decoder.py": DECODERS,

@@ -20,7 +20,7 @@ MOST_PLACES = 8
 DOCUMENTED = re.findall(r"^::: (\S+)", (ROOT / "docs/reference/python.md").read_text(encoding="utf-8"), re.MULTILINE)
 OPEN = (  # for whom nothing is known of all calls
     *("cycle_sound.app.", *DOCUMENTED),  # commands, and users
-    *("cycle_sound.io.params_file.with_preset", "cycle_sound.models.source_encoder.alignment"),  # tests
+    *("cycle_sound.io.params_file.with_preset", "cycle_sound.models.contrastive.alignment"),  # tests
     "cycle_sound.paths.transformer",  # alike for every kind of model
     "cycle_sound.report.neighbours._median_ratio",  # scipy
 )

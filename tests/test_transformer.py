@@ -13,7 +13,7 @@ from torch import Tensor
 from cycle_sound.inference import cached_transformer
 from cycle_sound.inference.cached_transformer import CachedTransformer
 from cycle_sound.inference.sampling import draw, exponentials, sample
-from cycle_sound.models import transformer
+from cycle_sound.models import contrastive, transformer
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.source_encoder import Summary
 from cycle_sound.models.tokenizer import CodeShape
@@ -351,7 +351,7 @@ def test_only_the_neighbours_are_read_from_the_context(model: Transformer) -> No
 def test_alignment_is_lowest_for_pairs_in_order(model: Transformer) -> None:
     vectors = torch.nn.functional.normalize(torch.randn(8, 16, generator=seeded(0)), dim=1)
     scale = torch.tensor(20.0)
-    assert transformer.alignment(vectors, vectors, scale) < transformer.alignment(vectors, vectors.roll(1, 0), scale)
+    assert contrastive.alignment(vectors, vectors, scale) < contrastive.alignment(vectors, vectors.roll(1, 0), scale)
 
 
 def test_a_clip_is_not_contrasted_with_itself_where_it_stands_in_a_batch_twice() -> None:
@@ -361,7 +361,7 @@ def test_a_clip_is_not_contrasted_with_itself_where_it_stands_in_a_batch_twice()
 
     def found(clips: list[int] | None, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         given = None if clips is None else torch.tensor(clips)
-        loss = transformer.alignment(*vectors, scale, known, given)
+        loss = contrastive.alignment(*vectors, scale, known, given)
         return loss, torch.autograd.grad(loss, vectors)[0]
 
     logits = vectors[0] @ vectors[1].T * scale
@@ -384,7 +384,7 @@ def test_a_step_in_bfloat16_aligns_in_float32() -> None:
     summary, losses, lengths = Summary(8, 16), [], []
     for precision in (torch.bfloat16, torch.float32):
         with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
-            losses.append(transformer.alignment(*vectors, torch.tensor(50.0)))
+            losses.append(contrastive.alignment(*vectors, torch.tensor(50.0)))
             lengths.append(summary(torch.randn(6, 4, 8, generator=seeded(1))).norm(dim=1))
     assert torch.equal(*losses)
     assert torch.equal(*(torch.autograd.grad(loss, vectors)[0] for loss in losses))

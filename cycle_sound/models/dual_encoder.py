@@ -5,12 +5,12 @@ how much likelier they are to come together than by chance (van den Oord et al. 
 """
 
 from collections.abc import Mapping
-from math import log
 
 import torch
 from torch import Tensor, nn
 
-from cycle_sound.models.source_encoder import FIRST_SCALE, MAX_SCALE, Summary, alignment
+from cycle_sound.models.contrastive import alignment, first_log_scale, scale_of
+from cycle_sound.models.source_encoder import Summary
 from cycle_sound.nn.blocks import feature_extractor
 from cycle_sound.params import FOLDED, MODALITIES, AuditConfig, Modality
 
@@ -44,12 +44,12 @@ class DualEncoder(nn.Module):
                 for modality in MODALITIES
             }
         )
-        self.log_scale = nn.Parameter(torch.tensor([log(FIRST_SCALE)]))
+        self.log_scale = first_log_scale()
 
     @property
     def scale(self) -> Tensor:
         """What cosines are multiplied by to be nats: (1,)."""
-        return self.log_scale.exp().clamp(max=MAX_SCALE)
+        return scale_of(self.log_scale)
 
     def embed(self, modality: Modality, pictures: Tensor) -> Tensor:
         """(b, c, h, w) → (b, d), of unit length."""

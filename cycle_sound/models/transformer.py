@@ -10,7 +10,6 @@ transformer knows codes and their shapes, but not the tokenizer.
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from math import log
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,17 +19,15 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as checkpointed
 
+from cycle_sound.models.contrastive import alignment, first_log_scale, scale_of
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.source_encoder import (
-    FIRST_SCALE,
-    MAX_SCALE,
     CodeEmbedding,
     CodeEncoder,
     FeatureEncoder,
     PictureEncoder,
     PictureSummary,
     Source,
-    alignment,
 )
 from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn import checkpoint, device
@@ -291,7 +288,7 @@ class Transformer(nn.Module):
             self.source_encoder = CodeEncoder(source.codebooks, source.codebook_size, inner, downsamples, width)
         # not used to generate
         self.target_encoder = PictureSummary(shapes.target_picture[0], inner, config.source_downsamples, width)
-        self.scale = nn.Parameter(torch.tensor([log(FIRST_SCALE)]))  # of the alignment's cosines
+        self.scale = first_log_scale()  # of the alignment's cosines
         rows, columns = (side >> downsamples for side in sides)
         self.source_positions = AxialPositions(rows, columns, width)
         self.summary_projection = nn.Linear(width, width)  # to the first position of the prefix
@@ -410,8 +407,7 @@ class Transformer(nn.Module):
             drop = drop | ~known
         prefix = torch.where(drop[:, None, None], self.null, self.prefix(source))
         logits = self(prefix, codes, self.corrupted(codes, rng), rng)
-        scale = self.scale.exp().clamp(max=MAX_SCALE)
-        aligned = alignment(source.summary, self.target_encoder(pictures), scale, known, clips)
+        aligned = alignment(source.summary, self.target_encoder(pictures), scale_of(self.scale), known, clips)
         return Losses(F.cross_entropy(logits.flatten(0, 2).float(), codes.flatten()), aligned, logits)
 
 
