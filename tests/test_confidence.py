@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from cycle_sound import paths
 from cycle_sound.app.cli import app
 from cycle_sound.errors import BadCard, BadConfidence
-from cycle_sound.evaluation import calibration, metrics
+from cycle_sound.evaluation import calibration, confidence_fit, metrics
 from cycle_sound.inference import card, confidence, export
 from cycle_sound.inference.confidence import Confidence, Evidence, Familiarity, ModelDigests, Terms
 from cycle_sound.inference.system import CycleSound
@@ -59,7 +59,7 @@ def happened(evidence: Evidence, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def fit(evidence: Evidence, right: np.ndarray, penalty: float = 1.0, drawn: np.ndarray | None = None) -> Confidence:
     own = np.ones(len(right), bool) if drawn is None else drawn
-    return confidence.fit(evidence, right, own, FAMILIAR, penalty, BY)
+    return confidence_fit.fit(evidence, right, own, FAMILIAR, penalty, BY)
 
 
 # --- the regression
@@ -164,7 +164,7 @@ def errors(count: int, seed: int) -> np.ndarray:
 
 
 def test_familiar_sources_hardly_lower_confidence_and_others_end_it() -> None:
-    fitted = confidence.fit_familiarity(errors(500, 0), 0.05)
+    fitted = confidence_fit.fit_familiarity(errors(500, 0), 0.05)
     own = [fitted.of(error) for error in errors(500, 1)]
     assert 0.97 < np.mean(own) < 1 - 0.05 / 20
     assert [fitted.of(error) > 0.5 for error in np.exp(-4 + 0.3 * np.array([-9, 0, 2.5, 5, 9]))] == [True] * 3 + [
@@ -176,7 +176,7 @@ def test_familiar_sources_hardly_lower_confidence_and_others_end_it() -> None:
 
 
 def test_familiarity_falls_with_the_error_and_is_a_probability_everywhere() -> None:
-    fitted = confidence.fit_familiarity(errors(50, 0), 0.05)
+    fitted = confidence_fit.fit_familiarity(errors(50, 0), 0.05)
     found = [fitted.of(error) for error in [0.0, *np.geomspace(1e-30, 1e30, 300)]]
     assert found == sorted(found, reverse=True)
     assert found[0] < 1
@@ -186,7 +186,7 @@ def test_familiarity_falls_with_the_error_and_is_a_probability_everywhere() -> N
 @pytest.mark.parametrize("unfamiliar", [0.01, 0.1, 0.5])
 def test_as_many_sources_are_suspect_as_are_unfamiliar(unfamiliar: float) -> None:
     rng = np.random.default_rng(1)
-    fitted = confidence.fit_familiarity(errors(5000, 0), unfamiliar)
+    fitted = confidence_fit.fit_familiarity(errors(5000, 0), unfamiliar)
     strange = np.exp(rng.uniform(-4.0, np.log(4), 20_000))
     others = round(20_000 * unfamiliar / (1 - unfamiliar))
     found = np.array([fitted.of(error) for error in (*errors(20_000, 2), *strange[:others])])
@@ -195,7 +195,7 @@ def test_as_many_sources_are_suspect_as_are_unfamiliar(unfamiliar: float) -> Non
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_sources_do_not_make_all_others_unfamiliar(count: int) -> None:
-    fitted = confidence.fit_familiarity(np.full(count, 0.02), 0.05)
+    fitted = confidence_fit.fit_familiarity(np.full(count, 0.02), 0.05)
     assert fitted.of(0.024) > 0.8
     assert fitted.of(0.02) > fitted.of(0.2)
 
@@ -305,11 +305,11 @@ def confident(data: Path, tmp_path: Path) -> Path:
     for direction, given in zip(DIRECTIONS, (tones(6), pictures(6)), strict=True):
         made = system.images(given) if direction == "audio_to_image" else system.sounds(given)
         seen = confidence.evidence(system._witness, *system._pairs(given, made))
-        fitted = confidence.fit(
+        fitted = confidence_fit.fit(
             seen,
             seen.alignment > np.median(seen.alignment),
             np.ones(len(seen.alignment), bool),
-            confidence.fit_familiarity(seen.source_error, 0.05),
+            confidence_fit.fit_familiarity(seen.source_error, 0.05),
             0.1,
             confidence.digests(folder),
         )

@@ -65,7 +65,7 @@ from cycle_sound.errors import (
     ParamsError,
     StaleCache,
 )
-from cycle_sound.evaluation import samples
+from cycle_sound.evaluation import confidence_fit, samples
 from cycle_sound.inference import bundle, card, confidence, export
 from cycle_sound.inference.confidence import Evidence
 from cycle_sound.io import files, names, params_file
@@ -438,9 +438,9 @@ def _cards(into: Path) -> None:
 
 def _regressions(data: Path) -> None:
     evidence = Evidence(*np.random.default_rng(SEED).normal(size=(len(Evidence._fields), 9)))
-    familiarity = confidence.fit_familiarity(np.exp(evidence.source_error), 0.05)
+    familiarity = confidence_fit.fit_familiarity(np.exp(evidence.source_error), 0.05)
     right, drawn = evidence.alignment > 0, np.ones(len(evidence.alignment), bool)
-    fitted = confidence.fit(evidence, right, drawn, familiarity, 1.0, confidence.digests(data))
+    fitted = confidence_fit.fit(evidence, right, drawn, familiarity, 1.0, confidence.digests(data))
     for direction in params.DIRECTIONS:
         confidence.save(paths.confidence(direction, data), fitted)
 

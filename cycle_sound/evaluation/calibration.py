@@ -6,7 +6,7 @@ Both times the judge says which samples are right. The classifiers cannot: they 
 import numpy as np
 from torch import Tensor
 
-from cycle_sound.evaluation import metrics
+from cycle_sound.evaluation import confidence_fit, metrics
 from cycle_sound.evaluation.generation import DirectionModels, Generated, Pairs
 from cycle_sound.evaluation.scores import classify, labelled, named
 from cycle_sound.inference import confidence
@@ -60,8 +60,8 @@ def fitted(
     right = values("label") == np.array([labels[source] for _, _, source in samples])
     drawn = np.arange(len(samples)) < len(own)
     evidence = Evidence(*map(values, Evidence._fields))
-    familiarity = confidence.fit_familiarity(measured["0: source_error"], config.unfamiliar)
-    regression = confidence.fit(evidence, right, drawn, familiarity, config.penalty, made_by)
+    familiarity = confidence_fit.fit_familiarity(measured["0: source_error"], config.unfamiliar)
+    regression = confidence_fit.fit(evidence, right, drawn, familiarity, config.penalty, made_by)
     return regression, {
         "samples": len(own),
         "wrong": int((~right[drawn]).sum()),
