@@ -70,6 +70,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/media/jpeg.py": READERS | {"shard"},
     "cycle_sound/dataset/reader.py": READERS,
     "cycle_sound/dataset/columns.py": READERS | {"shard"},
+    "cycle_sound/dataset/sequences.py": READERS,
     "cycle_sound/dataset/acceptance.py": {"shard"},
     "cycle_sound/dataset/lone.py": {"shard"},
     "cycle_sound/dataset/training_set.py": VAES | DECODERS | CLASSIFIERS | JUDGES | {"report"},

@@ -10,8 +10,9 @@ from cycle_sound.app.inputs import LongSound
 from cycle_sound.app.outputs import Result, content
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
 from cycle_sound.io import progress
+from cycle_sound.media import enlarging
 from cycle_sound.media.blocks import windows
-from cycle_sound.media.contact_sheet import Thumbnails, enlarged
+from cycle_sound.media.contact_sheet import Thumbnails
 from cycle_sound.media.film_writer import write_film
 from cycle_sound.media.picture_files import encode_png
 from cycle_sound.media.sounds import Sound
@@ -35,10 +36,10 @@ def write_pictures(
     begin = list(islice(parts, 2))
     if len(begin) == 1:
         [picture] = make(begin)
-        return result.write({".png": content(encode_png(enlarged(picture, scale)))}) if accepts() else []
+        return result.write({".png": content(encode_png(enlarging.smooth(picture, scale)))}) if accepts() else []
     sheet = Thumbnails()
     pictures = sheet.noted(_made(make, chain(begin, parts), sound.seconds / seconds, result.name))
-    large = (enlarged(picture, scale) for picture in pictures)
+    large = (enlarging.smooth(picture, scale) for picture in pictures)
     return result.write(
         {
             ".mp4": lambda part: write_film(part, large, seconds, sound.blocks()),

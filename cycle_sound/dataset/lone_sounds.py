@@ -9,8 +9,8 @@ import numpy as np
 from cycle_sound import paths
 from cycle_sound.acquisition import manifest
 from cycle_sound.acquisition.originals import Original
-from cycle_sound.dataset.columns import Lazy
 from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.sequences import Lazy
 from cycle_sound.errors import BadShard
 
 

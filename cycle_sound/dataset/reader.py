@@ -19,7 +19,7 @@ from torch import Tensor
 from cycle_sound import paths
 from cycle_sound.acquisition.originals import Original
 from cycle_sound.dataset import columns, npy
-from cycle_sound.dataset.columns import Lazy
+from cycle_sound.dataset.sequences import Lazy
 from cycle_sound.errors import BadShard, MissingModality, UserError
 from cycle_sound.media import jpeg, pixels
 from cycle_sound.params import LONE, AudioConfig, Config, Modality, Side, SplitName, fault

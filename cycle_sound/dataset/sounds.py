@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cycle_sound.acquisition.originals import Original
-from cycle_sound.dataset.columns import Joined
 from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.sequences import Joined
 from cycle_sound.media import sound_files
 from cycle_sound.params import AudioConfig
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from cycle_sound.dataset import reader
-from cycle_sound.dataset.columns import Joined
 from cycle_sound.dataset.reader import Split
+from cycle_sound.dataset.sequences import Joined
 from cycle_sound.params import Modality
 
 

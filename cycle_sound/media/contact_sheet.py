@@ -5,6 +5,8 @@ from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont
 
+from cycle_sound.media import enlarging
+
 COLUMNS = 8  # pictures in a row, at most
 SHOWN = 128  # pixels of a picture on the sheet, at least: models make small ones
 MOST = 400  # pictures on a sheet: of the default models those of ten minutes, fifty rows
@@ -40,20 +42,9 @@ def clock(seconds: float) -> str:
     return f"{tenths // 600}:{tenths % 600 // 10:02}.{tenths % 10}"
 
 
-def magnified(picture: Image.Image, least: int) -> Image.Image:
-    """A picture enlarged by a whole factor to at least `least` pixels of width, each pixel repeated."""
-    times = ceil(least / picture.width)
-    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
-
-
-def enlarged(picture: Image.Image, times: int) -> Image.Image:
-    """A picture enlarged by a whole factor, smoothly: bicubic, whose edges overshoot less than Lanczos's."""
-    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.BICUBIC)
-
-
 def contact_sheet(pictures: Sequence[Image.Image], seconds: float) -> Image.Image:
     """Draw pictures of one size row by row, captioned with the times at which they begin, `seconds` apart."""
-    tiles = [magnified(picture, SHOWN) for picture in pictures]
+    tiles = [enlarging.nearest(picture, SHOWN) for picture in pictures]
     columns = min(COLUMNS, len(tiles))
     across, down = tiles[0].width + GAP, tiles[0].height + CAPTION + GAP
     sheet = Image.new("RGB", (columns * across + GAP, ceil(len(tiles) / columns) * down + GAP), PAPER)

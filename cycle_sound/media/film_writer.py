@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from cycle_sound.errors import BadFilm
+from cycle_sound.media import enlarging
 from cycle_sound.media.blocks import resampled
-from cycle_sound.media.contact_sheet import magnified
 from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.sounds import Sound
 
@@ -72,7 +72,7 @@ def _frames(pictures: Iterable[Image.Image], seconds: float, end: Callable[[], f
         while shown is not None and int(frames / RATE / seconds) < number:
             yield shown
             frames += 1
-        shown = magnified(picture, SHOWN)
+        shown = enlarging.nearest(picture, SHOWN)
     assert shown is not None
     for _ in range(frames, round(min((number + 1) * seconds, end()) * RATE)):
         yield shown
