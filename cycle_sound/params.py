@@ -14,6 +14,7 @@ from cycle_sound.errors import ParamsError
 
 Modality = Literal["image", "audio"]
 Direction = Literal["audio_to_image", "image_to_audio"]
+SourceSplit = Literal["train", "test"]  # of what a source holds; valid is a part of its train
 SplitName = Literal["train", "valid", "test", "lone_image", "lone_audio"]
 Pairs = Literal["middle", "even", "listed"]
 Unpaired = Literal["reject", "keep"]
@@ -21,6 +22,7 @@ Parallel = Literal["ddp", "fsdp"]
 T = TypeVar("T")
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+SOURCE_SPLITS: tuple[SourceSplit, ...] = get_args(SourceSplit)
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")  # of pairs
 LONE: dict[Modality, SplitName] = {"image": "lone_image", "audio": "lone_audio"}  # beside train, without partners
 

@@ -14,7 +14,6 @@ import torch
 from films import evenly, telling_film
 from PIL import Image
 
-from cycle_sound.acquisition.sources import archives
 from cycle_sound.errors import (
     BadDraw,
     BadPicture,
@@ -29,7 +28,6 @@ from cycle_sound.errors import (
 from cycle_sound.inference import continuation
 from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.inference.system import CycleSound
-from cycle_sound.media import film_writer
 from cycle_sound.media.sound_files import LOUDEST
 from cycle_sound.media.sound_writer import encoded
 from cycle_sound.media.sounds import Sound
@@ -412,10 +410,6 @@ def test_a_dot_in_the_name_of_a_film_is_part_of_it(to: str, written: str, system
     film = telling_film(tmp_path / "seen.mp4", evenly(0, 1, 10), (0, 1))
     assert system.soundtrack(film, tmp_path / "out" / to) == tmp_path / "out" / written
     assert [path.name for path in (tmp_path / "out").iterdir()] == [written]
-
-
-def test_every_ending_that_marks_a_film_is_known_where_films_are_written() -> None:
-    assert set(film_writer.ENDINGS) == set(archives.EXTENSIONS)
 
 
 def test_a_file_that_cannot_be_used_is_an_error_and_leaves_nothing(system: CycleSound, tmp_path: Path) -> None:

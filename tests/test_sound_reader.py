@@ -15,10 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cycle_sound.acquisition.sources import archives
 from cycle_sound.app import inputs
 from cycle_sound.errors import BadSound
-from cycle_sound.media import contact_sheet, film_writer, sound_files, sound_reader, sound_writer
+from cycle_sound.media import contact_sheet, containers, film_writer, sound_files, sound_reader, sound_writer
 from cycle_sound.media.blocks import resampled, windows
 from cycle_sound.media.contact_sheet import Thumbnails
 from cycle_sound.media.sounds import Sound
@@ -76,7 +75,7 @@ def test_blocks_of_what_ffmpeg_decodes_are_the_whole(suffix: str, tmp_path: Path
     assert sound_reader.seconds(path) == pytest.approx(40, abs=0.2)
 
 
-@pytest.mark.parametrize("suffix", archives.EXTENSIONS)
+@pytest.mark.parametrize("suffix", containers.ENDINGS)
 def test_the_sound_of_a_film_is_a_sound_to_every_command(suffix: str, tmp_path: Path):
     codec = {".avi": "mpeg4", ".webm": "libvpx", ".ogv": "libvpx"}.get(suffix, "libx264")
     codec = "mpeg2video" if suffix in (".mpg", ".mpeg") else codec

@@ -210,9 +210,9 @@ def _digest(note: str) -> str:
 
 
 def _state(entry: os.DirEntry[str]) -> str:
-    """What tells a file from what it is after a change: SIZE:TIME, in bytes and ns."""
-    found = entry.stat(follow_symlinks=False)
-    return f"{found.st_size}:{found.st_mtime_ns}"
+    """The state of a file as it is noted: SIZE:TIME, in bytes and ns."""
+    size, changed = files.state(entry.stat(follow_symlinks=False))
+    return f"{size}:{changed}"
 
 
 def _is_noted(entry: os.DirEntry[str], note: str) -> bool:

@@ -18,18 +18,12 @@ from cycle_sound.acquisition.fingerprints import PICTURE_BITS, SOUND_BITS, Finge
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip
 from cycle_sound.io import bounded, code, files
+from cycle_sound.io.files import State
 from cycle_sound.params import Config, Count, DataConfig
 
 # What decides once all clips are there.
 JUDGED_LATER = {"max_rejected", "valid_share", "paired_share", "drop_worst", "near_picture", "near_sound"}
 SOURCES = {*get_args(DataConfig.model_fields["source"].annotation)}  # each has a section of its own
-
-
-class State(NamedTuple):
-    """What tells a file from what it is after a change."""
-
-    size: int  # bytes
-    changed: int  # ns
 
 
 States = tuple[State | None, ...]  # of all files of a clip; None for one that is not there
@@ -117,10 +111,9 @@ def _read(path: Path, key: str) -> tuple[dict[int, Finished], int]:
 
 def _state(path: Path) -> State | None:
     try:
-        found = path.stat()
+        return files.state(path.stat())
     except OSError:
         return None
-    return State(found.st_size, found.st_mtime_ns)
 
 
 def _entry(line: bytes) -> Entry | None:

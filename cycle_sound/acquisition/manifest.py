@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from cycle_sound.acquisition.originals import Original
 from cycle_sound.errors import BadManifest
 from cycle_sound.io import files
-from cycle_sound.params import LONE, Modality
+from cycle_sound.params import LONE, SOURCE_SPLITS, Modality, SourceSplit
 
 ATTRIBUTES = TypeAdapter(dict[str, int | float])
 
@@ -25,7 +25,7 @@ class Row:
     """One clip asked for."""
 
     id: str
-    split: Literal["train", "test"]
+    split: SourceSplit
     label: str  # "" where there is none
     group: str
     status: str  # "ok", or why not: a `Status` of sources.clip, not imported: later stages read this file without it
@@ -113,11 +113,11 @@ def _line(row: Row) -> dict[str, Any]:
 
 
 def _row(line: dict[str, str]) -> Row:
-    if line["split"] not in ("train", "test") or None in line or None in line.values():
+    if line["split"] not in SOURCE_SPLITS or None in line or None in line.values():
         raise ValueError("a row of other columns")
     return Row(
         id=line["id"],
-        split=cast(Literal["train", "test"], line["split"]),
+        split=line["split"],
         label=line["label"],
         group=line["group"],
         status=line["status"],

@@ -1,15 +1,16 @@
 """The files of accepted clips in a folder of pairs, which the manifest names by their SHA-256."""
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from cycle_sound.io import files
+from cycle_sound.params import SourceSplit
 
 
 class Original(NamedTuple):
     """The picture and the sound of one clip: SPLIT_data/ID.jpg and SPLIT_data/ID.mp3; or one of them."""
 
-    split: Literal["train", "test"]
+    split: SourceSplit
     id: str
     picture_sha256: str  # "": there is no picture
     sound_sha256: str  # "": there is no sound

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.errors import NoPairs, TooManyRejected
+from cycle_sound.params import SOURCE_SPLITS
 
 NAMED = 3  # reasons that an error gives
 
@@ -23,7 +24,7 @@ def check(rows: Sequence[Row], max_rejected: float) -> None:
         raise TooManyRejected(
             rejected=rejected.total(), asked=len(rows), fraction=fraction, allowed=max_rejected, reasons=reasons
         )
-    for split in ("train", "test"):
+    for split in SOURCE_SPLITS:
         if not any(row.fate == split for row in rows):
             fates = ", ".join(f"{count} {status}" for status, count in rejected.most_common(NAMED)) or "none rejected"
             raise NoPairs(split=split, asked=len(rows), fates=fates)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cycle_sound.errors import BadDraw, BadPicture, BadSound, BadSteering, BadTarget, NoDevice, WrongModality
 from cycle_sound.io.endings import with_ending
-from cycle_sound.media import film_writer, images, sound_files
+from cycle_sound.media import containers, images, sound_files
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device
 from cycle_sound.params import MODALITIES, Config, Direction, Modality, fault
@@ -166,7 +166,7 @@ def target(to: str | Path, source: Path, ending: str | None = None) -> Path:
     place = path(to)
     if not place.name:
         raise BadTarget(f"{place}: not a file to write to")
-    place = place if ending is None else with_ending(place, ending, film_writer.ENDINGS)
+    place = place if ending is None else with_ending(place, ending, containers.ENDINGS)
     if place.is_dir():
         raise BadTarget(f"{place}: a folder")
     if os.path.realpath(place) == os.path.realpath(source) or (place.exists() and place.samefile(source)):

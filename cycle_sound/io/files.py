@@ -12,11 +12,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cycle_sound.errors import ChangedOriginal, DiskFull
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class State(NamedTuple):
+    """What tells a file from what it is after a change."""
+
+    size: int  # bytes
+    changed: int  # ns
+
+
+def state(found: os.stat_result) -> State:
+    """The state of a file, of what the system says of it."""
+    return State(found.st_size, found.st_mtime_ns)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from cycle_sound.errors import BadFilm
 
 # FFmpeg's names of what a file may be. Others are playlists, which lead to more files, or would only add risk.
 VIDEOS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,flv,ogg"
+ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")  # of videos
 SOUNDS = f"mp3,wav,flac,aac,asf,amr,amrnb,amrwb,aiff,caf,{VIDEOS}"  # a film has one, too
 MAX_DECODED = 5_000_000_000  # pixels for one picture, or pair: 600 frames of 4K, and some ten seconds of work
 RESET = 1.0  # s back in decoding time: another recording begins, whose times are its own

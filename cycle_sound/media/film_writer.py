@@ -21,7 +21,6 @@ RATE = 10  # pictures per second: players dislike fewer
 SHOWN = 256  # pixels, at least
 AUDIO_RATE = 48_000  # Hz, which every player knows
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # FFmpeg's names
-ENDINGS = (*FORMATS, ".m4v", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")  # that films have
 MP4_CODECS = ("av1", "h264", "hevc", "mpeg4", "vp9")  # of pictures that players expect in MP4
 # In QuickTime: what cameras and editors write. Matroska holds most of it not at all.
 MOV_CODECS = ("cinepak", "dnxhd", "dvvideo", "h263", "png", "prores", "qtrle", "svq1", "svq3")

@@ -81,9 +81,14 @@ def as_mp3(content: bytes, seconds: float) -> bytes:
     return encode_mp3(*decode(content, seconds))
 
 
+def mp3_rate(sample_rate: int) -> int:
+    """The rate of MP3 that is nearest to a rate, in Hz."""
+    return min(MP3_RATES, key=lambda known: abs(known - sample_rate))
+
+
 def encode_mp3(waveform: np.ndarray, sample_rate: int) -> bytes:
     """Encode a waveform as a mono MP3 file, at the nearest rate that MP3 has; beyond full scale it is clipped."""
-    rate = min(MP3_RATES, key=lambda known: abs(known - sample_rate))
+    rate = mp3_rate(sample_rate)
     file = io.BytesIO()
     soundfile.write(file, np.clip(resample(waveform, sample_rate, rate), -1, 1), rate, format="MP3")
     return file.getvalue()

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from cycle_sound.media.blocks import resampled
-from cycle_sound.media.sound_files import MP3_RATES
+from cycle_sound.media.sound_files import mp3_rate
 from cycle_sound.media.sounds import Sound
 
 Format = Literal["wav", "flac", "mp3"]
@@ -40,7 +40,7 @@ def _write(file: Path | IO[bytes], blocks: Iterable[Sound], kind: Format) -> Non
     first = next(rest)
     rate, subtype = first.sample_rate, "PCM_16"
     if kind == "mp3":
-        rate, subtype = min(MP3_RATES, key=lambda known: abs(known - first.sample_rate)), "MPEG_LAYER_III"
+        rate, subtype = mp3_rate(first.sample_rate), "MPEG_LAYER_III"
     waves = resampled((block.waveform for block in chain([first], rest)), first.sample_rate, rate)
     with soundfile.SoundFile(file, "w", rate, 1, subtype, format=kind.upper()) as written:
         for wave in waves:

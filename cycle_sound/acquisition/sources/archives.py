@@ -22,7 +22,6 @@ from cycle_sound.io import names, tar_members
 from cycle_sound.io.xz import XzFile
 from cycle_sound.media import containers
 
-EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv", ".3gp")
 TAR = ".tar"
 COMPRESSED: dict[str, Any] = {  # tars, and what opens them
     **dict.fromkeys((".tar.gz", ".tgz"), gzip.open),
@@ -59,7 +58,7 @@ class Video(NamedTuple):
 def is_video(name: str) -> bool:
     """Whether a file name, or a path in an archive, has a video's extension and is not hidden."""
     path = Path(name)
-    return path.suffix.lower() in EXTENSIONS and not names.is_hidden(path)
+    return path.suffix.lower() in containers.ENDINGS and not names.is_hidden(path)
 
 
 def find(root: Path) -> dict[Excerpt, Video]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from cycle_sound.params import DataConfig
+from cycle_sound.params import DataConfig, SourceSplit
 
 Status = Literal[
     "ok",
@@ -48,7 +48,7 @@ class Clip:
     """
 
     id: str  # file name of the pair, without extension: unique within the corpus
-    split: Literal["train", "test"]
+    split: SourceSplit
     label: str  # "" where the source has none
     group: str  # clips of one group (one recording, one video) never stand on two sides of a split
     fetch: Callable[..., Pair]
@@ -58,6 +58,6 @@ class Clip:
     load: Callable[[], Any] | None = None
 
 
-def may_be_lone(split: Literal["train", "test"], data: DataConfig) -> bool:
+def may_be_lone(split: SourceSplit, data: DataConfig) -> bool:
     """Whether a clip of a split may be a picture or a sound alone: what is tested has both."""
     return data.unpaired == "keep" and split == "train"

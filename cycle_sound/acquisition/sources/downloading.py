@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from cycle_sound.acquisition.sources import archives, failures, videos
+from cycle_sound.acquisition.sources import failures, videos
 from cycle_sound.acquisition.sources.clip import Rejected
 from cycle_sound.acquisition.sources.failures import Failure, PrivateHost
 from cycle_sound.errors import BadSource
@@ -118,7 +118,7 @@ def _offer(order: Order, answer: Any) -> Offer | Failure:
 def _described(address: str) -> dict[str, Any]:
     """An address of a video file, as yt-dlp's extractors describe one."""
     suffix = Path(urlsplit(address).path).suffix.lower()
-    extension = (suffix if suffix in archives.EXTENSIONS else ".mp4").removeprefix(".")
+    extension = (suffix if suffix in containers.ENDINGS else ".mp4").removeprefix(".")
     origin = {"extractor": "generic", "extractor_key": "Generic", "webpage_url": address}
     return {"id": "clip", "title": "clip", "url": address, "ext": extension, "direct": True, **origin}
 

@@ -13,17 +13,16 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from cycle_sound.acquisition.sources import lists
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, may_be_lone
 from cycle_sound.errors import BadSource
 from cycle_sound.io import bounded, names
 from cycle_sound.media import images, sound_files
-from cycle_sound.params import DataConfig
+from cycle_sound.params import SOURCE_SPLITS, DataConfig, SourceSplit
 
 PICTURES, SOUNDS = images.ENDINGS, sound_files.ENDINGS
-SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 LIST = "labels.csv"
 COLUMNS = ("id", "split", "label", "group")
 NOTES = (".csv", ".json", ".md", ".srt", ".tsv", ".txt", ".vtt", ".xml", ".xmp", ".yaml", ".yml")  # no partners
@@ -32,7 +31,7 @@ NOTES = (".csv", ".json", ".md", ".srt", ".tsv", ".txt", ".vtt", ".xml", ".xmp",
 class Key(NamedTuple):
     """The key of a clip: an id may stand in both splits, which `acquire` refuses later."""
 
-    split: Literal["train", "test"]
+    split: SourceSplit
     id: str
 
 
@@ -74,7 +73,7 @@ def clips(data: DataConfig) -> list[Clip]:
     root = Path(data.folder.path)
     if not root.is_dir():
         raise BadSource(f"data.folder.path: no such folder: {root}")
-    if not any((root / f"{split}_data").is_dir() for split in SPLITS):
+    if not any((root / f"{split}_data").is_dir() for split in SOURCE_SPLITS):
         raise BadSource(f"{root}: holds neither train_data nor test_data")
     found, unread = _found(root)
     # Names in the list are only compared with names found, never opened, so none can lead out of the folder.
@@ -116,7 +115,7 @@ def _found(root: Path) -> tuple[dict[Key, list[Path]], dict[Key, list[Path]]]:
     """
     found: dict[Key, list[Path]] = {}
     unread: dict[Key, list[Path]] = {}
-    for split in SPLITS:
+    for split in SOURCE_SPLITS:
         place = root / f"{split}_data"
         for path in sorted(place.iterdir()) if place.is_dir() else []:
             suffix = path.suffix.lower()
@@ -149,7 +148,7 @@ def _rows(path: Path) -> Mapping[Key, Entry]:
             raise BadSource(f"{path}: the header names {twice[0]} twice")
         for row in reader:
             place = f"{path}: line {reader.line_num}"
-            split = next((split for split in SPLITS if split == row["split"]), None)
+            split = next((split for split in SOURCE_SPLITS if split == row["split"]), None)
             if split is None or not row["id"] or row["label"] is None:
                 raise BadSource(f"{place}: needs an id, a split (train or test) and a label")
             if any(row.get(None, ())):  # as DictReader calls what lies beyond

@@ -10,16 +10,16 @@ import re
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from cycle_sound.errors import BadSource
 from cycle_sound.io import bounded, names
+from cycle_sound.params import SourceSplit
 
 SECONDS = 10  # of an excerpt
 VIDEO = r"[A-Za-z0-9_-]{11}"  # a YouTube id: it may hold `_` and begin with `-`
 NAME = re.compile(rf"(?P<video>{VIDEO})_(?:(?P<start>\d{{1,6}})|(?P<first>\d{{1,9}})_(?P<last>\d{{1,9}}))", re.ASCII)
 
-Split = Literal["train", "test"]
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -46,7 +46,7 @@ class Listed(NamedTuple):
 
     excerpt: Excerpt
     label: str
-    split: Split | None  # None where the list does not say
+    split: SourceSplit | None  # None where the list does not say
 
 
 def recognised(stem: str) -> Excerpt | None:
@@ -99,7 +99,7 @@ def add(rows: dict[Key, Value], key: Key, value: Value, place: str) -> None:
         raise BadSource(f"{place} is listed before, differently")
 
 
-def read(path: Path, split: Split | None) -> list[Listed]:
+def read(path: Path, split: SourceSplit | None) -> list[Listed]:
     """The rows of a list, each excerpt once. `split` is that of a list of two columns, which does not say.
 
     Raises `BadSource` for a missing, empty or malformed list, and for one that contradicts itself.
@@ -117,7 +117,7 @@ def read(path: Path, split: Split | None) -> list[Listed]:
     return list(rows.values())
 
 
-def _row(fields: Sequence[str], split: Split | None) -> Listed | None:
+def _row(fields: Sequence[str], split: SourceSplit | None) -> Listed | None:
     match fields:
         case [video, start, label, "train" | "test" as side] if re.fullmatch(VIDEO, video):
             seconds = re.fullmatch(r"\d{1,6}", start, re.ASCII)

@@ -5,7 +5,6 @@ Kind is kind; pitch is hue (low red, high violet); loudness is size; strokes are
 
 import math
 from functools import partial
-from typing import Literal
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from cycle_sound.acquisition.sources.clip import Clip, Pair
 from cycle_sound.acquisition.sources.drawing import SHAPES, Scene, draw
 from cycle_sound.acquisition.sources.synthesis import Score, play
 from cycle_sound.media import picture_files, sound_files
-from cycle_sound.params import DataConfig
+from cycle_sound.params import DataConfig, SourceSplit
 
 KINDS = tuple(SHAPES)
 LOWEST, OCTAVES = 220.0, 2.0  # Hz; pitches are uniform on a log scale
@@ -21,7 +20,6 @@ SOFTEST = -24.0  # dB
 SMALLEST, LARGEST = 0.85, 1.25  # times the usual diameter
 HIGHEST_HUE = 270.0  # degrees: violet, well short of red again
 STROKES = (1, 2, 3)  # of a clip, equally likely
-SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")  # a split's number is its place here
 QUALITY = 92  # of the JPEG
 
 
@@ -48,9 +46,9 @@ def perform(score: Score, seconds: float, sample_rate: int, seed: tuple[int, ...
 
 def clips(data: DataConfig, sample_rate: int, seed: int) -> list[Clip]:
     """The corpus. Each clip depends on the seed, its split and its number only, not on how many there are."""
-    counts = (data.synthetic.train_pairs, data.synthetic.test_pairs)
+    counts: dict[SourceSplit, int] = {"train": data.synthetic.train_pairs, "test": data.synthetic.test_pairs}
     corpus = []
-    for split_number, (split, count) in enumerate(zip(SPLITS, counts, strict=True)):
+    for split_number, (split, count) in enumerate(counts.items()):
         for index in range(count):
             own = (seed, split_number, index)
             score = compose(KINDS[index % len(KINDS)], np.random.default_rng(own))

@@ -16,11 +16,11 @@ from cycle_sound.acquisition.sources.archives import Video
 from cycle_sound.acquisition.sources.clip import Clip, Rejected, Status
 from cycle_sound.acquisition.sources.failures import Failure
 from cycle_sound.acquisition.sources.footage import Film
-from cycle_sound.acquisition.sources.lists import Excerpt, Listed, Split
+from cycle_sound.acquisition.sources.lists import Excerpt, Listed
 from cycle_sound.acquisition.sources.moments import Moment
 from cycle_sound.errors import BadSource
 from cycle_sound.io import names, stage
-from cycle_sound.params import DataConfig, VggSoundConfig
+from cycle_sound.params import DataConfig, SourceSplit, VggSoundConfig
 
 AGAIN = {  # of each kind of failure, whether and when it is asked for again
     "gone": "gone for good",
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
     excerpt: Excerpt
     label: str
-    split: Split
+    split: SourceSplit
 
 
 class Absent(NamedTuple):

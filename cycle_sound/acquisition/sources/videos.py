@@ -9,7 +9,7 @@ import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cycle_sound.acquisition import quality, splits
 from cycle_sound.acquisition.sources import archives, lists, moments
@@ -20,10 +20,10 @@ from cycle_sound.acquisition.sources.moments import Moment
 from cycle_sound.errors import BadSource
 from cycle_sound.io import names
 from cycle_sound.media import containers, images, picture_files, sound_files
-from cycle_sound.params import DataConfig
+from cycle_sound.params import DataConfig, SourceSplit
 
 
-def cutting(moment: Moment, split: Literal["train", "test"], data: DataConfig) -> Callable[[Film], Pair]:
+def cutting(moment: Moment, split: SourceSplit, data: DataConfig) -> Callable[[Film], Pair]:
     """`cut` at a moment, as the parameters have it for a split."""
     return partial(
         cut,
@@ -103,11 +103,11 @@ def clips(data: DataConfig) -> list[Clip]:
         raise BadSource(f"data.videos.path: no such folder: {root}")
     found = sorted(path for path in root.iterdir() if archives.is_video(path.name) and path.is_file())
     if not found:
-        raise BadSource(f"{root}: holds no video files ({', '.join(archives.EXTENSIONS)})")
+        raise BadSource(f"{root}: holds no video files ({', '.join(containers.ENDINGS)})")
     labels = _labels(Path(data.videos.labels)) if data.videos.labels else {}
     test = splits.tested(map(_group, found), data.videos.test_share)
     wanted = moments.of_all(data.pairs, data.videos.pairs_per_clip)
-    sides: dict[Path, Literal["train", "test"]] = {path: "test" if _group(path) in test else "train" for path in found}
+    sides: dict[Path, SourceSplit] = {path: "test" if _group(path) in test else "train" for path in found}
     return [
         Clip(
             id=name(names.stem(video.path), i, len(wanted)),
