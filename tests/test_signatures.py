@@ -3,12 +3,16 @@ docstring stands alone.
 """
 
 import ast
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+
+from cycle_sound.inference import export, hub
+from cycle_sound.inference.system import CycleSound
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
@@ -24,6 +28,15 @@ OPEN = (  # for whom nothing is known of all calls
     "cycle_sound.paths.transformer",  # alike for every kind of model
     "cycle_sound.report.neighbours._median_ratio",  # scipy
 )
+
+WRAPPED: dict[str, tuple[str, Callable[..., Any]]] = {  # command → what it calls, as it writes it
+    "image": ("system.images", CycleSound.images),
+    "sound": ("system.sound_blocks", CycleSound.sound_blocks),
+    "cycle": ("system.cycle", CycleSound.cycle),
+    "export": ("exporting.export", export.export),
+    "push_to_hub": ("hub.upload", hub.upload),
+}
+RENAMED = {("rerank", "candidates")}  # options of earlier versions
 
 
 class Call(NamedTuple):
@@ -97,6 +110,23 @@ def test_a_default_is_used_by_some_calls_and_not_by_all(name: str, function: ast
 def test_few_arguments_are_told_apart_by_their_places_alone() -> None:
     many = {name for name, function in functions() if len(places(function)) > MOST_PLACES}
     assert not {name for name in many if not name.startswith("cycle_sound.app.cli.")}  # whose arguments are options
+
+
+@pytest.mark.parametrize("command", WRAPPED)
+def test_an_option_has_the_name_of_the_keyword_that_it_is_given_to(command: str) -> None:
+    written, wrapped = WRAPPED[command]
+    tree = MODULES["cycle_sound.app.cli"]
+    (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == command]
+    known = [name for name in inspect.signature(wrapped).parameters if name != "self"]
+    found = []
+    for call in [node for node in ast.walk(function) if isinstance(node, ast.Call)]:
+        called, *given = call.args if ast.unparse(call.func) == "partial" else [call.func, *call.args]
+        if ast.unparse(called) == written:
+            found += [*zip(known, given, strict=False), *((one.arg, one.value) for one in call.keywords)]
+    pairs = {(value.id, keyword) for keyword, value in found if isinstance(value, ast.Name)}
+    shared = {(option, keyword) for option, keyword in pairs if option in places(function)}
+    assert len(shared) > 0
+    assert {(option, keyword) for option, keyword in shared if option != keyword} <= RENAMED
 
 
 def test_a_docstring_says_what_it_is_of() -> None:

@@ -404,7 +404,7 @@ def test_the_bundled_models_lie_under_the_card_that_an_export_writes(tmp_path: P
         assert path.read_bytes() == (paths.PRETRAINED / path.relative_to(tmp_path / "models")).read_bytes(), path
 
 
-def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, tmp_path: Path) -> None:
+def test_the_model_card_names_data_figures_and_license_and_no_place(copy: Path, tmp_path: Path) -> None:
     params = copy.parent / "params.yaml"
     text = params.read_text(encoding="utf-8").replace("path: data/folder", "path: /home/someone/clips")
     text = text.replace("network: ''", "network: resnet18").replace("weights: ''", "weights: /home/someone/own.pth")
@@ -413,7 +413,7 @@ def test_the_model_card_names_data_figures_and_licence_and_no_place(copy: Path, 
     readme = (tmp_path / "models/README.md").read_text(encoding="utf-8")
     assert "of the shards" in readme
     assert "| class_consistency | 0.500 | 0.300 – 0.700 |" in readme
-    assert "licence" in readme
+    assert "does not know its license" in readme
     facts = json.loads((tmp_path / "models/card.json").read_text(encoding="utf-8"))
     assert facts["models"]["cycle/audio_to_image.safetensors"]["config"]["width"] == 16
     assert facts["params"]["features"]["judge"]["audio"] == {"network": "resnet18", "weights": "own.pth"}

@@ -112,5 +112,5 @@ def test_no_name_breaks_the_tables_of_the_model_card():
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         "# Cycle_Sound: models for sound → picture and picture → sound",
         "## audio to image, on test pairs",
-        "## Use and licence",
+        "## Use and license",
     ]

@@ -25,21 +25,21 @@ BEGUN = ".exporting"  # in a folder to which an export has begun: written first,
 TEMPLATES = templates.environment("cycle_sound.inference", finalize=templates.markdown)
 
 
-def export(source: str | Path, folder: str | Path, licence: str = "", half: bool = False) -> list[Path]:
+def export(source: str | Path, folder: str | Path, license: str = "", half: bool = False) -> list[Path]:
     """Write the models of a project's `data/` or of an exported folder to FOLDER, with card.json and README.md.
 
     The export generates the same bytes and takes less space: a fine-tuned decoder replaces the one in its VAE's file.
-    `licence`: of the models, such as mit; by default that of the source, MIT for data that the program makes itself, or
+    `license`: of the models, such as mit; by default that of the source, MIT for data that the program makes itself, or
     none. `half`: store weights in 16 bits instead of 32, for half the size; a seed then gives other samples, a third of
     `fine`'s pictures clearly so, while the card's figures stay those of 32 bits. `~` in paths stands for the user's
     home. Returns the files written.
 
     An earlier export in the folder is overwritten. Raises `BadTarget` for the models' own folder, for one that holds
-    anything else or a README.md that was changed by hand, and for an invalid licence; also what `bundle.load` raises.
+    anything else or a README.md that was changed by hand, and for an invalid license; also what `bundle.load` raises.
     """
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
-    if not re.fullmatch(card.LICENSE, licence):
-        raise BadTarget(f"{licence}: not the name of a licence as on the Hub, such as mit or cc-by-4.0")
+    if not re.fullmatch(card.LICENSE, license):
+        raise BadTarget(f"{license}: not the name of a license as on the Hub, such as mit or cc-by-4.0")
     described = card.read(source)
     if folder.exists() and (not folder.is_dir() or folder.samefile(source)):
         raise BadTarget(f"{folder}: not a folder to export to")
@@ -51,7 +51,7 @@ def export(source: str | Path, folder: str | Path, licence: str = "", half: bool
     update = {
         "models": _described(folder, described.vocoder),
         "confidence": _renamed(folder, described.confidence),
-        "license": licence or described.license or ("mit" if described.source == "synthetic" else ""),
+        "license": license or described.license or ("mit" if described.source == "synthetic" else ""),
     }
     described = described.model_copy(update=update)
     written = [folder / name for name in described.models]
@@ -139,7 +139,7 @@ def readme(described: Card) -> str:
         directions=[(one, found) for one, found in directions.items() if found],
         confidences=[(one, fitted) for one in DIRECTIONS if (fitted := described.confidence[one])],
         source=described.source,
-        licence=described.license,
+        license=described.license,
         half=any(one.get("bits") == 16 for one in described.models.values()),
         networks=sorted({str(one["network"]) for one in described.models.values() if one.get("network")}),
         number=_number,

@@ -111,10 +111,10 @@ def _kept(name: str, revision: str | None) -> Path:
 
 
 @in_one_line
-def upload(name: str, source: str | Path, licence: str = "", private: bool = False, half: bool = False) -> str:
+def upload(name: str, source: str | Path, license: str = "", private: bool = False, half: bool = False) -> str:
     """Export the models of a folder to a repository, which is made if it is not there; returns its address.
 
-    `licence`, `half`: as `export` takes them; `private`: where the repository is new, for nobody else to see. Models
+    `license`, `half`: as `export` takes them; `private`: where the repository is new, for nobody else to see. Models
     that the repository had before and these do not have are removed from it. Raises what `export` raises, `HubRefused`
     and `MissingPackage`.
     """
@@ -122,7 +122,7 @@ def upload(name: str, source: str | Path, licence: str = "", private: bool = Fal
 
     api = HfApi(library_name=LIBRARY)
     with TemporaryDirectory() as folder:
-        export.export(arguments.path(source), Path(folder), licence, half)
+        export.export(arguments.path(source), Path(folder), license, half)
         address = api.create_repo(name, private=private, exist_ok=True)
         message = "Models of Cycle_Sound"
         api.upload_folder(repo_id=name, folder_path=folder, delete_patterns=PATTERNS, commit_message=message)
