@@ -304,7 +304,7 @@ def confident(data: Path, tmp_path: Path) -> Path:
     system = CycleSound.load(folder)
     for direction, given in zip(DIRECTIONS, (tones(6), pictures(6)), strict=True):
         made = system.images(given) if direction == "audio_to_image" else system.sounds(given)
-        seen = confidence.evidence(system._witness, *system._pairs(given, made))
+        seen = confidence.evidence(system._evidence_engine, *system._pairs(given, made))
         fitted = confidence_fit.fit(
             seen,
             seen.alignment > np.median(seen.alignment),
@@ -398,7 +398,7 @@ def test_agreement_is_the_odds_that_both_classifiers_see_one_label(confident: Pa
         classifier = system.models.classifiers[modality]
         likely[modality] = dict(zip(classifier.labels, classifier(seen).softmax(1).unbind(1), strict=True))
     same = sum(likely["image"][label] * likely["audio"][label] for label in likely["image"])
-    found = confidence.evidence(system._witness, direction, sources, targets).agreement
+    found = confidence.evidence(system._evidence_engine, direction, sources, targets).agreement
     assert expit(found) == pytest.approx(same.detach().numpy(), abs=1e-5)
 
 

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from cycle_sound.inference import export, hub
+from cycle_sound.inference.engine import Engine
 from cycle_sound.inference.system import CycleSound
+from cycle_sound.params import OptimizerConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
@@ -127,6 +129,20 @@ def test_an_option_has_the_name_of_the_keyword_that_it_is_given_to(command: str)
     shared = {(option, keyword) for option, keyword in pairs if option in places(function)}
     assert len(shared) > 0
     assert {(option, keyword) for option, keyword in shared if option != keyword} <= RENAMED
+
+
+def test_what_users_give_is_not_named_after_a_room_of_something_else() -> None:
+    rooms = {path.parent.name for path in (ROOT / "cycle_sound").glob("*/__init__.py")} - {"models"}  # which are given
+    for module in [name for name in MODULES if name.startswith("cycle_sound.inference.")]:
+        for node in ast.walk(MODULES[module]):
+            if isinstance(node, ast.FunctionDef):
+                given = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+                assert not rooms & given, f"{module}.{node.name}"
+
+
+def test_an_engine_takes_its_batch_size_by_the_name_that_settings_have() -> None:
+    assert "batch_size" in inspect.signature(Engine).parameters
+    assert "batch_size" in OptimizerConfig.model_fields
 
 
 def test_a_docstring_says_what_it_is_of() -> None:

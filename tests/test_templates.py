@@ -82,7 +82,7 @@ def test_the_page_of_a_cycle_shows_labels_and_names_letter_by_letter(params: Par
     assert text.count("<dt>confidence</dt><dd>0.99</dd>") == 1
     assert (text.count("<audio"), text.count("<img")) == (1, 2)
     assert cycle_page.STYLE in text
-    assert cycle_page.figures([("start", stations[0])], params.audio).startswith('<div class="stations">')
+    assert cycle_page.stations_html([("start", stations[0])], params.audio).startswith('<div class="stations">')
 
 
 def test_the_legend_bounds_the_confidence_as_the_model_card_does(params: Params):

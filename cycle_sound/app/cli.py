@@ -444,7 +444,7 @@ def sound(
         else:
             for path, picture in readable:
                 made, accepted = heard(path.stem), partial(abstention.accepts, path)
-                blocks = system.sound_blocks(picture, seconds, seed=seed + number, report=made.name, **draw)
+                blocks = system.sound_blocks(picture, seconds, seed=seed + number, progress=made.name, **draw)
                 show(pictures_to_files.write_long_sound(blocks, picture, made, ending, system.models, accepted))
         for path, film in readable_films:
             watched, accepts = abstention.watching(path, make)

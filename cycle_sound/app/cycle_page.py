@@ -44,7 +44,7 @@ def cycle(name: str, stations: Sequence[Station], config: AudioConfig, warning: 
     )
 
 
-def figures(stations: Iterable[tuple[str, Station]], config: AudioConfig, warning: str | None = None) -> str:
+def stations_html(stations: Iterable[tuple[str, Station]], config: AudioConfig, warning: str | None = None) -> str:
     """Stations with their captions, side by side below a warning, as HTML for a page that has STYLE."""
     shown = [_shown(caption, station, config) for caption, station in stations]
     return TEMPLATES.get_template("stations.html.j2").render(stations=shown, warning=warning)

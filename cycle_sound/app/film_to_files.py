@@ -22,7 +22,7 @@ def write_soundtrack(
     """
 
     def write(part: Path) -> None:
-        soundtrack.write(part, film, make, models, mix, report=result.name)
+        soundtrack.write(part, film, make, models, mix, progress=result.name)
 
     with inputs.named(film.path):
         return result.write({film_writer.ending(film): write}, accepts)

@@ -37,7 +37,7 @@ def fitted(
     rows = labelled(labels, judge, some)
     if not rows or None in models.classifiers.values():
         return None, {"samples": 0}
-    engine = Engine(models.engine.models, confidence.ROWS)
+    engine = Engine(models.engine.models, confidence.BATCH)
 
     def measure(batch: range) -> Measures:
         sources, before = models.sources(batch), models.sources(some[row - 1] for row in batch)
@@ -76,7 +76,7 @@ def measure(
     judge = models.judges[models.target]
     if fitted is None or judge is None:
         return {}
-    engine = Engine(models.engine.models, confidence.ROWS)
+    engine = Engine(models.engine.models, confidence.BATCH)
     shown = zip(SETTINGS, (generated.perceived, _drawn(models, pairs.source, 1.0, seed)), strict=True)
     found: Measures = {}
     for setting, pictures in shown:

@@ -38,7 +38,7 @@ from cycle_sound.params import (
 
 T = TypeVar("T")
 
-ROWS = 4  # of the engine that gives evidence: of a single pair it costs an eighth of what a whole batch does
+BATCH = 4  # pairs at a time, for evidence: a single one costs an eighth of what it does in a batch of the device
 MAX_BYTES = 1 << 16  # of a file, which has 1 kB
 LIMIT = 1e6  # of any number in a file: no sum of them overflows
 LEAST = 1e-4  # probability that a classifier is believed: what it says beyond would outweigh all else
@@ -94,7 +94,7 @@ def _probabilities(models: Models, modality: Modality, pictures: Tensor) -> dict
     """The probability of each label in pictures (n, c, h, w), as a modality's classifier sees them: (n,) each."""
     classifier = models.classifiers[modality]
     assert classifier is not None
-    logits = map_fixed_batches(classifier, models.device, pictures, size=ROWS)
+    logits = map_fixed_batches(classifier, models.device, pictures, size=BATCH)
     return dict(zip(classifier.labels, logits.double().softmax(1).unbind(1), strict=True))
 
 

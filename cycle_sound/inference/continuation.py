@@ -16,7 +16,7 @@ from torch import Tensor
 from cycle_sound.errors import BadDraw
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.engine import Drawing, Engine
-from cycle_sound.io import progress
+from cycle_sound.io.progress import track
 from cycle_sound.media.blocks import cut
 from cycle_sound.media.crossfade import crossfaded
 from cycle_sound.media.sound_reader import MAX_SECONDS
@@ -58,20 +58,20 @@ def waveform(
     picture: Tensor,
     drawing: Drawing,
     seconds: float,
-    report: str,
+    progress: str,
     callback: Callable[[], object] | None,
 ) -> Iterator[np.ndarray]:
     """The sound of a picture (1, c, h, w), so many seconds long, in blocks (samples,).
 
-    Its first tokens are those that a sound of one window has. `report` names the work whose progress is printed on
-    stderr, where it is more than one stretch; "" prints none. `callback` is called before each window is drawn, and
-    what it raises ends the work. Raises `BadDraw` as `layout` does, at once.
+    Its first tokens are those that a sound of one window has. `progress` is the name under which its progress is
+    printed on stderr, where it is more than one stretch; "" prints none. `callback` is called before each window is
+    drawn, and what it raises ends the work. Raises `BadDraw` as `layout` does, at once.
     """
     models = engine.models
     laid = layout(seconds, models)
     windows = engine.windows("image_to_audio", picture, drawing, laid.carried)
     drawn = _called(windows, callback) if callback else windows
-    shown = progress.track(drawn, laid.windows, report) if report and laid.stretches > 1 else drawn
+    shown = track(drawn, laid.windows, progress) if progress and laid.stretches > 1 else drawn
     log_mels = (engine.decode_long("audio", codes) for codes in _stretches(shown, laid))
     waves = (engine.waveforms(log_mel)[0] for log_mel in log_mels)
     samples = models.seconds * models.audio.sample_rate / models.tokenizers["audio"].codes.columns  # of a column

@@ -61,12 +61,12 @@ class Priming(NamedTuple):
 class Engine:
     """Trained models at work. Pictures are (n, c, h, w), codes (n, k, rows, columns), all on the CPU.
 
-    `rows`: batch size of tokenizers, source networks, likelihoods and embeddings; by default the device's fixed batch.
+    `batch_size`: of tokenizers, source networks, likelihoods and embeddings; by default the device's fixed batch.
     Classifiers and vocoders always take that one, long codes are decoded one at a time, and sampling has its own.
     """
 
-    def __init__(self, models: Models, rows: int | None = None) -> None:
-        self.models, self._rows = models, rows
+    def __init__(self, models: Models, batch_size: int | None = None) -> None:
+        self.models, self._batch_size = models, batch_size
         self._cached: dict[tuple[Direction, bool, bool], CachedTransformer] = {}
 
     def encode(self, modality: Modality, pictures: Tensor) -> Tensor:
@@ -260,7 +260,7 @@ class Engine:
 
     def _map(self, work: Callable[..., Tensor], *rows: Tensor) -> Tensor:
         """`work` on rows of tensors, a fixed batch of this engine at a time."""
-        return map_fixed_batches(work, self.models.device, *rows, size=self._rows)
+        return map_fixed_batches(work, self.models.device, *rows, size=self._batch_size)
 
     def _cached_transformer(self, direction: Direction, guided: bool, alone: bool) -> CachedTransformer:
         """A direction's transformer, made ready the first time that it is asked for: for a fixed batch, or for one."""

@@ -16,7 +16,7 @@ from PIL import Image
 
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
-from cycle_sound.io import progress
+from cycle_sound.io.progress import track
 from cycle_sound.media import film_writer
 from cycle_sound.media.blocks import cut, resampled
 from cycle_sound.media.crossfade import crossfaded
@@ -57,16 +57,16 @@ def layout(seconds: float, models: Models) -> Layout:
     return Layout(total, width, shared, max(1, ceil((total - shared) / (width - shared))))
 
 
-def write(path: Path, film: FilmReader, make: Make, models: Models, mix: bool, report: str = "") -> None:
+def write(path: Path, film: FilmReader, make: Make, models: Models, mix: bool, progress: str = "") -> None:
     """Write a film with the sounds that `make` generates of its pictures; the packets of its pictures stay as they are.
 
-    `mix` keeps its own sound under them. `report` names the work whose progress is printed on stderr, where it is more
-    than one batch; "" prints none. Raises `BadFilm`, `BadSound`, and what `make` raises.
+    `mix` keeps its own sound under them. `progress` is the name under which its progress is printed on stderr, where
+    it is more than one batch; "" prints none. Raises `BadFilm`, `BadSound`, and what `make` raises.
     """
     laid, rate = layout(film.seconds, models), models.audio.sample_rate
     pictures = film.pictures((middle / rate for middle in laid.middles), models.size)
     waves = (sound.waveform for batch in batched(pictures) for sound in make(batch))
-    shown = progress.track(waves, laid.windows, report) if report and laid.windows > TOGETHER else waves
+    shown = track(waves, laid.windows, progress) if progress and laid.windows > TOGETHER else waves
     blocks = resampled(crossfaded(shown, laid.shared), rate, AUDIO_RATE)
     heard = _mixed(blocks, film.sound(AUDIO_RATE)) if mix else blocks
     film_writer.write_soundtrack(path, film, cut(heard, round(film.seconds * AUDIO_RATE)))

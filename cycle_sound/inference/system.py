@@ -91,7 +91,7 @@ class CycleSound:
     def __init__(self, models: Models, sampling: SamplingConfigs, confidences: Confidences = NONE) -> None:
         self.engine = Engine(models)
         self.sampling = sampling
-        self._witness = Engine(models, confidence.ROWS)
+        self._evidence_engine = Engine(models, confidence.BATCH)
         self._fitted = NONE if None in models.classifiers.values() else confidences  # which are asked for evidence
         self._lock = RLock()
 
@@ -261,19 +261,19 @@ class CycleSound:
         sampling: SamplingConfig | None = None,
         unlike: Image.Image | None = None,
         blend: tuple[Image.Image, float] | None = None,
-        report: str = "",
+        progress: str = "",
         callback: Callable[[], object] | None = None,
     ) -> Iterator[Sound]:
         """A sound of `seconds` from one picture, as one block after another.
 
         Each part continues the one before: nothing is repeated, and an hour takes hardly more memory than a minute.
-        `report` names the work whose progress is printed on stderr; "" prints none. `callback` is called before each
-        part, of a clip's length or less, is sampled; an exception that it raises ends the work. Raises as `sounds`
-        does, before the first block.
+        `progress` is the name under which its progress is printed on stderr; "" prints none. `callback` is called
+        before each part, of a clip's length or less, is sampled; an exception that it raises ends the work. Raises as
+        `sounds` does, before the first block.
         """
         (given,) = arguments.listed([picture], "image")
         drawing = self._drawing("image_to_audio", seed, candidates, sampling, unlike, blend)
-        return self._blocks(given, drawing, seconds, report, callback)
+        return self._blocks(given, drawing, seconds, progress, callback)
 
     def soundtrack(
         self,
@@ -368,7 +368,8 @@ class CycleSound:
             return None
         with self._computing():
             pictures = self._pictures(given)
-            errors = self._witness.reconstruction_error(modality, pictures, self._witness.encode(modality, pictures))
+            codes = self._evidence_engine.encode(modality, pictures)
+            errors = self._evidence_engine.reconstruction_error(modality, pictures, codes)
         return [fitted.familiarity.of(error) for error in errors.tolist()]
 
     def confidence(self, source: Thing, target: Thing) -> float | None:
@@ -394,7 +395,7 @@ class CycleSound:
         if fitted is None:
             return None
         with self._computing():
-            return fitted.of(confidence.evidence(self._witness, direction, *seen))
+            return fitted.of(confidence.evidence(self._evidence_engine, direction, *seen))
 
     def cycle(
         self,
@@ -472,12 +473,12 @@ class CycleSound:
         picture: Thing,
         drawing: Drawing,
         seconds: float,
-        report: str = "",
+        progress: str = "",
         callback: Callable[[], object] | None = None,
     ) -> Iterator[Sound]:
         """`sound_blocks` of a picture."""
         continuation.layout(seconds, self.models)  # raises before anything is made
-        waves = continuation.waveform(self.engine, self._pictures([picture]), drawing, seconds, report, callback)
+        waves = continuation.waveform(self.engine, self._pictures([picture]), drawing, seconds, progress, callback)
 
         def computed() -> Iterator[Sound]:
             while True:

@@ -70,7 +70,7 @@ def results(
             moment = f"{clock(place * system.seconds)}, " if len(sources) > 1 else ""
             shown.append((f"{moment}seed {seed}", system.describe(thing, source, source)))
     warning = knowledge.warning(system, THIS, sources[: size_for(system.models.device)])
-    return cycle_page.figures([*shown, *beside(system, real, sources[0])], system.models.audio, warning)
+    return cycle_page.stations_html([*shown, *beside(system, real, sources[0])], system.models.audio, warning)
 
 
 def beside(system: CycleSound, real: Thing | None, source: Thing) -> list[tuple[str, Station]]:

@@ -39,4 +39,4 @@ def _stations(
         expect()
         shown.append((cycle_page.place(number), next(stations)))
     shown += making.beside(system, known.real(path), start)
-    return cycle_page.figures(shown, system.models.audio, knowledge.warning(system, making.THIS, [start]))
+    return cycle_page.stations_html(shown, system.models.audio, knowledge.warning(system, making.THIS, [start]))
