@@ -250,7 +250,7 @@ def test_the_cycle_is_a_page_of_all_stations(run: Run, tmp_path: Path) -> None:
     parser.handle_starttag = lambda tag, attrs: seen.append(tag)  # type: ignore[method-assign]
     parser.feed(text)
     assert (seen.count("figure"), seen.count("img"), seen.count("audio"), seen.count("b")) == (5, 5, 3, 0)
-    for word in ("label", "likelihood", "content", "round 2: back"):
+    for word in ("label", "score", "content", "round 2: back"):
         assert word in text
         assert word in result.stdout
     assert "http" not in text.replace("http-equiv", "")  # needs nothing beside it

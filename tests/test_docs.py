@@ -31,8 +31,10 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from cycle_sound import paths
+from cycle_sound.app import cycle_page
 from cycle_sound.app.cli import app
 from cycle_sound.errors import NoModels
+from cycle_sound.inference.system import CycleSound, Station
 from cycle_sound.io import params_file
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.transformer import Shapes, Transformer
@@ -58,6 +60,7 @@ CHEAP = {  # what is run word for word, beside cycle-sound
     *(("dvc", "metrics", "diff"), ("dvc", "params", "diff"), ("git", "restore")),
 }
 UNTRAINED = {"--min-confidence", "audit"}  # ends, as it should, in a line: of models that know nothing; without audit
+SHOWING_SCORES = {"cycle", "search"}  # commands
 UNASKED = {"web", "push-to-hub"}  # waits for visitors; asks the Hub
 MADE_BY_HAND = {"data/folder", "data/vggsound", "data/videos", "data/README.md"}
 KEY = re.compile(r"(…|[a-z_]+\.)([a-z_]+|\*)(\.([a-z_]+|\*))*")
@@ -401,6 +404,26 @@ def _number(cell: str) -> str | None:
 
 def _rounded(value: float | None, digits: int) -> str | None:
     return None if value is None else f"{value:.{digits}f}"
+
+
+SCORE = "log-likelihood ratio of the source with and without this result, in nats"
+
+
+def test_what_a_score_is_stands_in_the_same_words_wherever_it_is_shown() -> None:
+    pages = ("README.md", "docs/using.md", "docs/how-it-works.md", "docs/tour.ipynb")
+    texts = {page: (ROOT / page).read_text(encoding="utf-8") for page in pages}
+    template = "cycle_sound/report/templates/examples.html.j2"
+    texts[template] = (ROOT / template).read_text(encoding="utf-8")
+    texts["legend"], texts["Python"] = cycle_page.LEGEND, str(CycleSound.scores.__doc__)
+    texts |= {one.name: one.help for one in commands_below(typer.main.get_command(app)) if one.name in SHOWING_SCORES}
+    assert texts.keys() >= SHOWING_SCORES
+    assert [name for name, text in texts.items() if SCORE not in " ".join(text.split())] == []
+
+
+def test_a_log_ratio_is_not_called_a_likelihood_where_it_is_shown() -> None:
+    known = cycle_page.facts(Station(Image.new("RGB", (8, 8)), None, -1.5, None, 1.0))
+    assert known["score"] == "-1.5 nats"
+    assert not any("likelihood" in name for name in known)
 
 
 def test_the_papers_know_the_version_and_the_workflow_runs_what_ci_runs() -> None:

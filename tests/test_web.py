@@ -304,7 +304,7 @@ def test_an_example_without_a_label_goes_by_its_name(tmp_path: Path) -> None:
 def test_the_page_says_what_its_models_know_and_what_its_figures_mean(page: playwright.Page) -> None:
     page.get_by_text("know 2 kinds: bell, bird. ").wait_for()
     for tab in TABS:
-        words = "Films of up to 60 s and 32 MB" if tab.startswith("Film") else "Likelihood: how much likelier"
+        words = "Films of up to 60 s and 32 MB" if tab.startswith("Film") else "Score: log-likelihood ratio"
         legend = opened(page, tab).get_by_text(words)
         playwright.expect(legend).to_be_visible()
 

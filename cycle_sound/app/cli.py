@@ -480,9 +480,9 @@ def cycle(
 ) -> None:
     """Send a sound or a picture around the cycle.
 
-    Writes all stations as one page, NAME.html, with the label and likelihood of each and how much of the content
-    survived. Of a sound longer than the models' clips, only the beginning is used. --temperature, --top-k, --top-p and
-    --guidance apply to both directions.
+    Writes all stations as one page, NAME.html, with the label and score of each and how much of the content survived.
+    Score: log-likelihood ratio of the source with and without this result, in nats. Of a sound longer than the models'
+    clips, only the beginning is used. --temperature, --top-k, --top-p and --guidance apply to both directions.
     """
     from cycle_sound.app import cycle_page, inputs, knowledge, outputs
 
@@ -520,8 +520,9 @@ def search(
 ) -> None:
     """Rank pictures for a sound, or sounds for a picture.
 
-    Prints how much likelier each file makes the query, in nats, and its path, the best first. Of a sound longer than
-    the models' clips, the window that fits best counts.
+    Prints the score of each file, with the query as its source, and its path, the best first. Score: log-likelihood
+    ratio of the source with and without this result, in nats. Of a sound longer than the models' clips, the window that
+    fits best counts.
     """
     from cycle_sound.app import inputs, search
     from cycle_sound.media.sounds import Sound

@@ -15,7 +15,7 @@ STYLE_SHEET = templates.stylesheet("cycle_sound.app", "stations.css")
 STYLE = str(STYLE_SHEET)  # for pages of another template engine
 LEGEND = (
     "Label: what a classifier trained on real data recognises in it, and its probability. "
-    "Likelihood: how much likelier it makes its source, in nats (each nat is a factor of 2.7); "
+    "Score: log-likelihood ratio of the source with and without this result, in nats; "
     "above 0 the two belong together. "
     "Confidence: the probability that it matches its source, if the models have a fitted confidence; "
     "low for a source unlike the training data. "
@@ -74,7 +74,7 @@ def facts(station: Station) -> dict[str, str]:
     if station.label is not None:
         known["label"] = f"{station.label.name} ({station.label.probability:.2f})"
     if station.score is not None:
-        known["likelihood"] = f"{station.score:+.1f} nats"
+        known["score"] = f"{station.score:+.1f} nats"
     if station.confidence is not None:
         known["confidence"] = f"{station.confidence:.2f}"
     return {**known, "content": f"{station.content:.2f}"}

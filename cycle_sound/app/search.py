@@ -1,4 +1,4 @@
-"""Search: rank pictures for a sound, or sounds for a picture, by how much likelier each makes the query."""
+"""Search: rank pictures for a sound, or sounds for a picture, by their scores."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -50,10 +50,10 @@ class Label(NamedTuple):
 class Station(NamedTuple):
     """One stop on the way around the cycle: a `thing`, which is a `Sound` or a PIL image, and what is known about it.
 
-    `label`: by the classifier of its modality; None if the models have none. `score`: how much likelier it makes the
-    stop before, in nats; None at the start. `confidence`: the probability in [0, 1] that it matches the content of the
-    stop before; None at the start, and if none was fitted to the models. `content`: its similarity to the start, a
-    cosine in [-1, 1] of embeddings; 1 at the start.
+    `label`: by the classifier of its modality; None if the models have none. `score`: that of `CycleSound.scores` with
+    the stop before as its source, in nats; None at the start. `confidence`: the probability in [0, 1] that it matches
+    the content of the stop before; None at the start, and if none was fitted to the models. `content`: its similarity
+    to the start, a cosine in [-1, 1] of embeddings; 1 at the start.
     """
 
     thing: Thing
@@ -328,15 +328,17 @@ class CycleSound:
             film_writer.write_film(part, pictures, self.seconds, sound_reader.blocks(source))
 
     def score(self, sound: Sound, picture: Image.Image) -> float:
-        """How much likelier the picture makes the sound, in nats: log p(sound | picture) − log p(sound | nothing).
+        """The score of a picture whose source is a sound: log p(sound | picture) − log p(sound | nothing), in nats.
 
         Above 0 they belong together more than by chance. Raises as `scores` does.
         """
         return self.scores([sound], [picture])[0]
 
     def scores(self, sources: Sequence[Thing], targets: Sequence[Thing]) -> list[float]:
-        """How much likelier each target makes its source, in nats: sounds and pictures, or pictures and sounds.
+        """The score of each target: sounds and pictures, or pictures and sounds.
 
+        Score: log-likelihood ratio of the source with and without this result, in nats; an estimate of the pointwise
+        mutual information of the two, which may be negative.
         Raises `BadSound` and `BadPicture`, and `WrongModality` for lists that are not of equal length, one of Sounds
         and one of PIL images.
         """

@@ -53,7 +53,7 @@ def results(
     real: Thing | None,
     each: int = 1,
 ) -> str:
-    """HTML of what `make` generates from the sources, with label, likelihood and confidence of each result.
+    """HTML of what `make` generates from the sources, with label, score and confidence of each result.
 
     With a warning above if the sources, of many the first, are unlike the training data.
 
