@@ -30,8 +30,9 @@ from benchmarks import printing
 from cycle_sound import paths
 from cycle_sound.dataset import sounds
 from cycle_sound.dataset.sounds import Sounds
-from cycle_sound.evaluation import analysis, generation, metrics, scores
+from cycle_sound.evaluation import analysis, generation, metrics
 from cycle_sound.evaluation.generation import DirectionModels
+from cycle_sound.evaluation.label_metrics import named
 from cycle_sound.inference import sampling
 from cycle_sound.inference.cached_transformer import CachedTransformer
 from cycle_sound.inference.engine import Drawing, Steering, best, classified
@@ -140,10 +141,10 @@ def unlike_figures(measure: Measure, clips: int) -> dict[str, float]:
         of = {name: values[:, place] for name, values in sums.items()}
         figures[f"{prefix}pictures"] = of["pictures"].sum()
         for name in sums.keys() - {"pictures", "unwanted_alone"}:
-            figures |= scores.named(f"{prefix}{name}", metrics.ratio(of[name], of["pictures"]))
+            figures |= named(f"{prefix}{name}", metrics.ratio(of[name], of["pictures"]))
         left = metrics.ratio(of["unwanted_unlike"], of["unwanted"])
-        figures |= scores.named(f"{prefix}fall", metrics.Interval(1 - left.value, 1 - left.high, 1 - left.low))
-        figures |= scores.named(f"{prefix}wanted_kept", metrics.ratio(of["wanted_unlike"], of["wanted"]))
+        figures |= named(f"{prefix}fall", metrics.Interval(1 - left.value, 1 - left.high, 1 - left.low))
+        figures |= named(f"{prefix}wanted_kept", metrics.ratio(of["wanted_unlike"], of["wanted"]))
     return figures
 
 
@@ -214,7 +215,7 @@ def blend_figures(measure: Measure, clips: int) -> dict[str, float]:
     """The figures of a blend by each way."""
     found = [blend(measure, label, number) for label in measure.rows for number in range(clips)]
     sums = {name: np.stack([one[name] for one in found]) for name in found[0]}
-    return {key: value for name, of in sums.items() for key, value in scores.named(name, metrics.ratio(*of.T)).items()}
+    return {key: value for name, of in sums.items() for key, value in named(name, metrics.ratio(*of.T)).items()}
 
 
 def main() -> None:

@@ -13,12 +13,12 @@ from cycle_sound.dataset import sounds
 from cycle_sound.evaluation import (
     attributes,
     calibration,
+    direction_metrics,
     examples,
     generation,
     judges,
     realism,
     samples,
-    scores,
     sweep,
 )
 from cycle_sound.evaluation.examples import Examples
@@ -40,9 +40,9 @@ def main(direction: Direction, params: Params) -> None:
     device.prepare(params.seed)
     config, seed = params.evaluate, params.seed
     models = generation.load(direction, "test", params.sampling, params.vocoder)
-    pairs, labels, moments = models.split, models.split.labels, scores.FeatureMoments()
+    pairs, labels, moments = models.split, models.split.labels, direction_metrics.FeatureMoments()
     fitted = confidence.read(paths.confidence(direction))
-    shown = scores.one_of_each(labels, config.shown)
+    shown = direction_metrics.one_of_each(labels, config.shown)
     wanted = {*shown, *range(max(config.waveforms, config.kernel_pairs, config.kept))}
     heard = range(config.waveforms) if models.target == "audio" else range(0)
     if distributed.is_first():
@@ -52,7 +52,7 @@ def main(direction: Direction, params: Params) -> None:
         batch = models.pairs(rows)
         generated = generation.generate(models, batch, max(config.rerank_candidates), seed)
         return {
-            **scores.measure(models, rows, batch, generated, moments),
+            **direction_metrics.measure(models, rows, batch, generated, moments),
             **realism.measure(batch, generated),
             **attributes.measure(models, generated),
             **calibration.measure(models, fitted, batch, generated, seed),
@@ -61,12 +61,12 @@ def main(direction: Direction, params: Params) -> None:
         }
 
     measured = measures.of_rows(range(len(labels)), models.batch, measure)
-    ranks, whole = scores.ranks(models, config), moments.whole()
+    ranks, whole = direction_metrics.ranks(models, config), moments.whole()
     if not distributed.is_first():
         return
     some = examples.examples(models, wanted, measured)
     own = sounds.of(pairs, paths.RAW, models.engine.models.audio)
-    found = scores.figures(models, measured, whole, ranks, config)
+    found = direction_metrics.figures(models, measured, whole, ranks, config)
     found |= realism.figures(measured, some.samples.first(config.kernel_pairs), models.engine.models.device)
     found |= calibration.figures(models, measured)
     found |= attributes.figures(models, measured, some.first(config.waveforms), own)

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 
-from cycle_sound.evaluation import examples, metrics, scores, sweep
+from cycle_sound.evaluation import direction_metrics, examples, label_metrics, metrics, sweep
 from cycle_sound.evaluation.generation import DirectionModels, Generated
 from cycle_sound.evaluation.samples import Samples
 from cycle_sound.io import files
@@ -78,7 +78,7 @@ def direction(engine: object, labels: Sequence[str] = ("a",) * COUNT) -> Directi
 
 def recall(models: DirectionModels, params: Params, **sizes: int) -> dict[str, float]:
     config = params.evaluate.model_copy(update={f"retrieval_{name}": size for name, size in sizes.items()})
-    return scores.retrieval(scores.ranks(models, config), sizes["pool"])
+    return direction_metrics.retrieval(direction_metrics.ranks(models, config), sizes["pool"])
 
 
 def test_a_target_that_is_likely_under_any_source_wins_no_retrieval(params: Params) -> None:
@@ -112,7 +112,7 @@ def test_the_recall_of_ties_is_its_mean_over_all_orders_of_them() -> None:
     ranks = np.array([[0, 0], [0, 1], [0, 9], [3, 6], [4, 4], [5, 7]])
     for k in (1, 5):
         shares = [np.mean([rank < k for rank in range(first, last + 1)]) for first, last in ranks]
-        assert scores.retrieval(ranks, 10)[f"recall_at_{k}"] == pytest.approx(np.mean(shares))
+        assert direction_metrics.retrieval(ranks, 10)[f"recall_at_{k}"] == pytest.approx(np.mean(shares))
 
 
 def test_retrieval_looks_at_no_more_pairs_than_it_ranks(params: Params) -> None:
@@ -124,14 +124,14 @@ def test_retrieval_looks_at_no_more_pairs_than_it_ranks(params: Params) -> None:
 def cross_entropies(models: DirectionModels, size: int) -> dict[str, list[float]]:
     """Of all pairs, so many at a time."""
     batches = [range(start, min(start + size, COUNT)) for start in range(0, COUNT, size)]
-    parts = [scores.likelihood(models, rows, models.codes(rows)) for rows in batches]
+    parts = [direction_metrics.likelihood(models, rows, models.codes(rows)) for rows in batches]
     return {name: [value for part in parts for value in part[name].tolist()] for name in parts[0]}
 
 
 def test_a_single_pair_has_no_other_source_to_compare_with() -> None:
     for pairs in (1, 2, 3):
         models = direction(KnownEngine(torch.zeros(COUNT)), ("a",) * pairs)
-        found = scores.likelihood(models, range(pairs), models.codes(range(pairs)))
+        found = direction_metrics.likelihood(models, range(pairs), models.codes(range(pairs)))
         assert ("cross_entropy_shuffled" in found) == (pairs > 1)
         assert (found["cross_entropy"] < found.get("cross_entropy_shuffled", np.inf)).all()
 
@@ -148,29 +148,29 @@ def test_a_model_that_does_not_hear_its_source_retrieves_by_chance_and_gains_not
 @pytest.mark.parametrize("labels", [["a", "b", "c", "d"] * 5, sorted(["a", "b", "c", "d"] * 5)])
 def test_the_floor_of_a_consistency_is_what_chance_gives_in_whatever_order(labels: list[str]) -> None:
     names = Names(["a", "b", "c", "d"])
-    found = scores.consistency("x", labels, names, {"x": np.array(labels)})
+    found = label_metrics.consistency("x", labels, names, {"x": np.array(labels)})
     assert found["x"] == 1.0
     assert found["x_floor"] == 0.25
-    one_for_all = scores.consistency("x", labels, names, {"x": np.array(["a"] * 20)})
+    one_for_all = label_metrics.consistency("x", labels, names, {"x": np.array(["a"] * 20)})
     assert one_for_all["x"] == one_for_all["x_floor"] == 0.25  # a sample that fits anything is no better than its floor
 
 
 @pytest.mark.parametrize("labels", [["", "", ""], ["unknown", "", "other"]])
 def test_pairs_without_a_label_that_the_classifier_knows_have_no_consistency(labels: list[str]) -> None:
-    assert scores.consistency("x", labels, Names(["a", "b"]), {"x": np.array(["a"] * 3)}) == {}
-    assert scores.consistency("x", labels, None, {}) == {}
+    assert label_metrics.consistency("x", labels, Names(["a", "b"]), {"x": np.array(["a"] * 3)}) == {}
+    assert label_metrics.consistency("x", labels, None, {}) == {}
 
 
 def test_of_partly_labelled_pairs_the_labelled_ones_count() -> None:
     names = Names(["a", "b"])
-    found = scores.classify("x", names, torch.zeros(4, 1, 1, 1))
-    assert scores.consistency("x", ["a", "", "b", "unknown"], names, found)["x"] == 0.5
+    found = label_metrics.classify("x", names, torch.zeros(4, 1, 1, 1))
+    assert label_metrics.consistency("x", ["a", "", "b", "unknown"], names, found)["x"] == 0.5
 
 
 def spread(labels: str, features: np.ndarray) -> dict[str, float]:
     """The diversity of samples that lie 2 apart, beside real targets of such labels, a letter each, and features."""
     found = {"features": features.astype(np.float32), "between": np.full(len(labels), 2.0)}
-    return scores.diversity([*labels], range(len(labels)), found)
+    return direction_metrics.diversity([*labels], range(len(labels)), found)
 
 
 @pytest.mark.parametrize("far", [0.0, 1.0, 30.0])
@@ -201,11 +201,11 @@ def test_the_judge_says_what_it_sees_whatever_the_classifier_says() -> None:
     models = direction(KnownEngine(torch.zeros(4)), labels)._replace(judges={"image": judge})
     made, pairs = torch.tensor([0.0, 1.0, 0.0, 3.0]).view(-1, 1, 1, 1), models.pairs(range(4))
     generated = Generated(made[:, None], torch.zeros(4, 1), np.empty((4, 0)), made, made, pairs.target)
-    found = scores.judge_figures(labels, judge, scores.judged(models, pairs, generated))
+    found = direction_metrics.judge_figures(labels, judge, direction_metrics.judged(models, pairs, generated))
     assert found["class_consistency_judge"] == pytest.approx(2 / 3)  # of those whose label it knows
     assert found["class_consistency_judge_ceiling"] == found["judge_accuracy"] == 1.0
     without = models._replace(judges={"image": None})
-    assert scores.judge_figures(labels, None, scores.judged(without, pairs, generated)) == {}
+    assert direction_metrics.judge_figures(labels, None, direction_metrics.judged(without, pairs, generated)) == {}
 
 
 def test_pairs_held_are_the_wanted_ones_of_whatever_batch() -> None:
@@ -224,7 +224,7 @@ def test_pairs_held_are_the_wanted_ones_of_whatever_batch() -> None:
 def test_moments_of_parts_make_the_frechet_distance_of_the_whole() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(3, 1, (70, 4)).astype(np.float32), rng.normal(2, 2, (50, 4)).astype(np.float32)
-    moments = scores.FeatureMoments()
+    moments = direction_metrics.FeatureMoments()
     for start, end in ((0, 0), (0, 1), (1, 40), (40, 70)):
         moments.add("a", range(start, end), a[start:end])
     found = moments.whole()["a"]
@@ -238,10 +238,10 @@ def test_moments_of_parts_make_the_frechet_distance_of_the_whole() -> None:
 
 @pytest.mark.parametrize("count", [2, 19, 20, 60])
 def test_the_frechet_distance_has_an_interval_where_no_group_is_empty(count: int) -> None:
-    moments = scores.FeatureMoments()
+    moments = direction_metrics.FeatureMoments()
     for number, name in enumerate(("generated", "tokenized", "real")):
         moments.add(name, range(count), np.random.default_rng(number).normal(number, 1, (count, 3)))
-    found = scores.frechet_distances(moments.whole())
+    found = direction_metrics.frechet_distances(moments.whole())
     assert ("frechet_distance_low" in found) == (count >= 20)
     if count >= 20:
         assert 0 <= found["frechet_distance_low"] < found["frechet_distance"] < found["frechet_distance_high"]

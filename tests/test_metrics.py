@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from scipy.stats import binomtest
 from torch import Tensor
 
-from cycle_sound.evaluation import metrics, scores
+from cycle_sound.evaluation import direction_metrics, metrics
 from cycle_sound.nn import fidelity
 
 
@@ -208,7 +208,7 @@ def test_rank_correlation_ignores_what_is_not_measured_and_constants() -> None:
 
 def test_the_grid_shows_each_label_before_any_twice() -> None:
     labels = ["a", "a", "b", "a", "c", "b"]
-    assert scores.one_of_each(labels, 4) == [0, 2, 4, 1]
+    assert direction_metrics.one_of_each(labels, 4) == [0, 2, 4, 1]
 
 
 def test_a_ratio_is_that_of_the_means_with_an_interval_as_wide_as_its_pairs_differ() -> None:

@@ -109,6 +109,8 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/feature_caching.py": FEATURES,
     "cycle_sound/evaluation/metrics.py": USERS | {"report"},  # an interval
     "cycle_sound/evaluation/generation.py": USERS,
+    "cycle_sound/evaluation/label_metrics.py": USERS,
+    "cycle_sound/evaluation/direction_metrics.py": EVALUATIONS,
     "cycle_sound/evaluation/calibration.py": CONFIDENCES | EVALUATIONS,
     "cycle_sound/evaluation/confidence_fit.py": CONFIDENCES | EVALUATIONS,
     "cycle_sound/inference/confidence.py": CONFIDENCES | EVALUATIONS | {"export"},

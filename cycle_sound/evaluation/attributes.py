@@ -12,8 +12,8 @@ from cycle_sound.dataset.sounds import Sounds
 from cycle_sound.evaluation import analysis, judges, metrics
 from cycle_sound.evaluation.examples import Examples
 from cycle_sound.evaluation.generation import DirectionModels, Generated
+from cycle_sound.evaluation.label_metrics import agreement, classify, consistency, fraction, named
 from cycle_sound.evaluation.samples import Samples
-from cycle_sound.evaluation.scores import agreement, classify, consistency, fraction, named
 from cycle_sound.nn import fidelity
 from cycle_sound.nn.measures import Measures
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cycle_sound.evaluation import confidence_fit, metrics
 from cycle_sound.evaluation.generation import DirectionModels, Generated, Pairs
-from cycle_sound.evaluation.scores import classify, labelled, named
+from cycle_sound.evaluation.label_metrics import classify, labelled, named
 from cycle_sound.inference import confidence
 from cycle_sound.inference.confidence import Confidence, Evidence, ModelDigests
 from cycle_sound.inference.engine import Drawing, Engine

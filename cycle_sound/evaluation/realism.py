@@ -9,8 +9,8 @@ from torch import Tensor
 
 from cycle_sound.evaluation import judges, metrics
 from cycle_sound.evaluation.generation import Generated, Pairs
+from cycle_sound.evaluation.label_metrics import named
 from cycle_sound.evaluation.samples import Samples
-from cycle_sound.evaluation.scores import named
 from cycle_sound.nn import fidelity, measures
 from cycle_sound.nn.measures import Measures
 

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from cycle_sound.evaluation.generation import DirectionModels, Generated
-from cycle_sound.evaluation.scores import classify, consistency
+from cycle_sound.evaluation.label_metrics import classify, consistency
 from cycle_sound.inference.engine import Drawing, best
 from cycle_sound.nn import measures
 from cycle_sound.nn.measures import Measures

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cycle_sound.evaluation import metrics
 from cycle_sound.evaluation.generation import DirectionModels, Generated, Pairs
-from cycle_sound.evaluation.metrics import Interval
+from cycle_sound.evaluation.label_metrics import classify, consistency, fraction, labelled, named
 from cycle_sound.inference.engine import classified
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.nn import distributed, measures
@@ -45,16 +45,6 @@ class FeatureMoments:
         """The moments of the features of all processes, by name: (GROUPS, d + 1, d + 1) each."""
         every = distributed.in_order([self._moments])
         return {name: np.sum([some[name] for some in every if name in some], axis=0) for name in every[0]}
-
-
-def named(name: str, interval: Interval) -> dict[str, float]:
-    """A figure with its 95 % interval, flat."""
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def agreement(found: Sequence[str], wanted: Sequence[str]) -> Interval:
-    """Fraction of equal labels."""
-    return metrics.wilson(sum(a == b for a, b in zip(found, wanted, strict=True)), len(found))
 
 
 # --- what is measured of a batch
@@ -88,11 +78,6 @@ def likelihood(models: DirectionModels, rows: range, codes: Tensor) -> Measures:
     if count == 1:
         return own
     return own | {"cross_entropy_shuffled": cross_entropy((row - count // 2) % count for row in rows)}
-
-
-def classify(name: str, model: Classifier | None, pictures: Tensor) -> Measures:
-    """The labels that a classifier gives pictures (b, c, h, w), by the name of a measure; none without one."""
-    return {} if model is None else {name: np.array(classified(model, pictures).labels)}
 
 
 def classes(
@@ -180,30 +165,6 @@ def retrieval(ranks: np.ndarray, pool: int) -> dict[str, float]:
     found = {k: ((k - first) / (last - first + 1)).clip(0, 1) for k in (1, 5)}  # the share of orders, of each source
     hits = {k: metrics.wilson(float(shares.sum()), len(ranks)) for k, shares in found.items()}
     return {**named("recall_at_1", hits[1]), **named("recall_at_5", hits[5]), **chance}
-
-
-def labelled(labels: Sequence[str], model: Classifier | None, rows: range | None = None) -> list[int]:
-    """The pairs, among all or some `rows`, whose label a classifier knows; none without one."""
-    chosen = range(len(labels)) if rows is None else rows
-    return [row for row in chosen if model and labels[row] in model.labels]
-
-
-def consistency(name: str, labels: Sequence[str], model: Classifier | None, found: Measures) -> dict[str, float]:
-    """Fraction of pairs to which a classifier's labels, found under the name, give their own, with its floor.
-
-    Empty where it knows none of the labels.
-    """
-    rows = labelled(labels, model)
-    if not rows:
-        return {}
-    given, own = found[name][rows].tolist(), [labels[row] for row in rows]
-    return {**named(name, agreement(given, own)), f"{name}_floor": metrics.chance_agreement(given, own)}
-
-
-def fraction(name: str, labels: Sequence[str], model: Classifier | None, found: Measures) -> dict[str, float]:
-    """Fraction of pairs to which a classifier's labels give their own, alone: a ceiling, or how often it is right."""
-    whole = consistency(name, labels, model, found)
-    return {name: whole[name]} if whole else {}
 
 
 def class_figures(
