@@ -30,7 +30,7 @@ from visitors import API, CYCLE, DRAWING, FILM, HOSTILE, PICTURE, SOUND, Answer,
 from cycle_sound.app.cli import app
 from cycle_sound.app.web import button, connections, controls, gate, making, reading, server, uploads
 from cycle_sound.app.web import page as pages
-from cycle_sound.app.web.waiting import Page
+from cycle_sound.app.web.sessions import Page
 from cycle_sound.errors import BadAddress, BadLogin
 from cycle_sound.inference import engine
 from cycle_sound.inference.system import CycleSound

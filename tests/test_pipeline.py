@@ -387,6 +387,13 @@ def test_each_room_says_in_a_line_what_it_is_for_and_nothing_else_lies_loose():
         assert "\n" not in purpose
 
 
+def test_what_the_page_in_the_browser_is_said_to_consist_of_are_its_modules():
+    folder = ROOT / "cycle_sound/app/web"
+    said = {*re.findall(r"`(\w+)`", str(ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8")))))}
+    assert said >= {"page", "sessions", "server"}
+    assert said <= {path.stem for path in folder.iterdir()}
+
+
 @pytest.mark.parametrize("stage", ["download", "shard", "import_models", "cache_features", "drop_pairs", "train_cycle"])
 def test_a_stage_that_computes_with_no_tensors_starts_without_torch(stage: str):
     said = subprocess.run(

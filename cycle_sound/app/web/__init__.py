@@ -1,9 +1,9 @@
 """A web page to try the models: sounds to pictures, pictures, drawings and films to sounds, the cycle.
 
 Gradio serves it, and it loads nothing from other servers. `page` puts the tabs side by side, each a file of `tabs`; in
-each a `button` sets the models to work for a visitor who is `waiting`. `server` serves it behind `gate`, which says
-which requests come in; `uploads` keeps the files that they bring, and `reading` alone reads these: no component of
-gradio decodes anything.
+each a `button` sets the models to work for a visitor who, as `sessions` knows, waits. `server` serves it behind
+`gate`, which says which requests come in; `uploads` keeps the files that they bring, and `reading` alone reads these:
+no component of gradio decodes anything.
 """
 
 import os

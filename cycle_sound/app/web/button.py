@@ -10,7 +10,7 @@ import gradio as gr
 
 from cycle_sound.app import cycle_page
 from cycle_sound.app.web.controls import Control
-from cycle_sound.app.web.waiting import Page
+from cycle_sound.app.web.sessions import Page
 from cycle_sound.errors import BadInput, UserError
 
 PATIENCE = 10.0  # seconds until a browser that asked for a result must listen for it: meanwhile all others wait

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from cycle_sound.app import cycle_page, knowledge
 from cycle_sound.app.web.controls import SamplingRequest
-from cycle_sound.app.web.waiting import Expect
+from cycle_sound.app.web.sessions import Expect
 from cycle_sound.errors import BadInput
 from cycle_sound.inference.fixed_batches import size_for
 from cycle_sound.inference.system import CycleSound, Station, Thing

@@ -7,8 +7,8 @@ import gradio as gr
 from cycle_sound.app import knowledge
 from cycle_sound.app.web import controls, uploads
 from cycle_sound.app.web.examples import Examples
+from cycle_sound.app.web.sessions import TITLE, Page
 from cycle_sound.app.web.tabs import cycle, film_to_soundtrack, picture_to_sound, sound_to_picture
-from cycle_sound.app.web.waiting import TITLE, Page
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import templates
 

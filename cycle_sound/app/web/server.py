@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 from cycle_sound.app import cycle_page
 from cycle_sound.app.terminal import say
 from cycle_sound.app.web import connections, gate, uploads
-from cycle_sound.app.web.waiting import Page
+from cycle_sound.app.web.sessions import Page
 from cycle_sound.errors import BadAddress, BadLogin
 
 SESSIONS = 100  # whose settings gradio remembers, in some 100 kB each; a forgotten one just goes on

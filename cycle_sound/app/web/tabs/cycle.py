@@ -9,7 +9,7 @@ from cycle_sound.app import cycle_page, knowledge
 from cycle_sound.app.web import button, controls, examples, making, reading
 from cycle_sound.app.web.controls import Control
 from cycle_sound.app.web.examples import Examples
-from cycle_sound.app.web.waiting import Expect, Page
+from cycle_sound.app.web.sessions import Expect, Page
 from cycle_sound.inference.system import CycleSound, Station
 
 MAX_ROUNDS = 4  # of two draws each, with all candidates 128: fewer than making.MAX_DRAWS

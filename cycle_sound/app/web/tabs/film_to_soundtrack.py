@@ -11,7 +11,7 @@ from PIL import Image
 from cycle_sound.app import cycle_page, inputs
 from cycle_sound.app.web import button, controls, gate, making, reading, uploads
 from cycle_sound.app.web.controls import Control
-from cycle_sound.app.web.waiting import Expect, Page
+from cycle_sound.app.web.sessions import Expect, Page
 from cycle_sound.inference import soundtrack
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import files

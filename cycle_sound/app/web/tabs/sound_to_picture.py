@@ -9,7 +9,7 @@ from cycle_sound.app import inputs
 from cycle_sound.app.web import button, controls, examples, making, reading
 from cycle_sound.app.web.controls import Control
 from cycle_sound.app.web.examples import Examples
-from cycle_sound.app.web.waiting import Expect, Page
+from cycle_sound.app.web.sessions import Expect, Page
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media.blocks import windows
 

@@ -1,4 +1,4 @@
-"""The page as one that knows who waits for a result: for nobody nothing is made."""
+"""The page with its sessions, of which it knows who waits for a result: for nobody nothing is made."""
 
 import time
 from collections import Counter
