@@ -1,13 +1,54 @@
-"""Sound into pictures and pictures into sound: `from cycle_sound import CycleSound`."""
+"""Sound into pictures and pictures into sound: what programs use, by `from cycle_sound import …`.
+
+`CycleSound` makes pictures of sounds and sounds of pictures; `read_sound` and `read_picture` read files for it, and
+`windows` cuts long sounds into clips. What it returns and takes: `Sound`, `Station`, `Label`, `SamplingConfig`,
+`SamplingConfigs`. `export` and `upload` pass models on. `UserError` is the base of all errors that the caller can fix,
+which `cycle_sound.errors` holds. All else is for those who change the program.
+"""
 
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from cycle_sound.inference.system import CycleSound
+if TYPE_CHECKING:  # for type checkers and editors, which see through no `__getattr__`
+    from cycle_sound.app.inputs import read_picture, read_sound
+    from cycle_sound.errors import UserError
+    from cycle_sound.inference.export import export
+    from cycle_sound.inference.hub import upload
+    from cycle_sound.inference.system import CycleSound, Label, Station
+    from cycle_sound.media.blocks import windows
+    from cycle_sound.media.sounds import Sound
+    from cycle_sound.params import SamplingConfig, SamplingConfigs
 
-__all__ = ["CycleSound"]
+__all__ = [
+    "CycleSound",
+    "Label",
+    "SamplingConfig",
+    "SamplingConfigs",
+    "Sound",
+    "Station",
+    "UserError",
+    "export",
+    "read_picture",
+    "read_sound",
+    "upload",
+    "windows",
+]
+
+MODULES = {  # where each name is defined
+    "CycleSound": "cycle_sound.inference.system",
+    "Label": "cycle_sound.inference.system",
+    "SamplingConfig": "cycle_sound.params",
+    "SamplingConfigs": "cycle_sound.params",
+    "Sound": "cycle_sound.media.sounds",
+    "Station": "cycle_sound.inference.system",
+    "UserError": "cycle_sound.errors",
+    "export": "cycle_sound.inference.export",
+    "read_picture": "cycle_sound.app.inputs",
+    "read_sound": "cycle_sound.app.inputs",
+    "upload": "cycle_sound.inference.hub",
+    "windows": "cycle_sound.media.blocks",
+}
 
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # the CPU does what Apple's GPU lacks; read as torch loads
 
@@ -18,9 +59,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def __getattr__(name: str) -> Any:
-    """Load the models' code when it is asked for: workers and `--help` import this package, and need no torch."""
-    if name in __all__:
-        return getattr(import_module("cycle_sound.inference.system"), name)
+    """Load what is asked for, when it is: workers and `--help` import this package, and need no torch."""
+    if name in MODULES:
+        return getattr(import_module(MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,7 +1,11 @@
 """`CycleSound` in the hands of others: whatever is given, the right result or one error that says what is wanted."""
 
+import ast
 import copy
+import inspect
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -14,6 +18,7 @@ import torch
 from films import evenly, telling_film
 from PIL import Image
 
+import cycle_sound
 from cycle_sound.errors import (
     BadDraw,
     BadPicture,
@@ -28,6 +33,7 @@ from cycle_sound.errors import (
 from cycle_sound.inference import continuation
 from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.inference.system import CycleSound
+from cycle_sound.media import mel
 from cycle_sound.media.sound_files import LOUDEST
 from cycle_sound.media.sound_writer import encoded
 from cycle_sound.media.sounds import Sound
@@ -44,6 +50,55 @@ OTHER = PICTURE.rotate(90)
 @pytest.fixture(scope="module")
 def system(data: Path) -> CycleSound:
     return CycleSound.load(data, "cpu")
+
+
+# --- names
+
+
+def test_what_the_package_offers_is_there_described_and_seen_by_type_checkers() -> None:
+    tree = ast.parse(Path(cycle_sound.__file__).read_text(encoding="utf-8"))
+    (typed,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {alias.name: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen == cycle_sound.MODULES
+    assert sorted(seen) == cycle_sound.__all__
+    for name in cycle_sound.__all__:
+        assert getattr(cycle_sound, name).__module__ == seen[name]
+        assert inspect.getdoc(getattr(cycle_sound, name))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = cycle_sound.nothing
+
+
+def test_the_package_is_imported_without_what_it_offers_and_files_are_read_without_torch() -> None:
+    program = "import sys, cycle_sound; print({'torch', 'numpy', 'PIL', 'pydantic'} & sys.modules.keys())"
+    reading = "; cycle_sound.read_sound, cycle_sound.read_picture, cycle_sound.Sound; print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program + reading], capture_output=True, check=True, text=True)
+    assert said.stdout == "set()\nFalse\n"
+
+
+def test_files_are_read_by_their_names_also_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tone.wav").write_bytes(encoded(TONE, "wav"))
+    PICTURE.save(tmp_path / "picture.png")
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    for place in (tmp_path, str(tmp_path), "~"):
+        heard = cycle_sound.read_sound(Path(place) / "tone.wav")
+        assert (len(heard.waveform), heard.sample_rate) == (len(STEPS), RATE)
+        assert cycle_sound.read_picture(f"{place}/picture.png").tobytes() == PICTURE.tobytes()
+    assert cycle_sound.read_sound("~/tone.wav", 0.5).seconds == pytest.approx(0.5, abs=0.1)
+    for read in (cycle_sound.read_sound, cycle_sound.read_picture):
+        with pytest.raises(cycle_sound.UserError, match="nothing: no such file"):
+            read(tmp_path / "nothing")
+
+
+def test_the_engine_takes_what_a_sound_or_a_picture_is_preprocessed_to(system: CycleSound) -> None:
+    audio = system.models.audio
+    seen = mel.of_clip(*TONE, audio, system.seconds)
+    assert torch.equal(system.preprocess(TONE), torch.from_numpy(seen).float()[None])
+    assert system.preprocess(PICTURE).shape == (1, 3, system.size, system.size)
+    for modality, thing in (("audio", TONE), ("image", PICTURE)):
+        assert len(system.engine.encode(modality, system.preprocess(thing))) == 1
+    with pytest.raises(WrongModality):
+        system.preprocess("bell.wav")  # type: ignore[arg-type]
 
 
 # --- sources

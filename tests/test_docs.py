@@ -1,6 +1,7 @@
 """README and docs/ tell the truth: commands parse, names exist, figures are those measured; what is cheap is run."""
 
 import argparse
+import ast
 import importlib.util
 import json
 import os
@@ -30,6 +31,7 @@ from pipelines import IDENTITY, digests, dvc, environment, run
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+import cycle_sound
 from cycle_sound import paths
 from cycle_sound.app import cycle_page
 from cycle_sound.app.cli import app
@@ -406,6 +408,50 @@ def _rounded(value: float | None, digits: int) -> str | None:
     return None if value is None else f"{value:.{digits}f}"
 
 
+NAME = re.compile(r"\bcycle_sound\.(\w+)")
+FOR_CHANGES = {"docs/extending.md", "docs/code.md"}  # to the program itself
+
+
+def notebook() -> dict[str, str]:
+    """The cells of the notebook, of each kind together."""
+    cells = _json("docs/tour.ipynb")["cells"]
+    kinds = ("code", "markdown")
+    return {kind: "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == kind) for kind in kinds}
+
+
+def imported(text: str) -> set[str]:
+    """What a program imports of this one, as NAME for `from cycle_sound import NAME`, else with its module."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name.removeprefix("cycle_sound.") for name in found if name.split(".")[0] == "cycle_sound"}
+
+
+def test_examples_import_what_the_package_itself_offers() -> None:
+    texts = [(str(block.page.relative_to(ROOT)), block.text) for block in documents.blocks("python")]
+    texts = [(page, text) for page, text in texts if page not in FOR_CHANGES] + [("tour", notebook()["code"])]
+    assert {page for page, _ in texts} >= {"README.md", "docs/using.md"}
+    for page, text in texts:
+        assert imported(text) <= {*cycle_sound.__all__}, page
+
+
+def test_prose_for_users_names_what_the_package_itself_offers() -> None:
+    users = {page: str(page.relative_to(ROOT)) for page in documents.PAGES}
+    texts = {name: " ".join(documents.spans(page)) for page, name in users.items() if name not in FOR_CHANGES}
+    texts["tour"] = notebook()["markdown"]
+    found = {name: set(NAME.findall(text)) for name, text in texts.items()}
+    assert {name: names for name, names in found.items() if not names <= {*cycle_sound.__all__, "errors"}} == {}
+
+
+def test_the_reference_shows_all_that_the_package_offers() -> None:
+    text = (ROOT / "docs/reference/python.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^::: cycle_sound\.(\w+)$", text, re.MULTILINE))
+    assert shown == {*cycle_sound.__all__} - {"UserError"}  # which stands among the errors
+
+
 SCORE = "log-likelihood ratio of the source with and without this result, in nats"
 
 
@@ -530,7 +576,7 @@ def test_the_site_builds_without_a_warning_and_asks_nobody_for_anything(tmp_path
     assert {page.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for page in documents.SITE} < pages.keys()
     for name, text in pages.items():
         assert not re.findall(r'(?:<script|<img)[^>]*src="?https?:|<link rel="?stylesheet"? href="?https?:', text), name
-    assert 'id="cycle_sound.inference.system.CycleSound.image"' in pages["reference/python.html"]
+    assert 'id="cycle_sound.CycleSound.image"' in pages["reference/python.html"]
     assert 'src="figures/results.svg"' in pages["results.html"]
     assert "codebook_size" in pages["reference/parameters.html"]
     assert "<code>cycle-sound web</code>" in pages["reference/command-line.html"]

@@ -41,20 +41,13 @@ def expanded(paths: Sequence[Path], modality: Modality) -> list[Path]:
 
 
 def sound(path: Path, seconds: float | None = None) -> Sound:
-    """Read a sound file (MP3, WAV, FLAC, Ogg, Opus, M4A, AAC, WMA, AMR, AIFF) or a film's sound: mono, at its own rate.
-
-    `seconds`: from its start, if it is not to be read whole. Raises `BadInput` for what is missing, no sound, broken,
-    far beyond full scale, or whole longer than ten minutes.
-    """
+    """`read_sound` of a path as it stands. Raises `BadInput`."""
     with named(path):
         return _heard(_content(path), seconds)
 
 
 def picture(path: Path) -> Image.Image:
-    """Read a picture file (JPEG, PNG, WebP, GIF, BMP): RGB, upright by its EXIF orientation, transparency over white.
-
-    Raises `BadInput` for what is missing, no picture, broken, or of more than 50 million pixels.
-    """
+    """`read_picture` of a path as it stands. Raises `BadInput`."""
     with named(path):
         return images.open_picture(_content(path))
 
@@ -72,6 +65,25 @@ def either(path: Path, seconds: float | None = None) -> Sound | Image.Image:
             return _heard(content, seconds)
         except BadSound as no_sound:
             raise BadInput(f"{path}: as a picture: {no_picture}; as a sound: {no_sound}") from None
+
+
+def read_sound(path: str | Path, seconds: float | None = None) -> Sound:
+    """Read a sound file (MP3, WAV, FLAC, Ogg, Opus, M4A, AAC, WMA, AMR, AIFF) or a film's sound: mono, at its own rate.
+
+    `seconds`: from its start, if it is not to be read whole. `~` stands for the user's home. Raises
+    `cycle_sound.errors.BadInput`, a `UserError`, for what is missing, no sound, broken, far beyond full scale, or whole
+    longer than ten minutes.
+    """
+    return sound(Path(os.path.expanduser(path)), seconds)
+
+
+def read_picture(path: str | Path) -> Image.Image:
+    """Read a picture file (JPEG, PNG, WebP, GIF, BMP): RGB, upright by its EXIF orientation, transparency over white.
+
+    `~` stands for the user's home. Raises `cycle_sound.errors.BadInput`, a `UserError`, for what is missing, no
+    picture, broken, or of more than 50 million pixels.
+    """
+    return picture(Path(os.path.expanduser(path)))
 
 
 def film(path: Path, most: float = inf) -> FilmReader:

@@ -35,7 +35,8 @@ def export(source: str | Path, folder: str | Path, license: str = "", half: bool
     home. Returns the files written.
 
     An earlier export in the folder is overwritten. Raises `BadTarget` for the models' own folder, for one that holds
-    anything else or a README.md that was changed by hand, and for an invalid license; also what `bundle.load` raises.
+    anything else or a README.md that was changed by hand, and for an invalid license; also what `CycleSound.load`
+    raises.
     """
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
     if not re.fullmatch(card.LICENSE, license):

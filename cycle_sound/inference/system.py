@@ -70,8 +70,8 @@ class CycleSound:
     its pixels as they are stored (`PIL.ImageOps.exif_transpose` turns a photograph upright) and transparency over
     white. Generated pictures are RGB, `size` × `size` pixels. A waveform is floating point (samples,), mono, 1.0 at
     full scale, a numpy array or a tensor on any device, of 4,000 to 192,000 Hz. Its first `seconds` are used, and a
-    shorter one is padded with silence; `cycle_sound.media.blocks.windows` cuts a longer one into clips. Generated
-    waveforms are float32 at `sample_rate`.
+    shorter one is padded with silence; `cycle_sound.windows` cuts a longer one into clips. Generated waveforms
+    are float32 at `sample_rate`.
 
     The same source, `seed` (from 0) and settings give the same bytes in any batch on one machine. `candidates` (1 to
     1000) are drawn for each source, and the one that best explains the source, according to the other direction, is
@@ -454,6 +454,15 @@ class CycleSound:
         score = None if before is None else self.scores([before], [thing])[0]
         sure = None if before is None else self.confidence(before, thing)
         return Station(thing, label, score, sure, float(content.sum()))
+
+    def preprocess(self, thing: Thing) -> Tensor:
+        """A sound or a picture as the models see it, for `engine`: float32 (1, c, h, w) in [-1, 1].
+
+        A picture is RGB, (1, 3, `size`, `size`); a sound is its log-mel spectrogram, (1, 1, mels, frames). Raises
+        `WrongModality` for neither, `BadSound` and `BadPicture`.
+        """
+        arguments.modality_of(thing)
+        return self._pictures([thing])
 
     def _used(self, thing: Thing) -> Thing:
         """The part of a sound or a picture that the models see. Raises `BadSound`."""
