@@ -95,7 +95,38 @@ AGREEING = {  # (samples, channels) whose average is what people hear
 
 @pytest.mark.parametrize("samples", AGREEING.values(), ids=AGREEING)
 def test_channels_that_agree_are_averaged_whatever_their_offsets(samples: np.ndarray):
-    assert np.array_equal(sound_files.mono(samples), samples.sum(1) / np.float32(2))
+    assert np.array_equal(sound_files.mono(samples, RATE), samples.sum(1) / np.float32(2))
+
+
+def opposite_at_first(seconds: float = 12.0) -> np.ndarray:
+    """(samples, channels): two seconds in opposite phase, softly, then loud ones in phase."""
+    wave = sine(440, seconds)
+    opening = np.arange(len(wave)) < 2 * RATE
+    return np.stack([np.where(opening, 0.05, 1) * wave, np.where(opening, -0.05, 1) * wave], 1)
+
+
+def unknown(file: Any) -> None:
+    """What libsndfile does with a file that it does not know."""
+    raise soundfile.LibsndfileError(1)
+
+
+@pytest.mark.parametrize("way", ["libsndfile", "FFmpeg"])
+@pytest.mark.parametrize("block", [sound_files.BLOCK, 50_000])
+def test_how_much_of_a_sound_is_read_does_not_change_its_start(
+    way: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    content = encoded(opposite_at_first(), RATE, format="FLAC")
+    (tmp_path / "x.flac").write_bytes(content)
+    wanted = sound_files.mono(opposite_at_first(), RATE)
+    monkeypatch.setattr(sound_files, "BLOCK", block)
+    if way == "FFmpeg":
+        monkeypatch.setattr(soundfile, "SoundFile", unknown)
+    whole, _ = sound_files.decode(content)
+    assert np.allclose(whole, wanted, rtol=0, atol=1e-4)
+    assert sound_files.level_db(whole[: 2 * RATE]) == pytest.approx(sound_files.level_db(wanted[: 2 * RATE]), abs=0.1)
+    assert np.array_equal(np.concatenate([one.waveform for one in sound_reader.blocks(tmp_path / "x.flac")]), whole)
+    for seconds in (0.01, 0.75, 1.5, 1.9, 2.2, 11.9, 20.0):
+        assert np.array_equal(sound_files.decode(content, seconds)[0], whole[: round(seconds * RATE)])
 
 
 @given

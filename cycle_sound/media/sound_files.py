@@ -8,7 +8,8 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import reduce
-from math import ceil
+from itertools import chain, groupby
+from math import ceil, inf
 from typing import IO, Any, NamedTuple
 
 import av
@@ -30,7 +31,8 @@ MARGIN = 0.25  # s beyond a clip that its resampling may look ahead to
 MISSED = 0.1  # s; of a sound's ends, two decoders leave out less
 JUMP = 0.1  # s between a frame's end and the next one's time; less is a rounded time stamp
 SILENCE = 1e-10  # amplitude that stands for nothing: -200 dBFS
-WINDOW = 4096  # samples, 85 ms at 48 kHz: over so long a time, unrelated channels do not cancel by chance
+WINDOW = 1 / 12  # s: over so long a time, unrelated channels do not cancel by chance
+PIECE = 9  # windows, 0.75 s, for which it is decided whether channels cancel, however much is read at once
 OPPOSITE = 0.25  # of the power that the average of unrelated channels has; that of opposite ones has less
 OFFSET = 1e-3  # of full scale; a smaller one, as in most sounds, hides nothing
 CANCELLED = 0.1  # of a sound's energy; the average that loses more does not stand for it
@@ -95,20 +97,42 @@ def encode_mp3(waveform: np.ndarray, sample_rate: int) -> bytes:
 
 
 def stretches(frames: Iterable[Any]) -> Iterator[Stretch]:
-    """FFmpeg's decoded frames as stretches, of BLOCK samples of all channels and one frame at most.
+    """FFmpeg's decoded frames as stretches, each of as many samples as `together` at most.
 
     Raises `BadSound` for a rate or a number of channels outside what is decoded, and what `mono` raises.
     """
-    run: list[Any] = []
-    size = 0
-    for frame in frames:
-        if run and (size > BLOCK or not _continues(run[-1], frame)):
-            yield _stretch(run)
-            run, size = [], 0
-        run.append(frame)
-        size += frame.samples * frame.layout.nb_channels
-    if run:
-        yield _stretch(run)
+    last, number = None, 0
+
+    def run(frame: Any) -> int:
+        nonlocal last, number
+        number += last is not None and not _continues(last, frame)
+        last = frame
+        return number
+
+    return chain.from_iterable(_mixed_run(some) for _, some in groupby(frames, run))
+
+
+def read_mono(file: soundfile.SoundFile, samples: float = inf) -> Iterator[np.ndarray]:
+    """The start of an open file in blocks (n,), channels mixed: `samples`, if it has so many, and the rest of a piece.
+
+    Raises what `mono` and libsndfile raise.
+    """
+    while samples > 0:
+        asked = together(file.samplerate, file.channels)
+        if samples < asked:
+            # Of a whole piece, what is mixed does not depend on where reading ends. One channel is never mixed.
+            asked = int(samples) if file.channels == 1 else _whole_pieces(samples, file.samplerate)
+        block = file.read(asked, dtype="float32", always_2d=True)  # (samples, channels)
+        if len(block):
+            yield mono(block, file.samplerate)
+        samples -= len(block)
+        if len(block) < asked:
+            break
+
+
+def together(rate: int, channels: int) -> int:
+    """How many samples of each channel are read and mixed at once: BLOCK of all in whole pieces, or one piece."""
+    return max(1, BLOCK // channels // _piece(rate)) * _piece(rate)
 
 
 def check_form(rate: int, channels: int) -> None:
@@ -138,14 +162,17 @@ def opened(file: IO[bytes]) -> Iterator[tuple[Any, Any]]:
 # --- waveforms
 
 
-def mono(samples: np.ndarray) -> np.ndarray:
-    """Mix channels, (n, channels) → (n,), of at least one sample.
+def mono(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Mix channels, (n, channels) → (n,), of at least one sample, at a rate in Hz.
 
-    The result is their average; but where channels in opposite phase, which ears do not mind, would cancel more than
-    the share CANCELLED of the energy in it, it is the strongest channel. Raises `BadSound` as `checked` does.
+    The result is their average; but in each piece in which channels in opposite phase, which ears do not mind, would
+    cancel more than the share CANCELLED of the energy, it is the strongest channel. Pieces of 0.75 s are counted from
+    the first sample on: mixed in parts of whole pieces, a sound is the same. Raises `BadSound` as `checked` does.
     """
+    if samples.shape[1] == 1:
+        return checked(samples[:, 0])
     with np.errstate(over="ignore", invalid="ignore"):  # of samples that are refused then
-        mixed = _mixed(samples)
+        mixed = _mixed(samples, rate)
     return checked(mixed)
 
 
@@ -230,18 +257,10 @@ def _by_ffmpeg(content: bytes, seconds: float, more: bool) -> tuple[np.ndarray, 
 
 def _read_mono(file: soundfile.SoundFile, samples: int) -> np.ndarray:
     """Up to `samples` samples, channels mixed: float32 (n,)."""
-    blocks: list[np.ndarray] = []
-    while samples > 0:
-        asked = min(BLOCK // file.channels, samples)
-        block = file.read(asked, dtype="float32", always_2d=True)  # (samples, channels)
-        if len(block):
-            blocks.append(mono(block))
-        samples -= len(block)
-        if len(block) < asked:
-            break
+    blocks = list(read_mono(file, samples))
     if len(blocks) > 1:
-        return np.concatenate(blocks)
-    return blocks[0] if blocks else np.zeros(0, np.float32)
+        return np.concatenate(blocks)[:samples]
+    return blocks[0][:samples] if blocks else np.zeros(0, np.float32)
 
 
 def _continues(last: Any, frame: Any) -> bool:
@@ -252,55 +271,98 @@ def _continues(last: Any, frame: Any) -> bool:
     return forms[0] == forms[1] and abs(last.time + last.samples / last.sample_rate - frame.time) < JUMP
 
 
-def _stretch(run: list[Any]) -> Stretch:
-    """Frames of one form, joined and mixed."""
-    rate, channels = run[0].sample_rate, run[0].layout.nb_channels
+def _mixed_run(run: Iterator[Any]) -> Iterator[Stretch]:
+    """Frames of one form, without a gap, joined and mixed in whole pieces; the last stretch is what is left."""
+    first = next(run)
+    time, rate, channels = first.time, first.sample_rate, first.layout.nb_channels
     check_form(rate, channels)
+    size = together(rate, channels)
     to_float = av.AudioResampler(
         format="flt"
     )  # channels by turns: of more than eight planes PyAV reads beyond the last
-    parts = [part.to_ndarray().reshape(-1, channels) for frame in run for part in to_float.resample(frame)]
-    return Stretch(run[0].time, mono(np.concatenate(parts)), rate)
+    parts: list[np.ndarray] = []  # (samples, channels) each
+    held = 0
+    for frame in chain([first], run):
+        parts += [part.to_ndarray().reshape(-1, channels) for part in to_float.resample(frame)]
+        held += frame.samples
+        while held >= size:
+            joined = np.concatenate(parts)
+            yield Stretch(time, mono(joined[:size], rate), rate)
+            parts, held = [joined[size:]], held - size
+            time = None if frame.time is None else frame.time + (frame.samples - held) / rate
+    if held:
+        yield Stretch(time, mono(np.concatenate(parts), rate), rate)
 
 
-def _mixed(samples: np.ndarray) -> np.ndarray:
-    """The average of channels (n, channels) → (n,), or the strongest."""
-    channels = samples.shape[1]
-    if channels == 1:
-        return samples[:, 0]
+def _window(rate: int) -> int:
+    """The samples of a window."""
+    return round(WINDOW * rate)
+
+
+def _piece(rate: int) -> int:
+    """The samples of a piece."""
+    return PIECE * _window(rate)
+
+
+def _whole_pieces(samples: float, rate: int) -> int:
+    """The samples of the fewest pieces that hold so many."""
+    return ceil(samples / _piece(rate)) * _piece(rate)
+
+
+def _mixed(samples: np.ndarray, rate: int) -> np.ndarray:
+    """The average of channels (n, channels) → (n,), or, piece by piece, the strongest."""
     mix = reduce(np.add, samples.T)  # over so short an axis numpy's own mean is slow
-    mix /= np.float32(channels)
-    return samples[:, np.var(samples, axis=0).argmax()] if _cancel(samples, mix) else mix
+    mix /= np.float32(samples.shape[1])
+    end = len(samples) // _piece(rate) * _piece(rate)
+    for part, size in ((slice(end), _piece(rate)), (slice(end, None), len(samples) - end)):  # whole pieces, and a rest
+        if len(mix[part]):
+            pieces = samples[part].reshape(-1, size, samples.shape[1])
+            _choose(pieces, mix[part].reshape(-1, size), min(_window(rate), size))
+    return mix
 
 
-def _cancel(samples: np.ndarray, mix: np.ndarray) -> bool:
-    """Whether channels (n, channels) cancel in their average (n,)."""
-    length, channels = samples.shape
-    width = min(WINDOW, length)
+def _choose(pieces: np.ndarray, mix: np.ndarray, width: int) -> None:
+    """Put the strongest channel into the average (pieces, n) of pieces (pieces, n, channels) that cancel in it."""
+    cancelled = np.flatnonzero(_cancel(pieces, mix, width))
+    if cancelled.size:
+        own = pieces[cancelled]
+        strongest = np.var(own, axis=1).argmax(1)
+        mix[cancelled] = np.take_along_axis(own, strongest[:, None, None], 2)[..., 0]
+
+
+def _cancel(pieces: np.ndarray, mix: np.ndarray, width: int) -> np.ndarray:
+    """In which pieces channels (pieces, n, channels) cancel in their average (pieces, n): bool (pieces,)."""
     # An offset that hides it shows in the average, so that most sounds need no pass that takes offsets out.
-    offset = np.vecdot(_windows(mix, width), np.ones(width, np.float32)).mean() / width
-    if abs(offset) <= OFFSET and not _lose(samples, mix, width):
-        return False
-    offsets = _windows(samples, width).mean(0).reshape(width, channels).mean(0)
-    return _lose(samples - offsets, mix - offsets.mean(), width)
+    offset = np.vecdot(_windows(mix, width), np.ones(width, np.float32)).mean(1) / width
+    cancel = ~(np.abs(offset) <= OFFSET) | _lose(pieces, mix, width)
+    looked = np.flatnonzero(cancel)
+    if looked.size:
+        own = pieces[looked]
+        offsets = _windows(own, width).mean(1).reshape(len(own), width, -1).mean(1)  # (pieces, channels)
+        cancel[looked] = _lose(own - offsets[:, None], mix[looked] - offsets.mean(1, keepdims=True), width)
+    return cancel
 
 
-def _lose(samples: np.ndarray, mix: np.ndarray, width: int) -> bool:
-    """Whether channels lose in their average, within windows, so much that it does not stand for them.
+def _lose(pieces: np.ndarray, mix: np.ndarray, width: int) -> np.ndarray:
+    """In which pieces channels lose in their average, within windows, so much that it does not stand for them.
 
     True of channels without a finite energy, which might cancel unseen: one of them is not finite, or above LOUDEST.
     """
-    own, left = _energies(samples, width), samples.shape[1] ** 2 * _energies(mix, width)  # equal for unrelated channels
-    total = own.sum()
-    return not np.isfinite(total) or bool(own[left < OPPOSITE * own].sum() > CANCELLED * total)
+    own, left = _energies(pieces, width), pieces.shape[2] ** 2 * _energies(mix, width)  # equal for unrelated channels
+    total = own.sum(1)
+    return ~np.isfinite(total) | (np.where(left < OPPOSITE * own, own, 0).sum(1) > CANCELLED * total)
 
 
-def _energies(samples: np.ndarray, width: int) -> np.ndarray:
-    """The energy in each window of so many samples, in all channels together: (windows,)."""
-    windows = _windows(samples, width)
+def _energies(pieces: np.ndarray, width: int) -> np.ndarray:
+    """The energy in each window of so many samples, in all channels together: (pieces, windows)."""
+    windows = _windows(pieces, width)
     return np.vecdot(windows, windows)
 
 
-def _windows(samples: np.ndarray, width: int) -> np.ndarray:
-    """Samples (n,) or (n, channels) in windows of so many, what is left over cut off: (windows, width × channels)."""
-    return samples[: len(samples) // width * width].reshape(len(samples) // width, -1)
+def _windows(pieces: np.ndarray, width: int) -> np.ndarray:
+    """Pieces (pieces, n) or (pieces, n, channels) in windows of so many samples, what is left over cut off.
+
+    (pieces, windows, width × channels).
+    """
+    count = pieces.shape[1] // width
+    return pieces[:, : count * width].reshape(len(pieces), count, -1)

@@ -86,8 +86,7 @@ def _by_libsndfile(file: IO[bytes]) -> Iterator[Sound]:
     """The blocks of a file; none of one that it does not know, and no more where it gives up. Raises `BadSound`."""
     with suppress(soundfile.SoundFileError), soundfile.SoundFile(file) as sound:
         sound_files.check_form(sound.samplerate, sound.channels)
-        while len(block := sound.read(sound_files.BLOCK // sound.channels, dtype="float32", always_2d=True)):
-            yield Sound(sound_files.mono(block), sound.samplerate)
+        yield from (Sound(wave, sound.samplerate) for wave in sound_files.read_mono(sound))
 
 
 def _by_ffmpeg(file: IO[bytes], skipped: int, rate: int) -> Iterator[Sound]:
