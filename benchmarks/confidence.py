@@ -51,7 +51,7 @@ def unlike(system: CycleSound, folder: Path | None) -> dict[str, float]:
     seen = {"noise_pictures": [Image.fromarray(rng.integers(0, 256, size, np.uint8)) for _ in range(3)]}
     if folder is not None:
         heard["sounds"] = [Sound(*sound_files.decode(path.read_bytes())) for path in some(folder, "mp3")]
-        seen["pictures"] = [images.open_picture(path.read_bytes()) for path in some(folder, "jpg")]
+        seen["pictures"] = [images.open_picture(path.read_bytes(), system.size) for path in some(folder, "jpg")]
     made: dict[str, tuple[Sequence[Thing], Sequence[Thing]]] = {
         kind: (sounds, system.images(sounds)) for kind, sounds in heard.items()
     }

@@ -40,7 +40,7 @@ class Pictures:
     """Pictures in memory, as a shard's split offers them."""
 
     def __init__(self, files: Sequence[Path], size: int) -> None:
-        arrays = [images.to_array(images.open_picture(path.read_bytes()), size) for path in files]
+        arrays = [images.to_array(images.open_picture(path.read_bytes(), size), size) for path in files]
         self.all = pixels.to_float(torch.from_numpy(np.stack(arrays)))  # (n, 3, size, size)
 
     def __len__(self) -> int:

@@ -22,14 +22,18 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cycle_sound import paths
+from cycle_sound.acquisition.manifest import Row
 from cycle_sound.app import cli, inputs, outputs
 from cycle_sound.app.cli import app, chosen
+from cycle_sound.app.web import reading
+from cycle_sound.dataset import writer
 from cycle_sound.inference import export
 from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import bounded, names
-from cycle_sound.media import sound_files, sound_reader
-from cycle_sound.params import DIRECTIONS, SamplingConfig, SamplingConfigs
+from cycle_sound.io.files import digest
+from cycle_sound.media import images, sound_files, sound_reader
+from cycle_sound.params import DIRECTIONS, Params, SamplingConfig, SamplingConfigs
 
 RATE = 16000
 
@@ -239,6 +243,42 @@ def test_overwriting_replaces_results_but_no_source(run: Run, tmp_path: Path, co
         found.append(files(tmp_path / "out"))
     assert found[0] == found[1]
     assert source.read_bytes() == before
+
+
+def test_models_are_given_the_pixels_of_a_large_jpeg_that_training_data_hold(
+    run: Run, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, sound = tmp_path / "raw/test_data/big.jpg", write_sound(tmp_path / "bell.wav")
+    path.parent.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (520, 530, 3), np.uint8)
+    Image.fromarray(noise).save(path, quality=90)
+    row = Row("big", "test", "", "big", "ok", "", picture_sha256=digest(path))
+    wanted = writer.sample(row, tmp_path / "raw", params, "image").image
+    assert wanted is not None
+    size, given = params.image.size, list[np.ndarray]()
+    read = [inputs.picture(path, size), inputs.either(path, size), reading.picture(path, size)]
+    read.append(reading.either(path, size))  # type: ignore[arg-type]
+    assert all(np.array_equal(images.to_array(one, size), wanted) for one in read)
+    to_array = images.to_array
+
+    def noted(picture: Image.Image, size: int) -> np.ndarray:
+        given.append(to_array(picture, size))
+        return given[-1]
+
+    monkeypatch.setattr(images, "to_array", noted)
+    for words in (
+        ("sound", path),
+        ("sound", path, "--unlike", path, "--blend", path, 0.5),
+        ("cycle", path),
+        ("search", path, tmp_path),
+        ("search", sound, path.parent),
+    ):
+        given.clear()
+        result = run(*words, *(() if words[0] == "search" else ("-o", "out")))
+        assert result.exit_code == 0, result.output
+        seen = [one for one in given if not np.array_equal(one, wanted)]
+        assert len(seen) < len(given)
+        assert words[0] == "cycle" or not seen  # a cycle also looks at the pictures that it makes
 
 
 def test_the_cycle_is_a_page_of_all_stations(run: Run, tmp_path: Path) -> None:

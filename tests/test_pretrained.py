@@ -58,7 +58,8 @@ def test_what_is_made_of_the_examples_is_of_their_kinds(system: CycleSound) -> N
 
 
 def test_confidence_tells_the_examples_from_each_other(system: CycleSound) -> None:
-    sounds, pictures = [inputs.sound(path) for path in SOUNDS], [inputs.picture(path) for path in PICTURES]
+    sounds = [inputs.sound(path) for path in SOUNDS]
+    pictures = [inputs.picture(path, system.size) for path in PICTURES]
     strange = pictures[1:] + pictures[:1]
     for pairs, least, most in (
         (zip(sounds, pictures, strict=True), 0.9, 1.0),
@@ -92,7 +93,8 @@ def test_what_the_models_never_saw_has_little_confidence_and_the_examples_keep_t
     for sources, targets in ((strange, system.images(strange)), (odd, system.sounds(odd))):
         assert max(system.confidences(sources, targets) or [1]) < 0.5
         assert max(system.familiarities(sources) or [1]) < knowledge.FAMILIAR
-    for known in ([inputs.sound(path) for path in SOUNDS], [inputs.picture(path) for path in PICTURES]):
+    pictures = [inputs.picture(path, system.size) for path in PICTURES]
+    for known in ([inputs.sound(path) for path in SOUNDS], pictures):
         assert min(system.familiarities(known) or [0]) > 0.9
 
 

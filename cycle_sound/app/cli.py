@@ -416,7 +416,6 @@ def sound(
     from cycle_sound.media import film_writer
 
     files = inputs.expanded(pictures, "image")
-    steering = inputs.steering(inputs.picture, unlike, *(blend or (None, 0.0)))
     films = [path for path in files if inputs.is_film(path)]
     shown = [names.printable(str(path)) for path in films]
     if films and seconds is not None:
@@ -428,9 +427,11 @@ def sound(
     ending = kind or "wav"
     system = opened(models, device)
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    read = partial(inputs.picture, size=system.size)
+    steering = inputs.steering(read, unlike, *(blend or (None, 0.0)))
     draw = {"candidates": rerank, "sampling": sampling.image_to_audio, **steering}
     result = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).result
-    readable = Readable([path for path in files if path not in films], inputs.picture)
+    readable = Readable([path for path in files if path not in films], read)
     readable_films = Readable(films, inputs.film)
     abstention = Abstention(system, min_confidence, located(models))
     for number in range(samples):
@@ -486,8 +487,8 @@ def cycle(
     """
     from cycle_sound.app import cycle_page, inputs, knowledge, outputs
 
-    start = inputs.either(file)
     system = opened(models, device)
+    start = inputs.either(file, system.size)
     tell_cut(system, file, start)
     warned(system, file, [start])
     sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
@@ -527,11 +528,12 @@ def search(
     from cycle_sound.app import inputs, search
     from cycle_sound.media.sounds import Sound
 
-    asked = inputs.either(query)
+    system = opened(models, device)
+    read = partial(inputs.picture, size=system.size)
+    asked = inputs.either(query, system.size)
     heard = isinstance(asked, Sound)
     files = inputs.listed(folder, "image" if heard else "audio")
-    system = opened(models, device)
-    readable = Readable[Any](files, inputs.picture if heard else inputs.sound)
+    readable = Readable[Any](files, read if heard else inputs.sound)
     for hit in search.ranked(system, asked, readable)[:top]:
         say(f"{hit.score:8.1f}  {hit.path}")
     readable.end()

@@ -46,20 +46,20 @@ def sound(path: Path, seconds: float | None = None) -> Sound:
         return _heard(_content(path), seconds)
 
 
-def picture(path: Path) -> Image.Image:
+def picture(path: Path, size: int) -> Image.Image:
     """`read_picture` of a path as it stands. Raises `BadInput`."""
     with named(path):
-        return images.open_picture(_content(path))
+        return images.open_picture(_content(path), size)
 
 
-def either(path: Path, seconds: float | None = None) -> Sound | Image.Image:
+def either(path: Path, size: int, seconds: float | None = None) -> Sound | Image.Image:
     """Read a file that holds a picture or a sound, whatever its name says, as `picture` and `sound` do.
 
-    `seconds`: of a sound, from its start. Raises `BadInput`.
+    `size`: of what the models see of a picture; `seconds`: of a sound, from its start. Raises `BadInput`.
     """
     content = _content(path)
     try:
-        return images.open_picture(content)
+        return images.open_picture(content, size)
     except BadPicture as no_picture:
         try:
             return _heard(content, seconds)
@@ -77,13 +77,17 @@ def read_sound(path: str | Path, seconds: float | None = None) -> Sound:
     return sound(Path(os.path.expanduser(path)), seconds)
 
 
-def read_picture(path: str | Path) -> Image.Image:
+def read_picture(path: str | Path, size: int = images.MAX_SIDE) -> Image.Image:
     """Read a picture file (JPEG, PNG, WebP, GIF, BMP): RGB, upright by its EXIF orientation, transparency over white.
+
+    `size`: of what models see of it, in pixels, which is `CycleSound.size`. A large JPEG is then decoded at a part of
+    its own size, at least twice as large, as for training data and by the commands: models see the same pixels, and a
+    seed gives the same result. By default it is decoded whole.
 
     `~` stands for the user's home. Raises `cycle_sound.errors.BadInput`, a `UserError`, for what is missing, no
     picture, broken, or of more than 50 million pixels.
     """
-    return picture(Path(os.path.expanduser(path)))
+    return picture(Path(os.path.expanduser(path)), size)
 
 
 def film(path: Path, most: float = inf) -> FilmReader:

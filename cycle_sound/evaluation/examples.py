@@ -89,7 +89,8 @@ def contact_sheet(path: Path, samples: Samples, places: Sequence[int]) -> None:
 def sample(folder: Path, shown: Examples, place: int, audio: AudioConfig) -> None:
     """Write what was generated of one pair: FOLDER/generated.png, and for a sound generated.wav beside its spectrogram.
 
-    The files hold what the command line makes of the pair's source by the seed that the evaluation has.
+    The files hold what the command line makes of the pair's source by the seed that the evaluation has. Where
+    shards hold pictures as JPEGs (`shard.jpeg_quality`), what is made of a picture's file differs a little.
     """
     path = folder / "generated.png"
     if shown.samples.modality("generated") == "audio":

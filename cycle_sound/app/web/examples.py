@@ -34,10 +34,13 @@ class Examples:
         every = [one for some in self.of.values() for one in some]
         self._reals = {files.digest(one.source): one.real for one in every if one.real}
 
-    def real(self, path: Path | None) -> Thing | None:
-        """The own target of an uploaded file, if that is one of the examples."""
+    def real(self, path: Path | None, size: int) -> Thing | None:
+        """The own target of an uploaded file, if that is one of the examples.
+
+        `size`: of what the models see of a picture, in pixels.
+        """
         own = None if path is None else self._reals.get(files.digest(path))
-        return None if own is None else inputs.either(own)
+        return None if own is None else inputs.either(own, size)
 
 
 def found(folder: Path, direction: Direction) -> list[Example]:

@@ -22,18 +22,18 @@ def sound(path: Path | None) -> Sound:
     return _short(inputs.sound(path, HEARD))
 
 
-def picture(path: Path | None) -> Image.Image:
-    """The uploaded picture."""
+def picture(path: Path | None, size: int) -> Image.Image:
+    """The uploaded picture, for models that see pictures at a size in pixels."""
     if path is None:
         raise BadInput("upload, photograph or draw a picture first")
-    return inputs.picture(path)
+    return inputs.picture(path, size)
 
 
-def either(path: Path | None) -> Thing:
-    """The uploaded sound or picture."""
+def either(path: Path | None, size: int) -> Thing:
+    """The uploaded sound, or picture, for models that see pictures at a size in pixels."""
     if path is None:
         raise BadInput("upload a sound or a picture first")
-    start = inputs.either(path, HEARD)
+    start = inputs.either(path, size, HEARD)
     return _short(start) if isinstance(start, Sound) else start
 
 

@@ -32,11 +32,11 @@ def add(page: Page, system: CycleSound, known: Examples, sampling: list[Control]
 def _stations(
     system: CycleSound, known: Examples, expect: Expect, path: Path | None, rounds: float, *values: float
 ) -> str:
-    start, request = reading.either(path), controls.request(values)
+    start, request = reading.either(path, system.size), controls.request(values)
     stations = system.stations(start, seed=request.seed, candidates=request.candidates, sampling=request.sampling)
     shown: list[tuple[str, Station]] = []
     for number in range(1 + 2 * int(rounds)):
         expect()
         shown.append((cycle_page.place(number), next(stations)))
-    shown += making.beside(system, known.real(path), start)
+    shown += making.beside(system, known.real(path, system.size), start)
     return cycle_page.stations_html(shown, system.models.audio, knowledge.warning(system, making.THIS, [start]))

@@ -46,7 +46,7 @@ def _soundtracks(
 ) -> str:
     film, request = reading.film(path), controls.request(values)
     making.check_draws(soundtrack.layout(film.seconds, system.models).windows, request)
-    steering = inputs.steering(inputs.picture, unlike, blend, share)
+    steering = inputs.steering(partial(inputs.picture, size=system.size), unlike, blend, share)
     draw = partial(system.sounds, sampling=request.sampling.image_to_audio, **steering)
     attended = making.attended(system, draw, request.candidates, expect)
 

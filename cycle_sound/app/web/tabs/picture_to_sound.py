@@ -47,9 +47,9 @@ def _sounds(
     share: float,
     *values: float,
 ) -> str:
-    picture, request = reading.picture(path), controls.request(values)
-    steering = inputs.steering(inputs.picture, unlike, blend, share)
+    picture, request = reading.picture(path, system.size), controls.request(values)
+    steering = inputs.steering(partial(inputs.picture, size=system.size), unlike, blend, share)
     draw, seconds = request.sampling.image_to_audio, length or None
     make = partial(system.sounds, sampling=draw, seconds=seconds, callback=expect, **steering)
     each = 1 if seconds is None else continuation.layout(seconds, system.models).windows
-    return making.results(system, [picture], make, request, expect, known.real(path), each)
+    return making.results(system, [picture], make, request, expect, known.real(path, system.size), each)

@@ -37,4 +37,4 @@ def _pictures(
     parts, request = list(windows([reading.sound(path)], system.seconds)), controls.request(values)
     steering = inputs.steering(reading.sound, unlike, blend, share)
     make = partial(system.images, sampling=request.sampling.audio_to_image, **steering)
-    return making.results(system, parts, make, request, expect, known.real(path))
+    return making.results(system, parts, make, request, expect, known.real(path, system.size))
