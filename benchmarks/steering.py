@@ -160,7 +160,7 @@ def mean_of_logits(measure: Measure, sources: Tensor, other: Tensor) -> Tensor:
     each = [CachedTransformer(model, rows, guided=True) for _ in range(2)]
     for cached, given in zip(each, (sources, other.expand_as(sources)), strict=True):
         cached.start(engine.prefixes(DIRECTION, given).repeat_interleave(DRAWS, dim=0).to(where))
-    generators = [seeded(SEED, row) for row in range(rows)]
+    generators = [seeded(SEED, row, device=where) for row in range(rows)]
     known = torch.full((rows, shape.codebooks, shape.columns + shape.places), model.bos, device=where)
     for place in range(shape.places):
         before, above = known[..., shape.columns + place - 1], known[..., place]
@@ -218,6 +218,17 @@ def blend_figures(measure: Measure, clips: int) -> dict[str, float]:
     return {key: value for name, of in sums.items() for key, value in named(name, metrics.ratio(*of.T)).items()}
 
 
+def sampling_at(own: SamplingConfig, guidance: float | None, what: str) -> SamplingConfig:
+    """The models' own way of sampling, by another guidance if one is given.
+
+    Raises ValueError where `unlike` would be measured at a guidance of 1 or less, at which it is not computed with.
+    """
+    config = own if guidance is None else own.model_copy(update={"guidance": guidance})
+    if what == "unlike" and config.guidance <= 1:
+        raise ValueError(f"--guidance {config.guidance:g}: above 1 alone `unlike` takes part in a draw")
+    return config
+
+
 def main() -> None:
     """Print the table, and with --json one object as the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -233,7 +244,10 @@ def main() -> None:
     models = generation.load(DIRECTION, given.split, tree.sampling, tree.vocoder)
     rows = {label: models.split.labelled([label]).tolist() for label in sorted(models.split.known_labels())}
     recorded = sounds.of(models.split, paths.RAW, models.engine.models.audio)
-    config = models.forward_sampling.model_copy(update={"guidance": given.guidance} if given.guidance else {})
+    try:
+        config = sampling_at(models.forward_sampling, given.guidance, given.what)
+    except ValueError as error:
+        parser.error(str(error))
     measure = Measure(models, recorded, rows, config, given.rerank)
     figures = unlike_figures if given.what == "unlike" else blend_figures
     printing.show(figures(measure, given.clips), given.json)
