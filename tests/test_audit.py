@@ -6,6 +6,7 @@ import pickle
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import chdir
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -296,7 +297,7 @@ def audit_of(folder: Path, scores: Sequence[float], shards: str = "a" * 64) -> N
     files.write_csv(folder / dropping.TABLE, (pair._asdict() for pair in table))
 
 
-@pytest.mark.parametrize(("share", "left"), [(0.2, [0, 1, 3, 4]), (0.39, [0, 1, 3, 4]), (0.4, [0, 3, 4]), (0.99, [4])])
+@pytest.mark.parametrize(("share", "left"), [(0.2, [0, 1, 3, 4]), (0.29, [0, 1, 3, 4]), (0.4, [0, 3, 4]), (0.99, [4])])
 def test_dropping_drops_exactly_the_worst_share(share: float, left: list[int], tmp_path: Path):
     audit_of(tmp_path / "audit", [3, -1, -2, 2, 4])
     dropping.drop(tmp_path / "audit", tmp_path / "kept", share)
@@ -308,7 +309,14 @@ def test_dropping_drops_exactly_the_worst_share(share: float, left: list[int], t
     assert fates[0]["reason"] == "its sound and its picture explain each other by -2.00 nats: rank 1 of 5"
 
 
-@pytest.mark.parametrize("share", [0.0, 0.19])
+@pytest.mark.parametrize(("share", "pairs"), [(0.29, 100), (0.57, 100), (0.07, 300), (0.1, 30), (0.05, 3745)])
+def test_a_share_of_pairs_is_rounded_not_cut_off(share: float, pairs: int, tmp_path: Path):
+    audit_of(tmp_path / "audit", list(range(pairs)))
+    dropping.drop(tmp_path / "audit", tmp_path / "kept", share)
+    assert len(lines(tmp_path / "kept/dropped.csv")) == round(Fraction(str(share)) * pairs)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.09])
 def test_where_nothing_is_dropped_nothing_is_written(share: float, tmp_path: Path):
     audit_of(tmp_path / "audit", [3, -1, -2, 2, 4])
     dropping.drop(tmp_path / "audit", tmp_path / "kept", share)

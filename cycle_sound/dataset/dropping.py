@@ -55,12 +55,13 @@ def write_scores(folder: Path, scores: np.ndarray, shards: str) -> None:
 def drop(audit: Path, folder: Path, share: float) -> None:
     """Write into a folder the rows that are left without a share of all, and the fate of the others.
 
-    Raises FileNotFoundError, and `BadPairing` for files that are no audit's.
+    The share is rounded to whole pairs, of which at least one is left. Raises FileNotFoundError, and `BadPairing` for
+    files that are no audit's.
     """
     header, scores = opened(audit, SCORES)
     if scores.shape != (header.pairs,) or scores.dtype != np.float64:
         raise BadPairing(path=audit / SCORES, reason=f"{scores.dtype} {scores.shape}")
-    count = int(share * header.pairs)
+    count = min(round(share * header.pairs), header.pairs - 1)  # of 100 pairs 0.29 cut off would be 28
     if not count:
         return
     npy.write(folder / ROWS, np.sort(worst_first(scores)[count:]))
