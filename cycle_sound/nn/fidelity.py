@@ -40,7 +40,11 @@ def psnr(made: Tensor, real: Tensor) -> Tensor:
 
 
 def ssim(made: Tensor, real: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004) of each picture in [-1, 1], at most 1: (b, c, h, w) twice → (b,)."""
+    """Structural similarity of each picture in [-1, 1], at most 1: (b, c, h, w) twice → (b,).
+
+    By scikit-image's defaults: uniform windows of 7 × 7 pixels and sample covariances, the mean over channels. Wang et
+    al. (2004) weigh windows of 11 × 11 by a Gaussian, which gives other figures.
+    """
     pairs = zip(made.cpu().numpy(), real.cpu().numpy(), strict=True)
     return torch.tensor([float(structural_similarity(a, b, channel_axis=0, data_range=2.0)) for a, b in pairs])
 
