@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny as tiny_project
 import typer
 from typer.testing import CliRunner
 
@@ -140,6 +141,52 @@ def test_where_dvc_runs_a_copy_a_stage_says_how_files_come_to_be_there(
     assert line.startswith(f"error: {some(kind)}")
     assert ("`dvc exp run -C PATH`" in line, "absolute path" in line) == (folder != "here",) * 2
     assert line.count("\n") == 1
+
+
+NEEDED = {  # settings of data, and of which one the copy lacks what it names
+    "data.folder.path: no such folder: data/folder": {"source": "folder"},
+    "data.videos.path: no such folder: data/videos": {"source": "videos"},
+    "data.videos.labels: no such file: list.csv": {"source": "videos", "videos": {"path": "", "labels": "list.csv"}},
+    "data.vggsound.list: no such file: list.csv": {"source": "vggsound", "vggsound": {"path": "", "list": "list.csv"}},
+}
+
+
+def in_copy(data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let train_vae be about to start in an experiment's copy of the project; a "" for a path becomes an absolute one.
+
+    The copy lacks what git ignores.
+    """
+    source, copy = data["source"], tmp_path / ".dvc/tmp/exps/tmp1"
+    own = {name: value or str(tmp_path) for name, value in data.get(source, {}).items()}
+    copy.mkdir(parents=True)
+    tiny_project.write(copy, data={**data, source: own})
+    monkeypatch.chdir(copy)
+    monkeypatch.setattr(sys, "argv", ["stages/train_vae.py", "image"])
+
+
+@pytest.mark.parametrize(("line", "data"), NEEDED.items(), ids=NEEDED)
+def test_a_stage_in_a_copy_without_the_originals_ends_before_it_begins(
+    line: str,
+    data: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    in_copy(data, tmp_path, monkeypatch)
+    with pytest.raises(SystemExit, match="1"):
+        stage.run(lambda *_: pytest.fail("it has begun"), choices=("image",))
+    assert capsys.readouterr().err == f"error: {line}{stage.ELSEWHERE}\n"
+
+
+@pytest.mark.parametrize("path", ["data/folder", ""])
+def test_a_stage_in_a_copy_with_the_originals_begins(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_copy({"source": "folder", "folder": {"path": path}}, tmp_path, monkeypatch)
+    Path("data/folder").mkdir(parents=True)
+    begun: list[str] = []
+    stage.run(lambda word, _: begun.append(word), choices=("image",))
+    assert begun == ["image"]
 
 
 @pytest.mark.usefixtures("started")

@@ -20,6 +20,11 @@ Word = TypeVar("Word", bound=str)
 
 OUTSIDE = (BadSource, BadCheckpoint, MissingNetwork, MissingWeights)  # may be of a file that a setting names
 COPIES = ".dvc/tmp/exps/"  # in the project; there DVC puts copies of it, for experiments of a queue and with --temp
+ORIGINALS = {  # of each source that reads the user's files: its settings that name them
+    "folder": ("path",),
+    "videos": ("path", "labels"),
+    "vggsound": ("path", "list", "test_list", "moments"),
+}
 PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # as `files.replacing` names what is not whole
 ELSEWHERE = (
     "; this is an experiment's copy of the project, without what git ignores: "
@@ -35,7 +40,8 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     """Call `main(params)`, or `main(word, params)` with the one word of the command line, which is one of `choices`.
 
     What killed runs of the same stage have left of half-written files is removed before. A file of weights that lies
-    where a stage writes is a `ParamsError`: it could be replaced or removed there.
+    where a stage writes is a `ParamsError`: it could be replaced or removed there. So that no experiment trains to the
+    end and then lacks the originals, every stage ends at once where a copy of the project is without them.
     A `UserError`, or an OSError about a file or a disk, ends as one line on stderr, with exit code 2 for a
     `ParamsError` and 1 for the others. In a copy of the project made by DVC, where relative paths lead elsewhere, the
     line says so. Any other exception keeps its traceback.
@@ -54,6 +60,7 @@ def run(main: Callable[..., None], choices: Sequence[str] = ()) -> None:
     try:
         given = params_file.load()
         keep_apart(given)
+        require_originals(given)
         main(*words, given)
         interrupts.ignored()
     except FileNotFoundError as error:  # an artifact that another stage makes
@@ -81,9 +88,29 @@ def _weights(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Pa
             yield f"{above}{key}", Path(value)
 
 
+def require_originals(given: Params) -> None:
+    """Raise `BadSource` in an experiment's copy of the project for a file or folder that data.source needs and lacks.
+
+    Stages far behind the download read originals, too, and a copy has none but those obtained again from the source.
+    Absolute paths lead out of the copy, and are left to the stages that read them.
+    """
+    source = given.data.source
+    settings = given.data.model_dump().get(source, {})
+    for name in ORIGINALS.get(source, ()) if in_copy() else ():
+        path = Path(settings[name])
+        unused = not settings[name] or (name == "moments" and given.data.pairs != "listed")
+        if not unused and not path.is_absolute() and not path.exists():
+            raise BadSource(f"data.{source}.{name}: no such {'folder' if name == 'path' else 'file'}: {path}")
+
+
 def in_copy() -> bool:
     """Whether the current folder is a copy of the project that DVC made for one experiment, and removes after it."""
     return COPIES in f"{Path.cwd().as_posix()}/"
+
+
+def is_first() -> bool:
+    """Whether this is the only process, or of those that a launcher has started the first; asked without PyTorch."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def sweep(stage: str, word: str = "") -> None:
@@ -92,7 +119,7 @@ def sweep(stage: str, word: str = "") -> None:
     Where other stages write nothing is touched, since one may run beside this one. A stage that dvc.yaml does not name
     has left nothing.
     """
-    if os.environ.get("RANK", "0") != "0":  # of all processes that a launcher has started, one tidies
+    if not is_first():  # of all processes that a launcher has started, one tidies
         return
     for path in [*_half_written(stage, word)]:
         if PART.fullmatch(path.name) and path.is_file():
