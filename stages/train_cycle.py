@@ -19,6 +19,8 @@ def main(params: Params) -> None:
 
         rounds.teach(params)
         return
+    if not stage.is_first():  # of the processes that a launcher has started
+        return
     for direction in DIRECTIONS:
         files.write_bytes(paths.cycle(direction), paths.transformer(direction).read_bytes())
         files.write_bytes(paths.curve("train_cycle", direction), EMPTY)

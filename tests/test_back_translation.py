@@ -112,6 +112,15 @@ def test_without_rounds_the_generators_are_the_transformers_and_no_shard_is_read
     assert json.loads(paths.metrics("train_cycle").read_text()) == {"rounds": 0}
 
 
+def test_without_rounds_the_first_of_several_processes_alone_writes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    before = {path: path.stat().st_mtime_ns for path in project.rglob("*")}
+    cycled(rounds=0)
+    assert {path: path.stat().st_mtime_ns for path in project.rglob("*")} == before
+
+
 @pytest.mark.parametrize(
     ("where", "call"),
     [*((TransformerObjective.loss, call) for call in (2, 7, 12)), *((Engine.candidates, call) for call in (2, 3))],

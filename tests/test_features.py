@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from test_device import Apple
-from tiny import sharded, write_cache
+from tiny import sharded, write_cache, write_shards
 from tiny import small_network as small
 from torch import Tensor
 
@@ -249,7 +249,22 @@ def test_without_a_network_the_folder_is_empty_whatever_was_there(
     paths.features("image").mkdir(parents=True)
     (paths.features("image") / "old").touch()
     cache_features.main("image", params_file.load())
+    monkeypatch.setenv("RANK", "1")
+    cache_features.main("image", parameters.load())
+    assert [path.name for path in paths.features("image").iterdir()] == ["old"]  # the first process empties it
+    monkeypatch.setenv("RANK", "0")
+    cache_features.main("image", parameters.load())
     assert list(paths.features("image").iterdir()) == []
+
+
+def test_clips_without_partners_have_no_features_since_nothing_reads_any(
+    small_network: None, write_tiny: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_shards(tmp_path, {"train": 5, "valid": 2, "lone_image": 3}, side=16)
+    write_tiny(tmp_path, features={"source": {"image": weights(tmp_path / "w.pth").model_dump()}})
+    cache_features.main("image", parameters.load())
+    assert {path.stem for path in paths.features("image").glob("*.json")} == {"train", "valid"}
 
 
 def test_a_condition_on_features_of_no_network_is_refused_before_any_work(
