@@ -6,7 +6,7 @@ Processes that a launcher starts share the shards. Those finished by an earlier 
 from functools import partial
 
 from cycle_sound import paths
-from cycle_sound.dataset import caching, encoding, feature_cache, reader
+from cycle_sound.dataset import caching, encoding, feature_cache
 from cycle_sound.dataset.caching import CachedSplit
 from cycle_sound.dataset.reader import Split, read_index
 from cycle_sound.io import code, files
@@ -17,7 +17,7 @@ from cycle_sound.params import Modality, Params, SplitName
 
 @distributed.process_group()
 def make(modality: Modality, params: Params) -> None:
-    """Write a source's network and the features of what is learned from, in several views, and of valid."""
+    """Write a source's network and the features of train, in several views, and of valid."""
     folder, config = paths.features(modality), params.features.source[modality]
     shift, degradation, where = params.augment[modality], params.augment.degradation, device.best()
     device.prepare(params.seed)
@@ -44,8 +44,7 @@ def make(modality: Modality, params: Params) -> None:
         )
         return CachedSplit(split, header, feature_cache.arrays(header, views), pairs.shards(), encode)
 
-    learned = reader.learned(paths.SHARDS, modality)
-    splits = [*(cached(split, params.tokens.views) for split in learned), cached("valid", 1)]
+    splits = [cached("train", params.tokens.views), cached("valid", 1)]  # a clip alone is the source of no target
     parts = params.tokens.views, shift.model_dump(), degradation.model_dump(), params.seed, digest
     identity = code.identity("stages.cache_features", *parts)
     caching.make(folder, paths.unfinished("cache_features", modality), splits, identity, index.files)
