@@ -165,6 +165,37 @@ def test_the_search_finds_exactly_what_comparing_all_with_all_finds(data: st.Dat
     assert fingerprints.near(prints, picture, sound) == all_with_all
 
 
+@given(st.data(), st.sampled_from([(PICTURE_BITS, 36), (SOUND_BITS, 64)]))
+@settings(deadline=None, max_examples=60)
+def test_the_first_that_is_near_is_exactly_what_comparing_each_with_each_finds(data: st.DataObject, size: tuple):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    most = data.draw(st.integers(0, size[1]))
+    known = rng.random((8, size[0])) < 0.5
+    noise = most / size[0] * rng.uniform(0.5, 1.5, (50, 1))  # about as many bits differ as may
+    every = [
+        np.packbits(one).tobytes() for one in known[rng.integers(8, size=50)] ^ (rng.random((50, size[0])) < noise)
+    ]
+    some, others = every[:20], every[20:] + [np.packbits(one).tobytes() for one in known]
+    brute = [[i for i, other in enumerate(others) if fingerprints.differing(one, other) <= most] for one in some]
+    assert fingerprints.first_near(some, others, most) == [found[0] if found else None for found in brute]
+
+
+@pytest.mark.parametrize(("half", "share"), [("picture", 0.01), ("sound", 0.05)])
+def test_few_of_many_are_compared_to_find_the_first_that_is_near(
+    half: str, share: float, data: DataConfig, monkeypatch: pytest.MonkeyPatch
+):
+    known, compared, close = (
+        [getattr(far(str(number)), half) for number in range(2000)],
+        list[int](),
+        fingerprints._close,
+    )
+    monkeypatch.setattr(fingerprints, "_close", lambda some, *more: compared.append(len(some)) or close(some, *more))
+    bits = getattr(data, f"near_{half}")
+    assert fingerprints.first_near([flipped(one, bits) for one in known[:50]], known, bits) == list(range(50))
+    assert fingerprints.first_near([flipped(one, bits + 1) for one in known[:50]], known, bits) == [None] * 50
+    assert sum(compared) < share * 100 * len(known)
+
+
 def test_nothing_and_one_have_no_duplicates():
     assert fingerprints.near([], 12, 40) == fingerprints.near([print_of(pair_of(0, 0))], 12, 40) == []
 

@@ -74,7 +74,7 @@ def near(prints: Sequence[Fingerprint], picture_bits: int, sound_bits: int) -> l
         for one, other in _agreeing(keys[order]):
             one, other = order[one], order[other]
             for words, most in ((pictures, picture_bits), (sounds, sound_bits)):
-                close = np.bitwise_count(words[one] ^ words[other]).sum(axis=1) <= most
+                close = _close(words[one], words[other], most)
                 one, other = one[close], other[close]
             found.update((min(i, j), max(i, j)) for i, j in zip(one.tolist(), other.tolist(), strict=True))
     return sorted(found)
@@ -83,13 +83,26 @@ def near(prints: Sequence[Fingerprint], picture_bits: int, sound_bits: int) -> l
 def first_near(some: Sequence[bytes], others: Sequence[bytes], bits: int) -> list[int | None]:
     """Of each of some pictures, or sounds, the first of others that differs from it in at most `bits` of its bits.
 
-    Each is compared with each, in some 8 ms beside 200,000 others; memory grows with the others alone.
+    Only those are compared that differ little in one part of 16 bits: Norouzi, Punjani & Fleet, "Fast Search in Hamming
+    Space with Multi-Index Hashing", CVPR 2012. Beside 200,000 various sounds that is one in 50, of pictures one in 900.
+    Memory grows with the others alone.
     """
     if not some or not others:
         return [None] * len(some)
-    known = _words(others)
-    near = ((np.bitwise_count(known ^ word).sum(axis=1) <= bits) for word in _words(some))
-    return [int(found.argmax()) if found.any() else None for found in near]
+    known, own_parts, parts = _words(others), _sixteens(some), _sixteens(others)
+    order = np.stack([np.argsort(part, kind="stable").astype(np.uint32) for part in parts.T])
+    starts = np.stack([np.searchsorted(np.sort(part), np.arange(2**16 + 1)) for part in parts.T])
+    part, flips = _probes(parts.shape[1], bits)
+    found: list[int | None] = []
+    for word, own in zip(_words(some), own_parts, strict=True):
+        keys = own[part] ^ flips
+        first = starts[part, keys]
+        counts = starts[part, keys.astype(np.int64) + 1] - first
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = order[np.repeat(part, counts), np.repeat(first, counts) + within]
+        near = places[_close(known[places], word, bits)]
+        found.append(int(near.min()) if near.size else None)
+    return found
 
 
 def differing(one: bytes, other: bytes) -> int:
@@ -119,6 +132,33 @@ def _words(halves: Sequence[bytes]) -> np.ndarray:
     """Fingerprints of n pictures, or n sounds, as words: uint64 (n, words)."""
     packed = np.frombuffer(b"".join(halves), np.uint8).reshape(len(halves), -1)
     return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+
+
+def _close(some: np.ndarray, others: np.ndarray, most: int) -> np.ndarray:
+    """Which fingerprints, as words (n, words), differ in at most `most` bits from the others, or one: bool (n,)."""
+    return np.bitwise_count(some ^ others).sum(axis=1) <= most
+
+
+def _sixteens(halves: Sequence[bytes]) -> np.ndarray:
+    """Fingerprints of n pictures, or n sounds, in parts of 16 bits: uint16 (n, parts)."""
+    return np.frombuffer(b"".join(halves), np.uint16).reshape(len(halves), -1)
+
+
+def _probes(parts: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """All changes of single parts of which one at least turns a part into that of whatever differs in so many bits.
+
+    The numbers of the parts, and the bits that change there: int64 (n,), uint16 (n,). With bits = parts × r + rest, a
+    part among the first rest + 1 differs in r bits at most, or one of the others in r - 1: else more bits would differ.
+    """
+    each, rest = divmod(bits, parts)
+    flips = [
+        (part, sum(1 << bit for bit in changed))
+        for part in range(parts)
+        for count in range(each + (part <= rest))
+        for changed in combinations(range(16), count)
+    ]
+    numbers, masks = zip(*flips, strict=True)
+    return np.array(numbers), np.array(masks, np.uint16)
 
 
 def _parts(words: np.ndarray, count: int) -> list[np.ndarray]:
