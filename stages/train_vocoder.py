@@ -3,6 +3,7 @@
 python -m stages.train_vocoder
 """
 
+import shutil
 from itertools import chain
 
 from cycle_sound import paths
@@ -25,8 +26,11 @@ def main(params: Params) -> None:
     device.prepare(params.seed)
     config, index, begin = params.vocoder.learned, read_index(paths.SHARDS), paths.init("vocoder")
 
-    alone = reader.lone(paths.SHARDS, "audio")
-    more = lone_sounds.originals(alone, paths.RAW) if alone else ()
+    alone, work = reader.lone(paths.SHARDS, "audio"), paths.unfinished("train_vocoder")
+    if alone and distributed.is_first():
+        lone_sounds.find(alone, paths.RAW, work / "lone_sounds.npy")
+    distributed.barrier()
+    more = lone_sounds.Originals(alone, work / "lone_sounds.npy") if alone else ()
     train = sounds.of(Split(paths.SHARDS, "train"), paths.RAW, index.audio, more)
     valid = sounds.of(Split(paths.SHARDS, "valid"), paths.RAW, index.audio)
     if distributed.is_first():
@@ -43,6 +47,7 @@ def main(params: Params) -> None:
     if distributed.is_first():
         learned_vocoder.save(paths.vocoder(), model)
         files.write_json(paths.metrics("train_vocoder"), figures)
+        shutil.rmtree(work, ignore_errors=True)
     snapshot.discard()
 
 

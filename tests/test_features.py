@@ -248,12 +248,11 @@ def test_without_a_network_the_folder_is_empty_whatever_was_there(
     write_tiny(tmp_path)
     paths.features("image").mkdir(parents=True)
     (paths.features("image") / "old").touch()
-    cache_features.main("image", params_file.load())
     monkeypatch.setenv("RANK", "1")
-    cache_features.main("image", parameters.load())
+    cache_features.main("image", params_file.load())
     assert [path.name for path in paths.features("image").iterdir()] == ["old"]  # the first process empties it
     monkeypatch.setenv("RANK", "0")
-    cache_features.main("image", parameters.load())
+    cache_features.main("image", params_file.load())
     assert list(paths.features("image").iterdir()) == []
 
 
@@ -263,7 +262,7 @@ def test_clips_without_partners_have_no_features_since_nothing_reads_any(
     monkeypatch.chdir(tmp_path)
     write_shards(tmp_path, {"train": 5, "valid": 2, "lone_image": 3}, side=16)
     write_tiny(tmp_path, features={"source": {"image": weights(tmp_path / "w.pth").model_dump()}})
-    cache_features.main("image", parameters.load())
+    cache_features.main("image", params_file.load())
     assert {path.stem for path in paths.features("image").glob("*.json")} == {"train", "valid"}
 
 

@@ -300,9 +300,15 @@ def test_labels_of_what_has_no_partners_are_learned(shards: Path):
     assert rows.tolist() == list(range(len(every)))
 
 
-def test_a_vocoder_hears_the_sounds_of_all(raw: Path, small: Params, shards: Path):
+def lone_originals(alone: Split, raw: Path, folder: Path) -> lone_sounds.Originals:
+    """The sounds without partners, of which the table lies in a folder."""
+    lone_sounds.find(alone, raw, folder / "table.npy")
+    return lone_sounds.Originals(alone, folder / "table.npy")
+
+
+def test_a_vocoder_hears_the_sounds_of_all(raw: Path, small: Params, shards: Path, tmp_path: Path):
     train, alone = Split(shards, "train"), Split(shards, "lone_audio")
-    heard = sounds.of(train, raw, small.audio, lone_sounds.originals(alone, raw))
+    heard = sounds.of(train, raw, small.audio, lone_originals(alone, raw, tmp_path))
     assert len(heard) == len(train) + len(alone)
     by_digest = {row.sound_sha256: row for row in manifest.read(raw / "manifest.csv")}
     for row, original in enumerate(heard.originals):
@@ -311,11 +317,28 @@ def test_a_vocoder_hears_the_sounds_of_all(raw: Path, small: Params, shards: Pat
     assert torch.equal(pickle.loads(pickle.dumps(heard)).waveforms([len(train)]), heard.waveforms([len(train)]))
 
 
+def test_a_process_that_reads_sounds_without_partners_is_sent_no_table_of_them(
+    raw: Path, small: Params, shards: Path, tmp_path: Path
+):
+    rows = manifest.read(raw / "manifest.csv")
+    renamed = [replace(row, id=f"{number} {'é' * 90}") for number, row in enumerate(rows)]
+    manifest.write(tmp_path / "manifest.csv", renamed)
+    alone = Split(shards, "lone_audio")
+    originals = lone_originals(alone, tmp_path, tmp_path)
+    assert len(alone) * 180 > 1000
+    names = {row.sound_sha256: row.id for row in renamed}
+    assert [one.id for one in originals] == [names[one.sound_sha256] for one in originals]
+    sent = pickle.dumps(sounds.of(alone, tmp_path, small.audio, originals))
+    assert len(sent) < 1000
+    assert list(pickle.loads(sent).originals)[len(alone) :] == list(originals)
+
+
 def test_a_sound_that_the_manifest_does_not_name_is_one_clear_error(raw: Path, shards: Path, tmp_path: Path):
     rows = manifest.read(raw / "manifest.csv")
     manifest.write(tmp_path / "manifest.csv", [row for row in rows if row.lone != "audio"])
     with pytest.raises(BadShard, match="does not name all of its sounds"):
-        lone_sounds.originals(Split(shards, "lone_audio"), tmp_path)
+        lone_sounds.find(Split(shards, "lone_audio"), tmp_path, tmp_path / "table.npy")
+    assert not (tmp_path / "table.npy").exists()
 
 
 @pytest.fixture
