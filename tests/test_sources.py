@@ -250,6 +250,43 @@ def test_of_what_is_listed_a_file_that_is_not_read_is_named(tmp_path: Path):
     assert (row.status, row.reason[:42]) == ("unpaired", "x.heic is of a kind that is not read; read")
 
 
+@pytest.mark.parametrize("unpaired", ["reject", "keep"])
+def test_a_clip_of_kinds_that_are_not_read_has_a_row_with_the_reason(
+    unpaired: Literal["reject", "keep"], tmp_path: Path
+):
+    names = ["good.jpg", "good.mp3", "iphone.heic", "iphone.caf", "film.mov", "Thumbs.db", "notes.txt", "LICENSE"]
+    fill(tmp_path, **{f"train_data/{name}": {".jpg": JPEG, ".mp3": MP3}.get(name[-4:], "?") for name in names})
+    (tmp_path / "train_data/gone.jpg").symlink_to("nowhere")
+    settings = data("folder", tmp_path).model_copy(update={"unpaired": unpaired})
+    rows = acquire.acquire(folder.clips(settings), settings, tmp_path / "raw", jobs=1)
+    fates = {row.id: (row.status, row.reason.split("; ")[0]) for row in rows}
+    assert fates == {
+        "good": ("ok", ""),
+        "iphone": ("unpaired", "iphone.caf is of a kind that is not read"),
+        "film": ("unpaired", "film.mov is of a kind that is not read"),
+        "gone": ("unavailable", "gone.jpg is a link that leads nowhere, or no regular file"),
+    }
+
+
+@pytest.mark.parametrize("name", ["dog/3.jpg", "dog/deep/3.WAV"])
+def test_pictures_and_sounds_in_deeper_folders_are_not_passed_over(name: str, tmp_path: Path):
+    fill(tmp_path, **{"train_data/a.jpg": JPEG, "train_data/a.mp3": MP3, "train_data/.cache/b.jpg": "?"})
+    fill(tmp_path, **{"train_data/notes/read.txt": "?", "train_data/notes/.b.jpg": "?"})
+    assert [clip.id for clip in folder.clips(data("folder", tmp_path))] == ["a"]
+    fill(tmp_path, **{f"train_data/{name}": "?"})
+    with pytest.raises(BadSource, match=r"train_data/dog: holds pictures or sounds, and no folders in train_data are"):
+        folder.clips(data("folder", tmp_path))
+
+
+def test_films_in_deeper_folders_are_told_of_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    fill(tmp_path, **dict.fromkeys(["a.mp4", ".cache/b.mp4", "lists/c.csv"], ""))
+    assert [clip.id for clip in videos.clips(data("videos", tmp_path))] == ["a"]
+    assert capsys.readouterr().err == ""
+    fill(tmp_path, **dict.fromkeys(["cats/d.MKV", "dogs/deep/e.mp4"], ""))
+    assert [clip.id for clip in videos.clips(data("videos", tmp_path))] == ["a"]
+    assert capsys.readouterr().err == f"{tmp_path}: no folders in it are looked into; there are films in cats, dogs\n"
+
+
 def test_notes_beside_what_is_alone_and_anything_beside_a_pair_change_nothing(tmp_path: Path):
     pair = {"train_data/pair.jpg": JPEG, "train_data/pair.mp3": MP3}
     lone = {"train_data/lone.jpg": some_jpeg("lone")}

@@ -3,6 +3,9 @@
 A picture or a sound alone in train_data is a clip of its own where data.unpaired is `keep`; one beside a file of the
 same name and a kind that is not read is not alone, and is rejected.
 
+So is a file alone of a kind that is not read. Folders in train_data or test_data are not looked into; where one holds
+pictures or sounds, nothing is read.
+
 An optional labels.csv beside the two, in whatever case (header `id,split,label,group`, the group optional), labels any
 of them, by id and split. The folder and the list are asked for together: a row without files is a clip that is not
 there.
@@ -15,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from cycle_sound.acquisition.sources import lists
+from cycle_sound.acquisition.sources import lists, subfolders
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, may_be_lone
 from cycle_sound.errors import BadSource
 from cycle_sound.io import bounded, names
@@ -25,7 +28,10 @@ from cycle_sound.params import SOURCE_SPLITS, DataConfig, SourceSplit
 PICTURES, SOUNDS = images.ENDINGS, sound_files.ENDINGS
 LIST = "labels.csv"
 COLUMNS = ("id", "split", "label", "group")
-NOTES = (".csv", ".json", ".md", ".srt", ".tsv", ".txt", ".vtt", ".xml", ".xmp", ".yaml", ".yml")  # no partners
+NOTES = (  # no clips, and no partners of any; the last two are left by Windows
+    *(".csv", ".json", ".md", ".srt", ".tsv", ".txt", ".vtt", ".xml", ".xmp", ".yaml", ".yml"),
+    *(".db", ".ini"),
+)
 
 
 class Key(NamedTuple):
@@ -66,9 +72,10 @@ def fetch(found: Sequence[Path], seconds: float, may_be_lone: bool, unread: Sequ
 
 
 def clips(data: DataConfig) -> list[Clip]:
-    """One clip for each id found in the folder data.folder.path or listed in its labels.csv.
+    """One clip for each id found in the folder data.folder.path, in whatever kind of file, or listed in its labels.csv.
 
-    Raises `BadSource` for a folder of another layout, for a malformed labels.csv and for a folder without clips.
+    Raises `BadSource` for a folder of another layout, for a malformed labels.csv, for a folder without clips and for
+    pictures or sounds in folders in it.
     """
     root = Path(data.folder.path)
     if not root.is_dir():
@@ -78,11 +85,12 @@ def clips(data: DataConfig) -> list[Clip]:
     found, unread = _found(root)
     # Names in the list are only compared with names found, never opened, so none can lead out of the folder.
     listed = _listed(root)
-    keys = sorted(found.keys() | listed.keys())
-    if not keys:
+    if not (found or listed):
         kinds = f"no pictures ({', '.join(PICTURES)}) and no sounds ({', '.join(SOUNDS)})"
         raise BadSource(f"{root}: {kinds} in train_data or test_data, of which no subfolders are looked into")
     none = Entry("", "")
+    alone = {key for key, paths in unread.items() if any(path.suffix for path in paths)}  # README is no clip
+    keys = sorted(found.keys() | alone | listed.keys())
     return [_clip(key, found.get(key, []), unread.get(key, []), listed.get(key, none), data) for key in keys]
 
 
@@ -111,13 +119,21 @@ def _content(path: Path) -> bytes:
 def _found(root: Path) -> tuple[dict[Key, list[Path]], dict[Key, list[Path]]]:
     """The files of each clip, and what else has its name: files of other kinds but NOTES, and links that lead nowhere.
 
-    Hidden files are none: file managers and archives leave them (`._ID.jpg`).
+    Hidden files are none: file managers and archives leave them (`._ID.jpg`). Raises `BadSource` where a folder in
+    train_data or test_data holds pictures or sounds.
     """
     found: dict[Key, list[Path]] = {}
     unread: dict[Key, list[Path]] = {}
     for split in SOURCE_SPLITS:
         place = root / f"{split}_data"
-        for path in sorted(place.iterdir()) if place.is_dir() else []:
+        if not place.is_dir():
+            continue
+        for deeper in subfolders.holding(place, PICTURES + SOUNDS):
+            raise BadSource(
+                f"{deeper}: holds pictures or sounds, and no folders in {place.name} are looked into: "
+                f"move them up, with their labels in {LIST}, or away"
+            )
+        for path in sorted(place.iterdir()):
             suffix = path.suffix.lower()
             if names.is_hidden(path.relative_to(place)) or suffix in NOTES:
                 continue

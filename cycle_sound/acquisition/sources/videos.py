@@ -2,17 +2,19 @@
 
 The clips asked for are those of the files found. An optional list (`NAME.mp4,label`, no header, as VGGSound has it)
 labels them; what it lists beyond them is not asked for, because such a list names a whole corpus, of which a folder
-usually holds a part. Files and list are matched by name without extension: a corpus is often converted.
+usually holds a part. Files and list are matched by name without extension: a corpus is often converted. Folders in the
+folder are not looked into; where one holds films, a line on stderr says so.
 """
 
 import csv
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cycle_sound.acquisition import quality, splits
-from cycle_sound.acquisition.sources import archives, lists, moments
+from cycle_sound.acquisition.sources import archives, lists, moments, subfolders
 from cycle_sound.acquisition.sources.archives import Video
 from cycle_sound.acquisition.sources.clip import Clip, Pair, Rejected, may_be_lone
 from cycle_sound.acquisition.sources.footage import Film
@@ -104,6 +106,11 @@ def clips(data: DataConfig) -> list[Clip]:
     found = sorted(path for path in root.iterdir() if archives.is_video(path.name) and path.is_file())
     if not found:
         raise BadSource(f"{root}: holds no video files ({', '.join(containers.ENDINGS)})")
+    if deeper := subfolders.holding(root, containers.ENDINGS):
+        forgotten = ", ".join(path.name for path in deeper)
+        print(
+            names.one_line(f"{root}: no folders in it are looked into; there are films in {forgotten}"), file=sys.stderr
+        )
     labels = _labels(Path(data.videos.labels)) if data.videos.labels else {}
     test = splits.tested(map(_group, found), data.videos.test_share)
     wanted = moments.of_all(data.pairs, data.videos.pairs_per_clip)
