@@ -72,7 +72,7 @@ def test_a_sound_at_full_scale_is_rejected_and_a_loud_one_is_not(data: DataConfi
     for gain, spoiled in ((1.0, False), (1.9, False), (20.0, True)):
         pair = pair_of(0, 0)._replace(sound=sound_files.encode_mp3(np.clip(gain * wave, -1, 1), RATE))
         if spoiled:
-            with pytest.raises(Rejected, match=r"corrupt.* of the sound at full scale; data.max_clipped is 0.2"):
+            with pytest.raises(Rejected, match=r"corrupt.*% at full scale in its first .*; data.max_clipped is 0.2"):
                 acquire.check(pair, data)
         else:
             acquire.check(pair, data)
@@ -91,6 +91,15 @@ def test_silence_is_that_of_the_samples_learned_from(wave: np.ndarray, data: Dat
     pair = pair_of(0, 0)._replace(sound=wav(wave))
     with pytest.raises(Rejected, match="silent"):
         acquire.check(pair, data)
+
+
+def test_a_reason_says_which_part_of_a_sound_it_speaks_of(data: DataConfig):
+    late = np.concatenate([np.zeros(4 * RATE, np.float32), melody(0, 6.0)])
+    for wave, status in ((late, "silent"), (np.clip(20 * melody(0, 10.0), -1, 1), "corrupt")):
+        with pytest.raises(Rejected, match=r"in its first|of its first") as rejected:
+            acquire.check(pair_of(0, 0)._replace(sound=wav(wave)), data)
+        assert rejected.value.status == status
+        assert "its first 1.536 s, of which alone is learned (data.clip_seconds); data." in rejected.value.reason
 
 
 def test_what_comes_behind_the_samples_learned_from_does_not_count(data: DataConfig):

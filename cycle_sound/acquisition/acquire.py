@@ -73,12 +73,15 @@ def _audible(sound: bytes, data: DataConfig) -> tuple[np.ndarray, int]:
     wave, rate = sound_files.decode(sound, seconds=data.clip_seconds)
     if len(wave) < data.min_seconds * rate:
         raise Rejected("too_short", f"{len(wave) / rate:.3f} s of sound; data.min_seconds is {data.min_seconds}")
+    part = f"its first {data.clip_seconds:g} s, of which alone is learned (data.clip_seconds)"
     loudest = quality.loudest_db(wave, rate)
     if loudest < data.silence_db:
-        raise Rejected("silent", f"{loudest:.1f} dBFS in the loudest second; data.silence_db is {data.silence_db}")
+        raise Rejected(
+            "silent", f"{loudest:.1f} dBFS in the loudest second of {part}; data.silence_db is {data.silence_db}"
+        )
     clipped = quality.clipped(wave)
     if clipped > data.max_clipped:
-        raise Rejected("corrupt", f"{clipped:.0%} of the sound at full scale; data.max_clipped is {data.max_clipped}")
+        raise Rejected("corrupt", f"{clipped:.0%} at full scale in {part}; data.max_clipped is {data.max_clipped}")
     return wave, rate
 
 
