@@ -1,5 +1,6 @@
 """Presets: each fits params.yaml, is told as DVC takes it, and leaves the rest of the file alone."""
 
+import math
 import re
 from functools import reduce
 from operator import attrgetter, getitem
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from cycle_sound.app import presets
 from cycle_sound.app.cli import app
+from cycle_sound.dataset import token_cache
 from cycle_sound.errors import ParamsError
 from cycle_sound.io import params_file
 from cycle_sound.models import features
@@ -227,3 +229,18 @@ def test_the_models_of_vggsound_have_the_sizes_that_are_told(sizes: dict[str, An
         "positions audio_to_image": 311,
         "positions image_to_audio": 287,
     }
+
+
+def test_vggsound_takes_the_room_on_disk_that_is_told(sizes: dict[str, Any]) -> None:
+    params = parameters.with_preset(parameters.load(ROOT / "params.yaml"), "vggsound", ROOT / "presets")
+    preset, page = ((ROOT / name).read_text(encoding="utf-8") for name in ("presets/vggsound.yaml", "docs/vggsound.md"))
+    pairs, raw = 200_000, 3 * params.image.size**2
+    assert f"its {pairs:,} clips as pairs of {params.image.size} × {params.image.size} pixels" in preset
+    told = f"pictures take {pairs * raw / 6e9:.1f} GB, not {pairs * raw / 1e9:.1f}"
+    assert f"a sixth of the size of raw pixels: {told}" in preset
+    tokens = 0
+    for modality in MODALITIES:
+        header = token_cache.Header("", "", sizes[f"codes {modality}"], 1)
+        arrays = token_cache.arrays(header, params.tokens.views, params.tokens.top).values()
+        tokens += sum(math.prod(array.shape) * array.kind(0).nbytes for array in arrays)
+    assert f"is {raw / 6e3:.0f} kB, {tokens / 1e3:.0f} kB in tokens" in page
