@@ -74,7 +74,7 @@ def test_a_line_too_long_of_the_register_claims_nothing_and_costs_no_other(tmp_p
         files.write_bytes(tmp_path / f"train_data/{name}.jpg", b"")
     lines = ["train_data/before\t? ?", f"train_data/long\t? ?{LONG}", "train_data/after\t? ?"]
     files.write_bytes(tmp_path / REGISTER, "\n".join(lines).encode())
-    Claims(tmp_path).begin(set(), anew=True)
+    Claims(tmp_path).end([])
     assert [path.name for path in (tmp_path / "train_data").iterdir()] == ["long.jpg"]
 
 

@@ -324,6 +324,39 @@ def test_what_an_unfinished_download_wrote_is_swept_under_other_settings(
     assert names == {f"train_0000{i}.{kind}" for i in range(2) for kind in ("jpg", "mp3")} | {"holiday.jpg"}
 
 
+def test_a_download_that_is_stopped_leaves_the_pairs_and_the_manifest_of_the_one_before(
+    tmp_path: Path, tiny_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+):
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    params = tiny_params()
+    download.main(params)
+    before = {name: content for name, content in tree(tmp_path).items() if not name.endswith(claims.REGISTER)}
+    with monkeypatch.context() as patch:
+        patch.setattr(acquire, "_fates", stop)
+        with pytest.raises(KeyboardInterrupt):
+            download.main(tiny_params(silence_db=-50.0))
+        assert before.items() <= tree(tmp_path).items()
+        patch.setattr(sources, "clips", stop)  # as if nothing could be obtained any more
+        restored(params)
+
+
+@pytest.mark.parametrize(("stays", "goes"), [("jpg", "mp3"), ("mp3", "jpg")])
+def test_no_half_of_an_earlier_pair_joins_what_is_alone_now(
+    stays: str, goes: str, tmp_path: Path, tiny_params: Callable[..., Params]
+):
+    files_of = made_pairs(tmp_path) / "train_data"
+    for place in files_of.with_name("test_data").glob("*"):
+        files.write_bytes(files_of / place.name, place.read_bytes())
+        place.unlink()
+    params = tiny_params(source="folder", folder={"path": "own"}, unpaired="keep", max_rejected=1.0)
+    for kinds in ({stays, goes}, {stays}):
+        download.main(params)
+        assert {path.suffix[1:] for path in paths.RAW.glob("train_data/own.*")} == kinds
+        (files_of / f"own.{goes}").unlink(missing_ok=True)
+
+
 BETTER = b"a better picture, put here by hand"
 
 

@@ -542,7 +542,7 @@ def _claims(path: Path) -> None:
     try:
         claimed = Claims(path.parent)
         claimed.unknown([Original("train", "one", "a" * 64, "b" * 64)])
-        claimed.begin({"train_data/new"}, anew=False)
+        claimed.begin({"train_data/new"})
     finally:
         own.write_bytes(before)
 

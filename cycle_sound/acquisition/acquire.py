@@ -36,10 +36,11 @@ def acquire(
     Of a picture or a sound alone there is one of the two.
 
     Whatever becomes of them, `into`/manifest.csv gets one row for each. What earlier runs have left in `into` is
-    removed; what they have not written stays. What `journal` has finished, and whose files are whole, is not fetched
-    again, unless it was unavailable or a file that it is made of has changed. Returns the rows. Whether enough are good
-    is for the next stage to judge. Raises `BadSource`, before anything is changed, where there are no clips at all,
-    where one is made of a file in `into`, and where somebody else's file has a name that is to be written.
+    removed once all are there; what they have not written stays. What `journal` has finished, and whose files are
+    whole, is not fetched again, unless it was unavailable or a file that it is made of has changed. Returns the rows.
+    Whether enough are good is for the next stage to judge. Raises `BadSource`, before anything is changed, where there
+    are no clips at all, where one is made of a file in `into`, and where somebody else's file has a name that is to be
+    written.
     """
     if not clips:
         raise BadSource("the source offers no clips")
@@ -47,7 +48,7 @@ def acquire(
     overlap.keep_clips_apart(clips, [into, *folders])
     claimed = Claims(into)
     wanted = {f"{clip.split}_data/{clip.id}" for clip in clips if _fault(clip.id) is None}
-    claimed.begin(wanted, anew=not (journal and journal.finished))
+    claimed.begin(wanted)
     for folder in folders:
         folder.mkdir(exist_ok=True)
     fates = _fates(clips, data, into, jobs, journal)

@@ -36,19 +36,17 @@ class Claims:
         lines = bounded.lines(self._path) if self._path.exists() else []
         self._register = {name: _told(notes) for name, _, notes in (line.partition("\t") for line in lines) if name}
 
-    def begin(self, names: Set[str], anew: bool) -> None:
-        """Claim the names that are to be written; with `anew`, remove all that was claimed before, and the manifest.
+    def begin(self, names: Set[str]) -> None:
+        """Claim the names that are to be written. What was claimed before stays until `end`, and so does its manifest.
 
-        Raises `BadSource`, before anything is changed, where somebody else's file has one of the names or takes the
-        place of a file that is to be removed, and where a manifest lies there that is none of this version.
+        So a download that is stopped costs nothing but what it has written over. Raises `BadSource`, before anything is
+        changed, where somebody else's file has one of the names or takes the place of a claimed file, which `end` may
+        remove, and where a manifest lies there that is none of this version.
         """
         self._recognise(row.original for row in _rows(self._manifest) if row.status == "ok")
         wanted = dict.fromkeys(names, (UNKNOWN, UNKNOWN))
-        self._check(_files(self._register if anew else wanted))
+        self._check(_files(self._register))
         self._claim(wanted)
-        if anew:
-            self._sweep({})
-            self._manifest.unlink(missing_ok=True)
 
     def begin_again(self, originals: Iterable[Original]) -> None:
         """Claim the files of clips of the manifest, which are to be written again.
