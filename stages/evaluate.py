@@ -71,7 +71,7 @@ def main(direction: Direction, params: Params) -> None:
     found |= calibration.figures(models, measured)
     found |= attributes.figures(models, measured, some.first(config.waveforms), own)
     if models.classifiers[models.target] is None:
-        print("the data has no labels: the class figures are skipped, likelihood and retrieval remain")
+        print("fewer than two labels to tell apart: the class figures are skipped, likelihood and retrieval remain")
     if missing := judges.missing():
         print(f"without {', '.join(missing)} the figures of independent judges are skipped: {JUDGED}")
     _show(direction, models, some, shown)

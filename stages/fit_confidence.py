@@ -23,7 +23,7 @@ def main(direction: Direction, params: Params) -> None:
     if not distributed.is_first():
         return
     if regression is None:
-        print("the data has no labels: no confidence is fitted")
+        print("fewer than two labels to tell apart, or none of them on validation pairs: no confidence is fitted")
     confidence.save(paths.confidence(direction), regression)
     files.write_json(paths.metrics("fit_confidence", direction), figures)
 

@@ -149,14 +149,17 @@ def test_names_and_labels_are_shown_letter_by_letter(train: Split, params: Param
     assert "&lt;" not in shown  # nothing is escaped twice
 
 
-def test_data_without_labels_are_reported_to_have_none(train: Split, params: Params):
-    text = whole(context_of(train, params, labelled=False), 5, labelled=False)
-    assert "The data have no labels, so there are no class figures" in text
-    assert "pixels, since the data have no labels" in text
+def test_data_with_fewer_than_two_labels_are_not_said_to_have_none(train: Split, params: Params):
+    text = " ".join(whole(context_of(train, params, labelled=False), 5, labelled=False).split())
+    few = "there are fewer than two labels to tell apart"
+    assert f"There are no class figures, since {few}, or the test pairs have none of them;" in text
+    assert f"pixels, since {few}, to the nearest" in text
+    assert f"{few}, so nothing is named".capitalize() in text
     assert "nats by guidance" in text
     assert "class consistency" not in text
-    assert text.count("The data have no labels to fit it to.") == 2
-    assert "no labels" not in whole(context_of(train, params, labelled=True), 5, labelled=True)
+    assert text.count(f"It is not fitted: {few}, or these pairs have none of them.") == 2
+    assert "no labels" not in text
+    assert few not in " ".join(whole(context_of(train, params, labelled=True), 5, labelled=True).split()).lower()
 
 
 @pytest.mark.parametrize("rows", [SURE, UNSURE, SURE[1:]])

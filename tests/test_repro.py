@@ -380,4 +380,4 @@ def test_videos_without_labels_go_all_the_way(build: Callable[..., Path]):
         assert found.keys() >= LIKELIHOOD | RETRIEVAL
         assert not any("class" in name or "cycle" in name for name in found)
     page = (folder / "data/report/index.html").read_text(encoding="utf-8")
-    assert "The data have no labels, so there are no class figures" in page
+    assert "There are no class figures, since there are fewer than two labels to tell apart" in page

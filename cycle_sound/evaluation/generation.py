@@ -48,7 +48,7 @@ class DirectionModels(NamedTuple):
     forward_sampling: SamplingConfig
     backward_sampling: SamplingConfig
     split: Split
-    judges: dict[Modality, Classifier | None]  # by which nothing is chosen; None: the data had no labels
+    judges: dict[Modality, Classifier | None]  # by which nothing is chosen; None: the data had fewer than two labels
 
     @property
     def source(self) -> Modality:

@@ -33,7 +33,9 @@ class Models(NamedTuple):
 
     tokenizers: dict[Modality, LoadedTokenizer]
     transformers: dict[Direction, Transformer]
-    classifiers: dict[Modality, Classifier | None]  # None: the data had no labels, or no classifier is there
+    classifiers: dict[
+        Modality, Classifier | None
+    ]  # None: the data had fewer than two labels, or no classifier is there
     networks: dict[Modality, FeatureNetwork]  # of sources whose features are read
     vocoder: Vocoder | None  # None: nothing is to be heard
     audio: AudioConfig  # how a sound becomes a log-mel
