@@ -8,8 +8,9 @@ import shutil
 from cycle_sound import paths
 from cycle_sound.io import files, stage
 from cycle_sound.params import DIRECTIONS, Params
+from cycle_sound.training import empty_curve
 
-EMPTY = b"step,train_loss,valid_loss,train_cross_entropy,valid_shuffled\n"  # a curve; the plots name its columns
+COLUMNS = ("train_cross_entropy", "valid_shuffled")  # of a curve, as the plots name them
 
 
 def main(params: Params) -> None:
@@ -23,7 +24,7 @@ def main(params: Params) -> None:
         return
     for direction in DIRECTIONS:
         files.write_bytes(paths.cycle(direction), paths.transformer(direction).read_bytes())
-        files.write_bytes(paths.curve("train_cycle", direction), EMPTY)
+        empty_curve.write(paths.curve("train_cycle", direction), *COLUMNS)
     files.write_json(paths.metrics("train_cycle"), {"rounds": 0})
     shutil.rmtree(paths.unfinished("train_cycle"), ignore_errors=True)
 

@@ -68,6 +68,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "cycle_sound/dataset/writer.py": {"shard"},
     "cycle_sound/dataset/indexing.py": {"shard"},
     "cycle_sound/media/jpeg.py": READERS | {"shard"},
+    "cycle_sound/media/picture_files.py": READERS | {"download", "shard"},
     "cycle_sound/dataset/reader.py": READERS,
     "cycle_sound/dataset/columns.py": READERS | {"shard"},
     "cycle_sound/dataset/sequences.py": READERS,

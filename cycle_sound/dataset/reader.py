@@ -1,9 +1,7 @@
 """WebDataset shards of aligned pairs, read: readable by plain `webdataset`, and here at random by row.
 
-A pair is three members: KEY.image.npy (uint8, (3, h, w)) or KEY.image.jpg, KEY.audio.npy (float16 log-mel, (1, mels,
-frames)) and KEY.json (id, label, group, attributes). A picture or a sound without the other is two: it, and KEY.json
-(id, label). Tars are not compressed, so a member is a slice of the file: columns beside the tars say where it lies, and
-`Split` reads any of them, in any order, without unpacking or listing a tar.
+`tars` says what a clip's members are. Tars are not compressed, so a member is a slice of the file: columns beside the
+tars say where it lies, and `Split` reads any of them, in any order, without unpacking or listing a tar.
 """
 
 import math

@@ -90,9 +90,7 @@ class Engine:
 
     def log_mels(self, waveforms: np.ndarray) -> Tensor:
         """Log-mels of waveforms at the models' own rate: (n, samples) → (n, 1, mels, frames)."""
-        audio, seconds = self.models.audio, self.models.seconds
-        heard = [mel.of_clip(wave, audio.sample_rate, audio, seconds) for wave in waveforms]
-        return torch.from_numpy(np.stack(heard)).float()
+        return torch.from_numpy(mel.of_clips(waveforms, self.models.audio, self.models.seconds))
 
     def as_perceived(self, modality: Modality, pictures: Tensor) -> Tensor:
         """Generated pictures as whoever sees or hears them gets them: with 8 bits a channel, or through a waveform."""

@@ -5,15 +5,14 @@ import io
 import numpy as np
 from PIL import Image
 
+from cycle_sound.media import picture_files
+
 SCAN = b"\xff\xda"  # begins a scan; such bytes stand nowhere else, and each scan goes through all pixels
 
 
 def encode(pixels: np.ndarray, quality: int) -> bytes:
     """A JPEG file of uint8 (3, h, w), its colours at full resolution; quality is 1 to 100."""
-    file = io.BytesIO()
-    picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    picture.save(file, "JPEG", quality=quality, subsampling=0)
-    return file.getvalue()
+    return picture_files.encode_jpeg(picture_files.of_pixels(pixels), quality)
 
 
 def decode(content: bytes, size: int) -> np.ndarray:

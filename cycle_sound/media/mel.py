@@ -3,6 +3,7 @@
 Frame t is centred on sample t × hop_length.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -46,6 +47,11 @@ def of_clip(waveform: np.ndarray, sample_rate: int, audio: AudioConfig, seconds:
     used = waveform[: round((seconds + sound_files.MARGIN) * sample_rate)]
     heard = sound_files.resample(used, sample_rate, audio.sample_rate)
     return log_mel(heard, audio, round(seconds * audio.sample_rate)).astype(np.float16)
+
+
+def of_clips(waveforms: Iterable[np.ndarray], audio: AudioConfig, seconds: float) -> np.ndarray:
+    """The log-mels of clips at audio.sample_rate, at least one, as `of_clip` has them: float32 (n, 1, mels, frames)."""
+    return np.stack([of_clip(wave, audio.sample_rate, audio, seconds) for wave in waveforms]).astype(np.float32)
 
 
 def spectrum(audio: AudioConfig) -> dict[str, Any]:

@@ -11,6 +11,11 @@ JPEG_QUALITY = 95  # of 1 to 100
 def to_picture(values: np.ndarray) -> Image.Image:
     """Convert floats (3, h, w), clipped to [-1, 1], to an RGB picture."""
     pixels = np.clip(np.rint((np.asarray(values, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
+    return of_pixels(pixels)
+
+
+def of_pixels(pixels: np.ndarray) -> Image.Image:
+    """An RGB picture, a copy, of its pixels 0 to 255: uint8 (3, h, w)."""
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)), "RGB")
 
 

@@ -18,7 +18,7 @@ from cycle_sound.io import files, memory, progress
 from cycle_sound.nn import device, distributed
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import OptimizerConfig, Parallel
-from cycle_sound.training import fsdp, prefetch, schedules
+from cycle_sound.training import empty_curve, fsdp, prefetch, schedules
 from cycle_sound.training.optimizers import Optimizers
 from cycle_sound.training.prefetch import MicroBatch, Prefetcher
 from cycle_sound.training.resume import Snapshot, State
@@ -69,9 +69,9 @@ class Curve:
         self._write()
 
     def leave_empty(self, *columns: str) -> None:
-        """Write a file of no rows, for a model that is not trained; the plots name the columns all the same."""
+        """Write a file of no rows, for a model that is not trained."""
         if distributed.is_first():
-            files.write_bytes(self.path, (",".join(("step", "train_loss", "valid_loss", *columns)) + "\n").encode())
+            empty_curve.write(self.path, *columns)
 
     def best(self) -> dict[str, float]:
         """The row of the lowest `valid_loss`, or the last one where nothing could be validated."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -115,9 +114,7 @@ def distances(heard: Tensor, real: Tensor, audio: AudioConfig) -> dict[str, floa
 
 def log_mels(waves: Tensor, audio: AudioConfig) -> Tensor:
     """Log-mels of waveforms on the CPU, as shards hold them: (b, samples) → (b, 1, mels, frames)."""
-    seconds = waves.shape[1] / audio.sample_rate
-    heard = [mel.of_clip(wave, audio.sample_rate, audio, seconds) for wave in waves.numpy()]
-    return torch.from_numpy(np.stack(heard)).float()
+    return torch.from_numpy(mel.of_clips(waves.numpy(), audio, waves.shape[1] / audio.sample_rate))
 
 
 def _decibel(powers: Tensor, audio: AudioConfig) -> Tensor:
