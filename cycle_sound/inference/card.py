@@ -33,9 +33,8 @@ class Card(Config):
     params: dict[str, JsonValue]  # params.yaml, but for where the data lay and what a machine is told
     metrics: dict[str, Figures]  # metrics/NAME.json, by NAME
     models: dict[str, dict[str, JsonValue]]  # of each exported file: digest, bits of a weight, kind, configuration
-    license: Annotated[str, Field(pattern=LICENSE)] = (
-        ""  # of the models, once they are exported; "" where nobody has said
-    )
+    # Of the models, once they are exported; "" where nobody has said.
+    license: Annotated[str, Field(pattern=LICENSE)] = ""
 
     @property
     def source(self) -> str:

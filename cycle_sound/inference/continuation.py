@@ -22,9 +22,8 @@ from cycle_sound.media.crossfade import crossfaded
 from cycle_sound.media.sound_reader import MAX_SECONDS
 
 CARRIED = 1 / 2  # of a window's columns, from which the next one goes on
-LEFT_OUT = (
-    1 / 8
-)  # of a window's columns, at its end: clips fade there, and frames at seams would differ by 2.9 for 1.3 dB
+# Of a window's columns, at its end: clips fade there, and frames at seams would differ by 2.9 dB instead of 1.3.
+LEFT_OUT = 1 / 8
 STRETCH = 20  # windows of tokens, at most, that become one waveform: 31 s of the default's
 
 

@@ -277,9 +277,8 @@ def _mixed_run(run: Iterator[Any]) -> Iterator[Stretch]:
     time, rate, channels = first.time, first.sample_rate, first.layout.nb_channels
     check_form(rate, channels)
     size = together(rate, channels)
-    to_float = av.AudioResampler(
-        format="flt"
-    )  # channels by turns: of more than eight planes PyAV reads beyond the last
+    # With channels interleaved: of more than eight planes PyAV reads beyond the last.
+    to_float = av.AudioResampler(format="flt")
     parts: list[np.ndarray] = []  # (samples, channels) each
     held = 0
     for frame in chain([first], run):

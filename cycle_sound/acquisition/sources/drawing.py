@@ -124,13 +124,8 @@ SHAPES = {
     "xylophone": XYLOPHONE,
     "bird": BIRD,
 }
-SCALES = {
-    "drum": 0.96,
-    "bell": 0.9,
-    "guitar": 0.92,
-    "xylophone": 0.93,
-    "bird": 0.94,
-}  # to show as much colour as the rest
+# Of kinds that would show more colour than the rest at the same size.
+SCALES = {"drum": 0.96, "bell": 0.9, "guitar": 0.92, "xylophone": 0.93, "bird": 0.94}
 
 
 def places(things: int, diameter: float, rng: np.random.Generator) -> np.ndarray:
