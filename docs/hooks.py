@@ -35,7 +35,7 @@ SHOWN = {  # figures of shares and correlations: all between 0 and 1
     "class_consistency": "class consistency",
     "class_consistency_judge": "class consistency, by the judge",
     "cycle_consistency": "cycle consistency",
-    "recall_at_1": "own target first among 50",
+    "recall_at_1": "recall@1, own target among 50",
     "pitch_hue_correlation": "pitch ↔ hue",
     "loudness_size_correlation": "loudness ↔ size",
     "strokes_things_correlation": "strokes ↔ things",

@@ -53,7 +53,7 @@ def main(params: Params) -> None:
     )
     both = [samples.load(paths.samples(one) / samples.NAME) for one in DIRECTIONS]
     sections = [
-        page.measurements(metrics),
+        page.measurements(metrics, params.evaluate),
         page.learning(curves),
         page.codebooks({one: rows for name, one, rows in curves if name == "train_vae"}),
         page.sampling(tables),

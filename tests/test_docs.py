@@ -37,7 +37,7 @@ from cycle_sound.app import cycle_page
 from cycle_sound.app.cli import app
 from cycle_sound.errors import NoModels
 from cycle_sound.inference.system import CycleSound, Station
-from cycle_sound.io import params_file
+from cycle_sound.io import figures, params_file
 from cycle_sound.models.dvae import DiscreteVAE
 from cycle_sound.models.transformer import Shapes, Transformer
 from cycle_sound.params import DIRECTIONS, Params
@@ -344,13 +344,13 @@ ROWS = {  # of the tables of results → the figure, and how it is written
     "strokes ↔ things": ("strokes_things_correlation", 3),
     "pitch ↔ hue, the pitch by SwiftF0": ("pitch_hue_correlation_swiftf0", 3),
     "cycle consistency (there and back, through the waveform)": ("cycle_consistency", 3),
-    "own target first among 50": ("recall_at_1", 3),
+    "recall@1, own target among 50": ("recall_at_1", 3),
     "cross-entropy, nats per code": ("cross_entropy", 3),
     "Fréchet distance": ("frechet_distance", 1),
     "kernel distance, by EfficientNet-Lite0": ("kernel_distance", 3),
-    "gradient, made over real": ("gradient_ratio", 2),
-    "high-frequency energy, made over real": ("high_frequency_ratio", 2),
-    "the bird's warble, made over real": ("warble_ratio", 2),
+    "gradient magnitude, generated / real": ("gradient_ratio", 2),
+    "high-frequency energy, generated / real": ("high_frequency_ratio", 2),
+    "vibrato (bird), generated / real": ("warble_ratio", 2),
 }
 
 
@@ -374,6 +374,15 @@ def test_the_figures_of_the_tables_are_those_measured(page: str) -> None:
             measured = [metrics[name + end] for metrics in here for end in ends if name + end in metrics]
             written = [float(part) for part in cell.split(" · ") if part != "–"]
             assert written == pytest.approx(measured, abs=0.51 * 10**-digits), row
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_the_tables_of_results_say_which_figures_are_of_fewer_pairs(page: str) -> None:
+    pairs, evaluate = TREE["data"]["synthetic"]["test_pairs"], TREE["evaluate"]
+    counts = (evaluate[name] for name in ("retrieval_queries", "kernel_pairs", "waveforms"))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert f"\n| on the {pairs} test pairs¹ |" in text
+    assert f"\n¹ {figures.sample_sizes(pairs, *counts)}\n" in text
 
 
 def test_the_confidences_areas_and_the_vaes_errors_in_the_results_are_those_measured() -> None:

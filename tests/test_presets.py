@@ -232,7 +232,7 @@ def test_the_models_of_vggsound_have_the_sizes_that_are_told(sizes: dict[str, An
 
 
 def test_vggsound_takes_the_room_on_disk_that_is_told(sizes: dict[str, Any]) -> None:
-    params = parameters.with_preset(parameters.load(ROOT / "params.yaml"), "vggsound", ROOT / "presets")
+    params = params_file.with_preset(params_file.load(ROOT / "params.yaml"), "vggsound", ROOT / "presets")
     preset, page = ((ROOT / name).read_text(encoding="utf-8") for name in ("presets/vggsound.yaml", "docs/vggsound.md"))
     pairs, raw = 200_000, 3 * params.image.size**2
     assert f"its {pairs:,} clips as pairs of {params.image.size} × {params.image.size} pixels" in preset

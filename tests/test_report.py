@@ -16,10 +16,10 @@ from cycle_sound.dataset.tars import Sample
 from cycle_sound.errors import BadSamples
 from cycle_sound.evaluation import samples as stored
 from cycle_sound.evaluation.samples import Samples
-from cycle_sound.io.figures import Figure, grouped
+from cycle_sound.io.figures import Figure, grouped, sample_sizes
 from cycle_sound.models.classifier import Classifier
 from cycle_sound.models.griffin_lim import GriffinLim
-from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Params, source_of
+from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, EvaluateConfig, Params, source_of
 from cycle_sound.report import neighbours, page, strips
 from cycle_sound.report.charts import Line, axis, chart
 from cycle_sound.report.strips import ReportContext
@@ -30,6 +30,9 @@ CLASSES = {
     **{"class_consistency": 0.8, "class_consistency_low": 0.6, "class_consistency_high": 0.9},
     **{"class_consistency_floor": 0.1, "class_consistency_ceiling": 0.95},
 }
+SIZES = EvaluateConfig(
+    retrieval_pool=3, retrieval_queries=4, rerank_candidates=[1], waveforms=2, kernel_pairs=9, shown=1, kept=1
+)
 CURVE = [{"step": f"{step}.0", "train_loss": "1.5", "valid_loss": f"{1 / step}"} for step in (1, 2, 3)]
 UNSURE = [
     {"setting": f"<em>{setting}", "samples": "0", "confidence": "", "right": "", "right_low": "", "right_high": ""}
@@ -110,7 +113,7 @@ def whole(context: ReportContext, count: int, labelled: bool) -> str:
     tables = {"guidance": guidances, "candidates": [{**row, "setting": "best of 4"}]}
     both = [samples(direction, count, NASTY if labelled else "") for direction in DIRECTIONS]
     sections = [
-        page.measurements(dict.fromkeys(DIRECTIONS, figures)),
+        page.measurements(dict.fromkeys(DIRECTIONS, figures), SIZES),
         page.learning([("train_classifier", NASTY, CURVE), ("train_classifier", "audio", CURVE[:1])]),
         page.codebooks({NASTY: [{"step": "1.0", "valid_usage": "0.5", "valid_perplexity": "9"}] * 2}),
         page.sampling(dict.fromkeys(DIRECTIONS, tables)),
@@ -188,11 +191,18 @@ def test_a_figure_carries_its_interval_floor_and_ceiling():
 
 
 def test_a_bar_lies_where_its_figure_does():
-    text = str(page.measurements({"audio_to_image": {"pairs": 5.0, **CLASSES}}).body)
+    text = str(page.measurements({"audio_to_image": {"pairs": 5.0, **CLASSES}}, SIZES).body)
     assert '<i class="room" style="left:10.0%;width:85.0%"></i>' in text
     assert '<i class="interval" style="left:60.0%;width:30.0%"></i>' in text
     assert '<i class="dot" style="left:80.0%"></i>' in text
     assert "class consistency 0.800, 95 % interval 0.600 to 0.900, floor 0.100, ceiling 0.950" in text
+
+
+def test_the_report_says_which_figures_are_not_of_all_test_pairs():
+    text = " ".join(page.measurements(dict.fromkeys(DIRECTIONS, FIGURES), SIZES).body.split())
+    assert "fewer than all 5 test pairs: recall is of 4 sources, the kernel distance of 5 pairs, and what" in text
+    assert f"{sample_sizes(5, queries=4, kernel_pairs=9, waveforms=2)}" in text
+    assert text.count("on the 5 test pairs</h3>") == 2
 
 
 def test_a_training_that_was_validated_once_is_named_instead_of_drawn():

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -12,10 +13,11 @@ from PIL import Image
 
 from cycle_sound import paths
 from cycle_sound.app import cycle_page
-from cycle_sound.inference import export
+from cycle_sound.inference import card, export
 from cycle_sound.inference.card import Card
 from cycle_sound.inference.system import Label, Station
 from cycle_sound.io import templates
+from cycle_sound.io.figures import sample_sizes
 from cycle_sound.media.sounds import Sound
 from cycle_sound.params import Params
 from cycle_sound.report import page
@@ -94,6 +96,13 @@ def test_the_legend_bounds_the_confidence_as_the_model_card_does(params: Params)
     )
 
 
+def test_the_model_card_says_which_figures_are_not_of_all_test_pairs():
+    described = card.exported(paths.PRETRAINED)
+    evaluate: Any = described.params["evaluate"]
+    counts = (evaluate[name] for name in ("retrieval_queries", "kernel_pairs", "waveforms"))
+    assert f"\n{sample_sizes(400, *counts)}\n" in export.readme(described)
+
+
 def test_no_name_breaks_the_tables_of_the_model_card():
     nasty = "a | b\n\n# <em>`c`_"
     described = Card.model_construct(
@@ -106,6 +115,7 @@ def test_no_name_breaks_the_tables_of_the_model_card():
     assert f"| {shown} | 0.500 | 0.250 – 0.750 |  |  |\n| pairs | 3 |  |  |  |\n" in text
     assert f"| {shown} | {shown} | <code>{shown}</code> |\n" in text
     assert "<em>" not in text
+    assert "fewer than all" not in text  # this card does not tell how many pairs were asked for
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     cells = [{len(re.split(r"(?<!\\)\|", line)) - 2 for line in table.splitlines()} for table in tables]
     assert cells == [{3}, {5}]  # each row has as many as its head

@@ -138,6 +138,7 @@ def readme(described: Card) -> str:
         models=sorted(described.models.items()),
         data=described.models["vae/image.safetensors"]["shards"],
         directions=[(one, found) for one, found in directions.items() if found],
+        sizes=_sample_sizes(described),
         confidences=[(one, fitted) for one in DIRECTIONS if (fitted := described.confidence[one])],
         source=described.source,
         license=described.license,
@@ -145,6 +146,16 @@ def readme(described: Card) -> str:
         networks=sorted({str(one["network"]) for one in described.models.values() if one.get("network")}),
         number=_number,
     )
+
+
+def _sample_sizes(described: Card) -> str:
+    """Which figures are not of all test pairs; "" where the card does not say how many there were."""
+    evaluate = described.params.get("evaluate")
+    asked = evaluate if isinstance(evaluate, dict) else {}
+    pairs = [described.metrics.get(f"evaluate_{one}", {}).get("pairs") for one in DIRECTIONS]
+    counts = next(filter(None, pairs), None), *map(asked.get, ("retrieval_queries", "kernel_pairs", "waveforms"))
+    whole = [count for count in counts if isinstance(count, int)]
+    return figures.sample_sizes(*whole) if len(whole) == len(counts) else ""
 
 
 def _number(value: float | None) -> str:

@@ -26,6 +26,19 @@ def grouped(flat: Mapping[str, float]) -> list[Figure]:
     ]
 
 
+def sample_sizes(pairs: int, queries: int, kernel_pairs: int, waveforms: int) -> str:
+    """In a sentence or two, which figures are measured on fewer than all `pairs` of the test split, and on how many.
+
+    The counts are those that `evaluate` asks for: `retrieval_queries`, `kernel_pairs` and `waveforms`.
+    """
+    sources, compared, sounds = (min(pairs, count) for count in (queries, kernel_pairs, waveforms))
+    return (
+        f"Some figures are of fewer than all {pairs} test pairs: recall is of {sources} sources, the kernel distance "
+        f"of {compared} pairs, and what is measured in generated sounds (pitch, loudness, strokes, warble, words) of "
+        f"{sounds}. Intervals are for these numbers."
+    )
+
+
 def _figure(name: str, flat: Mapping[str, float]) -> Figure:
     low, high, floor, ceiling, shuffled = (flat.get(name + part) for part in PARTS)
     return Figure(name, flat[name], low, high, shuffled if floor is None else floor, ceiling)

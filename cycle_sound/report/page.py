@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cycle_sound.evaluation.samples import Samples
 from cycle_sound.io import figures, templates
-from cycle_sound.params import Direction, target_of
+from cycle_sound.params import Direction, EvaluateConfig, target_of
 from cycle_sound.report import curves, neighbours, strips
 from cycle_sound.report.charts import Chart, Line, axis, chart
 from cycle_sound.report.curves import INFORMATION, Rows
@@ -35,12 +35,14 @@ def document(sections: Sequence[Section]) -> str:
     return TEMPLATES.get_template("report.html.j2").render(title=TITLE, css=css, sections=sections)
 
 
-def measurements(metrics: Mapping[Direction, Mapping[str, float]]) -> Section:
-    """The figures of both directions."""
+def measurements(metrics: Mapping[Direction, Mapping[str, float]], config: EvaluateConfig) -> Section:
+    """The figures of both directions, and which of them are not of all test pairs."""
     shown = {ARROWS[direction]: figures.grouped(flat) for direction, flat in metrics.items()}
     pairs = {ARROWS[direction]: flat["pairs"] for direction, flat in metrics.items()}
     labelled = any("class_consistency" in flat for flat in metrics.values())
-    return _section("figures", "Figures", "measurements", directions=shown, pairs=pairs, labelled=labelled)
+    counts = config.retrieval_queries, config.kernel_pairs, config.waveforms
+    sizes = figures.sample_sizes(round(max(pairs.values())), *counts)
+    return _section("figures", "Figures", "measurements", directions=shown, pairs=pairs, labelled=labelled, sizes=sizes)
 
 
 def learning(trainings: Sequence[tuple[str, str, Rows]]) -> Section:
