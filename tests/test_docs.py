@@ -320,11 +320,21 @@ def test_the_changelog_says_nothing_twice() -> None:
     assert len(begins) == len(set(begins))
 
 
-def test_the_readmes_diagram_names_every_stage() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_diagrams_of_the_readme_and_of_dvc_yaml_name_every_stage() -> None:
+    text, pipeline = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "dvc.yaml"))
     diagram = re.search(r"^```\n(download ─►.*?)^```", text, re.DOTALL | re.MULTILINE)
     assert diagram
-    assert set(re.findall(r"\w+", diagram[1])) >= STAGES.keys()
+    drawn = [line for line in pipeline.partition("stages:")[0].splitlines() if "─" in line]
+    for shown in (diagram[1], "\n".join(drawn)):
+        assert set(re.findall(r"\w+", shown)) >= STAGES.keys()
+        assert re.search(r"drop_pairs ─► train_transformer@.*, train_cycle", shown)
+
+
+def test_the_file_named_as_the_check_of_stale_tokens_raises_for_them() -> None:
+    text = (ROOT / "docs/code.md").read_text(encoding="utf-8")
+    named = re.search(r"check that refuses stale tokens \| `(\S+)`", text)
+    assert named
+    assert "raise StaleCache(" in (ROOT / named[1]).read_text(encoding="utf-8")
 
 
 def test_what_a_build_makes_is_described_where_it_lies() -> None:
@@ -333,7 +343,10 @@ def test_what_a_build_makes_is_described_where_it_lies() -> None:
     made = {*paths.made(), *(Path(next(iter(one)) if isinstance(one, dict) else one) for one in outs)}
     folders = {path.parts[1] for path in made if path.parts[0] == "data" and len(path.parts) > 1}
     assert len(folders) > 15
-    assert [folder for folder in sorted(folders) if f"`{folder}/" not in text] == []
+    assert [folder for folder in sorted(folders) if f"\n| `{folder}/` |" not in text] == []
+    writers = re.findall(r"`(\w+)(?:@…)?` \|$", text, re.MULTILINE)
+    assert len(writers) > 15
+    assert set(writers) <= STAGES.keys()
 
 
 ROWS = {  # of the tables of results → the figure, and how it is written
