@@ -2,7 +2,7 @@
 
 python -m benchmarks.steering unlike|blend [--split test] [--clips 2] [--guidance X] [--rerank K] [--json]
 
-In the folder of a built project whose data have labels. Intervals are 95 %, by the jackknife over the clips that count
+In the folder of a built project whose data has labels. Intervals are 95 %, by the jackknife over the clips that count
 first: N of each label.
 
 unlike: each of them, the unwanted, is mixed, equally loud, with a clip of each other label but one. Figures are shares

@@ -78,7 +78,7 @@ class LostOriginals(UserError):
 
     text = (
         "{count} pairs of data/raw/manifest.csv are missing, and the source no longer provides them "
-        "({name}: {reason}): `dvc repro --force download` takes what it provides now"
+        "({name}: {reason}): to use what it provides now, run `dvc repro --force download`"
     )
 
 
@@ -87,7 +87,7 @@ class NetworkGone(UserError):
 
     text = (
         "{clips} clips in a row could not be fetched ({reason}): is the network up? "
-        "`dvc repro` resumes where this stopped; data.vggsound.url '' uses only the clips that are there"
+        "`dvc repro` resumes where this stopped; set data.vggsound.url to '' to use only the clips already there"
     )
 
 
@@ -139,7 +139,7 @@ class BadShard(UserError):
 class MissingModality(UserError):
     """A picture or a sound is needed of a clip that has only the other."""
 
-    text = "{clip}: the clip has no {modality}, and one is needed here"
+    text = "{clip}: has no {modality}, which is needed here"
 
 
 class NoCluster(UserError):
@@ -151,7 +151,7 @@ class NoCluster(UserError):
 class StaleWorker(UserError):
     """A worker of a cluster that has loaded other code or packages than the stage it works for."""
 
-    text = "a worker runs other code or other packages than this stage: restart it"
+    text = "a worker runs different code or packages than this stage: restart it"
 
 
 class WorkerLost(UserError):
@@ -206,15 +206,18 @@ class UnknownNetwork(UserError):
     """A network with an unknown name, or one from which features cannot be taken."""
 
     text = (
-        "features: unknown network {name!r:.100}: it may be "
-        "efficientnet_lite0, or a classifier of torchvision that ends in average pooling, such as resnet18"
+        "features: unknown network {name!r:.100}: choose efficientnet_lite0, "
+        "or a classifier of torchvision that ends in average pooling, such as resnet18"
     )
 
 
 class MissingNetwork(UserError):
     """The weights of a pretrained network cannot be obtained."""
 
-    text = "features: the weights of {network}: {reason}. Name a file with them in `weights`, next to `network`"
+    text = (
+        "features: cannot obtain the weights of {network}: {reason}. "
+        "Name a file that holds them in `weights`, next to `network`"
+    )
 
 
 class BadTokens(UserError):
@@ -244,7 +247,7 @@ class TooFewGroups(UserError):
 class StaleCache(UserError):
     """Cached tokens, features or kept pairs that were made by another model or from other shards."""
 
-    text = "{path}: made with other {what} ({found}, not {wanted})"
+    text = "{path}: made with {what} {found}, not {wanted}"
 
 
 # --- models and samples
@@ -299,7 +302,10 @@ class OtherInit(BadCheckpoint):
 class MixedInit(BadCheckpoint):
     """A transformer from which a training cannot start: it knows the codes of another VAE than the one in use."""
 
-    text = "{key}: {path}: knows the codes of another VAE than init.vae.{modality} names; name both in one folder"
+    text = (
+        "{key}: {path}: trained with another VAE than the one that init.vae.{modality} names: "
+        "both must come from the same folder"
+    )
 
 
 class MisplacedInit(BadCheckpoint):
@@ -353,7 +359,7 @@ class BadCard(NoModels):
 class BadConfidence(UserError):
     """A file that does not hold a fitted confidence."""
 
-    text = "{path}: not a confidence of this version: {reason}; run the fit_confidence stage again"
+    text = "{path}: not a fitted confidence of this version: {reason}; run the fit_confidence stage again"
 
 
 class NoConfidence(UserError):

@@ -63,10 +63,10 @@ Guidance = Annotated[float, Field(ge=0, le=EXTREME)]
 def _at_home(path: str) -> str:
     """A path, in which `~` stands for the user's home. Raises ValueError for a user who has none, and for no path."""
     if "\0" in path:
-        raise ValueError("no path holds a null character")
+        raise ValueError("a path cannot contain a null character")
     found = os.path.expanduser(path)
     if found.startswith("~"):
-        raise ValueError("no user of this name has a home; what is called so itself is written ./~…")
+        raise ValueError("no user of this name has a home; for a path that begins with ~, write ./~…")
     return found
 
 
@@ -430,7 +430,7 @@ class NetworkConfig(Config):
     @model_validator(mode="after")
     def _of_a_network(self) -> "NetworkConfig":
         if self.weights and not self.network:
-            raise ValueError("weights are of no network: name it beside them")
+            raise ValueError("weights need the name of their network")
         return self
 
 

@@ -225,5 +225,5 @@ def test_an_archive_that_asks_for_more_memory_than_any_needs_is_refused(
     archive(tmp_path / "x.tar.xz", [film] * len(NAMES))
     assert len(archives.find(tmp_path)) == len(NAMES)
     monkeypatch.setattr(xz, "MAX_MEMORY", 1 << 20)  # of 8 MB that the file needs
-    with pytest.raises(BadSource, match=r"x\.tar\.xz: a broken archive, .* limit"):
+    with pytest.raises(BadSource, match=r"x\.tar\.xz: broken archive: .* limit"):
         archives.find(tmp_path)

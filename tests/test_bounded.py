@@ -54,7 +54,7 @@ def test_a_list_too_large_is_refused_unread_in_one_line(name: str, tmp_path: Pat
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_that_might_never_end_is_refused_unread(name: str, tmp_path: Path) -> None:
     (tmp_path / name).symlink_to("/dev/zero")
-    with pytest.raises(BadSource, match=rf"^\S+{name}: is no file$"):
+    with pytest.raises(BadSource, match=rf"^\S+{name}: not a regular file$"):
         LISTS[name](tmp_path / name)
 
 

@@ -449,7 +449,7 @@ def test_an_address_that_is_none_is_said_in_one_line(
         own["proxy"] = address
     elif setting == "environment":
         monkeypatch.setenv("https_proxy", address)
-    with pytest.raises(BadSource, match=r"^data.vggsound.url, its proxy or one of the environment: \w"):
+    with pytest.raises(BadSource, match=r"^data.vggsound.url, data.vggsound.proxy or a proxy of the environment: \w"):
         fetching.fetch([Excerpt("aaaaaaaaaaa", 30)], settings(**own).vggsound)
 
 
@@ -621,7 +621,7 @@ def test_nothing_is_fetched_into_a_copy_of_the_project_that_is_thrown_away(
     copy = tmp_path / ".dvc/tmp/exps/tmp0123"
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
-    with pytest.raises(BadSource, match=r"no such folder: data/vggsound, and what was fetched into it would be lost"):
+    with pytest.raises(BadSource, match=r"no such folder: data/vggsound; clips fetched into it would be lost"):
         vggsound.clips(settings(url=mirror.url(), path="data/vggsound"))
     assert not mirror.asked
     assert list(copy.iterdir()) == []

@@ -230,7 +230,7 @@ def test_a_list_may_repeat_a_row_and_not_contradict_it(
         path.write_text(rows_of(*TWICE[kind](one, other)), encoding="utf-8")
         read()
     path.write_text(rows_of(*TWICE[kind]("dog", "cat")), encoding="utf-8")
-    with pytest.raises(BadSource, match=rf"{path.name}: line \d: a.* is listed before, differently"):
+    with pytest.raises(BadSource, match=rf"{path.name}: line \d: a.* is already listed, with different values"):
         read()
 
 
@@ -260,7 +260,7 @@ def test_moments_may_be_repeated_and_not_contradicted(text: str, tmp_path: Path)
     path.write_text(text.format(name, "[1]"), encoding="utf-8")
     assert len(moments.listed(path)) == 1
     path.write_text(text.format(name, "[2]"), encoding="utf-8")
-    with pytest.raises(BadSource, match="listed before, differently"):
+    with pytest.raises(BadSource, match="is already listed, with different values"):
         moments.listed(path)
 
 

@@ -186,7 +186,7 @@ def test_in_paths_a_tilde_is_a_home(tree: dict[str, Any], key: str, monkeypatch:
 @pytest.mark.parametrize("key", PLACES)
 def test_a_null_character_in_a_path_is_refused(tree: dict[str, Any], key: str):
     put(tree, key, "a\0b")
-    with pytest.raises(ParamsError, match=rf"^params.yaml: {key}: no path holds a null character"):
+    with pytest.raises(ParamsError, match=rf"^params.yaml: {key}: a path cannot contain a null character"):
         parameters.parse(tree)
 
 

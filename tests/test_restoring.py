@@ -164,7 +164,7 @@ def test_a_file_of_somebody_else_is_not_replaced(enter: Callable[..., Params]):
     files.write_bytes(paths.MANIFEST, table)
     mine = paths.RAW / "train_data/train_00000.jpg"
     files.write_bytes(mine, b"precious")
-    with pytest.raises(BadSource, match=r"train_00000\.jpg: no download wrote it, .*: move it away"):
+    with pytest.raises(BadSource, match=r"train_00000\.jpg: was not written by a download, .*: move it away"):
         shard.main(params)
     assert mine.read_bytes() == b"precious"
 

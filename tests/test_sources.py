@@ -202,7 +202,7 @@ def test_folders_of_another_layout_and_bad_lists_are_refused_in_one_line(tmp_pat
         "a,train,x\n": "header",
         "id,split,label\na,valid,x\n": "line 2",
         "id,split,label\na,train\n": "line 2",
-        "id,split,label\na,train,x\na,train,y\n": "line 3: a is listed before",
+        "id,split,label\na,train,x\na,train,y\n": "line 3: a is already listed, with different values",
         "id,split,label,label\na,train,dog,cat\n": "the header names label twice",
         "id,split,label,id\na,train,dog,b\n": "the header names id twice",
         "id,split,label,split\na,train,dog,test\n": "the header names split twice",
@@ -312,7 +312,7 @@ def test_a_list_is_read_in_whatever_case_and_is_never_passed_over(name: str, tmp
         folder.clips(data("folder", tmp_path))
     (tmp_path / name).unlink()
     (tmp_path / name).mkdir()
-    with pytest.raises(BadSource, match=f"{name}: is no file"):
+    with pytest.raises(BadSource, match=f"{name}: not a regular file"):
         folder.clips(data("folder", tmp_path))
 
 

@@ -57,13 +57,13 @@ def test_another_process_opens_the_files_itself(tmp_path: Path):
 
 def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path):
     write(tmp_path, *arrays())
-    with pytest.raises(StaleCache, match=r"train: made with other tokenizer \(aaaaaaaaaaaa, not cccccccccccc\)"):
+    with pytest.raises(StaleCache, match=r"train: made with tokenizer aaaaaaaaaaaa, not cccccccccccc"):
         cache(tmp_path, tokenizer="c" * 64)
 
 
 def test_tokens_of_other_shards_are_refused(tmp_path: Path):
     write(tmp_path, *arrays())
-    with pytest.raises(StaleCache, match=r"train: made with other shards \(bbbbbbbbbbbb, not cccccccccccc\)"):
+    with pytest.raises(StaleCache, match=r"train: made with shards bbbbbbbbbbbb, not cccccccccccc"):
         cache(tmp_path, shards="c" * 64)
 
 

@@ -543,7 +543,7 @@ def test_a_file_beside_what_is_alone_is_the_users_and_stays(params: Params, mine
     claimed.note(originals)
     Claims(into).end(originals)
     assert own.read_bytes() == b"precious"
-    with pytest.raises(BadSource, match=r"seen train\.mp3: no download wrote it, .*: move it away"):
+    with pytest.raises(BadSource, match=r"seen train\.mp3: was not written by a download, .*: move it away"):
         obtained(data, into)
     Claims(into).end([])
     assert own.read_bytes() == b"precious"

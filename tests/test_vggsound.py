@@ -104,7 +104,10 @@ def test_both_kinds_of_list_are_read(tmp_path: Path):
         ("aaaaaaaaaaa,-1,x,test\n", "line 1: needs"),
         ("aaaaaaaaaaa,1,x,test\n../../etc/p,1,x,test\n", "line 2: needs"),
         ("aaaaaaaaaaa_000001.mp4,x\nsome.mp4,y\n", "line 2: needs"),
-        ("aaaaaaaaaaa,1,x,test\naaaaaaaaaaa,1,y,test\n", "line 2: aaaaaaaaaaa_000001 is listed before"),
+        (
+            "aaaaaaaaaaa,1,x,test\naaaaaaaaaaa,1,y,test\n",
+            "line 2: aaaaaaaaaaa_000001 is already listed, with different values",
+        ),
         (b"aaaaaaaaaaa,1,\xff,test\n", "UTF-8"),
         ("\n", "lists no clips"),
     ],
@@ -256,10 +259,10 @@ def test_a_broken_archive_is_named_before_any_work(name: str, tmp_path: Path):
     noise = np.random.default_rng(0).bytes(20_000)
     tar(tmp_path / name, {"aaaaaaaaaaa_30.mp4": noise, "bbbbbbbbbbb_30.mp4": noise})
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:15_000])
-    with pytest.raises(BadSource, match="a broken archive"):
+    with pytest.raises(BadSource, match="broken archive: fetch it again or move it away"):
         archives.find(tmp_path)
     (tmp_path / name).write_bytes(b"neither tar nor gzip" * 100)
-    with pytest.raises(BadSource, match="a broken archive"):
+    with pytest.raises(BadSource, match="broken archive: fetch it again or move it away"):
         archives.find(tmp_path)
 
 

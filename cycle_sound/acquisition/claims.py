@@ -98,7 +98,9 @@ class Claims:
         there = ((name, entry) for name, entry in self._entries() if name in noted)
         if others := {name for name, entry in there if not _is_noted(entry, noted[name])}:
             place = self.folder / min(others)
-            raise BadSource(f"{place}: not the file that a download wrote, and one would now remove it: move it away")
+            raise BadSource(
+                f"{place}: has changed since a download wrote it, and this download would delete it: move it away"
+            )
 
     def _recognise(self, originals: Iterable[Original]) -> None:
         """Claim, in memory, unclaimed files whose bytes match the digests in the manifest."""
@@ -114,7 +116,8 @@ class Claims:
         wanted, claimed = _files(entries), _files(self._register)
         there = ((name, entry.is_dir(follow_symlinks=False)) for name, entry in self._entries() if name in wanted)
         if others := {name for name, is_folder in there if is_folder or name not in claimed}:
-            raise BadSource(f"{self.folder / min(others)}: no download wrote it, and one would now: move it away")
+            place = self.folder / min(others)
+            raise BadSource(f"{place}: was not written by a download, but the download needs this name: move it away")
         self._add(entries)
 
     def _add(self, entries: Mapping[str, Notes]) -> None:
@@ -160,7 +163,7 @@ def _rows(path: Path) -> list[Row]:
     except FileNotFoundError:
         return []
     except BadManifest:
-        raise BadSource(f"{path}: no manifest of this version, and one would be written: move it away") from None
+        raise BadSource(f"{path}: not a manifest of this version, and it would be overwritten: move it away") from None
 
 
 def _digests(original: Original) -> Digests:

@@ -173,7 +173,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives
 Rerank = Annotated[
     int,
     typer.Option(
-        min=1, max=MAX_CANDIDATES, help="Draw this many candidates, keep the one that best explains its source."
+        min=1, max=MAX_CANDIDATES, help="Draw this many candidates and keep the one that best explains its source."
     ),
 ]
 Temperature = Annotated[
@@ -183,33 +183,33 @@ Temperature = Annotated[
     ),
 ]
 TopK = Annotated[
-    int | None, typer.Option(help="Sample from the K most likely codes only; 0: from all.", show_default=OWN)
+    int | None, typer.Option(help="Sample only from the K most likely codes; 0: from all.", show_default=OWN)
 ]
 TopP = Annotated[
     float | None,
     typer.Option(
-        help="Sample from the most likely codes with this total probability only; 1: from all.", show_default=OWN
+        help="Sample only from the most likely codes, with this total probability; 1: from all.", show_default=OWN
     ),
 ]
 Guidance = Annotated[
     float | None,
     typer.Option(
-        help="How strongly results follow their source: 1 as trained, higher for clearer and less varied ones.",
+        help="How strongly results follow their source; 1: as trained; higher: clearer and less varied results.",
         show_default=OWN,
     ),
 ]
 Unlike = Annotated[
     Path | None,
     typer.Option(
-        help="Another source, which results become less like: guidance steers away from it. A sound counts by its "
-        "first clip."
+        help="A source to steer away from (negative prompt), by guidance above 1. Of a sound, only the first clip is "
+        "used."
     ),
 ]
 Blend = Annotated[
     tuple[Path, float] | None,
     typer.Option(
         metavar="FILE SHARE",
-        help="Mix another source into each, with a weight from 0 to 1. A sound counts by its first clip.",
+        help="Mix another source into each, with a weight from 0 to 1. Of a sound, only the first clip is used.",
     ),
 ]
 MinConfidence = Annotated[
@@ -222,7 +222,7 @@ Seconds = Annotated[
         min=0.1,
         max=36_000,
         callback=a_number,
-        help="Length of the sound of each picture; each part continues the one before.",
+        help="Length of the sound made from each picture; each part continues the one before.",
         show_default="one clip",
     ),
 ]
@@ -258,7 +258,8 @@ def main(
 def report() -> None:
     """Print the number of clips of each label.
 
-    How many were requested, are in train and in test, and were rejected, and why. Run it in the project's folder.
+    Counts the clips requested, accepted in train and in test, and rejected for each reason. Run it in the project's
+    folder.
     """
     from cycle_sound import paths
     from cycle_sound.acquisition import manifest, summary
@@ -344,8 +345,8 @@ def image(
 ) -> None:
     """Make pictures from sounds.
 
-    A sound longer than the models' clips, also that of a film, becomes one picture per window: a contact sheet, and a
-    film with the sound. An hour takes hardly more memory than a minute.
+    A sound longer than the models' clips, including that of a film, becomes one picture per window: a contact sheet,
+    and a film with the sound. An hour takes hardly more memory than a minute.
     """
     from cycle_sound.app import inputs, outputs, sound_to_files
 
@@ -513,7 +514,8 @@ def cycle(
 def search(
     query: Annotated[Path, typer.Argument(help="A sound or a picture.")],
     folder: Annotated[
-        Path, typer.Argument(help="A folder of pictures for a sound, of sounds for a picture.", file_okay=False)
+        Path,
+        typer.Argument(help="The folder to search: pictures for a sound, or sounds for a picture.", file_okay=False),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many to print.")] = 10,
     models: Models = None,

@@ -133,9 +133,9 @@ def rate(sample_rate: float) -> int:
 def rgb(picture: Image.Image) -> Image.Image:
     """A picture of any mode with a known range as RGB, transparency over white. Raises `BadPicture`."""
     if picture.mode in RANGELESS:
-        raise BadPicture(f"of mode {picture.mode}, whose range of values is unknown: convert it to L or RGB")
+        raise BadPicture(f"its mode {picture.mode} has no known range of values: convert it to L or RGB")
     if not all(picture.size):
-        raise BadPicture(f"of {picture.width} × {picture.height} pixels")
+        raise BadPicture(f"has {picture.width} × {picture.height} pixels")
     try:
         picture.load()
         return images.rgb(picture)

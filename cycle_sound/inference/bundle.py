@@ -118,7 +118,7 @@ def _check_pictures(folder: Path, tokenizers: dict[Modality, LoadedTokenizer], a
     for modality in MODALITIES:
         if tokenizers[modality].picture != wanted[modality]:
             path, found = paths.vae(modality, folder), tokenizers[modality].picture
-            raise OtherVersion(path=path, reason=f"pictures of {found} are none of modality {modality}")
+            raise OtherVersion(path=path, reason=f"its pictures, {found}, are not of the modality {modality}")
 
 
 def _transformer(
@@ -151,5 +151,7 @@ def _classifier(modality: Modality, folder: Path, channels: int, device: torch.d
     path = paths.classifier(modality, folder)
     model = classifier.load(path) if path.is_file() else None
     if model and model.channels != channels:
-        raise OtherVersion(path=path, reason=f"pictures of {model.channels} channels are none of modality {modality}")
+        raise OtherVersion(
+            path=path, reason=f"its pictures have {model.channels} channels, unlike those of the modality {modality}"
+        )
     return model and model.to(device)

@@ -119,7 +119,7 @@ class Worker:
                 self.due = time.monotonic() + job.seconds
                 return
             self.end()
-        raise WorkerLost(job="their own start")
+        raise WorkerLost(job="their start")
 
     def result(self) -> Any:
         """Wait for the job's end: what it returned, or `Lost`. Raises whatever it raised."""

@@ -95,7 +95,7 @@ def _members(path: Path) -> Iterator[tuple[str, Video]]:
     except (BadTar, *BROKEN) as error:
         if containers.is_of_system(error):
             raise
-        raise BadSource(f"{path}: a broken archive, to be fetched again or moved away: {error}") from None
+        raise BadSource(f"{path}: broken archive: fetch it again or move it away: {error}") from None
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -235,7 +235,7 @@ def named(settings: VggSoundConfig) -> set[tuple[str, int]]:
         parts = [urlsplit(url if "//" in url else f"//{url}") for url in urls if url]
         return {(part.hostname or "", part.port or PORTS.get(part.scheme, 80)) for part in parts}
     except ValueError as error:  # without the address, which may hold a password
-        raise BadSource(f"data.vggsound.url, its proxy or one of the environment: {error}") from None
+        raise BadSource(f"data.vggsound.url, data.vggsound.proxy or a proxy of the environment: {error}") from None
 
 
 def _resolved(named: Collection[tuple[str, int]], host: Any, port: Any, *more: Any, **named_more: Any) -> Any:

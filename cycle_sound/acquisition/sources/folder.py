@@ -149,7 +149,7 @@ def _listed(root: Path) -> Mapping[Key, Entry]:
     if len(found) > 1:
         raise BadSource(f"{root}: holds both {found[0].name} and {found[1].name}: remove one of them")
     if found and found[0].exists() and not found[0].is_file():
-        raise BadSource(f"{found[0]}: is no file")
+        raise BadSource(f"{found[0]}: not a regular file")
     return _rows(found[0]) if found else {}
 
 

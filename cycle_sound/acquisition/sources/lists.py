@@ -69,7 +69,7 @@ def check(path: Path) -> None:
     One that is missing passes.
     """
     if path.exists() and not path.is_file():  # a device or a pipe might never end
-        raise BadSource(f"{path}: is no file")
+        raise BadSource(f"{path}: not a regular file")
     if path.exists() and (excess := bounded.excess(path, bounded.MAX_LIST)):
         raise BadSource(f"{path}: {excess}")
 
@@ -96,7 +96,7 @@ def add(rows: dict[Key, Value], key: Key, value: Value, place: str) -> None:
     `place`: the file, the line and the name, for the message.
     """
     if rows.setdefault(key, value) != value:
-        raise BadSource(f"{place} is listed before, differently")
+        raise BadSource(f"{place} is already listed, with different values")
 
 
 def read(path: Path, split: SourceSplit | None) -> list[Listed]:

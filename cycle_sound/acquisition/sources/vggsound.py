@@ -138,7 +138,10 @@ def _found(needed: Sequence[Excerpt], settings: VggSoundConfig) -> dict[Excerpt,
     if not settings.url and not root.is_dir():
         raise BadSource(f"data.vggsound.path: no such folder: {root}, and data.vggsound.url is empty")
     if not root.is_absolute() and not root.is_dir() and stage.in_copy():
-        raise BadSource(f"data.vggsound.path: no such folder: {root}, and what was fetched into it would be lost")
+        raise BadSource(
+            f"data.vggsound.path: no such folder: {root}; "
+            "clips fetched into it would be lost with this copy of the project"
+        )
     find = partial(store.readable, needed=needed) if settings.url else archives.find
     here = find(root) if root.is_dir() else {}
     found = {excerpt: _bounded(here[excerpt], settings) for excerpt in needed if excerpt in here}
