@@ -33,14 +33,13 @@ def acquire(
 ) -> list[Row]:
     """Fetch the clips in `jobs` processes (-1: one per core), write `into`/{train_data,test_data}/ID.jpg and ID.mp3.
 
-    Of a picture or a sound alone there is one of the two.
+    A lone picture or sound has only one of the two files.
 
-    Whatever becomes of them, `into`/manifest.csv gets one row for each. What earlier runs have left in `into` is
-    removed once all are there; what they have not written stays. What `journal` has finished, and whose files are
-    whole, is not fetched again, unless it was unavailable or a file that it is made of has changed. Returns the rows.
-    Whether enough are good is for the next stage to judge. Raises `BadSource`, before anything is changed, where there
-    are no clips at all, where one is made of a file in `into`, and where somebody else's file has a name that is to be
-    written.
+    `into`/manifest.csv gets one row per clip, accepted or rejected. Files in `into` that earlier runs wrote are
+    removed once all clips are there; all others stay. A clip that `journal` lists as finished, and whose files are
+    intact, is not fetched again, unless it was unavailable or a file that it is made of has changed. Returns the rows;
+    the next stage judges whether enough were accepted. Raises `BadSource`, before anything is changed, if there are no
+    clips, if a clip is made of a file in `into`, or if somebody else's file has a name that is to be written.
     """
     if not clips:
         raise BadSource("the source offers no clips")
@@ -60,7 +59,7 @@ def acquire(
 
 
 def check(pair: Pair, data: DataConfig) -> Fingerprint:
-    """Decode a pair, or what there is of it, whose fingerprint is returned; of the sound, the part that is used.
+    """Decode a pair, or a lone picture or sound, and return its fingerprint; of a sound, only the part used is decoded.
 
     Raises `Rejected`, `BadPicture` or `BadSound` if it cannot be learned from.
     """
@@ -99,7 +98,7 @@ def _fates(clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int, journ
 
 
 def _refused(clips: Sequence[Clip]) -> dict[int, Finished]:
-    """The fates of clips that are not asked for: their ids are no names of files, or those of other clips."""
+    """The fates of clips that are rejected unfetched: their ids cannot name files, or repeat those of other clips."""
     again = "another clip has this id, in the test split or before this one"
     reasons: dict[int, tuple[Status, str]] = {index: ("duplicate", again) for index in _repeated(clips)}
     reasons |= {index: ("corrupt", f"the id {fault}") for index, clip in enumerate(clips) if (fault := _fault(clip.id))}
@@ -107,7 +106,7 @@ def _refused(clips: Sequence[Clip]) -> dict[int, Finished]:
 
 
 def _standing(past: Mapping[int, Finished], states: Mapping[int, States], into: Path, jobs: int) -> dict[int, Finished]:
-    """Of the fates of an earlier run those that need not be asked for again: of clips whose files are as they were."""
+    """The fates from an earlier run that still hold: those of clips whose files have not changed."""
     same = {index: finished for index, finished in past.items() if finished.files == states.get(index)}
     looks = {index: Job(partial(_stands, finished.row, into), film_jobs.SECONDS) for index, finished in same.items()}
     return {index: past[index] for index, stands in pool.here(looks, jobs) if stands is True}
@@ -130,7 +129,7 @@ def _acquire(clip: Clip, data: DataConfig, into: Path, *film: Any) -> Finished:
 
 
 def obtained(clip: Clip, data: DataConfig, *film: Any) -> tuple[Finished, Pair | None]:
-    """One clip's fate, and its content if it is ok; of one film where it has one."""
+    """One clip's fate, and its content if accepted. `film`: the loaded film that it is cut from, if any."""
     row = _row(clip)
     try:
         pair = clip.fetch(*film)
@@ -148,7 +147,7 @@ def obtained(clip: Clip, data: DataConfig, *film: Any) -> tuple[Finished, Pair |
 
 
 def write(original: Original, pair: Pair, into: Path) -> None:
-    """Write the files of a clip that it names."""
+    """Write those files of a clip for which `original` names a digest."""
     digests = original.picture_sha256, original.sound_sha256
     for path, content, digest in zip(original.places(into), pair, digests, strict=True):
         if content is not None and digest:
@@ -166,7 +165,7 @@ def _fate(row: Row, status: Status, reason: str) -> Finished:
 
 
 def _stands(row: Row, into: Path) -> bool:
-    """Whether a fate need not be asked for again: what was refused may be given now, and files may be gone."""
+    """Whether a fate still holds: accepted files must still be intact, and unavailable clips are tried again."""
     return row.original.is_whole(into) if row.status == "ok" else row.status != "unavailable"
 
 

@@ -1,8 +1,8 @@
 """A register, beside the pairs, of the files that the program wrote and their digests.
 
-The manifest alone cannot: DVC puts another one in its place, of another experiment, and leaves the files. A file that
-only the manifest names is the program's own where it has the bytes named; all others belong to somebody else, and so
-does one on the register that has other bytes than are noted there.
+The manifest cannot serve as this register: DVC may replace it by that of another experiment and leave the files. A file
+that only the manifest names is the program's own if its bytes have the digest given there. All other files belong to
+somebody else, and so does a registered file whose bytes no longer have the noted digest.
 """
 
 import os
@@ -60,7 +60,7 @@ class Claims:
         self._claim(wanted)
 
     def end(self, keep: Iterable[Original]) -> None:
-        """Remove all that is claimed but the files of these, whose digests are noted.
+        """Remove all claimed files except those of `keep`, and note the digests of these.
 
         Raises `BadSource`, before anything is removed, where somebody else's file takes the place of one.
         """
@@ -70,14 +70,14 @@ class Claims:
         self._write()
 
     def note(self, originals: Iterable[Original]) -> None:
-        """Note the digests of files that are known to have them; but for links, of which no download writes any."""
+        """Note the digests of files that are known to match them; links are skipped, since no download writes any."""
         links = {name for name, entry in self._entries() if entry.is_symlink()}
         noted = {one.name: _without(links, one) for one in originals}
         if known := {name: digests for name, digests in noted.items() if any(digests)}:
             self._add(self._noted(known))
 
     def unknown(self, originals: Iterable[Original]) -> list[Original]:
-        """Of some clips those whose files are not there, or not noted with the same digests."""
+        """The clips that lack a file, or one of whose files is not noted with the digest given."""
         there = {name for name, entry in self._entries() if not entry.is_symlink() or os.path.exists(entry.path)}
         return [one for one in originals if not self._notes(one) or not _files({one.name: _digests(one)}) <= there]
 
@@ -87,7 +87,7 @@ class Claims:
         return all(wanted in ("", _digest(known)) for wanted, known in zip(_digests(original), noted, strict=True))
 
     def _noted(self, entries: Mapping[str, Digests]) -> dict[str, Notes]:
-        """What is to be noted of files whose digests are known."""
+        """Notes with the digests given, and with the state of each file that exists."""
         wanted = _files(entries)
         states = {name: _state(entry) for name, entry in self._entries() if name in wanted}
         return {name: _with_states(name, digests, states) for name, digests in entries.items()}
@@ -121,7 +121,7 @@ class Claims:
         self._add(entries)
 
     def _add(self, entries: Mapping[str, Notes]) -> None:
-        """Put entries on the register; a file that was claimed before and that they do not tell of stays claimed."""
+        """Add entries to the register and write it; files claimed before and absent from the entries stay claimed."""
         for name, notes in entries.items():
             self._put(name, notes)
         self._write()
@@ -151,7 +151,7 @@ class Claims:
         return {name for name, entry in self._entries() if entry.is_symlink() or entry.is_file()}
 
     def _entries(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """All that lies where pairs do, by its name relative to the folder: looked at without asking for each."""
+        """Everything in the folders of pairs, by its path relative to `folder`, without a `stat` of each."""
         places = {name: self.folder / name for name in FOLDERS}
         found = ((name, entry) for name, place in places.items() if place.is_dir() for entry in os.scandir(place))
         return ((f"{name}/{entry.name}", entry) for name, entry in found)
@@ -177,26 +177,26 @@ def _named(original: Original) -> dict[str, str]:
 
 
 def _without(others: Set[str], original: Original) -> Digests:
-    """The digests of a clip's files but for some, of which none is claimed."""
+    """The digests of a clip's files, with "" for the files in `others`, which are not claimed."""
     own = {name: digest for name, digest in _named(original).items() if name not in others}
     picture, sound = (own.get(f"{original.name}{kind}", "") for kind in KINDS)
     return picture, sound
 
 
 def _awaited(original: Original) -> Notes:
-    """What is noted of files that are to be written, or of which another manifest tells."""
+    """The notes on a clip whose files are still to be written: UNKNOWN for each file that it has."""
     picture, sound = (UNKNOWN if digest else "" for digest in _digests(original))
     return picture, sound
 
 
 def _told(notes: str) -> Notes:
-    """The notes in a line."""
+    """The notes on a clip's picture and sound, parsed from a line of the register."""
     picture, _, sound = notes.partition(" ")
     return (picture, sound) if notes else (UNKNOWN, UNKNOWN)
 
 
 def _with_states(name: str, digests: Digests, states: Mapping[str, str]) -> Notes:
-    """What is to be noted of a clip's files, of those that are there their state, too."""
+    """The digests of a clip as notes, with the state of each file that is in `states`."""
     files_ = (f"{name}{kind}" for kind in KINDS)
     picture, sound = (
         f"{digest}:{states[file]}" if digest and file in states else digest
@@ -217,9 +217,9 @@ def _state(entry: os.DirEntry[str]) -> str:
 
 
 def _is_noted(entry: os.DirEntry[str], note: str) -> bool:
-    """Whether a file is the one that is noted; it is read only where it has another size or time.
+    """Whether a file is the one noted; its content is read only if its size or time differs.
 
-    Others pass: a folder is never removed, and with a link no content is.
+    True for anything but a regular file: folders are never removed, and removing a link destroys no content.
     """
     if not entry.is_file(follow_symlinks=False):
         return True
@@ -228,11 +228,11 @@ def _is_noted(entry: os.DirEntry[str], note: str) -> bool:
 
 
 def _files(entries: Mapping[str, Notes]) -> set[str]:
-    """The files that entries tell of."""
+    """The paths of the files in entries, relative to the folder."""
     return {file for file, _ in _each(entries)}
 
 
 def _each(entries: Mapping[str, Notes]) -> Iterator[tuple[str, str]]:
-    """The files that entries tell of, and what is noted of each."""
+    """The path and the note of each file in entries."""
     each = ((name, zip(KINDS, notes, strict=True)) for name, notes in entries.items())
     return ((f"{name}{kind}", note) for name, notes in each for kind, note in notes if note)

@@ -45,7 +45,7 @@ def _spanning(rows: Sequence[Row]) -> list[Row]:
 
 
 def _exact(rows: Sequence[Row]) -> list[Row]:
-    """Reject rows of which all that there is has the digests of an earlier accepted row's."""
+    """Reject rows all of whose files have the digests of an earlier accepted row."""
     first: dict[tuple[str, str], Row] = {}
     settled = []
     for row in rows:

@@ -45,7 +45,7 @@ def seconds(clips: Collection[Clip]) -> float:
 
 
 def why(clip: Clip, lost: Lost) -> str:
-    """In words, why nothing came of a clip."""
+    """Why a clip was lost, in words for the manifest."""
     late = f"reading it takes more than {seconds([clip]):.0f} s"
     return late if lost.late else "reading it ends the process: a decoder's fault"
 

@@ -81,7 +81,7 @@ def near(prints: Sequence[Fingerprint], picture_bits: int, sound_bits: int) -> l
 
 
 def first_near(some: Sequence[bytes], others: Sequence[bytes], bits: int) -> list[int | None]:
-    """Of each of some pictures, or sounds, the first of others that differs from it in at most `bits` of its bits.
+    """For each picture (or sound) the position of the first of `others` within `bits` differing bits; None without one.
 
     Only those are compared that differ little in one part of 16 bits: Norouzi, Punjani & Fleet, "Fast Search in Hamming
     Space with Multi-Index Hashing", CVPR 2012. Beside 200,000 various sounds that is one in 50, of pictures one in 900.

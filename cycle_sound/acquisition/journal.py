@@ -1,7 +1,7 @@
-"""What an unfinished run has finished, so that the next one goes on from there.
+"""A journal of the clips that an interrupted run has finished, from which the next run continues.
 
-JSON lines beside the data: a key that names all that determines the clips, then one line per finished clip. A kill may
-tear the last line; it is dropped, as is all from a line on that no journal has.
+JSON lines beside the data: first the key, a digest of all that determines the clips, then one line per finished clip. A
+kill may truncate the last line: from the first line that is incomplete or malformed, everything is dropped.
 """
 
 import json
@@ -47,7 +47,7 @@ class Entry(Config):
     files: States = ()
 
     def finished(self) -> Finished:
-        """What it tells of its clip."""
+        """The row, fingerprint and file states of the clip."""
         halves = {"image": self.picture, "audio": self.sound}
         if any(half is None and self.row.lone in (None, modality) for modality, half in halves.items()):
             return Finished(self.row, None, self.files)
@@ -74,15 +74,15 @@ def key(clips: Sequence[Clip], data: DataConfig, sample_rate: int, seed: int) ->
 
 
 def file_states(clip: Clip) -> States:
-    """Its files as they are now."""
+    """The present state of each file that a clip is made of."""
     return tuple(map(_state, clip.files))
 
 
 @contextmanager
 def keeping(path: Path, key: str) -> Iterator[Journal]:
-    """The journal at `path`, as far as it has the same key; it is removed when the block ends well, and stays if not.
+    """Open the journal at `path`; delete it if the block succeeds, and keep it otherwise.
 
-    Another key, or none, is a new journal: with nothing finished.
+    A journal with another key, or none, is started anew, with nothing finished.
     """
     finished, size = _read(path, key)
     if not size:
@@ -95,7 +95,7 @@ def keeping(path: Path, key: str) -> Iterator[Journal]:
 
 
 def _read(path: Path, key: str) -> tuple[dict[int, Finished], int]:
-    """The finished clips, and how many bytes tell of them: 0 for a journal of another key, or none."""
+    """The finished clips by number, and the length of the valid part in bytes: 0 without a journal of this key."""
     finished: dict[int, Finished] = {}
     size = 0
     if path.exists():
@@ -117,7 +117,7 @@ def _state(path: Path) -> State | None:
 
 
 def _entry(line: bytes) -> Entry | None:
-    """What a line says; None for none, a torn one, and what is no line of a journal."""
+    """Parse a line; None at the end of the file, and for an incomplete or malformed line."""
     try:
         return Entry.model_validate_json(line) if line.endswith(b"\n") else None
     except ValueError:

@@ -10,7 +10,7 @@ from cycle_sound.params import DataConfig
 
 
 def keep_apart(data: DataConfig, made: Iterable[Path]) -> None:
-    """Raise `BadSource` where a file or folder that data.source reads is, holds or lies in one of `made`, links too."""
+    """Raise `BadSource` if a path that data.source reads equals, contains or lies in one of `made`, links resolved."""
     for setting, path in _named(data).items():
         try:
             path.resolve()

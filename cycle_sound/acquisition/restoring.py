@@ -25,11 +25,11 @@ ABSENT = "the source does not list it"
 
 
 def restore(originals: Iterable[Original], folder: Path, params: Params) -> None:
-    """Let a folder of pairs have the files of some clips: what is absent, or known to be another's, is obtained again.
+    """Obtain again the files of clips that a folder of pairs lacks, or that are known to be those of other clips.
 
-    Where all are there this is a look at the names. Bytes that were changed by hand are not noticed here, but when they
-    are read. Raises `BadSource` where the source cannot be read, and where somebody else's file has one of the names;
-    `LostOriginals` for clips that the source gives no more, when all others are there again.
+    If none is missing, only their names are looked at. Bytes changed by hand are not noticed here, but when they are
+    read. Raises `BadSource` if the source cannot be read, or if somebody else's file has one of the names; and, once
+    all other files are restored, `LostOriginals` for clips that the source no longer provides.
     """
     claimed = Claims(folder)
     unknown = {one.name: one for one in claimed.unknown(originals)}
@@ -50,7 +50,7 @@ def restore(originals: Iterable[Original], folder: Path, params: Params) -> None
 
 
 def _obtain(wanted: dict[str, Original], folder: Path, params: Params) -> dict[str, str]:
-    """Write files again; returns, for those of which nothing came, why."""
+    """Write the files of clips again; returns the reason for each clip that could not be obtained, by its name."""
     overlap.keep_apart(params.data, paths.made())
     ids = {one.id for one in wanted.values()}
     tasks: dict[str, Task] = {}
@@ -67,7 +67,7 @@ def _obtain(wanted: dict[str, Original], folder: Path, params: Params) -> dict[s
 
 
 def _obtain_one(clip: Clip, original: Original, data: DataConfig, folder: Path, *film: Any) -> str:
-    """Write one clip's files, if they are the same as before; returns, if not, why."""
+    """Write one clip's files if they are the same as before, and return ""; otherwise return the reason."""
     finished, pair = acquire.obtained(clip, data, *film)
     if pair is None:
         return finished.row.reason

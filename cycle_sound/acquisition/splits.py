@@ -10,9 +10,9 @@ def order(name: str) -> str:
 
 
 def paired(groups: Iterable[str], share: float) -> set[str]:
-    """About `share` (above 0, to 1) of the groups, at least one: those whose hash, another one, falls below it.
+    """About `share` (0 < share <= 1) of the groups, at least one, chosen by their own hash.
 
-    Those of a smaller share are among those of a larger one.
+    A smaller share is a subset of a larger one.
     """
     hashes = {group: order(f"paired {group}") for group in groups}
     below = {group for group, found in hashes.items() if int(found[:8], 16) < share * 16**8}
@@ -20,7 +20,7 @@ def paired(groups: Iterable[str], share: float) -> set[str]:
 
 
 def tested(groups: Iterable[str], share: float) -> set[str]:
-    """`held_out` by another hash: validation is held out of what this leaves, where its own would find next to none."""
+    """Like `held_out` with another hash, so that validation can be held out of the rest independently."""
     return _smallest({group: order(f"tested {group}") for group in groups}, share)
 
 
@@ -30,7 +30,7 @@ def held_out(groups: Iterable[str], share: float) -> set[str]:
 
 
 def _smallest(hashes: Mapping[str, str], share: float) -> set[str]:
-    """The groups of the smallest hashes."""
+    """The groups whose hashes, scaled to [0, 1), are below `share`: at least one if `share` is above 0, never all."""
     ordered = sorted(hashes, key=hashes.__getitem__)
     below = sum(int(found[:8], 16) < share * 16**8 for found in hashes.values())
     if share > 0:

@@ -110,7 +110,7 @@ def content(content: bytes) -> Write:
 
 
 def _hold(part: Path, path: Path) -> None:
-    """Let a whole file have a name, too, which none has. Raises FileExistsError."""
+    """Reserve an unused name for a complete file, by a hard link if possible. Raises FileExistsError if it is taken."""
     try:
         os.link(part, path)
     except FileExistsError:

@@ -71,7 +71,7 @@ def _fill(work: Path, split: CachedSplit, rows: range, receipt: Path, key: str) 
 
 
 def _receipt(work: Path, split: CachedSplit, rows: range, key: str) -> bytes:
-    """What says that the rows of a shard are those that lie in the files now."""
+    """The receipt of a shard: its key, and the SHA-256 of its rows as they are in the files now."""
     sha = hashlib.sha256()
     for array in split.arrays:
         sha.update(npy.mapped(work / split.file(array))[rows.start : rows.stop].data)

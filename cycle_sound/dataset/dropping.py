@@ -53,7 +53,7 @@ def write_scores(folder: Path, scores: np.ndarray, shards: str) -> None:
 
 
 def drop(audit: Path, folder: Path, share: float) -> None:
-    """Write into a folder the rows that are left without a share of all, and the fate of the others.
+    """Write to a folder the rows that are left when the worst `share` of all is dropped, and the fates of the dropped.
 
     The share is rounded to whole pairs, of which at least one is left. Raises FileNotFoundError, and `BadPairing` for
     files that are no audit's.

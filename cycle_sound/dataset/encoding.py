@@ -1,6 +1,7 @@
-"""From pictures to cached codes or features: clips in as many augmented views as asked for, few in memory at a time.
+"""Encode clips into the codes or features to be cached, in several augmented views, BATCH clips in memory at a time.
 
-What becomes of a clip follows from its modality, its place in the split, and the shard that it lies in.
+The augmentation of a clip depends only on the seed, its modality and its row in the split. Its batch, and with it how
+results are rounded, also depends on the shard that it lies in.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ Encoded = Mapping[str, np.ndarray]  # by what the arrays hold, each of a row per
 def seen(
     modality: Modality, pairs: Split, rows: range, views: int, augmented: Augmentation, seed: int
 ) -> Iterator[list[Tensor]]:
-    """The pictures of rows of a split, BATCH at a time, in so many views: (b, c, h, w) each, the first as they are."""
+    """Yield the pictures of `rows`, BATCH at a time, as a list of views (b, c, h, w); the first is not augmented."""
     side = MODALITIES.index(modality)  # or the views of a picture would be shifted as those of its sound are
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]

@@ -18,7 +18,7 @@ MAX_FACTS = 1 << 20  # bytes of what a tar says of one clip
 
 
 def of_group(group: str) -> int:
-    """The half of a group: by its hash's last digit, where held-out splits take the first ones."""
+    """The half of a group: 0 or 1, by the last digit of its hash, while held-out splits use the first digits."""
     return int(splits.order(group)[-1], 16) % len(HALVES)
 
 

@@ -12,14 +12,14 @@ from cycle_sound.params import LONE, Modality
 
 
 def alone(row: Row, modality: Modality) -> Row:
-    """What is told of a clip's picture or sound without the other: no id, no group, no attributes."""
+    """The row of a clip's picture or sound alone, without what could identify its partner: id, group, attributes."""
     of_picture, digest = modality == "image", _digest(row, modality)
     name = splits.order(f"{LONE[modality]} {digest}")
     return Row(name, "train", row.label, "", "ok", "", {}, digest if of_picture else "", "" if of_picture else digest)
 
 
 def each_once(rows: Iterable[Row], modality: Modality) -> list[Row]:
-    """Of rows that have a picture or sound, one for each content, in an order of the contents' own.
+    """One row per distinct picture or sound among the rows, in an order that depends only on the contents.
 
     Where equal contents have several labels, the last counts.
     """

@@ -20,7 +20,7 @@ HEADER = re.compile(
 
 
 class Layout(NamedTuple):
-    """Of an array that is to be written."""
+    """The element type and shape of an array to be written."""
 
     kind: type[np.generic]
     shape: tuple[int, ...]
@@ -42,7 +42,7 @@ def mapped(path: Path) -> np.ndarray:
 
 
 def allocate(path: Path, array: Layout) -> None:
-    """Make a file one that holds an array: rows that it had stay, the others are 0. Raises `DiskFull`."""
+    """Make a file hold an array of this layout: existing rows stay, new rows are 0. Raises `DiskFull`."""
     size = math.prod(array.shape) * array.kind(0).nbytes
     with files.naming(path, size=size):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def allocate(path: Path, array: Layout) -> None:
 
 
 def fill(path: Path, first: int, rows: np.ndarray) -> None:
-    """Write rows of an array whose file is there, from the row `first` on. Raises `DiskFull`."""
+    """Overwrite rows of the array in an existing file, from row `first` on. Raises `DiskFull`."""
     # Not through the mapping: a disk that is full would end the process, without a word.
     array = mapped(path)
     start = path.stat().st_size - array.nbytes + first * array[0].nbytes

@@ -77,7 +77,7 @@ def collected(rows: Sequence[Row], valid_share: float, paired_share: float) -> d
 
 
 def sample(row: Row, raw: Path, params: Params, modality: Modality | None = None) -> Sample:
-    """Decode one clip into what a shard holds; `modality`: what alone is told of it.
+    """Decode one clip into what a shard holds; `modality`: the only one to keep, of a clip without a partner.
 
     Raises `ChangedOriginal` for files that the manifest does not name.
     """
@@ -108,7 +108,7 @@ def key(rows: Sequence[Row], params: Params) -> str:
 
 
 def told(rows: Sequence[Row], modality: Modality | None) -> Sequence[Row]:
-    """What shards tell of rows; `modality`: what alone."""
+    """The rows as shards describe them: without partners, if `modality` names what stands alone."""
     return [lone.alone(row, modality) for row in rows] if modality else rows
 
 

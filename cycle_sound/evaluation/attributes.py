@@ -31,7 +31,7 @@ Measured = Mapping[str, Sequence[float]]  # figure: one value per sample
 
 
 def measure(models: DirectionModels, generated: Generated) -> Measures:
-    """Of some pairs what every one is measured by: of pictures the attributes, of sounds the class that is heard."""
+    """The measures taken of every pair: attributes of generated pictures, or the class heard in generated sounds."""
     if models.target == "audio":
         return classify("class_consistency_heard", models.classifiers["audio"], generated.perceived)
     shown = zip(ENDS, (generated.first, generated.tokenized), strict=True)
@@ -123,7 +123,7 @@ def warbles(
     vocoded: np.ndarray,
     sample_rate: int,
 ) -> dict[str, float]:
-    """How deeply waveforms (n, samples) warble over how deeply recordings do, of the labels whose recordings do.
+    """Depth of the warble in generated waveforms (n, samples), over that in recordings, for labels that warble.
 
     The floor is the depth of what was made of any pair; the ceiling is that of real log-mels through tokenizer and
     vocoder, and `vocoder_warble_ratio` through the vocoder alone. Empty where no label warbles, or one pair alone.

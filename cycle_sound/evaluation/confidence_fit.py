@@ -45,9 +45,9 @@ def fit(
 
 
 def fit_familiarity(errors: np.ndarray, unfamiliar: float) -> Familiarity:
-    """How the reconstruction errors of n familiar sources, (n,) with n ≥ 1, tell others from them.
+    """The familiarity fitted to the reconstruction errors of n familiar sources, (n,) with n ≥ 1.
 
-    `unfamiliar`: the fraction of others among the sources that will be judged.
+    `unfamiliar`: the expected fraction of unfamiliar sources among those that will be judged.
     """
     logs, count = np.log(errors.astype(np.float64).clip(BEST)), len(errors)
     spread = max(logs.std(ddof=1) if count > 1 else 0.0, LEAST_SPREAD)
@@ -56,13 +56,13 @@ def fit_familiarity(errors: np.ndarray, unfamiliar: float) -> Familiarity:
 
 
 def _smoothed(right: np.ndarray) -> np.ndarray:
-    """The probability that takes the place of each outcome."""
+    """Platt's smoothed target probability for each outcome: bool (n,) → (n,) in (0, 1)."""
     count, hits = len(right), int(right.sum())
     return np.where(right, (hits + 1) / (hits + 2), 1 / (count - hits + 2))
 
 
 def _newton(design: np.ndarray, outcomes: np.ndarray, penalty: float, offset: np.ndarray | float = 0.0) -> np.ndarray:
-    """Weights (d,) of the columns of a design (n, d), by Newton's method; the first, of the intercept, goes free.
+    """Weights (d,) of the columns of a design (n, d), by Newton's method; the first, the intercept, is not penalised.
 
     `offset` is added to the log-odds.
     """

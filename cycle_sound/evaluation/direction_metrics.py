@@ -30,13 +30,13 @@ SPREAD = 4000  # pairs, the first of the split, whose real features are kept and
 
 
 class FeatureMoments:
-    """Moments of features by what they are of, of GROUPS of pairs by the remainder of their rows, batch after batch."""
+    """Named moments of features, accumulated over batches, for GROUPS of pairs: row modulo GROUPS."""
 
     def __init__(self) -> None:
         self._moments: dict[str, np.ndarray] = {}
 
     def add(self, name: str, rows: Sequence[int], features: np.ndarray) -> None:
-        """Take in features (b, d) of so many rows."""
+        """Add the features (b, d) of `rows`, b of them."""
         groups = np.array(rows) % GROUPS
         found = np.stack([metrics.moments(features[groups == group]) for group in range(GROUPS)])
         self._moments[name] = self._moments.get(name, 0.0) + found

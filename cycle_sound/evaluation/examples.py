@@ -35,7 +35,7 @@ class Examples(NamedTuple):
 
 
 def hold(rows: range, wanted: Collection[int], pairs: Pairs, generated: Generated) -> Measures:
-    """Of pairs, which are the `rows` of the split, all that `examples` needs of the wanted ones."""
+    """Keep what `examples` needs of those pairs, `rows` of the split, that are wanted."""
     places = [row - rows.start for row in rows if row in wanted]
     held = {
         "source": pairs.source,
@@ -49,7 +49,7 @@ def hold(rows: range, wanted: Collection[int], pairs: Pairs, generated: Generate
 
 
 def examples(models: DirectionModels, wanted: Collection[int], held: Measures) -> Examples:
-    """What was held of all the wanted pairs that there are."""
+    """The examples of all wanted pairs that the split has, from what `hold` kept."""
     split = models.split
     rows = sorted(row for row in wanted if row < len(split.labels))
     samples = Samples(

@@ -85,7 +85,7 @@ class DirectionModels(NamedTuple):
         return Pairs(self.sources(chosen), target, self.engine.encode(self.target, target))
 
     def go_back(self, pictures: Tensor, seed: int) -> Tensor:
-        """Source pictures that the direction back makes of targets as they are perceived, themselves as perceived."""
+        """Source pictures that the opposite direction generates from perceived targets, as they are perceived."""
         back = opposite_of(self.direction)
         returned = self.engine.generate(back, pictures, Drawing(1, self.backward_sampling, seed))
         return self.engine.as_perceived(self.source, returned)

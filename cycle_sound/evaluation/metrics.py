@@ -60,7 +60,7 @@ def roc_area(scores: np.ndarray, positive: np.ndarray) -> Interval:
     area = float((rankdata(scores)[positive].sum() - hits * (hits + 1) / 2) / pairs)
 
     def beyond(value: float) -> float:
-        """How much further than Z standard errors, of an area of that value, it lies from what was found."""
+        """The squared distance of `value` from the area, less the square of Z standard errors: 0 at the ends."""
         spread = 1 + (count / 2 - 1) * ((1 - value) / (2 - value) + value / (1 + value))
         return (value - area) ** 2 - Z**2 * value * (1 - value) * spread / pairs
 

@@ -36,7 +36,7 @@ def by_guidance(models: DirectionModels, config: SweepConfig, seed: int) -> list
 
 
 def by_candidates(models: DirectionModels, generated: Generated, counts: Sequence[int], seed: int) -> Measures:
-    """What `table` needs of some pairs: of each number of candidates the one is kept that explains its source best."""
+    """The measures that `table` needs, with the best candidate for each source, for each number of candidates."""
     found: Measures = {}
     for count in counts:
         information = generated.pointwise_mutual_information[:, :count]
@@ -57,7 +57,7 @@ def table(models: DirectionModels, settings: Iterable[str], measured: Measures) 
 
 
 def _row(models: DirectionModels, setting: str, measured: Measures) -> Row:
-    """All columns, which the plots name, also where there is nothing to measure: those are empty."""
+    """A row with all columns that the plots name; those that could not be measured are empty."""
     found = measures.under(f"{setting}: ", measured)
     information = found["pointwise_mutual_information"]
     labels = models.split.labels[: len(information)]

@@ -43,7 +43,7 @@ class Layout(NamedTuple):
 
     @property
     def middles(self) -> Iterator[float]:
-        """The middle of each in samples; of the last, of what lies in the film."""
+        """The middle of each window, in samples; of the last window, the middle of its part within the film."""
         for number in range(self.windows):
             start = number * (self.width - self.shared)
             yield (start + min(start + self.width, self.total)) / 2

@@ -33,7 +33,7 @@ def state(found: os.stat_result) -> State:
 
 @contextmanager
 def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
-    """Yield a path to write to; it takes the place of `path` for good when the block ends well, and vanishes otherwise.
+    """Yield a temporary path that atomically and durably replaces `path` on success and is deleted otherwise.
 
     `size`: bytes that will be written, where they are known. Raises `DiskFull`, or an OSError that names `path`.
     """
@@ -50,14 +50,14 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
 
 
 def move(source: Path, path: Path) -> None:
-    """Give a whole file a place on the same disk, for good: a power loss leaves there this file, or the one before."""
+    """Rename a complete file durably: after a power loss `path` is this file or the previous one."""
     _flush(source)
     os.replace(source, path)
     _flush(path.parent)
 
 
 def append(path: Path, content: bytes) -> None:
-    """Write to the end of a file, for good. Raises `DiskFull`, or an OSError that names `path`."""
+    """Append to a file durably. Raises `DiskFull`, or an OSError that names `path`."""
     is_new = not path.exists()
     with naming(path, size=len(content)):
         with path.open("ab") as file:
@@ -86,7 +86,7 @@ def naming(path: Path, part: Path | None = None, size: int | None = None) -> Ite
 
 
 def empty(folder: Path) -> None:
-    """Make a folder in which nothing lies; what was in it is removed."""
+    """Make an empty folder, removing what a folder of this name holds."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)  # another process of the same stage may make it, too
 

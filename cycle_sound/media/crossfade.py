@@ -1,4 +1,4 @@
-"""Waveforms that overlap, joined as they come: the level stays what it is, whatever the two have in common."""
+"""Streaming cross-fades that keep the level constant, whatever the correlation."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,7 +9,7 @@ def crossfaded(waves: Iterable[np.ndarray], shared: int) -> Iterator[np.ndarray]
     """Join waveforms (samples,), each at least 2 × `shared` long, of which neighbours share `shared` samples.
 
     n waveforms of s samples come as n + 1 blocks, together n s − (n − 1) shared; no more than one is held. Each fades
-    into the next by `faded`. One that runs against its neighbour is turned upside down, which no ear notices.
+    into the next by `faded`. A waveform that correlates negatively with its neighbour is inverted, which is inaudible.
     """
     tail = np.zeros(0, np.float32)  # of the waveform before
     for wave in waves:
@@ -35,6 +35,6 @@ def faded(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Normalised correlation at lag 0, in [0, 1]; 0 with silence, and for what runs against each other."""
+    """Normalised correlation at lag 0, in [0, 1]; 0 for silence and for negative correlations."""
     energies = float(first @ first) * float(second @ second)
     return min(max(float(first @ second) / energies**0.5, 0.0), 1.0) if energies > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Pictures made of values in [-1, 1], and written as files: apart from reading, which untrusted files make change."""
+"""Pictures from values in [-1, 1], encoded as files. Reading is in `images`, as untrusted files keep it changing."""
 
 import io
 

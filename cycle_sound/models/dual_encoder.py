@@ -1,7 +1,7 @@
-"""Which sound goes with which picture: an encoder for each modality into one space (CLIP: Radford et al. 2021).
+"""A dual encoder of sounds and pictures: one encoder per modality, into a shared space (CLIP: Radford et al. 2021).
 
-Trained by InfoNCE, the product of a sound's and a picture's vectors is, up to what each of them has alone, the log of
-how much likelier they are to come together than by chance (van den Oord et al. 2018, arXiv:1807.03748).
+It is trained by InfoNCE. The scaled dot product of a sound's and a picture's vectors then estimates their pointwise
+mutual information, in nats, up to a term for each of the two alone (van den Oord et al. 2018, arXiv:1807.03748).
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from cycle_sound.params import FOLDED, MODALITIES, AuditConfig, Modality
 
 
 class PlacedEncoder(nn.Module):
-    """Pictures → vectors of unit length. It is told where each pixel lies: a log-mel's pitch is where, not what."""
+    """Pictures → vectors of unit length. Coordinates are input channels, since pitch is a position in a log-mel."""
 
     def __init__(self, channels: int, width: int, downsamples: int, embedding: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class DualEncoder(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """What cosines are multiplied by to be nats: (1,)."""
+        """The learned factor that turns cosines into nats: (1,)."""
         return scale_of(self.log_scale)
 
     def embed(self, modality: Modality, pictures: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def pooled(features: Tensor) -> Tensor:
 
 
 def _efficientnet_lite0() -> nn.Module:
-    """EfficientNet-Lite0 up to its last block, a quarter as wide as its features and as telling; names likewise."""
+    """EfficientNet-Lite0, under its own module names, up to its last block: a quarter as wide, and as informative."""
     try:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError:

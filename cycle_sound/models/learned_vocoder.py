@@ -104,14 +104,14 @@ class LearnedVocoder(nn.Module):
         return spectrum.powers.sqrt(), before @ turns
 
     def _heard(self, log_mels: Tensor) -> Tensor:
-        """Mel spectra of power, none where a log-mel was clipped: (b, frames + 1, mels)."""
+        """Mel power spectra, 0 where the log-mel was clipped to `min_db`: (b, frames + 1, mels)."""
         return (stft.powers(log_mels, self.audio) - 10 ** (self.audio.min_db / 10)).clamp(min=0)
 
     def _fitted(self, detail: Tensor, heard: Tensor) -> Tensor:
-        """Spectra of power with a given detail, in nepers of power, whose mel bands are nearly those heard.
+        """Power spectra that start from `detail`, in nepers of power, and are fitted to the mel bands in `heard`.
 
-        (b, t, fft / 2 + 1), (b, t, mels) → (b, t, fft / 2 + 1). Each round is one of Richardson and Lucy: a frequency
-        is multiplied by what its bands lack.
+        (b, t, fft / 2 + 1), (b, t, mels) → (b, t, fft / 2 + 1). Each round is a Richardson-Lucy
+        iteration: a frequency is multiplied by the factor that its bands lack.
         """
         spectra = detail.clamp(max=20).exp()
         for _ in range(FITTING_ROUNDS):

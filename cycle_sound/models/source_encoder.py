@@ -22,7 +22,7 @@ class Source(NamedTuple):
 
 
 class Summary(nn.Module):
-    """What features hold on the whole, and at the strongest place."""
+    """A summary of features: their mean and maximum over all places, projected to one vector of unit length."""
 
     def __init__(self, wider: int, width: int) -> None:
         super().__init__()

@@ -30,7 +30,10 @@ def rows(places: range, count: int, seed: int) -> Tensor:
 
 
 def _enciphered(numbers: np.ndarray, keys: np.ndarray, count: int) -> np.ndarray:
-    """Numbers of a rectangle of at least `count` to others of it, by a permutation for each key: uint64 (n,) thrice."""
+    """Encipher places in a rectangle that holds at least `count`, by a permutation for each key.
+
+    uint64 (n,), (n,) → (n,).
+    """
     height = isqrt(count - 1) + 1
     width = -(-count // height)
     right, left = np.divmod(numbers, np.uint64(height))
@@ -41,7 +44,7 @@ def _enciphered(numbers: np.ndarray, keys: np.ndarray, count: int) -> np.ndarray
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """A hash whose every bit depends on all of a number's: uint64 (n,) twice (SplitMix64, Steele et al. 2014)."""
+    """The SplitMix64 hash of each number (Steele et al. 2014): uint64 (n,) → uint64 (n,)."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return numbers ^ (numbers >> np.uint64(31))

@@ -93,10 +93,11 @@ Work = Callable[[list[Tensor]], list[Tensor]]  # makes of each matrix one of its
 
 
 def on_whole(work: Work, parts: Sequence[Tensor], heights: Sequence[int]) -> list[Tensor]:
-    """This process's rows of what `work` makes of matrices of so many rows, of which each process has some: its parts.
+    """Apply `work` to row-sharded matrices as a whole, and return this process's rows of the results.
 
-    Each matrix is whole in one process alone; those of one size are taken by the processes in turn (after Liu et al.
-    2025, arXiv:2502.16982). To be called in every process.
+    `parts`: this process's rows of each matrix; `heights`: the rows of each whole matrix. Each matrix is gathered and
+    worked on in one process only; matrices, ordered by size, go to the processes in turn (after Liu et al. 2025,
+    arXiv:2502.16982). To be called in every process.
     """
     processes = distributed.world_size()
     sizes = [height * part.shape[1] for height, part in zip(heights, parts, strict=True)]
@@ -125,7 +126,7 @@ def _rows(height: int, processes: int) -> list[int]:
 def _exchanged(
     given: Sequence[Sequence[Tensor]], shapes: Sequence[Sequence[tuple[int, int]]], empty: Tensor
 ) -> list[list[Tensor]]:
-    """Matrices of known shapes from each process, for those given to each, in one exchange."""
+    """Send `given[p]` to each process p; return what each sends here, matrices of `shapes[p]`: one all-to-all."""
     sent = [sum(matrix.numel() for matrix in matrices) for matrices in given]
     sizes = [[rows * columns for rows, columns in one] for one in shapes]
     got = empty.new_empty(sum(map(sum, sizes)))

@@ -186,9 +186,11 @@ class Trainer:
 
 
 def moving_average(decay: float) -> Callable[..., None]:
-    """Of lists of tensors of one type (averaged, new, how many before), of which each process averages the rows it has.
+    """An update function for `AveragedModel`: exponential moving averages of tensors, in lists of one type each.
 
-    Whole numbers, such as where the codes of a codebook begin, are copied: torch would round their averages down.
+    It takes the averages, the new values and the number of earlier updates; of a sharded tensor, each process averages
+    the rows that it holds. Whole numbers, such as where the codes of a codebook begin, are copied: torch would round
+    their averages down.
     """
     average = get_ema_multi_avg_fn(decay)
 
@@ -215,7 +217,10 @@ def means(terms: list[Mapping[str, Tensor]]) -> dict[str, float]:
 
 
 def over_processes(terms: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean over processes of each named term in every pass: (passes,); of means it is what they are."""
+    """The mean over processes of each named term in every pass: (passes,).
+
+    Applied to values already averaged, it changes nothing.
+    """
     names = list(terms[-1]) if terms else []  # those that a snapshot kept stand in another order
     return {name: distributed.mean(torch.stack([term[name] for term in terms])) for name in names}
 

@@ -129,7 +129,7 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 
 def polynomials(gram: Tensor) -> Tensor:
-    """What Gram matrices (b, n, n) make of all rounds together, to be multiplied by what they are of: (b, n, n)."""
+    """The product of all rounds' polynomials of Gram matrices (b, n, n), by which x is to be multiplied: (b, n, n)."""
     identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     product = identity.expand_as(gram)
     for number, (a, b, c) in enumerate(POLYNOMIALS):

@@ -107,7 +107,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 @lru_cache(maxsize=1)
 def _kept(path: Path) -> IO[bytes]:
-    """An archive, where it was read last: members come in their order, and what is compressed knows no jumps."""
+    """An open archive at its last position: members are read in order, as compressed data can only be read forwards."""
     return _opened(path)
 
 

@@ -136,7 +136,7 @@ def _checked(folder: Path) -> Path | Failure:
 
 
 def _check_disk(folder: Path) -> None:
-    """Raise the OSError of a disk that takes no more: ffmpeg, which cuts sections, tells a number of it, if any."""
+    """Raise OSError if the disk is full or read-only, by writing a probe: ffmpeg reports no more than a number."""
     probe = folder / f"probe{UNFINISHED[0]}"
     probe.write_bytes(bytes(PROBE))
     probe.unlink()
@@ -190,7 +190,7 @@ def rate(settings: VggSoundConfig) -> float:
 
 
 def _bounds(order: Order) -> list[str]:
-    """What ffmpeg, which makes connections of its own, is told: one file of a known kind, wherever it leads."""
+    """ffmpeg's options against its own connections: no redirects, and only known protocols and formats."""
     if order.site == "youtube":
         return []
     known = containers.VIDEOS
@@ -198,7 +198,7 @@ def _bounds(order: Order) -> list[str]:
 
 
 def seconds(size: int | None, settings: VggSoundConfig) -> float:
-    """How long it may take to fetch so many bytes; None: any number that is taken."""
+    """How long fetching `size` bytes may take; None: as many as are allowed."""
     most = _max_bytes(settings)
     return STALLS * settings.timeout_seconds + min(most if size is None else size, most) / _slowest(settings)
 

@@ -221,7 +221,7 @@ def _is_cut(url: str) -> bool:
 
 
 def _under(settings: VggSoundConfig) -> str:
-    """What decides, beside the video, whether it is fit."""
+    """The settings and programs on which it depends, beside the video itself, whether a video is fit."""
     versions = [found.version for found in metadata.distributions(name="yt-dlp")]
     javascript = "with" if _has_javascript() else "without"
     return f"{settings.max_height} lines, yt-dlp {versions}, {javascript} JavaScript"

@@ -84,7 +84,7 @@ def check(path: Path) -> None:
 
 
 def _is_decoded(container: Any) -> bool:
-    """Whether a picture or a frame of sound is decoded; True, too, where none is to be: another's word is due there."""
+    """Whether a picture or a frame of sound can be decoded; True if there is none: that is judged elsewhere."""
     video = containers.picture_of(container)
     chosen = (video, containers.sound_of(container, video))
     known = [stream for stream in chosen if stream is not None and stream.codec_context is not None]

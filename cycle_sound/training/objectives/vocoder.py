@@ -76,9 +76,9 @@ class VocoderObjective:
 
 
 def losses(model: LearnedVocoder, batch: Batch, log_power_weight: float) -> dict[str, Tensor]:
-    """What a model's spectra lack of the real ones; an advance counts by the magnitudes that it lies between.
+    """The loss terms of a model's spectra: convergence, error of log power in dB, error of the phase advance; each ().
 
-    The error of powers in dB counts by its weight.
+    An advance is weighted by the magnitudes that it lies between, and the error of log power by `log_power_weight`.
     """
     audio, (powers, advances) = model.audio, model(batch.log_mels)
     real = stft.spectra(batch.waves, audio)
