@@ -167,6 +167,7 @@ EDITS = {  # a file, or a key of params.yaml → the stages that must run again
     "confidence.penalty": CONFIDENCES,
     "evaluate.rerank_candidates": EVALUATIONS,
     "evaluate.retrieval_pool": EVALUATIONS,
+    "evaluate.kernel_pairs": EVALUATIONS | {"report"},  # which says on how many pairs figures are measured
     "vocoder.kind": USERS | {"report"},
     "vocoder.griffin_lim_rounds": USERS | {"report"},
     "vocoder.learned.width": VOCODER | IMPORT,
