@@ -100,7 +100,7 @@ def test_a_transformer_needs_the_vaes_whose_codes_it_knows(
     path = paths.vae(modality, other)
     path.write_bytes(path.read_bytes().replace(b"of the shards", b"of new shards"))
     for folder in ("", str(other)):
-        with pytest.raises(MixedInit, match=rf"another VAE than init\.vae\.{modality} names"):
+        with pytest.raises(MixedInit, match=rf"another VAE than the one that init\.vae\.{modality} names"):
             import_models.main(project(init={"vae": {modality: folder}}))
 
 
