@@ -20,7 +20,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class State(NamedTuple):
-    """What tells a file from what it is after a change."""
+    """The size and time of a file, by which a change is noticed."""
 
     size: int  # bytes
     changed: int  # ns
