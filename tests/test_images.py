@@ -428,3 +428,24 @@ def test_pillows_warnings_reach_no_terminal(tmp_path: Path):
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
     shown, refused = done.stdout.splitlines()
     assert (shown, refused[:22], done.stderr) == ("(40, 20)", "10000 x 10000 pixels: ", "")
+
+
+HOST = """
+import warnings
+from PIL import Image
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+import cycle_sound.media.images
+Image.MAX_IMAGE_PIXELS = 100
+try:
+    Image.open("large.png")
+except Image.DecompressionBombWarning:
+    print("an error, as this program wants it")
+"""
+
+
+def test_the_filters_of_warnings_of_whoever_imports_this_stay(tmp_path: Path):
+    (tmp_path / "large.png").write_bytes(encoded(gradient(15, 10), "PNG"))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    words = [sys.executable, "-c", HOST]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (done.stdout, done.stderr) == ("an error, as this program wants it\n", "")

@@ -4,9 +4,11 @@ import errno
 import os
 import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,8 +19,10 @@ from cycle_sound.app import pictures_to_files
 from cycle_sound.app.outputs import Names, content
 from cycle_sound.errors import DiskFull
 from cycle_sound.inference import fixed_batches
+from cycle_sound.inference.bundle import Models
+from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import files
-from cycle_sound.media import sound_files
+from cycle_sound.media import sound_files, sound_writer
 from cycle_sound.media.sounds import FADE, Sound
 from cycle_sound.params import Params
 
@@ -153,7 +157,7 @@ def test_all_sounds_are_joined_however_many_and_one_batch_of_them_is_in_memory(
         pictures,
         lambda stem: named.result(stem, ".wav", ".png"),
         "wav",
-        params.audio,
+        cast(Models, SimpleNamespace(audio=params.audio, size=8)),
         lambda path, *_: path.stem != "3",
         shown.extend,
     )
@@ -161,3 +165,36 @@ def test_all_sounds_are_joined_however_many_and_one_batch_of_them_is_in_memory(
     assert soundfile.info(tmp_path / "joined.wav").duration == pytest.approx(8 * 100 - 7 * FADE)
     assert sound_files.MAX_SECONDS < 8 * 100
     assert max(counts) <= 2 * 2
+
+
+@pytest.mark.parametrize("count", [7, 20])
+def test_of_photographs_one_is_in_memory_and_of_others_what_the_models_see(
+    count: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, rng = CycleSound.load(data, "cpu"), np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (count, 90, 150, 3), np.uint8)
+    alive: list[weakref.ref[Image.Image]] = []
+    most = 0
+    monkeypatch.setattr(pictures_to_files, "_plot", lambda *_: b"")
+
+    def read() -> Iterator[tuple[Path, Image.Image]]:
+        nonlocal most
+        for number in range(count):
+            picture = Image.fromarray(pixels[number])
+            alive.append(weakref.ref(picture))
+            most = max(most, sum(one() is not None for one in alive))
+            yield Path(f"{number}.jpg"), picture
+
+    named = Names(tmp_path, [])
+    pictures_to_files.write_sounds(
+        system.sounds,
+        read(),
+        lambda stem: named.result(stem, ".wav", ".png"),
+        "wav",
+        system.models,
+        lambda *_: True,
+        lambda _: None,
+    )
+    assert most <= 2  # one while the next is read
+    whole = system.sound(Image.fromarray(pixels[3]))
+    assert (tmp_path / "3.wav").read_bytes() == sound_writer.encoded(whole, "wav")

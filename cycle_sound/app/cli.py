@@ -442,7 +442,7 @@ def sound(
             return result(numbered(name, number, samples), f".{ending}", ".png")
 
         if seconds is None:
-            pictures_to_files.write_sounds(make, readable, heard, ending, system.models.audio, abstention.accepts, show)
+            pictures_to_files.write_sounds(make, readable, heard, ending, system.models, abstention.accepts, show)
         else:
             for path, picture in readable:
                 made, accepted = heard(path.stem), partial(abstention.accepts, path)

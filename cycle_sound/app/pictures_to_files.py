@@ -10,7 +10,7 @@ from cycle_sound.app.outputs import Result, content
 from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.fixed_batches import TOGETHER, batched
 from cycle_sound.inference.soundtrack import Make
-from cycle_sound.media import mel, sound_files, sound_reader, sound_writer, spectrogram
+from cycle_sound.media import images, mel, sound_files, sound_reader, sound_writer, spectrogram
 from cycle_sound.media.blocks import windows
 from cycle_sound.media.sound_writer import Format
 from cycle_sound.media.sounds import Sound, joined
@@ -24,28 +24,29 @@ def write_sounds(
     pictures: Iterable[tuple[Path, Image.Image]],
     result: Callable[[str], Result],
     kind: Format,
-    config: AudioConfig,
+    models: Models,
     accepts: Callable[[Path, Sequence[Image.Image], Sequence[Sound]], bool],
     show: Callable[[list[Path]], None],
 ) -> None:
     """Write the sound that `make` generates from each picture and its spectrogram; `show` the paths as they come.
 
     `result` takes a picture's name. Of several pictures their sounds are also written as one, `result("joined")`, with
-    a spectrogram of its first minute, while they are made: of all, only a batch is in memory. A sound that is not
-    accepted is left out.
+    a spectrogram of its first minute, while they are made: of all, only a batch is in memory, of pictures as the models
+    see them. A sound that is not accepted is left out.
     """
+    seen = ((path, images.to_square(picture, models.size)) for path, picture in pictures)
 
     def written() -> Iterator[Sound]:
-        for batch in batched(pictures):
+        for batch in batched(seen):
             for (path, picture), sound in zip(batch, make([picture for _, picture in batch]), strict=True):
                 if accepts(path, [picture], [sound]):
-                    show(write_sound(sound, result(path.stem), kind, config))
+                    show(write_sound(sound, result(path.stem), kind, models.audio))
                     yield sound
 
     sounds = written()
     begin = list(islice(sounds, 2))
     if len(begin) > 1:
-        show(_write_blocks(joined(chain(begin, sounds)), result("joined"), kind, config, lambda _: True))
+        show(_write_blocks(joined(chain(begin, sounds)), result("joined"), kind, models.audio, lambda _: True))
 
 
 def write_long_sound(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cycle_sound.inference.fixed_batches import batched
 from cycle_sound.inference.system import CycleSound, Thing
-from cycle_sound.media import images, picture_files
+from cycle_sound.media import images
 from cycle_sound.media.blocks import windows
 from cycle_sound.media.sounds import Sound
 
@@ -40,4 +40,4 @@ def _seen(system: CycleSound, thing: Thing) -> Iterator[Thing]:
         for wave, rate in windows([thing], system.seconds):
             yield Sound(wave.copy(), rate)
     else:
-        yield picture_files.of_pixels(images.to_array(thing, system.size))
+        yield images.to_square(thing, system.size)

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from cycle_sound.errors import BadFilm
-from cycle_sound.media import containers, frames, images, picture_files, sound_runs
+from cycle_sound.media import containers, frames, images, sound_runs
 from cycle_sound.media.blocks import resampled
 from cycle_sound.media.sound_files import Stretch
 from cycle_sound.media.sound_reader import MAX_SECONDS
@@ -99,7 +99,7 @@ class FilmReader:
                 total += pixels
                 if shown is None:
                     raise BadFilm("none of its pictures can be decoded")
-                yield picture_files.of_pixels(images.to_array(frames.upright(shown, aspect), size))
+                yield images.to_square(frames.upright(shown, aspect), size)
 
     def sound(self, rate: int) -> Iterator[np.ndarray]:
         """Its sound, mixed to mono, at a rate in Hz, as it is heard from the first picture on: blocks (samples,).

@@ -32,7 +32,8 @@ TURNS: dict[object, Image.Transpose] = {  # by EXIF's orientation, which may be 
 }
 
 # What Pillow warns of is refused here in one line, or does not matter. For good: `catch_warnings` would mix up threads.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+# Last: a program that uses this package may have filters of its own.
+warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
 
 class _File(io.BytesIO):
@@ -77,6 +78,11 @@ def to_array(picture: Image.Image, size: int) -> np.ndarray:
     """The centre square of an RGB picture, resampled to `size` pixels with antialiasing: uint8 (3, size, size)."""
     square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+
+
+def to_square(picture: Image.Image, size: int) -> Image.Image:
+    """The square of `to_array` as a picture, which makes the same square again: all that models see of a large one."""
+    return Image.fromarray(to_array(picture, size).transpose(1, 2, 0).copy())
 
 
 def rgb(picture: Image.Image) -> Image.Image:
