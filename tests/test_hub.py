@@ -122,10 +122,57 @@ def test_a_network_that_goes_while_files_come_is_one_line(pushed: Hub, monkeypat
 
 
 def test_models_that_are_no_more_leave_the_repository(pushed: Hub, data: Path) -> None:
-    pushed.repositories[NAME] |= {"decoder/image/decoder.safetensors": b"old", "notes.txt": b"kept"}
+    path, repository = "decoder/image/decoder.safetensors", pushed.repositories[NAME]
+    described = card.Card.model_validate_json(repository["card.json"])
+    models = {**described.models, path: described.models["vae/image.safetensors"]}
+    described = described.model_copy(update={"models": models})
+    about = export.readme(described).encode()
+    repository |= {"card.json": described.model_dump_json().encode(), "README.md": about, path: b"old"}
+    repository["notes.txt"] = b"kept"
     client.upload(NAME, data)
-    assert "decoder/image/decoder.safetensors" not in pushed.repositories[NAME]
-    assert "notes.txt" in pushed.repositories[NAME]
+    assert path not in repository
+    assert repository["notes.txt"] == b"kept"
+    assert CycleSound.from_pretrained(NAME)
+
+
+OTHERS = {
+    "weights": ({"model.safetensors": b"another's"}, "model.safetensors"),
+    "readme": ({"README.md": b"# Mine"}, "README.md"),
+    "card": ({"card.json": b"{}"}, "card.json"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("is_before", [False, True])  # models of this program
+def test_what_is_of_something_else_in_a_repository_is_neither_replaced_nor_removed(
+    kind: str, is_before: bool, hub: Hub, data: Path
+) -> None:
+    if is_before:
+        client.upload(NAME, data)
+    held, word = OTHERS[kind]
+    repository = hub.repositories.setdefault(NAME, {})
+    repository |= held
+    before = dict(repository)
+    with pytest.raises(HubRefused, match=f"^{NAME} on the Hugging Face Hub: .*{word}") as refused:
+        client.upload(NAME, data)
+    assert "\n" not in str(refused.value)
+    assert hub.repositories[NAME] == before
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CAS service error"), ConnectionError("reset\nby peer")])
+def test_what_breaks_off_a_transfer_is_one_line_that_names_the_repository(
+    error: Exception, pushed: Hub, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    before = dict(pushed.repositories[NAME])
+    monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", broken)
+    for ask in (lambda: client.upload(NAME, data), lambda: client.download(NAME)):
+        with pytest.raises(HubRefused, match=f"^{NAME} on the Hugging Face Hub: (CAS service error|reset by peer)$"):
+            ask()
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
+    assert pushed.repositories[NAME] == before
 
 
 def test_a_file_that_is_not_the_cards_is_refused(pushed: Hub) -> None:

@@ -64,25 +64,29 @@ def export(source: str | Path, folder: str | Path, license: str = "", half: bool
 
 def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
     """Raise `BadTarget` for a folder in which anything but an earlier export would be written over."""
-    earlier, models = _earlier(folder), {*bundle.model_files(folder, vocoder)}
+    earlier, models = replaceable(folder), {*bundle.model_files(folder, vocoder)}
     # An export that did not end has left models there, and no card; without its mark they are somebody else's.
     begun = {*models, folder / BEGUN} if (folder / BEGUN).is_file() else set()
     if earlier is None and not {path for path in folder.rglob("*") if not path.is_dir()} <= begun:
         raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
-    about = folder / README
-    if earlier is not None and about.is_file() and about.read_bytes() != _readme(earlier):
-        raise BadTarget(f"{about}: differs from what an export of this version writes; move it, or name another folder")
     for path in models:
         if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
             raise BadTarget(f"{path.parent}: a link out of the folder; name a new or an empty one")
 
 
-def _earlier(folder: Path) -> Card | None:
-    """The card of an earlier export to a folder; None where no card lies there. Raises `BadTarget` for another file."""
+def replaceable(folder: Path) -> Card | None:
+    """The card of an earlier export in a folder; None where no card lies there.
+
+    Raises `BadTarget` for another file of that name, and for a README.md that is not as that export wrote it.
+    """
     try:
-        return card.exported(folder) if os.path.lexists(folder / card.NAME) else None
+        earlier = card.exported(folder) if os.path.lexists(folder / card.NAME) else None
     except (BadCard, OSError):
         raise BadTarget(f"{folder / card.NAME}: not from an export; name a new or an empty folder") from None
+    about = folder / README
+    if earlier is not None and about.is_file() and about.read_bytes() != _readme(earlier):
+        raise BadTarget(f"{about}: differs from what an export of this version writes; move it, or name another folder")
+    return earlier
 
 
 def _readme(earlier: Card) -> bytes | None:
