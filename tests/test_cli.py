@@ -425,15 +425,16 @@ def test_a_file_name_reaches_the_terminal_as_text(run: Run, tmp_path: Path, name
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a name is text, and shorter")
 @pytest.mark.parametrize("command", ["image", "cycle"])
-@pytest.mark.parametrize("name", ["\udcff", "x" * 251, "é" * 125])
+@pytest.mark.parametrize("name", ["\udcff", "x" * 251, "é" * 125, ".", ".."])
 def test_what_is_made_of_a_file_has_a_name_whatever_the_file_is_called(
     run: Run, tmp_path: Path, command: str, name: str
 ) -> None:
     write_sound(tmp_path / "bell.wav").rename(tmp_path / f"{name}.wav")
     for _ in range(2):  # the next one is numbered
-        result = run(command, f"{name}.wav", "-o", ".")
+        result = run(command, f"{name}.wav", "-o", "out")
         assert result.exit_code == 0, result.output
-    assert len(files(tmp_path)) == 3
+    assert len(files(tmp_path / "out")) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.wav", "out"}
 
 
 def test_hidden_files_in_a_folder_are_passed_over(run: Run, tmp_path: Path) -> None:

@@ -360,16 +360,16 @@ def test_files_made_of_a_name_have_a_name_that_can_be_shown(tmp_path: Path) -> N
 @pytest.mark.parametrize(("one", "other"), FORMS.values(), ids=FORMS)
 def test_two_forms_of_a_name_are_two_files(one: str, other: str, tmp_path: Path) -> None:
     names_ = outputs.Names(tmp_path, [tmp_path / f"{one}.wav"])
-    assert names_.free(other, ".wav").name == f"{other}-2"
-    assert names_.free(one, ".png").name == one
-    assert names_.free(other, ".png").name == f"{other}-2"
+    assert names_.free(other, ".wav") == f"{other}-2"
+    assert names_.free(one, ".png") == one
+    assert names_.free(other, ".png") == f"{other}-2"
 
 
 BOUND = """
 from pathlib import Path
 from cycle_sound.app import outputs
 free = outputs.Names(Path("out"), [Path("mine/bell.png")], overwrite=True).free
-print(free("bell", ".png").name, free("drum", ".png").name)
+print(free("bell", ".png"), free("drum", ".png"))
 """
 
 

@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from cycle_sound.io import files, names
-from cycle_sound.io.endings import with_ending
 
 LONGEST = 220  # bytes of a stem, of the 255 that a name may have: endings and numbers come to it
 
@@ -36,15 +35,15 @@ class Names:
         """
         return Result(self, names.UNSHOWN.sub("_", stem).encode()[:LONGEST].decode(errors="ignore"), endings)
 
-    def free(self, stem: str, *endings: str) -> Path:
-        """Take FOLDER/STEM, or the first free of FOLDER/STEM-2, -3, …, with each of the `endings`. Case is ignored."""
+    def free(self, stem: str, *endings: str) -> str:
+        """Take STEM, or the first free of STEM-2, -3, …, with each of the `endings`. Case is ignored."""
         number = 1
         while True:
             name = stem if number == 1 else f"{stem}-{number}"
             wanted = {_same(f"{name}{ending}") for ending in endings}
             if not wanted & self._taken:
                 self._taken |= wanted
-                return self.folder / name
+                return name
             number += 1
 
     def place(self, parts: Mapping[Path, Path]) -> None:
@@ -85,7 +84,7 @@ class Result:
         try:
             for ending, write in writers.items():
                 part = parts[ending] = self._names.folder / f".{secrets.token_hex(8)}.part"
-                with files.naming(with_ending(self._names.folder / self.name, ending), part):
+                with files.naming(self._path(self.name, ending), part):
                     self._names.folder.mkdir(parents=True, exist_ok=True)
                     write(part)
                     files.move(part, part)  # nothing but to the disk, before it has a name there
@@ -98,10 +97,14 @@ class Result:
     def _placed(self, parts: Mapping[str, Path]) -> list[Path]:
         """Give whole files, by their endings, the first free name; return their paths."""
         while True:
-            stem = self._names.free(self.name, *self._endings)
+            name = self._names.free(self.name, *self._endings)
             with suppress(FileExistsError):  # that name has been taken meanwhile; the next one
-                self._names.place({part: with_ending(stem, ending) for ending, part in parts.items()})
-                return [with_ending(stem, ending) for ending in self._endings if ending in parts]
+                self._names.place({part: self._path(name, ending) for ending, part in parts.items()})
+                return [self._path(name, ending) for ending in self._endings if ending in parts]
+
+    def _path(self, name: str, ending: str) -> Path:
+        """A file's path, never of a name without its ending: `.` and `..` are folders."""
+        return self._names.folder / f"{name}{ending}"
 
 
 def content(content: bytes) -> Write:
