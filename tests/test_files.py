@@ -62,6 +62,30 @@ def test_a_line_that_was_added_is_on_disk(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "journal").read_bytes() == b"a line\n" * 2
 
 
+@pytest.mark.parametrize("write", [*REPLACING, move, append])
+def test_files_are_written_where_a_flush_wants_a_handle_that_may_write_and_no_folder_is_opened(
+    write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    opened, done = os.open, list[int]()
+
+    def as_windows_opens(path: Path, flags: int, *how: int, **more: int) -> int:
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, flags, *how, **more)
+
+    def as_windows_flushes(handle: int) -> None:
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        done.append(os.fstat(handle).st_ino)
+
+    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setattr(os, "open", as_windows_opens)
+    monkeypatch.setattr(os, "fsync", as_windows_flushes)
+    write(tmp_path / "file")
+    assert done == [(tmp_path / "file").stat().st_ino]
+
+
 # --- disks that refuse
 
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EFBIG)

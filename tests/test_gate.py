@@ -234,6 +234,16 @@ def test_a_film_lies_among_the_uploads_and_goes_with_them(page: str, monkeypatch
         assert not uploads.files() & fresh
 
 
+@pytest.mark.parametrize("path", [r"C:\Users\ann\film.mp4", "D:/films/film.mp4", "/tmp/film.mp4"])
+def test_a_film_may_be_fetched_on_any_system(path: str) -> None:
+    assert gate.READ.fullmatch(f"{gate.API}/file={path}")
+
+
+@pytest.mark.parametrize("path", ["film.mp4", "C:film.mp4", "http://a.b/film.mp4", "CD:/film.mp4"])
+def test_a_film_is_fetched_by_its_whole_path_alone(path: str) -> None:
+    assert not gate.READ.fullmatch(f"{gate.API}/file={path}")
+
+
 def test_uploads_are_a_folder_of_the_process_and_no_component_makes_files_of_its_own(page: str) -> None:
     assert os.environ["GRADIO_TEMP_DIR"] == str(uploads.FOLDER)
     with Visitor(page) as visitor:

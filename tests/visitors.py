@@ -196,6 +196,7 @@ def traversal(page: str) -> Iterator[Answer]:
         for path in (
             *("/etc/passwd", "../../../etc/passwd", f"{folder}/../../../../etc/passwd", "/proc/self/environ"),
             *("http://127.0.0.1:1/", "https://example.org/large.bin", "file:///etc/passwd", "%2fetc%2fpasswd"),
+            *("C:\\Windows\\win.ini", "C:/Windows/win.ini", "a:/../../../../../etc/passwd"),
         ):
             yield plain(visitor.client.get(f"{API}/file={path}"))
             yield plain(visitor.client.get(f"{API}/file/{path}"))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from cycle_sound.errors import ChangedOriginal, DiskFull
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+WINDOWS = os.name == "nt"  # where a file is flushed by a handle that may write, and a folder by none
 
 
 class State(NamedTuple):
@@ -154,8 +155,10 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Wait until the disk has a file's content, or a folder's names."""
-    handle = os.open(path, os.O_RDONLY)
+    """Wait until the disk has a file's content, or a folder's names, where the system lets anybody wait for these."""
+    if WINDOWS and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:

@@ -37,7 +37,7 @@ JOIN, STREAM, UPLOAD = f"{API}/queue/join", f"{API}/queue/data", f"{API}/upload"
 SESSION = r"[A-Za-z0-9_-]{1,64}"
 READ = re.compile(  # what the page reads
     rf"/|/config/?|/logout|/(assets|static|svelte)/.+|/(favicon\.ico|manifest\.json|robots\.txt|theme\.css)"
-    rf"|{API}/(theme\.css|startup-events|info/?|user/?|login_check/?|file=/.+|heartbeat/{SESSION}|queue/data)"
+    rf"|{API}/(theme\.css|startup-events|info/?|user/?|login_check/?|file=(/|[A-Za-z]:[/\\]).+|heartbeat/{SESSION}|queue/data)"
 )
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
