@@ -334,6 +334,16 @@ def test_a_search_ranks_every_readable_file(run: Run, tmp_path: Path) -> None:
     assert is_one_line_of_error(result, "broken.wav")
 
 
+def test_a_search_warns_of_a_query_unlike_the_training_data(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CycleSound, "familiarities", lambda _, sources: [0.25] * len(sources))
+    write_picture(tmp_path / "shown/red.png")
+    write_sound(tmp_path / "long.wav", 3.0)
+    (line,) = told(run("search", "long.wav", "shown"))
+    assert line.startswith("long.wav is unlike the training data (familiarity 0.25)")
+
+
 def test_exported_models_are_used_by_name(run: Run, tmp_path: Path) -> None:
     write_sound(tmp_path / "bell.wav")
     assert run("export", "models").exit_code == 0

@@ -1,6 +1,7 @@
 """The page among hostile visitors: each is refused with a reason, and an honest one is served meanwhile."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -232,6 +233,31 @@ def test_a_film_lies_among_the_uploads_and_goes_with_them(page: str, monkeypatch
         monkeypatch.setattr(uploads, "MAX_AGE", -1)
         uploads.tidy()
         assert not uploads.files() & fresh
+
+
+def test_of_a_film_it_is_said_what_of_it_cannot_be_used(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = '<p role="alert">This film has no sound that can be kept</p>'
+    with Visitor(page) as visitor:
+        file = visitor.upload("film.mp4", film())
+        assert "alert" not in visitor.press(FILM, file).text
+        assert said in visitor.press(FILM, file, mix=True).text
+        asked = list[int]()
+
+        def familiarities(_: CycleSound, sources: list[object]) -> list[float]:
+            asked.append(len(sources))
+            return [0.25] * len(sources)
+
+        monkeypatch.setattr(CycleSound, "familiarities", familiarities)
+        made = visitor.press(FILM, file, results=2)
+        assert "This source is unlike the training data (familiarity 0.25)" in made.text
+        assert len(asked) == 1  # the frames are those of the first result
+
+
+def test_labels_say_what_counts(page: str) -> None:
+    with Visitor(page) as visitor:
+        shown = json.dumps(visitor.client.get("/config").json(), ensure_ascii=False)
+    assert shown.count("s count") == 2  # of a sound that steers, the beginning
+    assert "one of a cycle" in shown
 
 
 @pytest.mark.parametrize("path", [r"C:\Users\ann\film.mp4", "D:/films/film.mp4", "/tmp/film.mp4"])

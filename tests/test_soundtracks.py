@@ -445,7 +445,41 @@ def test_memory_does_not_grow_with_a_films_length(system: CycleSound, tmp_path: 
     assert peaks[1] < 1.1 * peaks[0]
 
 
+def soundless(path: Path) -> None:
+    telling_film(path, evenly(0, 1), (0, 1))
+    with av.open(str(path)) as film, av.open(str(path.with_name("silent.mp4")), "w") as written:
+        stream = written.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(film.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                written.mux(packet)
+    path.with_name("silent.mp4").replace(path)
+
+
+def of_unknown_sound(path: Path) -> None:
+    content = telling_film(path, evenly(0, 1), (0, 1)).read_bytes()
+    path.write_bytes(content.replace(b"mp4a", b"nope").replace(b"esds", b"free"))
+
+
 # --- the command line
+
+
+@pytest.mark.parametrize("write", [soundless, of_unknown_sound])
+def test_that_there_is_no_sound_to_be_kept_is_said_once(
+    write: Callable[[Path], None],
+    run: Run,  # noqa: F811
+    system: CycleSound,
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "film.mp4")
+    telling_film(tmp_path / "heard.mp4", evenly(0, 1), (0, 1))
+    result = run("sound", "film.mp4", "heard.mp4", "-o", "out", "--mix", "--samples", 2)
+    assert result.exit_code == 0, result.output
+    assert told(result) == ["film.mp4 has no sound that can be kept"]
+    assert len(files(tmp_path / "out")) == 4
+    assert system.soundtrack(tmp_path / "film.mp4", tmp_path / "mixed.mp4", mix=True)
+    assert system.soundtrack(tmp_path / "film.mp4", tmp_path / "alone.mp4")
+    assert np.array_equal(sound_of(tmp_path / "mixed.mp4"), sound_of(tmp_path / "alone.mp4"))
 
 
 def test_a_film_gets_a_soundtrack(run: Run, tmp_path: Path) -> None:  # noqa: F811

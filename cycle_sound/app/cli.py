@@ -413,7 +413,7 @@ def sound(
     made from its frames, which stay as they are. With --seconds each picture becomes a sound of that length, and they
     are not joined. An hour takes hardly more memory than a minute.
     """
-    from cycle_sound.app import film_to_files, inputs, outputs, pictures_to_files
+    from cycle_sound.app import film_to_files, inputs, knowledge, outputs, pictures_to_files
     from cycle_sound.media import film_writer
 
     files = inputs.expanded(pictures, "image")
@@ -452,6 +452,8 @@ def sound(
             watched, accepts = abstention.watching(path, make)
             made = result(numbered(path.stem, number, samples), *film_writer.FORMATS)
             with readable_films.reading(path):
+                if mix and not number and not film_to_files.keeps_sound(film):
+                    typer.echo(names.one_line(f"{path} {knowledge.SOUNDLESS}"), err=True)
                 show(film_to_files.write_soundtrack(watched, film, made, system.models, mix, accepts))
     readable.end()
     readable_films.end()
@@ -535,6 +537,7 @@ def search(
     asked = inputs.either(query, system.size)
     heard = isinstance(asked, Sound)
     files = inputs.listed(folder, "image" if heard else "audio")
+    warned(system, query, [*search.seen(system, asked)])
     readable = Readable[Any](files, read if heard else inputs.sound)
     for hit in search.ranked(system, asked, readable)[:top]:
         say(f"{hit.score:8.1f}  {hit.path}")

@@ -58,9 +58,9 @@ class Film(NamedTuple):
     address: str
 
 
-def films(shown: Sequence[Film]) -> str:
-    """Films, side by side, as HTML for a page that has STYLE."""
-    return TEMPLATES.get_template("films.html.j2").render(films=shown)
+def films(shown: Sequence[Film], warnings: Sequence[str] = ()) -> str:
+    """Films, side by side below warnings, as HTML for a page that has STYLE."""
+    return TEMPLATES.get_template("films.html.j2").render(films=shown, warnings=warnings)
 
 
 def place(number: int) -> str:

@@ -12,6 +12,12 @@ from cycle_sound.media import film_writer
 from cycle_sound.media.film_reader import FilmReader
 
 
+def keeps_sound(film: FilmReader) -> bool:
+    """Whether a film has a sound that can be kept under a new one. Raises `BadInput`."""
+    with inputs.named(film.path):
+        return film.has_sound(film_writer.AUDIO_RATE)
+
+
 def write_soundtrack(
     make: Make, film: FilmReader, result: Result, models: Models, mix: bool, accepts: Callable[[], bool]
 ) -> list[Path]:

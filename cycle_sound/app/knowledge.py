@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # torch, for which `--help` must not wait
     from cycle_sound.inference.system import CycleSound, Thing
 
 NAMED = 12  # labels; of more the rest is counted
+SOUNDLESS = "has no sound that can be kept"  # a film
 FAMILIAR = 0.5  # probability; what is likelier unlike the training data than like it is worth a warning
 
 
@@ -30,7 +31,11 @@ def warning(system: "CycleSound", name: str | Path, sources: "Sequence[Thing]") 
 
     None for a familiar one, for no sources, and where the models cannot tell.
     """
-    found = system.familiarities(sources)
+    return unfamiliar(name, system.familiarities(sources))
+
+
+def unfamiliar(name: str | Path, found: Sequence[float] | None) -> str | None:
+    """`warning` of a file by what `CycleSound.familiarities` has found of the sounds or pictures in it."""
     if not found or (mean := sum(found) / len(found)) >= FAMILIAR:
         return None
     return f"{name} is unlike the training data (familiarity {mean:.2f}): what is made of it means little"

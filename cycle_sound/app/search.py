@@ -25,8 +25,8 @@ def ranked(system: CycleSound, query: Thing, candidates: Iterable[tuple[Path, Th
     that fits best. Pictures are RGB. One candidate is in memory at a time, and of others what the models see of them, a
     batch of windows.
     """
-    asked, best = [*_seen(system, query)], dict[Path, float]()
-    pairs = ((path, source, target) for path, one in candidates for target in _seen(system, one) for source in asked)
+    asked, best = [*seen(system, query)], dict[Path, float]()
+    pairs = ((path, source, target) for path, one in candidates for target in seen(system, one) for source in asked)
     for batch in batched(pairs):
         scores = system.scores([source for _, source, _ in batch], [target for _, _, target in batch])
         for (path, _, _), score in zip(batch, scores, strict=True):
@@ -34,7 +34,7 @@ def ranked(system: CycleSound, query: Thing, candidates: Iterable[tuple[Path, Th
     return sorted((Hit(score, path) for path, score in best.items()), key=lambda hit: (-hit.score, hit.path))
 
 
-def _seen(system: CycleSound, thing: Thing) -> Iterator[Thing]:
+def seen(system: CycleSound, thing: Thing) -> Iterator[Thing]:
     """The windows of a sound, or a picture at the models' size: copies, which do not keep the whole in memory."""
     if isinstance(thing, Sound):
         for wave, rate in windows([thing], system.seconds):

@@ -290,8 +290,8 @@ class CycleSound:
         """Write a film with a soundtrack made from its frames, which are not re-encoded; return its path.
 
         This is `to` with the ending .mp4, or .mov or .mkv if the video codec requires it, in place of any ending of
-        films that `to` has. `mix` keeps the film's own sound under the new one. An hour takes hardly more memory than a
-        minute.
+        films that `to` has. `mix` keeps the film's own sound under the new one; a film that has none, or one that
+        cannot be decoded, gets the new one alone. An hour takes hardly more memory than a minute.
 
         Raises `BadFilm` or `BadSound` for a file that cannot be used, `BadTarget` if `to` is the film itself, and
         `BadPicture`, `BadDraw` and `BadSteering` as `sounds` does.

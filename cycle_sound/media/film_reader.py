@@ -101,10 +101,15 @@ class FilmReader:
                     raise BadFilm("none of its pictures can be decoded")
                 yield images.to_square(frames.upright(shown, aspect), size)
 
+    def has_sound(self, rate: int) -> bool:
+        """Whether `sound` finds any: not without a track, nor where nothing of it can be decoded. Raises `BadSound`."""
+        return next(self.sound(rate), None) is not None
+
     def sound(self, rate: int) -> Iterator[np.ndarray]:
         """Its sound, mixed to mono, at a rate in Hz, as it is heard from the first picture on: blocks (samples,).
 
-        Silence where it has a gap, nothing after its end; of a film without sound nothing at all. Raises `BadSound`.
+        Silence where it has a gap, nothing after its end; nothing at all of a film without sound, or with one that
+        cannot be decoded. Raises `BadSound`.
         """
         with self.opened() as (container, video):
             track = containers.sound_of(container, video)

@@ -37,7 +37,9 @@ def sampling(own: SamplingConfigs) -> list[Control]:
         gr.Number(
             0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, info="The same seed gives the same result."
         ),
-        gr.Slider(1, 4, 1, step=1, label="Results"),
+        gr.Slider(
+            1, 4, 1, step=1, label="Results", info="For each source, with the seeds that follow; one of a cycle."
+        ),
         gr.Slider(
             1, 16, 1, step=1, label="Candidates", info="Draw this many, keep the one that best explains its source."
         ),
@@ -58,12 +60,14 @@ def request(values: Sequence[float]) -> SamplingRequest:
     )
 
 
-def steering(component: Callable[..., gr.components.Component]) -> tuple[list[gr.components.Component], gr.Slider]:
-    """The inputs of other sources, unlike and blend, and the share of the latter."""
+def steering(
+    component: Callable[..., gr.components.Component], used: str = ""
+) -> tuple[list[gr.components.Component], gr.Slider]:
+    """The inputs of other sources, unlike and blend, and the share of the latter; `used`: how much of them counts."""
     with gr.Accordion(STEERING, open=False), gr.Row():
-        unlike = component(label="Unlike: less of this; the higher the guidance, the stronger")
+        unlike = component(label=f"Unlike: less of this{used}; the higher the guidance, the stronger")
         with gr.Column():
-            blend = component(label="Blend: mix this in")
+            blend = component(label=f"Blend: mix this in{used}")
             share = gr.Slider(0, 1, 0.5, step=0.05, label="Share", info="Its weight in the mixture.")
     return [unlike, blend], share
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import gradio as gr
 from PIL import Image
 
-from cycle_sound.app import cycle_page, inputs
+from cycle_sound.app import cycle_page, film_to_files, inputs, knowledge
 from cycle_sound.app.web import button, controls, gate, making, reading, uploads
 from cycle_sound.app.web.controls import Control
 from cycle_sound.app.web.sessions import Expect, Page
@@ -50,8 +50,13 @@ def _soundtracks(
     draw = partial(system.sounds, sampling=request.sampling.image_to_audio, **steering)
     attended = making.attended(system, draw, request.candidates, expect)
 
+    found: list[float] = []  # how familiar the frames are: the same ones with every seed
+
     def make(pictures: Sequence[Image.Image], seed: int) -> list[Sound]:
-        return list(attended(pictures, seed=seed))
+        sounds = list(attended(pictures, seed=seed))
+        if seed == request.seed:
+            found.extend(system.familiarities(pictures) or [])
+        return sounds
 
     shown, ending = [], film_writer.ending(film)
     for seed in range(request.seed, request.seed + request.results):
@@ -60,4 +65,7 @@ def _soundtracks(
             soundtrack.write(part, film, partial(make, seed=seed), system.models, mix)
         address = f"{gate.API}/file={quote(str(written))}"
         shown.append(cycle_page.Film(f"seed {seed}", f"{film.path.stem}{ending}", address))
-    return cycle_page.films(shown)
+    warnings = [knowledge.unfamiliar(making.THIS, found)]
+    if mix and not film_to_files.keeps_sound(film):
+        warnings.append(f"This film {knowledge.SOUNDLESS}")
+    return cycle_page.films(shown, [warning for warning in warnings if warning])

@@ -19,7 +19,7 @@ def add(page: Page, system: CycleSound, known: Examples, sampling: list[Control]
     with gr.Tab(controls.TITLES["audio_to_image"]):
         sound = controls.SOUND(label="A sound", sources=["upload", "microphone"])
         examples.add(sound, known.of["audio_to_image"])
-        steered, share = controls.steering(controls.OTHER_SOUND)
+        steered, share = controls.steering(controls.OTHER_SOUND, f", of which the first {system.seconds:.1f} s count")
         work = partial(_pictures, system, known)
         button.add(page, "Make pictures", [sound, *steered], [share, *sampling], work)
 
