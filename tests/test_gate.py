@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -279,6 +280,46 @@ def test_uploads_are_a_folder_of_the_process_and_no_component_makes_files_of_its
         assert visitor.press(PICTURE, file).made
         assert visitor.press(CYCLE, file, rounds=1).made
     assert uploads.files() == before
+
+
+KILLED = """
+import os
+from cycle_sound.app.web import uploads
+uploads.prepare()
+(uploads.FOLDER / "film.mp4").write_bytes(b"private")
+print(uploads.FOLDER, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+def test_what_visitors_sent_to_a_page_that_was_killed_goes_when_another_one_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, text=True)
+    killed = Path(done.stdout.strip())
+    assert (killed / "film.mp4").exists()
+    held, other, link = (tmp_path / f"cycle-sound-{letter * 16}" for letter in "abc")
+    unlike = tmp_path / "cycle-sound-notes"
+    for place in (held, unlike):
+        place.mkdir()
+        (place / "film.mp4").write_bytes(b"of somebody else")
+    other.mkdir()  # of a process that is starting
+    link.symlink_to(unlike)
+    handle = uploads._locked(held)
+    assert handle is not None
+    own = tmp_path / f"cycle-sound-{'d' * 16}"
+    monkeypatch.setattr(uploads, "FOLDER", own)
+    uploads.prepare.__wrapped__()
+    assert {path for path in tmp_path.iterdir() if path != own} == {held, other, link, unlike}
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert (held / "film.mp4").exists()
+    assert (unlike / "film.mp4").exists()
+    os.close(handle)
+    monkeypatch.setattr(os, "getuid", lambda: -1)
+    uploads.prepare.__wrapped__()
+    assert held.exists()  # of another user
 
 
 @pytest.fixture
