@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -320,7 +321,11 @@ def test_the_wrong_sort_of_sampling_is_said(system: CycleSound) -> None:
 
 
 @pytest.mark.parametrize(
-    "blend", [TONE.waveform, TONE, (), (TONE,), (TONE, "0.5"), (TONE, None), (TONE, 2, 3), 0.5, ""]
+    "blend",
+    [
+        *(TONE.waveform, TONE, (), (TONE,), 0.5, "", (TONE, 2, 3)),
+        *((TONE, share) for share in ("0.5", None, 1.5, np.nan, Fraction(3, 2), np.array([0.5]), np.array([2.0]))),
+    ],
 )
 def test_what_is_no_mixture_is_said(blend: Any, system: CycleSound) -> None:
     with pytest.raises(BadSteering, match="blend"):
@@ -389,6 +394,17 @@ def test_what_is_pickled_makes_the_same(system: CycleSound) -> None:
     assert again.sampling == system.sampling
 
 
+class Own(CycleSound):
+    """A class of a user's own."""
+
+
+def test_what_is_pickled_is_of_its_own_class(system: CycleSound) -> None:
+    own = Own(system.models, system.sampling)
+    for again in (pickle.loads(pickle.dumps(own)), copy.copy(own)):
+        assert type(again) is Own
+        assert again.sampling == own.sampling
+
+
 def everything(system: CycleSound) -> list[Any]:
     """What both directions make and say."""
     sounds = [block.waveform.tobytes() for block in system.sound_blocks(PICTURE, 0.5)]
@@ -408,7 +424,7 @@ def test_what_surrounds_a_call_changes_nothing(
         assert everything(CycleSound.load(data, "cpu")) == alone
 
 
-@pytest.mark.parametrize("where", ["nonsense", "cuda:99", "meta", "", 3.5])
+@pytest.mark.parametrize("where", ["nonsense", "cuda:99", "meta", "", 3.5, "hpu", "privateuseone"])
 def test_a_device_that_there_is_not_is_one_line(where: Any, data: Path) -> None:
     with pytest.raises(NoDevice) as refused:
         CycleSound.load(data, where)
@@ -427,7 +443,7 @@ def test_a_path_is_a_str_or_a_path_and_knows_the_home(
     monkeypatch.setenv("HOME", str(home))
     wanted = CycleSound.load(str(data), "cpu").seconds
     assert CycleSound.load("~/models/data", "cpu").seconds == wanted
-    assert CycleSound.from_pretrained(Path("~/models/data"), where="cpu").seconds == wanted
+    assert CycleSound.from_pretrained(Path("~/models/data"), device="cpu").seconds == wanted
     for nothing in ("~/nothing", "~nobody/models", "a\0b", "", data / "vae/image.safetensors"):
         with pytest.raises(NoModels):
             CycleSound.load(nothing)
@@ -445,8 +461,9 @@ def test_what_is_read_is_never_written_over(system: CycleSound, tmp_path: Path) 
                 make(film, to)
     with pytest.raises(BadTarget):
         system.soundtrack(film, tmp_path / "film.mkv")  # which would end in .mp4
-    with pytest.raises(BadTarget):
-        system.film(film, tmp_path)
+    for make in (system.soundtrack, system.film):
+        with pytest.raises(BadTarget, match="a folder"):
+            make(film, tmp_path)
     assert film.read_bytes() == content
     assert {path.name for path in tmp_path.iterdir()} == {"film.mp4", "link.mp4", "other"}
 
@@ -457,6 +474,7 @@ def test_what_is_read_is_never_written_over(system: CycleSound, tmp_path: Path) 
         ("holiday.day1", "holiday.day1.mp4"),
         ("a.b", "a.b.mp4"),
         ("film", "film.mp4"),
+        ("song.mp3", "song.mp3.mp4"),
         ("film.MOV", "film.mp4"),
         ("film.webm", "film.mp4"),
     ],
@@ -464,6 +482,9 @@ def test_what_is_read_is_never_written_over(system: CycleSound, tmp_path: Path) 
 def test_a_dot_in_the_name_of_a_film_is_part_of_it(to: str, written: str, system: CycleSound, tmp_path: Path) -> None:
     film = telling_film(tmp_path / "seen.mp4", evenly(0, 1, 10), (0, 1))
     assert system.soundtrack(film, tmp_path / "out" / to) == tmp_path / "out" / written
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [written]
+    (tmp_path / "out" / written).unlink()
+    assert system.film(film, tmp_path / "out" / to) == tmp_path / "out" / written
     assert [path.name for path in (tmp_path / "out").iterdir()] == [written]
 
 

@@ -49,7 +49,7 @@ def pushed(hub: Hub, data: Path) -> Hub:
 
 
 def test_what_was_pushed_generates_the_same_elsewhere(pushed: Hub, data: Path) -> None:
-    here, there = CycleSound.load(data, "cpu"), CycleSound.from_pretrained(NAME, where="cpu")
+    here, there = CycleSound.load(data, "cpu"), CycleSound.from_pretrained(NAME, device="cpu")
     assert there.image(WAVE, 16000).tobytes() == here.image(WAVE, 16000).tobytes()
     assert there.sampling == here.sampling
 
@@ -215,7 +215,7 @@ def test_that_no_folder_is_here_either_is_said(hub: Hub, network: bool, monkeypa
 def test_a_folder_goes_before_the_hub(pushed: Hub, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     export.export(data, Path(NAME))
-    CycleSound.from_pretrained(NAME, where="cpu")
+    CycleSound.from_pretrained(NAME, device="cpu")
     assert not pushed.sent
     with pytest.raises(HubRefused, match=r"no revision 'v1': this is a folder here"):
         CycleSound.from_pretrained(NAME, "v1")

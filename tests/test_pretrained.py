@@ -21,7 +21,7 @@ SOUNDS, PICTURES = sorted(EXAMPLES.glob("sounds/*.mp3")), sorted(EXAMPLES.glob("
 
 @pytest.fixture(scope="module")
 def system() -> CycleSound:
-    return CycleSound.from_pretrained(where="cpu")
+    return CycleSound.from_pretrained(device="cpu")
 
 
 def kind(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import soundfile
 from films import chirp, evenly, heard, mux, picture_stream, shade, sound_stream, telling_film
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -459,6 +460,14 @@ def soundless(path: Path) -> None:
 def of_unknown_sound(path: Path) -> None:
     content = telling_film(path, evenly(0, 1), (0, 1)).read_bytes()
     path.write_bytes(content.replace(b"mp4a", b"nope").replace(b"esds", b"free"))
+
+
+@pytest.mark.parametrize("share", [0.5, 1, 2.5])  # of a clip
+def test_the_film_of_a_sound_is_as_long_as_it(share: float, system: CycleSound, tmp_path: Path) -> None:
+    seconds = share * system.seconds
+    soundfile.write(tmp_path / "heard.wav", noise(0, round(seconds * RATE)), RATE)
+    path = system.film(tmp_path / "heard.wav", tmp_path / "film")
+    assert FilmReader(path).seconds == pytest.approx(seconds, abs=0.1)
 
 
 # --- the command line

@@ -98,13 +98,12 @@ def shared(blend: tuple[Thing, float]) -> tuple[Thing, float]:
     """A source to mix in, and its share. Raises `BadSteering`."""
     try:
         other, share = blend
-        within = bool(0 <= share <= 1)
     except (TypeError, ValueError):
         raise BadSteering(
             f"blend: expected a source and its share between 0 and 1, not {type(blend).__name__}"
         ) from None
-    if not within:
-        raise BadSteering(f"blend: a share of {share:g} is not between 0 and 1")
+    if not isinstance(share, Real) or not 0 <= share <= 1:
+        raise BadSteering(f"blend: a share of {share!r:.50} is not between 0 and 1")
     return other, float(share)
 
 
@@ -146,13 +145,13 @@ def rgb(picture: Image.Image) -> Image.Image:
 # --- where it runs, and what it reads and writes
 
 
-def device_for(where: str | torch.device | None) -> torch.device:
+def device_for(named: str | torch.device | None) -> torch.device:
     """The device named, else the best, after a test that it works. Raises `NoDevice`."""
     try:
-        found = device.best() if where is None else torch.device(where)
+        found = device.best() if named is None else torch.device(named)
         torch.zeros(1, device=found).cpu()
-    except (RuntimeError, AssertionError, TypeError) as error:  # none such, or a torch that was built without it
-        raise NoDevice(device=where, reason=(str(error).splitlines() or [type(error).__name__])[0]) from None
+    except (RuntimeError, AssertionError, ImportError, TypeError) as error:  # none such, or none of this torch
+        raise NoDevice(device=named, reason=(str(error).splitlines() or [type(error).__name__])[0]) from None
     return found
 
 
@@ -161,14 +160,15 @@ def path(name: str | Path) -> Path:
     return Path(os.path.expanduser(name))
 
 
-def target(to: str | Path, source: Path, ending: str | None = None) -> Path:
-    """Where to write the result of a file, with the ending of a film if one is given. Raises `BadTarget`."""
+def target(to: str | Path, source: Path, ending: str) -> Path:
+    """Where to write the film made of a file: `to` with an ending, in place of a film's. Raises `BadTarget`."""
     place = path(to)
     if not place.name:
         raise BadTarget(f"{place}: not a file to write to")
-    place = place if ending is None else with_ending(place, ending, containers.ENDINGS)
-    if place.is_dir():
-        raise BadTarget(f"{place}: a folder")
-    if os.path.realpath(place) == os.path.realpath(source) or (place.exists() and place.samefile(source)):
-        raise BadTarget(f"{place}: is the source itself; name another file")
-    return place
+    film = with_ending(place, ending, containers.ENDINGS)
+    for one in (place, film):
+        if one.is_dir():
+            raise BadTarget(f"{one}: a folder")
+    if os.path.realpath(film) == os.path.realpath(source) or (film.exists() and film.samefile(source)):
+        raise BadTarget(f"{film}: is the source itself; name another file")
+    return film

@@ -34,7 +34,7 @@ from cycle_sound.media import film_writer, images, mel, picture_files, pixels, s
 from cycle_sound.media.blocks import windows
 from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.sounds import Sound
-from cycle_sound.nn import device
+from cycle_sound.nn import device as devices
 from cycle_sound.params import MODALITIES, Direction, SamplingConfig, SamplingConfigs, source_of
 
 CPU = torch.device("cpu")
@@ -96,17 +96,17 @@ class CycleSound:
         self._lock = RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:  # for pickle and copy: a lock and what is cached stay behind
-        return CycleSound, (self.models, self.sampling, self._fitted)
+        return type(self), (self.models, self.sampling, self._fitted)
 
     @classmethod
-    def load(cls, folder: str | Path = "models", where: str | torch.device | None = None) -> "CycleSound":
-        """Read an exported folder or a project's `data/`, onto the device `where`.
+    def load(cls, folder: str | Path = "models", device: str | torch.device | None = None) -> "CycleSound":
+        """Read an exported folder or a project's `data/`, onto a `device`.
 
         By default this is a GPU if there is one, else the CPU. `~` stands for the user's home. Raises `NoModels`,
         `MixedModels`, `BadCheckpoint`, `BadConfidence`, `NoDevice` or, for a project's params.yaml, `ParamsError`, each
         with a message of one line.
         """
-        place, there = arguments.path(folder), arguments.device_for(where)
+        place, there = arguments.path(folder), arguments.device_for(device)
         described = card.read(place)
         with CPU:  # where models are built before they move, whatever device is the caller's default
             models = bundle.load(place, described.vocoder, there)
@@ -114,7 +114,7 @@ class CycleSound:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path | None = None, revision: str | None = None, where: str | torch.device | None = None
+        cls, name: str | Path | None = None, revision: str | None = None, device: str | torch.device | None = None
     ) -> "CycleSound":
         """Read the bundled models, those of a folder, or USER/NAME from the Hugging Face Hub.
 
@@ -127,12 +127,12 @@ class CycleSound:
         if not isinstance(name, str) or place.exists() or not hub.is_name(name):
             if revision is not None:
                 raise HubRefused(name=place, reason=f"no revision {revision!r:.100}: this is a folder here")
-            return cls.load(place, where)
+            return cls.load(place, device)
         try:
             fetched = hub.download(name, revision)
         except HubRefused as error:  # perhaps a folder was meant
             raise NeitherHere(refusal=error) from error
-        return cls.load(fetched, where)
+        return cls.load(fetched, device)
 
     @property
     def models(self) -> Models:
@@ -156,7 +156,7 @@ class CycleSound:
 
     def image(
         self,
-        waveform: np.ndarray,
+        waveform: np.ndarray | Tensor,
         sample_rate: int,
         *,
         seed: int = 0,
@@ -167,7 +167,7 @@ class CycleSound:
     ) -> Image.Image:
         """The picture of a sound: (samples,) at `sample_rate` Hz → RGB, `size` × `size`. Raises as `images` does."""
         return self.images(
-            [Sound(waveform, sample_rate)],
+            [Sound(arguments.samples(waveform), sample_rate)],
             seed=seed,
             candidates=candidates,
             sampling=sampling,
@@ -293,8 +293,8 @@ class CycleSound:
         films that `to` has. `mix` keeps the film's own sound under the new one; a film that has none, or one that
         cannot be decoded, gets the new one alone. An hour takes hardly more memory than a minute.
 
-        Raises `BadFilm` or `BadSound` for a file that cannot be used, `BadTarget` if `to` is the film itself, and
-        `BadPicture`, `BadDraw` and `BadSteering` as `sounds` does.
+        Raises `BadFilm` or `BadSound` for a file that cannot be used, `BadTarget` if it would be written over, or
+        `to` is a folder, and `BadPicture`, `BadDraw` and `BadSteering` as `sounds` does.
         """
         given = FilmReader(arguments.path(film))
         path = arguments.target(to, given.path, film_writer.ending(given))
@@ -313,19 +313,21 @@ class CycleSound:
         sampling: SamplingConfig | None = None,
         unlike: Sound | None = None,
         blend: tuple[Sound, float] | None = None,
-    ) -> None:
-        """Write an MP4 film of a sound file, or of a film's sound: one picture for each `self.seconds`, and the sound.
+    ) -> Path:
+        """Write a film of a sound file, or of a film's sound: one picture for each `self.seconds`, and the sound.
 
-        An hour takes hardly more memory than a minute. Raises `BadSound` for a file that cannot be used, `BadTarget` if
-        `to` is the same file, and `BadDraw` and `BadSteering` as `images` does.
+        Returns its path, which is `to` with the ending .mp4, in place of any ending of films that `to` has. An hour
+        takes hardly more memory than a minute. Raises `BadSound` for a file that cannot be used, `BadTarget` if the
+        path is that of the sound, or `to` a folder, and `BadDraw` and `BadSteering` as `images` does.
         """
         source = arguments.path(sound)
-        path = arguments.target(to, source)
+        path = arguments.target(to, source, ".mp4")
         make = partial(self.images, seed=seed, candidates=candidates, sampling=sampling, unlike=unlike, blend=blend)
         parts = windows(sound_reader.blocks(source), self.seconds)
         pictures = (picture for batch in batched(parts) for picture in make(batch))
         with files.replacing(path) as part:
             film_writer.write_film(part, pictures, self.seconds, sound_reader.blocks(source))
+        return path
 
     def score(self, sound: Sound, picture: Image.Image) -> float:
         """The score of a picture whose source is a sound: log p(sound | picture) − log p(sound | nothing), in nats.
@@ -476,7 +478,7 @@ class CycleSound:
     def _computing(self) -> Iterator[None]:
         """One call at a time, as all share a cache of keys and values, whatever precision and device the caller has."""
         elsewhere = torch.get_default_device() != CPU
-        with self._lock, device.exact(self.models.device), CPU if elsewhere else nullcontext():
+        with self._lock, devices.exact(self.models.device), CPU if elsewhere else nullcontext():
             yield
 
     def _blocks(

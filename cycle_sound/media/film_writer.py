@@ -56,9 +56,11 @@ def write_film(path: Path, pictures: Iterable[Image.Image], seconds: float, soun
         video = written.add_stream("libx264", rate=RATE, options={"crf": "18", "preset": "veryfast"})
         video.pix_fmt = "yuv420p"
         track = _Track(written, _at_audio_rate(sound))
-        for number, picture in enumerate(_frames(pictures, seconds, track.end)):
-            if not number:
-                video.width = video.height = picture.width // 2 * 2  # H.264 halves the colours' resolution
+        rest = iter(pictures)
+        first = next(rest)
+        # Before any sound is written, which opens the codec. H.264 halves the colours' resolution.
+        video.width = video.height = magnified(first, SHOWN).width // 2 * 2
+        for number, picture in enumerate(_frames(chain([first], rest), seconds, track.end)):
             track.write_until(number / RATE)
             written.mux(video.encode(av.VideoFrame.from_image(picture)))
         written.mux(video.encode())
