@@ -1,5 +1,15 @@
-"""`python -m cycle_sound` is `cycle-sound`."""
+"""`cycle-sound`, and `python -m cycle_sound`: an interrupt ends both in one line, also while they are being loaded."""
 
-from cycle_sound.app.cli import run
+from cycle_sound.io import interrupts
 
-run()
+
+def run() -> None:
+    """Run the command that is given."""
+    interrupts.in_one_line(interrupts.STOPPED)
+    from cycle_sound.app import cli
+
+    cli.run()
+
+
+if __name__ == "__main__":
+    run()

@@ -138,6 +138,18 @@ def test_a_command_that_is_interrupted_says_one_line_and_leaves_nothing(data: Pa
     assert not list((folder / "out").rglob("*"))
 
 
+@pytest.mark.parametrize("module", ["typer", "click.core", "cycle_sound.inference.limits"])
+@pytest.mark.parametrize("words", ["--version", "image long.wav -o out"])
+def test_a_command_that_is_interrupted_while_it_is_loaded_says_one_line(
+    module: str, words: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    process = started(folder, "-m", "cycle_sound", *words.split(), strike=("cycle_sound", "import", module))
+    assert said(process) == ["interrupted"]
+    assert process.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize(("words", "code"), [("--version", 0), ("cycle nothing.wav -o out", 1), ("cycle", 2)])
 def test_a_command_whose_work_is_done_ends_as_if_it_were_not_interrupted(words: str, code: int, tmp_path: Path) -> None:
     folder = tmp_path / "here"

@@ -16,24 +16,26 @@ from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any
 
-SAID = "interrupted; `dvc repro` goes on"
+SAID = "interrupted; `dvc repro` goes on"  # of a stage
+STOPPED = "interrupted"  # of a command
 Hook = Callable[..., Any]  # of the system's
 
 
-def in_one_line() -> None:
-    """Let an interrupt end this process in one line, by the signal itself, which a shell tells as 128 + SIGINT.
+def in_one_line(line: str = SAID) -> None:
+    """Let an interrupt end this process in one `line`, by the signal itself, which a shell tells as 128 + SIGINT.
 
     At once, until it is `raised`: there is nothing to undo while modules are being imported, and some of those that are
     compiled would turn it into an ImportError.
     """
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # not of a job in the background
-        signal.signal(signal.SIGINT, _end)
-    sys.excepthook, sys.unraisablehook = partial(_uncaught, sys.excepthook), partial(_unraisable, sys.unraisablehook)
+        signal.signal(signal.SIGINT, partial(_end, line))
+    sys.excepthook = partial(_uncaught, sys.excepthook, line)
+    sys.unraisablehook = partial(_unraisable, sys.unraisablehook)
 
 
 def raised() -> None:
     """From now on let an interrupt be raised, as Python does, so that what is being done can be undone."""
-    if signal.getsignal(signal.SIGINT) == _end:
+    if _ends_at_once():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -42,7 +44,7 @@ def ignored() -> None:
 
     While Python takes itself down it would end it without a line, and as if something were left to do.
     """
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler or _ends_at_once():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -80,8 +82,13 @@ def withheld() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end(_number: int, _frame: Any) -> None:
-    _say()
+def _ends_at_once() -> bool:
+    handler = signal.getsignal(signal.SIGINT)
+    return isinstance(handler, partial) and handler.func is _end
+
+
+def _end(line: str, _number: int, _frame: Any) -> None:
+    _say(line)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.raise_signal(signal.SIGINT)
 
@@ -90,17 +97,19 @@ def _exit(number: int, _frame: Any) -> None:
     raise SystemExit(128 + number)
 
 
-def _say() -> None:
+def _say(line: str) -> None:
     if os.environ.get("RANK", "0") == "0":  # of all processes that a launcher has started, one says it
-        os.write(2, f"{SAID}\n".encode())  # which a signal may do at any moment
+        os.write(2, f"{line}\n".encode())  # which a signal may do at any moment
 
 
-def _uncaught(others: Hook, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _uncaught(
+    others: Hook, line: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     if not issubclass(kind, KeyboardInterrupt):
         others(kind, error, trace)
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one interrupts no tidying
-    _say()
+    _say(line)
     traceback.clear_frames(trace)  # which hold generators that have workers to end
 
 
