@@ -24,10 +24,10 @@ from typer.testing import CliRunner, Result
 from cycle_sound import paths
 from cycle_sound.acquisition.manifest import Row
 from cycle_sound.app import cli, inputs, outputs
-from cycle_sound.app.cli import app, chosen
+from cycle_sound.app.cli import app, changes, chosen
 from cycle_sound.app.web import reading
 from cycle_sound.dataset import writer
-from cycle_sound.inference import export
+from cycle_sound.inference import bundle, export
 from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import bounded, names
@@ -391,10 +391,8 @@ def test_a_scale_enlarges_pictures_smoothly(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--unlike", "other.wav", "--guidance", 1), "guidance of 1"),
         (("--unlike", "missing.wav"), "missing.wav: no such file"),
         (("--unlike", "red.png"), "red.png"),
-        (("--blend", "other.wav", 1.5), "share of 1.5"),
         (("--blend", "missing.wav", 0.5), "missing.wav: no such file"),
     ],
 )
@@ -638,14 +636,45 @@ def test_more_than_can_be_made_is_refused_before_models_are_read(
     assert f"{most:.0f}" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sound", "--blend", "red.png", 1.5),
+        ("sound", "--blend", "red.png", "nan"),
+        ("sound", "--guidance", 1, "--unlike", "red.png"),
+        ("sound", "--min-confidence", "nan"),
+        *(
+            (command, *words)
+            for command in ("sound", "cycle")
+            for words in (("--temperature", -1), ("--top-p", 0), ("--top-k", -1), ("--guidance", "inf"))
+        ),
+        ("export", "--license", "CC BY"),
+        ("push-to-hub", "--license", "CC BY"),
+    ],
+    ids=lambda words: " ".join(map(str, words[:3])),
+)
+def test_the_impossible_is_refused_before_models_are_read(
+    words: tuple[object, ...], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CycleSound, "load", Mock(side_effect=ArithmeticError("models are read")))
+    monkeypatch.setattr(bundle, "load", Mock(side_effect=ArithmeticError("models are read")))
+    write_picture(tmp_path / "red.png")
+    command, option, *rest = words
+    place = {"export": ["out"], "push-to-hub": ["ann/orchestra"]}.get(str(command), ["red.png", "-o", "out"])
+    refused = run(command, *place, option, *rest)
+    assert refused.exit_code == 2, refused.output
+    assert str(option) in refused.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_given_of_the_draw_holds_both_ways_and_the_rest_is_each_ways_own(data: Path) -> None:
     own = SamplingConfigs(  # the two differ, whatever params.yaml says of them
         audio_to_image=SamplingConfig(temperature=0.9, top_k=0, top_p=1, guidance=2),
         image_to_audio=SamplingConfig(temperature=0.7, top_k=8, top_p=0.9, guidance=3),
     )
     system = CycleSound(CycleSound.load(data, "cpu").models, own)
-    assert chosen(system, temperature=None, guidance=None) == own
-    changed = chosen(system, temperature=0.0, guidance=None)
+    assert chosen(system, changes(temperature=None, guidance=None)) == own
+    changed = chosen(system, changes(temperature=0.0, guidance=None))
     for direction in DIRECTIONS:
         assert changed[direction] == own[direction].model_copy(update={"temperature": 0.0})
 

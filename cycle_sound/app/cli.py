@@ -5,9 +5,10 @@ The commands import what they need when they run: `--help` and completion must n
 
 import re
 import sys
+from collections.abc import Mapping
 from functools import partial
 from io import TextIOWrapper
-from math import isnan
+from math import inf, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from typer.core import TyperGroup
 
 from cycle_sound.app.terminal import Abstention, Readable, fail, say, show, warned
 from cycle_sound.errors import MissingPackage, NoDevice, UserError, told
-from cycle_sound.inference.limits import MAX_CANDIDATES
+from cycle_sound.inference.limits import LICENSE, MAX_CANDIDATES
 from cycle_sound.io import interrupts, names
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # a Context, under a private name of typer's
         """Run the command."""
         try:
+            interrupts.raised()  # until now there was nothing to undo
             with interrupts.ends_raised():
                 return super().invoke(ctx)
         except BrokenPipeError:  # whoever reads the output has enough of it, and click ends without a word
@@ -44,7 +46,7 @@ class Commands(TyperGroup):
         except (UserError, OSError) as error:
             fail(told(error))
         except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
+            typer.echo(interrupts.STOPPED, err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -65,6 +67,20 @@ def a_number(value: float | None) -> float | None:
     """The value of an option, after a check that it is not NaN."""
     if value is not None and isnan(value):
         raise typer.BadParameter("not a number")
+    return value
+
+
+def a_mixture(value: tuple[Path, float] | None) -> tuple[Path, float] | None:
+    """The value of `--blend`, after a check of the share."""
+    if value is not None and not 0 <= value[1] <= 1:
+        raise typer.BadParameter(f"a share of {value[1]:g} is not between 0 and 1")
+    return value
+
+
+def a_license(value: str) -> str:
+    """The value of `--license`, after a check that the Hub may know such a name."""
+    if not re.fullmatch(LICENSE, value):
+        raise typer.BadParameter(f"{value!r}: must be the name of a license as on the Hub, such as mit or cc-by-4.0")
     return value
 
 
@@ -94,19 +110,30 @@ def opened(given: Path | None, device: str) -> "CycleSound":
     return system
 
 
-def chosen(system: "CycleSound", **given: float | None) -> "SamplingConfigs":
-    """The sampling configuration of each direction: the models' own, replaced by the options that are not None."""
+def changes(unlike: Path | None = None, **given: float | None) -> dict[str, float]:
+    """The options of sampling that are not None, after a check that needs no models. Raises typer.BadParameter."""
     from pydantic import ValidationError
 
-    from cycle_sound.params import SamplingConfigs, wrong
+    from cycle_sound.params import SamplingConfig, wrong
 
     changed = {name: value for name, value in given.items() if value is not None}
-    own = system.sampling.model_dump()
     try:
-        return SamplingConfigs.model_validate({direction: {**values, **changed} for direction, values in own.items()})
+        SamplingConfig.model_validate({**dict.fromkeys(SamplingConfig.model_fields, 1), **changed})
     except ValidationError as error:
         first = error.errors()[0]
         raise typer.BadParameter(wrong(first), param_hint=f"--{str(first['loc'][-1]).replace('_', '-')}") from None
+    if unlike and (guidance := changed.get("guidance", inf)) <= 1:
+        reason = f"a guidance of {guidance:g} steers away from nothing; --unlike needs one above 1"
+        raise typer.BadParameter(reason, param_hint="--guidance")
+    return changed
+
+
+def chosen(system: "CycleSound", changed: "Mapping[str, float]") -> "SamplingConfigs":
+    """The sampling configuration of each direction: the models' own with `changes`."""
+    from cycle_sound.params import SamplingConfigs
+
+    own = system.sampling.model_dump()
+    return SamplingConfigs.model_validate({direction: {**values, **changed} for direction, values in own.items()})
 
 
 def tell_cut(system: "CycleSound", path: Path, thing: "Thing") -> None:
@@ -209,12 +236,18 @@ Blend = Annotated[
     tuple[Path, float] | None,
     typer.Option(
         metavar="FILE SHARE",
+        callback=a_mixture,
         help="Mix another source into each, with a weight from 0 to 1. Of a sound, only the first clip is used.",
     ),
 ]
 MinConfidence = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Write only results whose probability of matching their source is at least this."),
+    typer.Option(
+        min=0,
+        max=1,
+        callback=a_number,
+        help="Write only results whose probability of matching their source is at least this.",
+    ),
 ]
 Seconds = Annotated[
     float | None,
@@ -226,7 +259,10 @@ Seconds = Annotated[
         show_default="one clip",
     ),
 ]
-License = Annotated[str, typer.Option(help="License of the models, such as mit or cc-by-4.0, for the model card.")]
+License = Annotated[
+    str,
+    typer.Option(callback=a_license, help="License of the models, such as mit or cc-by-4.0, for the model card."),
+]
 Half = Annotated[bool, typer.Option("--half", help="Store weights in 16 bits: half the size, other samples.")]
 Scale = Annotated[int, typer.Option(min=1, max=8, help="Write pictures this many times as wide and as high.")]
 
@@ -350,6 +386,7 @@ def image(
     """
     from cycle_sound.app import inputs, outputs, sound_to_files
 
+    changed = changes(unlike, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     files = inputs.expanded(sounds, "audio")
     steering = inputs.steering(inputs.sound, unlike, *(blend or (None, 0.0)))
     system = opened(models, device)
@@ -357,7 +394,7 @@ def image(
         tell_cut(system, unlike, steering["unlike"])
     if blend:
         tell_cut(system, blend[0], steering["blend"][0])
-    sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    sampling = chosen(system, changed)
     draw = partial(system.images, candidates=rerank, sampling=sampling.audio_to_image, **steering)
     result = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).result
     readable = Readable(files, inputs.long_sound)
@@ -416,6 +453,7 @@ def sound(
     from cycle_sound.app import film_to_files, inputs, knowledge, outputs, pictures_to_files
     from cycle_sound.media import film_writer
 
+    changed = changes(unlike, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     files = inputs.expanded(pictures, "image")
     films = [path for path in files if inputs.is_film(path)]
     shown = [names.printable(str(path)) for path in films]
@@ -427,7 +465,7 @@ def sound(
         raise typer.BadParameter(f"{shown[0]}: a film gets a soundtrack, not a sound file", param_hint="--format")
     ending = kind or "wav"
     system = opened(models, device)
-    sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    sampling = chosen(system, changed)
     read = partial(inputs.picture, size=system.size)
     steering = inputs.steering(read, unlike, *(blend or (None, 0.0)))
     draw = {"candidates": rerank, "sampling": sampling.image_to_audio, **steering}
@@ -490,11 +528,12 @@ def cycle(
     """
     from cycle_sound.app import cycle_page, inputs, knowledge, outputs
 
+    changed = changes(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     system = opened(models, device)
     start = inputs.either(file, system.size)
     tell_cut(system, file, start)
     warned(system, file, [start])
-    sampling = chosen(system, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    sampling = chosen(system, changed)
     stations = system.cycle(start, rounds, seed=seed, candidates=rerank, sampling=sampling)
     for number, station in enumerate(stations):
         said = ", ".join(f"{name} {text}" for name, text in cycle_page.facts(station).items())

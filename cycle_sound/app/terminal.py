@@ -5,7 +5,6 @@ It loads no torch: `--help` and completion must not wait for it.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -95,8 +94,6 @@ class Abstention:
     """
 
     def __init__(self, system: "CycleSound", least: float | None, folder: Path) -> None:
-        if least is not None and isnan(least):
-            raise typer.BadParameter("not a probability", param_hint="--min-confidence")
         if least is not None and not system.knows_confidence:
             raise NoConfidence(folder=folder)
         self._system, self._least = system, least

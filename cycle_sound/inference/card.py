@@ -14,13 +14,13 @@ from cycle_sound import params, paths
 from cycle_sound.errors import BadCard, OtherDigest
 from cycle_sound.inference import bundle, confidence, locating
 from cycle_sound.inference.confidence import NONE, Confidences
+from cycle_sound.inference.limits import LICENSE
 from cycle_sound.io import files, params_file
 from cycle_sound.params import Config, SamplingConfigs, VocoderConfig, fault
 
 NAME = locating.CARD
 UNHEARD = ("launcher", "parallel", "loader", "init")  # sections of params.yaml that change no result, or name folders
 MAX_BYTES = 1 << 24  # of a card, which has 20 kB or so; read, it takes ten times as much
-LICENSE = r"^[a-z0-9.+-]{0,40}$"  # as the Hub names one, by SPDX in small letters: mit, cc-by-4.0
 Figures = dict[str, int | float | str]  # a digest is one, too
 
 

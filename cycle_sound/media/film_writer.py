@@ -59,7 +59,7 @@ def write_film(path: Path, pictures: Iterable[Image.Image], seconds: float, soun
         rest = iter(pictures)
         first = next(rest)
         # Before any sound is written, which opens the codec. H.264 halves the colours' resolution.
-        video.width = video.height = magnified(first, SHOWN).width // 2 * 2
+        video.width = video.height = enlarging.nearest(first, SHOWN).width // 2 * 2
         for number, picture in enumerate(_frames(chain([first], rest), seconds, track.end)):
             track.write_until(number / RATE)
             written.mux(video.encode(av.VideoFrame.from_image(picture)))
