@@ -49,6 +49,8 @@ def main() -> None:
         folder = options.folder.expanduser().absolute()
         params_file.put(tree, {"data.source": "folder", "data.folder.path": str(folder)})
     pipeline.make_absolute(tree, parameters.parse(tree))
+    if fault := taken(tree):
+        parser.error(fault)
     measured: list[Path] = []
     for levels in experiments(tree, sorted(options.shares), options.seeds):
         pipeline.run(tree, levels)
@@ -90,13 +92,31 @@ def number(name: str, value: Any) -> Any:
     return value if name == "data" or value == "" else float(value)
 
 
+def name_of(tree: Tree) -> str:
+    """By which the data are known in the tables: the folder's name; of the toy orchestra `synthetic`."""
+    source = tree["data"]["source"]
+    return Path(tree["data"][source].get("path", source)).name
+
+
+def taken(tree: Tree) -> str:
+    """Why the data cannot have their name, in whose place rows of other data would be replaced; "" if they can."""
+    source, name = tree["data"]["source"], name_of(tree)
+    path = FOLDER / name / "params.yaml"
+    before = YAML(typ="safe").load(path)["data"] if path.is_file() else tree["data"]
+    of = before[before["source"]].get("path", before["source"])
+    is_toys = source != "synthetic" and name == "synthetic"
+    if is_toys or (before["source"], of) != (source, tree["data"][source].get("path", source)):
+        return f"{name}: rows of this name are of {'the toy orchestra' if is_toys else of}: rename the folder"
+    return ""
+
+
 def experiments(tree: Tree, shares: Sequence[float], seeds: int) -> Iterator[list[Level]]:
     """The levels around each evaluation, from the outermost one on: FOLDER/DATA/SHARE/SEED/ROUNDS.
 
     One seed of every share comes before the others of the smallest: what is stopped has something to show.
     """
-    source, first, rounds = tree["data"]["source"], tree["seed"], tree["cycle"]["rounds"]
-    folder = FOLDER / Path(tree["data"][source].get("path", source)).name
+    first, rounds = tree["seed"], tree["cycle"]["rounds"]
+    folder = FOLDER / name_of(tree)
     shared = ("download", "shard", "train_vae", "finetune_decoder", "train_classifier", "train_judge")
     seeded = [*((first, share) for share in shares), *((first + more, shares[0]) for more in range(1, seeds))]
     for seed, share in seeded:

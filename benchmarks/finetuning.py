@@ -105,7 +105,8 @@ def shared(source: Path, train: Sequence[Row], test: Sequence[Row]) -> Path:
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
                 os.symlink((source / f"{row['split']}_data" / link.name).resolve(), link)
-    files.write_csv(folder / "labels.csv", table)
+    if not (folder / "labels.csv").exists():  # another time would be another file, of which a download is not kept
+        files.write_csv(folder / "labels.csv", table)
     return folder
 
 

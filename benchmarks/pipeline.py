@@ -68,7 +68,10 @@ def make_absolute(tree: Tree, config: Config) -> None:
 
 
 def run(tree: Tree, levels: Sequence[Level]) -> None:
-    """Run the stages of nested levels, each unless it was run by this code and these parameters after the same ones."""
+    """Run the stages of nested levels, each unless it was run by this code and these parameters after the same ones.
+
+    A download runs again, too, where a file of its source has another size or time, is new, or is gone.
+    """
     tree, identity, around = copy.deepcopy(tree), "", levels[0].folder
     root = around.parent
     for direction in DIRECTIONS:  # which nothing here compares
@@ -78,7 +81,8 @@ def run(tree: Tree, levels: Sequence[Level]) -> None:
         inherit(level, around)
         YAML().dump(tree, level.folder / "params.yaml")
         for command in (one for stage in level.stages for one in commands(stage, tree)):
-            identity = code.identity(command.module, command.settings, identity)
+            known = states(tree) if command.module == "stages.download" else []
+            identity = code.identity(command.module, command.settings, identity, known)
             receipt = level.folder / "done" / command.name
             if not (receipt.is_file() and receipt.read_text() == identity):
                 print(f"{level.folder.relative_to(root)}: {command.name}", flush=True)
@@ -86,6 +90,20 @@ def run(tree: Tree, levels: Sequence[Level]) -> None:
                 subprocess.run(command.words, cwd=level.folder, env=environment, check=True)
                 files.write_bytes(receipt, identity.encode())
         around = level.folder
+
+
+def states(tree: Tree) -> list[list[Any]]:
+    """Name, size in bytes and time in ns of every file that data.source reads, links followed: JSON.
+
+    But for the folder of VGGSound's clips, which a download itself fills.
+    """
+    section = getattr(parameters.parse(tree).data, tree["data"]["source"])
+    own = [name for name, field in type(section).model_fields.items() if IS_PATH in field.metadata]
+    named = [Path(path) for name in own if (path := getattr(section, name))]
+    if tree["data"]["source"] == "vggsound":
+        named.remove(Path(section.path))
+    found = {path for root in named for path in (root, *root.rglob("*")) if path.is_file()}
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(found)]
 
 
 def inherit(level: Level, around: Path) -> None:

@@ -1,5 +1,6 @@
 """The experiment on cycle training: what it runs, in which folders, what it keeps, and the tables that it writes."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -98,6 +99,43 @@ def test_another_parameter_runs_what_reads_it_and_what_follows(
     preset = cycle.params_file.preset
     monkeypatch.setattr(cycle.params_file, "preset", lambda *given: {**preset(*given), "cycle.keep": 0.3})
     assert {name.split()[0] for _, name in measure("--shares", "0.1", "--seeds", "1")} == {"train_cycle", "evaluate"}
+
+
+@pytest.mark.parametrize("change", ["another size", "another time", "a new file", "one less", "behind a link"])
+def test_a_source_that_has_changed_is_downloaded_again(
+    change: str, measure: Callable[..., Ran], tmp_path: Path
+) -> None:
+    folder, words = tmp_path / "digits/train_data", ("--shares", "0.1", "--seeds", "1", "--folder")
+    for name in ("digits/train_data/a.jpg", "digits/train_data/a.mp3", "elsewhere.jpg"):
+        files.write_bytes(tmp_path / name, b"as it was")
+    (folder / "link.jpg").symlink_to(tmp_path / "elsewhere.jpg")
+    assert ("digits", "download") in measure(*words, str(folder.parent))
+    assert measure(*words, str(folder.parent)) == []
+    match change:
+        case "another size":
+            (folder / "a.jpg").write_bytes(b"as it is now")
+        case "another time":
+            os.utime(folder / "a.jpg", ns=(1, 1))
+        case "a new file":
+            (folder / "b.jpg").write_bytes(b"")
+        case "one less":
+            (folder / "a.mp3").unlink()
+        case _:
+            os.utime(tmp_path / "elsewhere.jpg", ns=(1, 1))
+    assert ("digits", "download") in measure(*words, str(folder.parent))
+
+
+@pytest.mark.parametrize(("one", "other"), [("here/data", "there/data"), ("", "there/synthetic")])
+def test_data_do_not_take_the_name_of_others_whose_rows_they_would_replace(
+    one: str, other: str, measure: Callable[..., Ran], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--shares", "0.1", "--seeds", "1")
+    measure(*words, *(["--folder", str(tmp_path / one)] if one else []))
+    with pytest.raises(SystemExit, match="2"):
+        measure(*words, "--folder", str(tmp_path / other))
+    of = str(tmp_path / one) if one else "the toy orchestra"
+    line = f"{Path(other).name}: rows of this name are of {of}: rename the folder"
+    assert line in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_tables_and_the_picture_hold_all_sets_of_data(measure: Callable[..., Ran], tmp_path: Path) -> None:
