@@ -22,6 +22,7 @@ class UserError(ValueError):
 
     def __init__(self, message: str = "", /, **facts: Any) -> None:
         super().__init__(message or self.text.format(**facts))  # as the one argument, which pickling keeps
+        self.facts = facts
 
 
 def told(error: UserError | OSError) -> str:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import zlib
 from contextlib import nullcontext
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,14 @@ def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return file.getvalue()
+
+
+def lossless_jpeg(form: str = "yuvj420p") -> bytes:
+    """A JPEG of predicted pixels, large enough to be decoded at a part of its size."""
+    codec = av.CodecContext.create("ljpeg", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = 1024, 768, form, Fraction(1, 25)
+    frame = av.VideoFrame.from_image(gradient(1024, 768)).reformat(format=form, dst_color_range="JPEG")
+    return b"".join(bytes(packet) for packet in (*codec.encode(frame), *codec.encode(None)))
 
 
 def test_pictures_survive_the_way_to_floats_and_back():
@@ -118,6 +128,15 @@ def test_transparency_lies_over_white(mode: str, hidden: Any, shown: Any, option
 def test_truncated_files_are_refused(cut: int):
     with pytest.raises(BadPicture, match=r"cannot be decoded|not an image"):
         images.open_picture(encoded(gradient(200, 200), "JPEG")[:cut])
+
+
+@pytest.mark.parametrize("least", [images.MAX_SIDE, 64])
+@pytest.mark.parametrize("form", ["yuvj420p", "yuvj444p"])
+def test_a_lossless_jpeg_is_refused_and_ends_no_process(form: str, least: int):
+    content = lossless_jpeg(form)
+    assert Image.open(io.BytesIO(content)).size == (1024, 768)
+    with pytest.raises(BadPicture, match="a lossless JPEG"):
+        images.open_picture(content, least)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello " * 100, bytes(5000), b"%PDF-1.4", b"<svg></svg>"])

@@ -1,15 +1,18 @@
 """Shards: their bytes, their readers, their splits."""
 
+import hashlib
 import json
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -24,10 +27,11 @@ from tiny import sharded
 from cycle_sound import paths
 from cycle_sound.acquisition import acquire, manifest, sources
 from cycle_sound.acquisition.manifest import Row
+from cycle_sound.acquisition.originals import Original
 from cycle_sound.dataset import columns, reader, tars, writer
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.tars import Sample
-from cycle_sound.errors import MissingModality
+from cycle_sound.errors import BadPicture, BadSound, MissingModality, WorkerLost
 from cycle_sound.io import files, pool
 from cycle_sound.media import images
 from cycle_sound.params import SPLITS, Params
@@ -319,6 +323,36 @@ def test_other_code_in_a_worker_is_refused(raw: Path, small: Params, tmp_path: P
     part = writer.Part(tmp_path / "train-000000.tar", tmp_path / "receipt", "of other code", ())
     with pytest.raises(ValueError, match="other code"):
         writer.write(part, raw, small)
+
+
+class Deadly(Row):
+    """A clip that ends the process that reads it."""
+
+    @property
+    def original(self) -> Original:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return super().original
+
+
+def test_a_clip_that_ends_each_process_that_reads_it_is_named(raw: Path, small: Params, tmp_path: Path):
+    clips = [Deadly(**asdict(row)) if row.id == "train_00004" else row for row in manifest.read(raw / "manifest.csv")]
+    assert sum(isinstance(clip, Deadly) for clip in clips) == 1
+    with pytest.raises(WorkerLost, match=r"during \w+-\d{6}\.tar, at the clip train_00004: "):
+        writer.shard(clips, raw, tmp_path, tmp_path / "receipts", small, workers=2)
+
+
+@pytest.mark.parametrize(("half", "error"), [(0, BadPicture), (1, BadSound)])
+def test_a_file_that_this_version_does_not_decode_is_named(
+    half: int, error: type[Exception], raw: Path, small: Params, tmp_path: Path
+):
+    clips = manifest.read(raw / "manifest.csv")
+    shutil.copytree(raw, tmp_path / "raw")
+    broken = clips[0].original.places(tmp_path / "raw")[half]
+    broken.write_bytes(b"none")
+    digest = hashlib.sha256(b"none").hexdigest()
+    clips[0] = replace(clips[0], **{("picture_sha256", "sound_sha256")[half]: digest})
+    with pytest.raises(error, match=f"^{re.escape(str(broken))}: "):
+        writer.shard(clips, tmp_path / "raw", tmp_path, tmp_path / "receipts", small, workers=1)
 
 
 # --- killed midway: a named pipe in place of a sound holds a worker in the middle of a shard

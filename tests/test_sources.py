@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from test_images import lossless_jpeg
 
 from cycle_sound.acquisition import acquire, film_jobs, manifest, sources
 from cycle_sound.acquisition.manifest import Row
@@ -427,6 +428,12 @@ def test_clips_that_end_their_process_are_named_and_cost_no_other(tmp_path: Path
     lost = ("corrupt", "reading it ends the process: a decoder's fault")
     assert fates == {**dict.fromkeys("abt", ("ok", "")), **dict.fromkeys(ENDS, lost)}
     assert manifest.read(tmp_path / "manifest.csv") == sorted(rows, key=lambda row: (row.split, row.id))
+
+
+def test_a_lossless_jpeg_is_corrupt_and_its_process_goes_on(tmp_path: Path):
+    clips = [made("a"), made("b", partial(give, Pair(lossless_jpeg(), some_mp3("b")))), made("t", split="test")]
+    rows = acquire.acquire(clips, data("folder", tmp_path), tmp_path, 2)
+    assert {row.id: row.reason for row in rows} == {"a": "", "b": "a lossless JPEG", "t": ""}
 
 
 LOADED: list[str] = []

@@ -207,6 +207,7 @@ def _pictures(into: Path) -> None:
 def _picture(path: Path) -> None:
     content = path.read_bytes()
     images.to_array(images.open_picture(content), 32)
+    images.to_array(images.open_picture(content, 8), 8)  # a JPEG at a quarter of its size
     images.as_jpeg(content)
 
 

@@ -20,7 +20,7 @@ from cycle_sound.acquisition.manifest import Row
 from cycle_sound.dataset import columns, indexing, lone, tars
 from cycle_sound.dataset.indexing import Contents
 from cycle_sound.dataset.tars import Sample
-from cycle_sound.errors import EmptySplit, StaleWorker
+from cycle_sound.errors import BadPicture, BadSound, EmptySplit, StaleWorker, WorkerLost
 from cycle_sound.io import code, files, memory, pool, progress
 from cycle_sound.io.pool import Job
 from cycle_sound.media import images, mel, sound_files
@@ -79,10 +79,19 @@ def collected(rows: Sequence[Row], valid_share: float, paired_share: float) -> d
 def sample(row: Row, raw: Path, params: Params, modality: Modality | None = None) -> Sample:
     """Decode one clip into what a shard holds; `modality`: the only one to keep, of a clip without a partner.
 
-    Raises `ChangedOriginal` for files that the manifest does not name.
+    Raises `ChangedOriginal` for files that the manifest does not name, and `BadPicture` or `BadSound`, with their name,
+    for files that are not decoded: another version of the program has obtained them.
     """
-    image = None if modality == "audio" else _image(row.original.picture(raw), params.image)
-    audio = None if modality == "image" else _audio(row.original.sound(raw), params.audio, params.data.clip_seconds)
+    original = row.original
+    picture, sound = original.places(raw)
+    try:
+        image = None if modality == "audio" else _image(original.picture(raw), params.image)
+    except BadPicture as error:
+        raise BadPicture(f"{picture}: {error}") from None
+    try:
+        audio = None if modality == "image" else _audio(original.sound(raw), params.audio, params.data.clip_seconds)
+    except BadSound as error:
+        raise BadSound(f"{sound}: {error}") from None
     if modality:
         told = lone.alone(row, modality)
         return Sample(image, audio, {"id": told.id, "label": told.label})
@@ -141,7 +150,7 @@ def shard(
 
     The bytes depend neither on the number of `workers` (-1: one per core) nor on what an earlier run has left in `into`
     and `receipts`. Returns the number of pairs per split, and of clips without partners where there are any. Raises
-    `EmptySplit`, and what `pool.run` raises.
+    `EmptySplit`, and what `pool.run` raises; `WorkerLost` names the clip, if one of the shard is to blame.
     """
     members = collected(rows, params.data.valid_share, params.data.paired_share)
     for name in SPLITS:
@@ -164,7 +173,13 @@ def shard(
         part.path.name: Job(partial(write, part, raw.absolute(), params), PAIR_SECONDS * len(part.rows))
         for part in every
     }
-    written: dict[str, Written] = dict(progress.track(pool.run(jobs, workers), len(jobs), "shard"))
+    try:
+        written: dict[str, Written] = dict(progress.track(pool.run(jobs, workers), len(jobs), "shard"))
+    except WorkerLost as lost:
+        suspects = [one for one in every if one.path.name == lost.facts["job"]]
+        for suspect in suspects:
+            _try_clips(suspect, raw.absolute(), params, workers)
+        raise
     _clear(into, receipts, keep=every)
     contents = {
         name: Contents(told(members[name], modalities.get(name)), [written[one.path.name].members for one in some])
@@ -176,6 +191,21 @@ def shard(
     jpeg_size = params.image.size if params.shard.jpeg_quality else None
     indexing.write(into, contents, digests, params.audio.model_dump(), jpeg_size)
     return {f"{name}_{'clips' if name in modalities else 'pairs'}": len(some) for name, some in members.items()}
+
+
+def _try_clips(part: Part, raw: Path, params: Params, workers: int) -> None:
+    """Decode the clips of a shard one by one. Raises `WorkerLost`, with its name, for one that is lost when alone."""
+    jobs = {
+        f"{part.path.name}, at the clip {row.id}": Job(partial(_try, row, raw, params, part.modality), PAIR_SECONDS)
+        for row in part.rows
+    }
+    for _ in pool.run(jobs, workers):
+        pass
+
+
+def _try(row: Row, raw: Path, params: Params, modality: Modality | None) -> None:
+    """Decode one clip."""
+    sample(row, raw, params, modality)
 
 
 def _finished(part: Part) -> str | None:

@@ -13,6 +13,8 @@ MAX_SCANS = 64  # of a JPEG: each goes through all pixels, if only for ten bytes
 MAX_SEGMENTS = 2000  # of a JPEG's header, which are joined one by one; a colour profile takes up to 255
 MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")  # that begins a segment: no escape, no restart
 SCAN, END, COMMENT = 0xDA, 0xD9, 0xFE  # markers of a JPEG's segments, behind 0xFF
+LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)  # frames of predicted pixels: Pillow misreads them, and at a part of their size it
+# writes beyond its memory, since libjpeg-turbo decodes them at no other than the whole
 NOTES = {*range(0xE0, 0xF0)} - {0xEE} | {COMMENT}  # all application segments but Adobe's, of how colours are stored
 EXIF = b"Exif\x00\x00"
 ENTRY = 12  # bytes of an entry of EXIF's directory
@@ -20,9 +22,14 @@ MAX_EXIF = 1 << 29  # bytes of all entries together: each may be all of EXIF; of
 
 
 def check_work(jpeg: bytes) -> None:
-    """Raise `BadPicture` for a JPEG file that makes more work than its size tells: its scans, segments or EXIF."""
+    """Raise `BadPicture` for a JPEG file that makes more work than its size tells, or that is a lossless one.
+
+    Its scans, segments or EXIF make the work.
+    """
     scans = 0
     for number, (marker, _) in enumerate(_markers(jpeg)):
+        if marker in LOSSLESS:
+            raise BadPicture("a lossless JPEG")
         scans += marker == SCAN
         if scans > MAX_SCANS or number > MAX_SEGMENTS:
             raise BadPicture(f"a JPEG of more than {MAX_SCANS} scans or {MAX_SEGMENTS} segments")
