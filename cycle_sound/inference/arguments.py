@@ -161,14 +161,20 @@ def path(name: str | Path) -> Path:
 
 
 def target(to: str | Path, source: Path, ending: str) -> Path:
-    """Where to write the film made of a file: `to` with an ending, in place of a film's. Raises `BadTarget`."""
-    place = path(to)
-    if not place.name:
-        raise BadTarget(f"{place}: not a file to write to")
-    film = with_ending(place, ending, containers.ENDINGS)
-    for one in (place, film):
+    """Where to write the film made of a file: `to` with an ending, in place of a film's.
+
+    Raises `BadTarget`, also where the ending makes it the name of another file that is there.
+    """
+    named = path(to)
+    if not named.name:
+        raise BadTarget(f"{named}: not a file to write to")
+    film = with_ending(named, ending, containers.ENDINGS)
+    for one in (named, film):
         if one.is_dir():
             raise BadTarget(f"{one}: a folder")
     if os.path.realpath(film) == os.path.realpath(source) or (film.exists() and film.samefile(source)):
         raise BadTarget(f"{film}: is the source itself; name another file")
+    is_named = film == named or (named.exists() and film.exists() and film.samefile(named))
+    if not is_named and os.path.lexists(film):  # in `is_named` a name in another case, where that is the same
+        raise BadTarget(f"{film}: is there, and the film cannot be {named.name}; name that file to replace it")
     return film
