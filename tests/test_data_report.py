@@ -61,6 +61,14 @@ def test_the_table_adds_up_and_survives_csv(tmp_path: Path):
     assert all(int(line.pop("asked")) == sum(map(int, line.values())) for line in lines)
 
 
+def test_no_label_ends_the_script_that_dvc_puts_the_table_into(tmp_path: Path):
+    labels = ["</script><img src=x onerror=alert(1)>", "<!--<script>", "1 < 2, a <3"]
+    rows = [Row(f"{number}", "train", label, "a", "ok", "", {}, "1", "2") for number, label in enumerate(labels)]
+    files.write_csv(tmp_path / "table.csv", summary.table(rows))
+    shown = {row["label"] for row in files.read_csv(tmp_path / "table.csv")}
+    assert shown == {"< /script>< img src=x onerror=alert(1)>", "< !--< script>", "1 < 2, a <3"}
+
+
 def test_without_a_manifest_the_report_is_one_line_of_regret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     said = report(tmp_path, monkeypatch)
     assert (said.exit_code, said.stdout) == (1, "")

@@ -1,5 +1,6 @@
 """Counts per label: clips asked for, accepted in train and in test, and rejected for each reason."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,7 +9,7 @@ from cycle_sound.acquisition.manifest import Row
 
 UNLABELLED = "(no label)"
 TOTAL = "(all)"
-
+MARKUP = re.compile(r"<(?=[/!?A-Za-z])")  # where HTML sees a tag or a comment
 
 NONE: Mapping[str, str] = {}
 
@@ -16,6 +17,8 @@ NONE: Mapping[str, str] = {}
 def table(rows: Iterable[Row], dropped: Mapping[str, str] = NONE) -> list[dict[str, str | int]]:
     """One row per label, sorted: label, asked, train, test, and the count of each other fate that occurs.
 
+    The rows are to be shown: a `<` in a label that would begin or end something in HTML has a space behind it, since
+    DVC writes labels into the script of a page of plots as they are.
     `dropped`: of accepted training clips that an audit has dropped the status, by id.
     """
     counts: dict[str, Counter[str]] = {}
@@ -24,7 +27,11 @@ def table(rows: Iterable[Row], dropped: Mapping[str, str] = NONE) -> list[dict[s
         counts.setdefault(row.label or UNLABELLED, Counter())[fate] += 1
     statuses = sorted(set().union(*counts.values()) - {"train", "test"})
     return [
-        {"label": label, "asked": fates.total(), **{name: fates[name] for name in ("train", "test", *statuses)}}
+        {
+            "label": MARKUP.sub("< ", label),
+            "asked": fates.total(),
+            **{name: fates[name] for name in ("train", "test", *statuses)},
+        }
         for label, fates in sorted(counts.items())
     ]
 
