@@ -1,6 +1,7 @@
 """The page among hostile visitors: each is refused with a reason, and an honest one is served meanwhile."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -150,7 +151,13 @@ class Protocol(asyncio.Protocol):
 
 @pytest.mark.parametrize(
     ("host", "other", "most"),
-    [("203.0.113.5", "203.0.113.6", 64), ("2001:db8::1", "2001:db8:0:1::1", 64), ("127.0.0.1", "::1", 1000)],
+    [
+        ("203.0.113.5", "203.0.113.6", 64),
+        ("2001:db8::1", "2001:db8:0:1::1", 64),
+        ("::ffff:203.0.113.5", "::ffff:203.0.113.6", 64),
+        ("127.0.0.1", "::1", 1000),
+        ("::ffff:127.0.0.1", "::1", 1000),
+    ],
 )
 def test_one_visitor_has_so_many_connections_and_another_one_his_own(host: str, other: str, most: int) -> None:
     async def connect() -> list[Mock]:
@@ -538,6 +545,30 @@ def test_half_a_login_is_none(auth: str) -> None:
 def test_a_proxy_may_be_known_by_names_that_are_given(host: str, origin: str, status: int) -> None:
     door = gate.Gate(PlainTextResponse("in"), "127.0.0.1", ["sound.example", "OTHER.example"], Counter(), [])
     assert TestClient(door).post("/login", headers={"Host": host, "Origin": origin}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (OSError(errno.ENOSPC, "full", "/srv/a"), 507, os.strerror(errno.ENOSPC)),
+        (PermissionError(errno.EACCES, "closed", "/srv/a"), 503, os.strerror(errno.EACCES)),
+        (OSError(errno.ENAMETOOLONG, "long", "/srv/a"), 400, "not what the page asks: OSError"),
+        (OSError("\x1b[2Jodd\nrange"), 400, "not what the page asks: OSError"),
+        (KeyError("x" * 5000), 400, "not what the page asks: KeyError"),
+    ],
+)
+def test_what_fails_inside_is_a_line_for_the_server_and_its_own_faults_are_not_the_visitors(
+    error: Exception, status: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    answer = TestClient(gate.Gate(failing, "localhost", [], Counter(), [])).get("/", headers={"Host": "localhost"})
+    assert (answer.status_code, answer.json()["detail"].removeprefix("the server: ")) == (status, told)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: GET /: {type(error).__name__}: ")
+    assert line.isprintable()
+    assert len(line) < 400
 
 
 def test_a_page_behind_a_proxy_wants_a_password() -> None:

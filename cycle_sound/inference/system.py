@@ -293,9 +293,9 @@ class CycleSound:
         films that `to` has. `mix` keeps the film's own sound under the new one; a film that has none, or one that
         cannot be decoded, gets the new one alone. An hour takes hardly more memory than a minute.
 
-        Raises `BadFilm` or `BadSound` for a file that cannot be used, `BadTarget` if `to` is the film itself or a folder,
-        or its ending becomes that of another file that is there, and `BadPicture`, `BadDraw` and `BadSteering` as
-        `sounds` does.
+        Raises `BadFilm` or `BadSound` for a file that cannot be used, `BadTarget` if `to` is the film itself or a
+        folder, or its ending becomes that of another file that is there, and `BadPicture`, `BadDraw` and `BadSteering`
+        as `sounds` does.
         """
         given = FilmReader(arguments.path(film))
         path = arguments.target(to, given.path, film_writer.ending(given))

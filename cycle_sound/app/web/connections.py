@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from ipaddress import IPv6Network, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 MAX_OPEN = 64  # of one visitor: twice the requests that the gate lets in at once
@@ -10,9 +10,21 @@ MAX_SILENCE = 20.0  # seconds without a request
 
 
 def visitor(host: str) -> str:
-    """The visitor at an IP address: of IPv6 its network, of which one visitor has all addresses."""
+    """The visitor at an IP address: of IPv6 its network, of which one visitor has all addresses.
+
+    An address of IPv4 mapped to IPv6, as some proxies write all of them, is that of IPv4.
+    """
     host = host.partition("%")[0]
-    return str(IPv6Network((host, 64), strict=False)) if ":" in host else host
+    if ":" not in host:
+        return host
+    address = IPv6Address(host)
+    return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Whether an IP address, perhaps mapped, is one of the machine's own that no other reaches."""
+    address = ip_address(host.partition("%")[0])
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def bounded(protocol: type[Any]) -> type[Any]:
@@ -31,7 +43,7 @@ def bounded(protocol: type[Any]) -> type[Any]:
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             host = self.client[0] if self.client else ""
-            if not (host and ip_address(host.partition("%")[0]).is_loopback):
+            if not (host and _is_of_this_machine(host)):
                 self._visitor = visitor(host)
                 connected[self._visitor] += 1
                 if connected[self._visitor] > MAX_OPEN:

@@ -2,15 +2,18 @@
 
 Gradio serves much that this page never asks for (functions of components, recordings, a proxy, files fetched from any
 address), obeys what other sites send, and bounds files where it should bound requests. All of it lies behind this gate,
-which lets in what the scripts of the page ask for, and answers everything else with a status of 4xx and one line.
+which lets in what the scripts of the page ask for, and answers everything else with a status of 4xx and one line. What
+fails inside has one line on stderr; where the system is to blame, as by a full disk, the status is 5xx.
 """
 
 import asyncio
+import errno
+import os
 import re
 import socket
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +26,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cycle_sound.app.terminal import complain
 from cycle_sound.app.web import connections, uploads
 
 MAX_FILE = 32 << 20  # bytes: a minute of 48 kHz float WAV has 12 MB, a large photograph 20, a minute's film 30 or less
@@ -39,6 +43,8 @@ READ = re.compile(  # what the page reads
     rf"/|/config/?|/logout|/(assets|static|svelte)/.+|/(favicon\.ico|manifest\.json|robots\.txt|theme\.css)"
     rf"|{API}/(theme\.css|startup-events|info/?|user/?|login_check/?|file=(/|[A-Za-z]:[/\\]).+|heartbeat/{SESSION}|queue/data)"
 )
+FULL = (errno.ENOSPC, errno.EDQUOT)
+OF_NAMES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL)  # that a visitor may send
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -130,8 +136,10 @@ class Gate:
         except Exception as error:  # of what no script of the page asks, gradio may raise almost anything
             if answer.begun:
                 raise
-            detail = f"not what the page asks: {type(error).__name__}"
-            await JSONResponse({"detail": detail}, 400)(scope, receive, send)
+            with suppress(OSError):  # of a log on the same disk
+                complain(f"{request.method} {request.scope['path']:.100}: {type(error).__name__}: {error!s:.200}")
+            status, detail = _fault(error)
+            await JSONResponse({"detail": detail}, status)(scope, receive, send)
 
     def _check_site(self, request: Request) -> None:
         """Refuse what another site's page sends, and what came here by a name that is not this server's.
@@ -210,6 +218,13 @@ class Gate:
             raise HTTPException(429, f"{waiting} results are on their way to you: wait for one of them")
         with _counted(self._joining, visitor):
             await self._app(scope, _replayed(call.model_dump_json(by_alias=True).encode(), receive), send)
+
+
+def _fault(error: Exception) -> tuple[int, str]:
+    """The status and the words for what gradio raises: of a system's error the server's fault, else the visitor's."""
+    if not isinstance(error, OSError) or error.errno is None or error.errno in OF_NAMES:
+        return 400, f"not what the page asks: {type(error).__name__}"
+    return 507 if error.errno in FULL else 503, f"the server: {os.strerror(error.errno)}"
 
 
 def _call(body: bytes, functions: dict[int, Any]) -> _Call:
