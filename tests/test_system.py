@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -443,6 +445,48 @@ def test_models_are_not_exported_over_themselves_by_another_name(data: Path, tmp
         pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
     assert done.stderr == "error: other: not a folder to export to\n"
     assert {path: path.read_bytes() for path in before} == before
+
+
+UNCACHED = """
+import os, stat
+from cycle_sound.media import mel, spectrogram
+import librosa.util.utils  # whose functions numba caches
+numba, matplotlib = os.environ["NUMBA_CACHE_DIR"], os.environ["MPLCONFIGDIR"]
+print(numba, matplotlib, oct(stat.S_IMODE(os.stat(numba).st_mode)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+def test_where_neither_packages_nor_the_home_can_be_written_librosa_and_matplotlib_work(tmp_path: Path) -> None:
+    spec = find_spec("librosa")
+    assert spec is not None
+    assert spec.origin is not None
+    packages, home = str(Path(spec.origin).parent), str(tmp_path)
+    words = 'for one in "$1" "$2"; do mount --bind "$one" "$one" && mount -o remount,bind,ro "$one" || exit 1; done; '
+    words += 'unset XDG_CACHE_HOME XDG_CONFIG_HOME NUMBA_CACHE_DIR MPLCONFIGDIR; HOME="$2" exec "$0" -c "$3"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", words, sys.executable, packages, home]
+    environment = os.environ | {"PYTHONPATH": str(Path(cycle_sound.__file__).parents[1])}
+    done = subprocess.run([*command, UNCACHED], env=environment, capture_output=True, text=True, check=False)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    assert done.stderr == ""
+    numba, matplotlib, mode = done.stdout.split()
+    assert (numba, mode) == (matplotlib, "0o700")
+    assert not Path(numba).exists()
+
+
+@pytest.mark.parametrize(("can", "made"), [(False, {"NUMBA_CACHE_DIR", "MPLCONFIGDIR"}), (True, set())])
+def test_caches_are_made_where_there_are_none_and_are_private(
+    can: bool, made: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment = {"HOME": str(tmp_path)}
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr(os, "access", lambda path, mode: can)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cycle_sound._make_caches()
+    assert environment.keys() - {"HOME"} == made
+    assert len({*tmp_path.iterdir()}) == bool(made)
 
 
 @pytest.mark.parametrize("models", [{}, {"vae/image.safetensors": {}}, {"vae/image.safetensors": {"shards": "0"}}])
