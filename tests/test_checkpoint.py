@@ -272,6 +272,15 @@ def with_other_card(folder: Path) -> None:
     (folder / "card.json").write_text('{"card": "ace of spades"}')
 
 
+def with_other_weights(folder: Path) -> None:
+    place(folder, CLASSIFIER).write_bytes(b"somebody's own, trained for a week")
+
+
+def with_weights_beside_its_own(folder: Path) -> None:
+    (folder / "features/image").mkdir(parents=True)
+    (folder / "features/image/network.safetensors").write_bytes(b"somebody's own")
+
+
 def with_linked_card(folder: Path) -> None:
     (folder / "card.json").unlink()
     (folder / "card.json").symlink_to("nowhere")
@@ -284,7 +293,15 @@ def with_linked_models(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [with_readme, without_card, with_other_card, with_linked_card, with_linked_models],
+    [
+        with_readme,
+        without_card,
+        with_other_card,
+        with_other_weights,
+        with_weights_beside_its_own,
+        with_linked_card,
+        with_linked_models,
+    ],
     ids=lambda it: it.__name__,
 )
 def test_an_export_writes_over_an_earlier_export_alone(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ def export(source: str | Path, folder: str | Path, license: str = "", half: bool
     home. Returns the files written.
 
     An earlier export in the folder is overwritten. Raises `BadTarget` for the models' own folder, for one that holds
-    anything else or a README.md that was changed by hand, and for an invalid license; also what `CycleSound.load`
-    raises.
+    anything else, or a README.md or models that were changed by hand, and for an invalid license; also what
+    `bundle.load` raises.
     """
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
     if not re.fullmatch(card.LICENSE, license):
@@ -69,9 +70,19 @@ def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
     begun = {*models, folder / BEGUN} if (folder / BEGUN).is_file() else set()
     if earlier is None and not {path for path in folder.rglob("*") if not path.is_dir()} <= begun:
         raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
+    if earlier is not None and not begun:
+        _check_own(folder, earlier, models)
     for path in models:
         if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
             raise BadTarget(f"{path.parent}: a link out of the folder; name a new or an empty one")
+
+
+def _check_own(folder: Path, earlier: Card, models: Iterable[Path]) -> None:
+    """Raise `BadTarget` for one of the models that is there and is not the file that an earlier export has written."""
+    for path in models:
+        described = earlier.models.get(path.relative_to(folder).as_posix(), {})
+        if path.is_file() and described.get("sha256") != files.digest(path):
+            raise BadTarget(f"{path}: not the file that {card.NAME} describes; move it, or name another folder")
 
 
 def replaceable(folder: Path) -> Card | None:
