@@ -419,6 +419,26 @@ def test_a_title_in_latin_1_is_no_fault():
         fetch(CASES / "faults/tag_not_utf8.webm", 0.5)
 
 
+@pytest.mark.parametrize(("size", "space"), [((1280, 720), 1), ((720, 576), 5)])  # BT.709, BT.601
+def test_a_film_that_does_not_name_its_colours_has_those_of_its_size(
+    size: tuple[int, int], space: int, tmp_path: Path
+) -> None:
+    pixels = np.full((size[1], size[0], 3), (30, 160, 60), np.uint8)
+    shown = []
+    for said in (space, 2):  # and unspecified
+        with av.open(str(tmp_path / f"{said}.mp4"), "w") as container:
+            stream = picture_stream(container, colorspace=said)
+            stream.width, stream.height = size
+            mux(
+                container,
+                stream,
+                [picture(pixels, time).reformat(format="yuv420p", dst_colorspace=space) for time in (0, 1)],
+            )
+        ((found, *_),) = [list(FilmReader(tmp_path / f"{said}.mp4").pictures([0.0], 16))]
+        shown.append(np.asarray(found))
+    assert np.abs(shown[0].astype(int) - shown[1]).max() <= 3
+
+
 COLOURS = {"YCgCo": 8, "BT.2020, constant luminance": 10, "constant luminance": 13, "ICtCp": 14}  # numbers in FFmpeg
 
 

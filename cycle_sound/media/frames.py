@@ -5,12 +5,17 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import Colorspace
 from PIL import Image
 
 from cycle_sound.errors import BadFilm
 from cycle_sound.media import images
 
 ASPECTS = (Fraction(1, 4), Fraction(4))  # of a pixel, width to height: no film has others, and a file may say anything
+UNSPECIFIED = 2  # colour space, as FFmpeg numbers them
+# From this width on, or above this height, BT.709 is meant by films that do not name their matrix, and below it BT.601:
+# so guesses mpv (`mp_csp_guess_colorspace`), and the standards of television in high definition and in standard.
+HD = (1280, 576)
 # By the signs of a display matrix: where the axes to the right and down point.
 TURNS: dict[tuple[int, ...], Image.Transpose] = {
     (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,7 +43,7 @@ def aspect(video: Any) -> Fraction:
 def upright(frame: Any, aspect: Fraction) -> Image.Image:
     """A frame as players show it: of square pixels, turned and mirrored by its display matrix. Raises `BadFilm`."""
     try:
-        picture: Image.Image = frame.to_image()
+        picture: Image.Image = frame.to_image(src_colorspace=_matrix(frame))
     except av.FFmpegError as error:  # of colour spaces that it decodes, but does not convert
         raise BadFilm(f"the colours of its pictures: {error.strerror}") from None
     if aspect != 1:
@@ -47,6 +52,12 @@ def upright(frame: Any, aspect: Fraction) -> Image.Image:
         picture = picture.resize((width, picture.height), Image.Resampling.LANCZOS)
     turn = TURNS.get(_axes(frame))
     return picture if turn is None else picture.transpose(turn)
+
+
+def _matrix(frame: Any) -> int | None:
+    """By what matrix luma and chroma become red, green and blue, where a frame does not say and FFmpeg takes BT.601."""
+    is_hd = frame.width >= HD[0] or frame.height > HD[1]
+    return Colorspace.ITU709 if frame.colorspace == UNSPECIFIED and is_hd else None
 
 
 def _axes(frame: Any) -> tuple[int, ...]:
