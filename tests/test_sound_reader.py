@@ -4,6 +4,7 @@ import io
 import struct
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -100,7 +101,10 @@ def test_of_a_wav_file_that_was_never_closed_or_cut_off_all_is_read(kept: float,
         assert len(wave) / RATE == pytest.approx(3.0 if name == "open.wav" else 3 * kept, abs=0.05)
 
 
-SUBTYPES = [("WAV", "PCM_16"), ("WAV", "PCM_U8"), ("WAVEX", "PCM_24"), ("WAV", "FLOAT"), ("RF64", "PCM_16")]
+SUBTYPES = [
+    *(("WAV", "PCM_16"), ("WAV", "PCM_U8"), ("WAVEX", "PCM_24"), ("WAV", "FLOAT"), ("RF64", "PCM_16")),
+    *(("AIFF", "PCM_16"), ("AIFF", "PCM_24"), ("AIFF", "FLOAT")),  # the last one is AIFC
+]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 1.0, 2.8])
@@ -112,8 +116,12 @@ def test_a_wav_file_that_counts_fewer_samples_than_it_holds_is_heard_to_its_end(
     soundfile.write(file, tone(3.0), RATE, format=kind, subtype=subtype)
     content = bytearray(file.getvalue())
     wanted, _ = sound_files.decode(bytes(content))
-    data, counted = content.index(b"data") + 4, round(seconds * (len(content) - 100) / 3)
-    if kind == "RF64":
+    data, counted = content.index(b"SSND" if kind == "AIFF" else b"data") + 4, round(seconds * (len(content) - 100) / 3)
+    if kind == "AIFF":
+        struct.pack_into(">I", content, data, 8 + counted // 12 * 12)
+        struct.pack_into(">I", content, content.index(b"COMM") + 10, 0)  # frames, as of a writer that was killed
+        struct.pack_into(">I", content, 4, 0)
+    elif kind == "RF64":
         struct.pack_into("<Q", content, content.index(b"ds64") + 16, counted // 4 * 4)
     else:
         struct.pack_into("<I", content, data, counted // 12 * 12)
@@ -122,6 +130,32 @@ def test_a_wav_file_that_counts_fewer_samples_than_it_holds_is_heard_to_its_end(
         assert np.array_equal(wave, wanted)
     assert np.array_equal(sound_files.decode(bytes(content), 2.95)[0], wanted[: round(2.95 * RATE)])
     assert sound_reader.seconds(tmp_path / "x.wav") == pytest.approx(3, abs=0.01)
+
+
+LEADING_ASTRAY = {  # a name, how far behind it something is changed, and what makes decoders go where there is no place
+    "CAF": (b"data", 4, struct.pack(">q", 2 * RATE + 4)),
+    "AIFF": (b"SSND", 0, b"\0"),
+    "W64": (b"data", 16, struct.pack("<q", -1000)),
+}
+
+
+@pytest.mark.parametrize("kind", LEADING_ASTRAY)
+def test_a_file_that_leads_before_its_start_prints_nothing(
+    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    file, (name, behind, other) = io.BytesIO(), LEADING_ASTRAY[kind]
+    soundfile.write(file, tone(8.0), RATE, format=kind, subtype="PCM_16")
+    content = bytearray(file.getvalue())
+    place = content.index(name) + behind
+    content[place : place + len(other)] = other
+    (tmp_path / "x").write_bytes(content)
+    with suppress(BadSound):
+        whole(sound_reader.blocks(tmp_path / "x"))
+    with suppress(BadSound):
+        sound_reader.seconds(tmp_path / "x")
+    with suppress(BadSound):
+        sound_files.decode(bytes(content))
+    assert "".join(capfd.readouterr()) == ""
 
 
 BEHIND = {  # of a sound of a second; each more than a tenth of one
@@ -142,6 +176,8 @@ def test_what_lies_behind_the_samples_counted_is_no_noise(
 ):
     file = io.BytesIO()
     soundfile.write(file, tone(2.0)[:samples], RATE, format=kind, subtype=subtype)
+    for size in (20_000, 40_000) if kind == "AIFF" else ():
+        behind = behind.replace(struct.pack("<I", size), struct.pack(">I", size))
     content = file.getvalue() + behind
     (tmp_path / "x.wav").write_bytes(content)
     for wave in (sound_files.decode(content)[0], whole(sound_reader.blocks(tmp_path / "x.wav"))[0]):

@@ -78,6 +78,7 @@ from cycle_sound.nn.rng import BatchRng
 from cycle_sound.training.resume import Snapshot, State
 
 CASES = tiny.ROOT.parent / "shared/cases"
+MAX_COMPLAINTS = 1 << 20  # bytes
 SEED, RATE = 7, 16000
 DECODER = "project/data/decoder/image/decoder.safetensors"
 CODES = CodeShape(codebooks=2, rows=2, columns=4, codebook_size=64)
@@ -138,6 +139,7 @@ def tried(kind: str, home: Path, seed: int, number: int) -> Outcome:
         said, fault = "fault", traceback.format_exc()
     seconds = time.monotonic() - begin
     place.write_bytes(_whole(home / "whole")[name])
+    fault += _dropped(output.getvalue() + _complaints())
     lines = output.getvalue().split("\n")
     fault += "".join(f"prints {line!r}" for line in lines if names.printable(line) != line)
     return Outcome(said, fault, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
@@ -148,13 +150,27 @@ def prepare(kind: str, home: Path, most: int) -> None:
     shutil.rmtree(home / "tried", ignore_errors=True)
     shutil.copytree(home / "whole", home / "tried")
     torch.set_num_threads(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where libraries in C complain
+    # Where libraries in C complain, and Python tells of exceptions that they cannot pass on.
+    os.dup2(os.open(home / "stderr", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND), 2)
     with contextlib.redirect_stdout(io.StringIO()):
         for reader in KINDS[kind].readers:
             for name in fnmatch.filter(_whole(home / "whole"), reader.files):
                 reader.read(home / "tried" / name)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + most, used + most))
+
+
+def _complaints() -> str:
+    """What was written to file descriptor 2 since the last call."""
+    said = os.pread(2, MAX_COMPLAINTS, 0).decode(errors="replace")
+    os.ftruncate(2, 0)
+    return said
+
+
+def _dropped(said: str) -> str:
+    """From what was printed, the first traceback, of an exception that went nowhere; "" if there is none."""
+    _, begin, rest = said.partition("Traceback (most recent call last)")
+    return f"prints {begin}{rest[:1000]}" if begin else ""
 
 
 @lru_cache

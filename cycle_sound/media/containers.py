@@ -22,8 +22,11 @@ COVER = av.stream.Disposition.attached_pic
 LARGEST_BLOCK = 256 << 20  # bytes: more than the largest picture takes, and than a table of ten million samples
 
 
-class _File:
-    """A file that a container sends anywhere, before its start too: that is FFmpeg's error, not the system's."""
+class Sought:
+    """A file that a container sends anywhere, before its start too: FFmpeg or libsndfile is told, and says what it is.
+
+    An exception would not get far: libraries in C are told of it by a number, and Python prints it on stderr.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -32,17 +35,17 @@ class _File:
         return getattr(self._file, name)
 
     def seek(self, offset: int, whence: int) -> int:
-        """Go to a place in the file. Raises av.FFmpegError where there is none."""
+        """Go to a place in the file: where that is, or, staying here, a negative number where there is none."""
         try:
             return self._file.seek(offset, whence)
-        except (OSError, ValueError) as error:
-            raise av.ArgumentError(errno.EINVAL, str(error)) from None
+        except (OSError, ValueError):
+            return -errno.EINVAL
 
 
 def opened(file: IO[bytes], formats: str, **options: str) -> Any:
     """The container in a file, to be closed; tags may be in any encoding. Raises av.FFmpegError for another format."""
     _limit_blocks()
-    return av.open(_File(file), options={"format_whitelist": formats, **options}, metadata_errors="replace")
+    return av.open(Sought(file), options={"format_whitelist": formats, **options}, metadata_errors="replace")
 
 
 @cache

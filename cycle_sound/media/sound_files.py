@@ -76,7 +76,7 @@ def as_mp3(content: bytes, seconds: float) -> bytes:
     Raises `BadSound`.
     """
     try:
-        if soundfile.info(io.BytesIO(content)).format == "MP3":
+        if soundfile.info(containers.Sought(io.BytesIO(content))).format == "MP3":
             return content
     except soundfile.SoundFileError:
         pass  # another decoder may know it
@@ -145,11 +145,12 @@ def check_form(rate: int, channels: int) -> None:
 def opened(file: IO[bytes]) -> Iterator[tuple[Any, Any]]:
     """The container in a file, as FFmpeg reads it, and the sound in it that players choose. Raises `BadSound`.
 
-    A WAV file of which more is sound than its header counts is read to its end.
+    A WAV or AIFF file of which more is sound than its header counts is read to its end.
     """
-    endless = {"ignore_length": "1"} if wav.goes_on(file) else {}
+    goes_on = wav.goes_on(file)
+    endless = {"ignore_length": "1"} if goes_on else {}
     try:
-        container = containers.opened(file, containers.SOUNDS, **endless)
+        container = containers.opened(wav.recounted(file) if goes_on else file, containers.SOUNDS, **endless)
     except av.FFmpegError:
         raise BadSound(f"cannot be decoded: none of {KINDS}") from None
     with container:
@@ -230,7 +231,7 @@ def _decoded(content: bytes, seconds: float, more: bool) -> tuple[np.ndarray, in
 def _by_libsndfile(content: bytes, seconds: float, more: bool) -> tuple[np.ndarray, int, bool]:
     """The start of a file, its rate, and whether what is missing of it is not in the file either."""
     source = io.BytesIO(content)
-    with soundfile.SoundFile(source) as file:
+    with soundfile.SoundFile(containers.Sought(source)) as file:
         rate = file.samplerate
         check_form(rate, file.channels)
         wanted = round(rate * seconds) + more

@@ -58,7 +58,7 @@ def seconds(path: Path) -> float:
 def _said(file: IO[bytes]) -> float | None:
     """How long a sound is by its header, in seconds; None of formats that libsndfile does not know."""
     try:
-        return float(soundfile.info(file).duration)
+        return float(soundfile.info(containers.Sought(file)).duration)
     except soundfile.SoundFileError:
         return None
 
@@ -84,7 +84,7 @@ def _blocks(path: Path) -> Iterator[Sound]:
 
 def _by_libsndfile(file: IO[bytes]) -> Iterator[Sound]:
     """The blocks of a file; none of one that it does not know, and no more where it gives up. Raises `BadSound`."""
-    with suppress(soundfile.SoundFileError), soundfile.SoundFile(file) as sound:
+    with suppress(soundfile.SoundFileError), soundfile.SoundFile(containers.Sought(file)) as sound:
         sound_files.check_form(sound.samplerate, sound.channels)
         yield from (Sound(wave, sound.samplerate) for wave in sound_files.read_mono(sound))
 
