@@ -174,7 +174,9 @@ def target(to: str | Path, source: Path, ending: str) -> Path:
             raise BadTarget(f"{one}: a folder")
     if os.path.realpath(film) == os.path.realpath(source) or (film.exists() and film.samefile(source)):
         raise BadTarget(f"{film}: is the source itself; name another file")
-    is_named = film.name in (named.name, f"{named.name}{ending}") or (named.exists() and film.samefile(named))
-    if os.path.lexists(film) and not is_named:  # in `is_named` a name in another case, where that is the same
+    is_named = film.name in (named.name, f"{named.name}{ending}") or (
+        named.exists() and film.exists() and film.samefile(named)
+    )
+    if not is_named and os.path.lexists(film):  # in `is_named` a name in another case, where that is the same
         raise BadTarget(f"{film}: is there, and the film cannot be {named.name}; name that file to replace it")
     return film

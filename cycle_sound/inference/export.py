@@ -37,7 +37,7 @@ def export(source: str | Path, folder: str | Path, license: str = "", half: bool
 
     An earlier export in the folder is overwritten. Raises `BadTarget` for the models' own folder, for one that holds
     anything else, or a README.md or models that were changed by hand, and for an invalid license; also what
-    `bundle.load` raises.
+    `CycleSound.load` raises.
     """
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
     if not re.fullmatch(card.LICENSE, license):

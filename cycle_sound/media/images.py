@@ -75,14 +75,13 @@ def fits(width: int, height: int) -> bool:
 
 
 def to_array(picture: Image.Image, size: int) -> np.ndarray:
-    """The centre square of an RGB picture, resampled to `size` pixels with antialiasing: uint8 (3, size, size)."""
-    square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
-    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+    """The pixels of `to_square`: uint8 (3, size, size)."""
+    return np.ascontiguousarray(np.asarray(to_square(picture, size)).transpose(2, 0, 1))
 
 
 def to_square(picture: Image.Image, size: int) -> Image.Image:
-    """The square of `to_array` as a picture, which makes the same square again: all that models see of a large one."""
-    return Image.fromarray(to_array(picture, size).transpose(1, 2, 0).copy())
+    """The centre square of an RGB picture, resampled to `size` pixels with antialiasing; of that one, a copy."""
+    return ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
 
 
 def rgb(picture: Image.Image) -> Image.Image:
