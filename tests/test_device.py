@@ -36,11 +36,33 @@ class Apple(Tensor):
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu:0", "cuda", "cuda:1", "mps", "mps:0", "xpu", "meta"])
-def test_every_device_has_a_precision_and_a_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
-    where = torch.device(name)
-    assert device.dtype(where) == torch.bfloat16 or where.type != "cuda"
-    assert TOGETHER % size_for(where) == 0
+def test_every_device_has_a_batch(name: str) -> None:
+    assert TOGETHER % size_for(torch.device(name)) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "native", "capabilities", "precision"),
+    [
+        *((name, True, {"avx512_bf16": True}, torch.float32) for name in ("mps", "mps:0", "xpu", "meta")),
+        *((name, True, {}, torch.bfloat16) for name in ("cuda", "cuda:1")),
+        ("cuda", False, {"avx512_bf16": True}, torch.float32),
+        *((name, True, {}, torch.float32) for name in ("cpu", "cpu:0")),
+        ("cpu", True, {"avx512_bf16": False, "amx_bf16": False}, torch.float32),
+        ("cpu", False, {"avx512_bf16": True}, torch.bfloat16),
+        ("cpu", False, {"amx_bf16": True}, torch.bfloat16),
+    ],
+)
+def test_bfloat16_is_for_the_devices_that_are_known_to_compute_faster_in_it(
+    name: str,
+    native: bool,
+    capabilities: dict[str, bool],
+    precision: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`native`: whether Nvidia's GPU has it, and does not only emulate it; `capabilities`: those of the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert device.dtype(torch.device(name)) == precision
 
 
 @pytest.mark.parametrize(
