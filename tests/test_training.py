@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -260,18 +259,26 @@ def test_a_signal_while_the_makers_of_batches_end_stops_a_training_that_is_saved
     config: OptimizerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     undisturbed, _ = trained(config, tmp_path / "undisturbed")
-    made = Prefetcher._made
+    made, save, saved, moments = Prefetcher._made, Snapshot.save, threading.Event(), list[str]()
+
+    def noted(self: Snapshot, state: State) -> None:
+        assert self.asked is None
+        save(self, state)
+        moments.append(f"saved after {state.step}")
+        saved.set()
 
     def asked(self: Prefetcher, steps: range) -> Generator[MicroBatch]:
         yield from made(self, steps)
-        time.sleep(0.2)  # by now the last step is done, and the training waits for this thread
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.2)
+        saved.wait(60)  # from then on the training only waits for this thread
+        moments.append("signal")
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     with monkeypatch.context() as ending:
+        ending.setattr(Snapshot, "save", noted)
         ending.setattr(Prefetcher, "_made", asked)
         with pytest.raises(SystemExit) as ended:
             trained(config, tmp_path / "stopped")
+    assert moments == ["saved after 30", "signal"]
     assert ended.value.code == 128 + signal.SIGINT
     assert capsys.readouterr().out.splitlines()[-1].startswith("stopped by SIGINT; `dvc repro` goes on from")
     assert same(trained(config, tmp_path / "stopped")[0].model, undisturbed.model)
