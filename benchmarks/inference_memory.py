@@ -16,10 +16,9 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
-import tiny  # of tests/
 import torch
 
-from benchmarks import hardware
+from benchmarks import hardware, untrained
 from cycle_sound import params as parameters
 from cycle_sound import paths
 from cycle_sound.dataset.training_set import TrainingSet
@@ -81,7 +80,7 @@ def settings(pairs: int) -> Params:
     """The tiny ones, by which all pairs are gone over, each once."""
     once = {"guidance": 1.0}
     return parameters.parse(
-        tiny.tree(
+        untrained.tree(
             sampling={"audio_to_image": once, "image_to_audio": once},
             sweep={"pairs": pairs, "guidances": [1.0]},
             evaluate={"rerank_candidates": [1]},
@@ -91,13 +90,13 @@ def settings(pairs: int) -> Params:
 
 def prepare(folder: Path, split: str, pairs: int) -> None:
     """A project of so many pairs in a split and few in the others."""
-    tiny.write_shards(folder, {"train": 4, "valid": 4, "test": 4} | {split: pairs}, size=500)
-    data = tiny.untrained(folder)
+    untrained.write_shards(folder, {"train": 4, "valid": 4, "test": 4} | {split: pairs}, size=500)
+    data = untrained.untrained(folder)
     shutil.copytree(data / "classifier", data / "judge")
     (folder / paths.RAW / "test_data").mkdir(parents=True)
     for row in range(pairs if split == "test" else 0):
         for extension in ("jpg", "mp3"):
-            (folder / paths.RAW / f"test_data/test{row}.{extension}").write_bytes(tiny.ORIGINAL)
+            (folder / paths.RAW / f"test_data/test{row}.{extension}").write_bytes(untrained.ORIGINAL)
 
 
 @contextmanager
