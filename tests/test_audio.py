@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from librosa import mel_frequencies
+from shared import CASES, needs
 
 from cycle_sound.errors import BadSound
 from cycle_sound.media import mel, sound_files, sound_reader, sound_writer
@@ -19,8 +20,6 @@ from cycle_sound.media.sounds import Sound
 from cycle_sound.params import AudioConfig
 
 RATE = 16000
-CASES = Path(__file__).resolve().parents[2] / "shared/cases"
-given = pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
 AUDIO = AudioConfig(
     sample_rate=RATE,
     fft=1024,
@@ -129,7 +128,7 @@ def test_how_much_of_a_sound_is_read_does_not_change_its_start(
         assert np.array_equal(sound_files.decode(content, seconds)[0], whole[: round(seconds * RATE)])
 
 
-@given
+@needs(CASES)
 def test_the_stereo_sound_in_opposite_phase_is_heard():
     assert sound_files.level_db(sound_files.decode((CASES / "out_of_phase.flac").read_bytes())[0]) > -30
 
@@ -304,7 +303,7 @@ def test_a_length_in_a_header_is_not_believed(kind: str):
     assert pitch(sound_files.resample(part[3 * rate :], rate, RATE)) == pytest.approx(440, abs=1)
 
 
-@given
+@needs(CASES)
 def test_an_mp3_through_a_pipe_is_heard_to_its_end():
     wave, rate = sound_files.decode((CASES / "vbr_through_a_pipe_8s.mp3").read_bytes())
     assert len(wave) / rate == pytest.approx(8, abs=0.1)

@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 from mirror import Mirror, acquired, counted_film
 from pipelines import untimed
+from shared import VGGSOUND, needs
 from test_sources import tagged
-from test_vggsound import DEAF, SHARED, brightness, decoded, heard, ids, likeness, likest, real, write_list
+from test_vggsound import DEAF, brightness, decoded, heard, ids, likeness, likest, write_list
 
 from cycle_sound.acquisition import acquire, manifest
 from cycle_sound.acquisition.sources import failures, fetching, vggsound, videos
@@ -350,26 +351,26 @@ def test_of_a_whole_video_only_the_section_is_kept_and_it_begins_where_it_should
         assert np.sqrt(np.mean(wave**2)) / 0.2 == pytest.approx(middle / 20, abs=0.05)
 
 
-@real
+@needs(VGGSOUND)
 def test_the_real_clips_are_fetched_byte_for_byte_and_cut_as_from_their_folder(
     mirror: Mirror, settings: Settings, tmp_path: Path
 ):
-    mirror.files |= {path.name: path.read_bytes() for path in (SHARED / "videos").iterdir()}
+    mirror.files |= {path.name: path.read_bytes() for path in (VGGSOUND / "videos").iterdir()}
     write_list(tmp_path / "list.csv", [(name, "x") for name in sorted(mirror.files)])
     data = settings(url=mirror.url())
     rows = acquire.acquire(vggsound.clips(data), data, tmp_path / "fetched", 1)
     assert {row.id: row.status for row in rows} == {Path(name).stem: "ok" for name in mirror.files} | {DEAF: "no_audio"}
     assert tree(tmp_path / "store") == mirror.files
-    own = settings(url="", path=str(SHARED / "videos"))
+    own = settings(url="", path=str(VGGSOUND / "videos"))
     acquire.acquire(vggsound.clips(own), own, tmp_path / "own", 1)
     assert tree(tmp_path / "fetched") == tree(tmp_path / "own")
 
 
-@real
+@needs(VGGSOUND)
 def test_a_section_of_a_real_video_shows_and_sounds_what_the_video_does_there(
     mirror: Mirror, settings: Settings, tmp_path: Path
 ):
-    path = SHARED / "videos/0nib7bMm8BA_000015.mp4"
+    path = VGGSOUND / "videos/0nib7bMm8BA_000015.mp4"
     mirror.files["0nib7bMm8BA.mp4"] = path.read_bytes()
     own = settings(url=mirror.url("{id}.mp4")).vggsound
     (got,) = fetching.fetch([Excerpt("0nib7bMm8BA", 3)], own).values()

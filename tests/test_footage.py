@@ -25,6 +25,7 @@ from films import (
     time_seen,
 )
 from PIL import Image
+from shared import CASES, needs
 
 from cycle_sound.acquisition.sources import footage, videos
 from cycle_sound.acquisition.sources.clip import Pair, Rejected
@@ -34,8 +35,6 @@ from cycle_sound.errors import BadFilm
 from cycle_sound.media import containers, images, sound_files
 from cycle_sound.media.film_reader import FilmReader
 
-CASES = Path(__file__).resolve().parents[2] / "shared/cases"
-given = pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
 CLIP = 0.6  # s of sound
 SHARES = (0.0, 0.2, 0.5, 0.8, 1.0)
 
@@ -374,7 +373,7 @@ def test_a_film_that_takes_too_much_work_is_rejected(tmp_path: Path, monkeypatch
 # --- the inputs from the field
 
 
-@given
+@needs(CASES)
 def test_late_sound_pairs_with_its_own_pictures_or_none():
     path = CASES / "late_a_8000aac.mp4"  # 25 pictures a second, and sound from 3.6 s on
     for moment in (*SHARES, *map(Frame, range(100, 250, 20))):
@@ -386,33 +385,33 @@ def test_late_sound_pairs_with_its_own_pictures_or_none():
         assert rejected.value.status == "no_audio"
 
 
-@given
+@needs(CASES)
 def test_the_slide_of_one_second_is_still_on_show_at_three():
     with Film(CASES / "slides_vfr.mkv").opened(lone=False) as film:
         assert (images.to_array(film.picture(3.11), 8).mean() - 20) / 20 == pytest.approx(1, abs=0.2)
     assert time_seen(fetch(CASES / "slides_vfr.mkv", 0.311)) == pytest.approx(1, abs=0.2)
 
 
-@given
+@needs(CASES)
 def test_key_frames_ten_seconds_apart():
     for share in np.linspace(0, 1, 9):
         pair = fetch(CASES / "gop_10s.ts", float(share))
         assert abs(time_seen(pair) - time_heard(pair)) < CLIP
 
 
-@given
+@needs(CASES)
 def test_an_anamorphic_film_is_wide():
     width, height = images.open_picture(fetch(CASES / "anamorphic.mp4", 0.5).picture).size
     assert width / height == pytest.approx(1.78, abs=0.04)
 
 
-@given
+@needs(CASES)
 def test_the_second_track_is_the_default():
     pair = fetch(CASES / "second_track_default.mp4", 0.5)
     assert sound_files.level_db(sound_files.decode(pair.sound)[0]) > -30
 
 
-@given
+@needs(CASES)
 def test_a_title_in_latin_1_is_no_fault():
     videos.check(CASES / "faults/tag_not_utf8.webm")
     with pytest.raises(Rejected, match="holds no audio stream"):

@@ -16,12 +16,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shared import CASES, needs
 
 from cycle_sound.app import inputs
 from cycle_sound.errors import BadPicture
 from cycle_sound.media import containers, images, picture_blocks, picture_files, pixels
-
-CASES = Path(__file__).resolve().parents[2] / "shared/cases"
 
 
 def gradient(width: int, height: int) -> Image.Image:
@@ -258,7 +257,7 @@ def test_a_broken_picture_is_not_taken_for_one_with_broken_notes(kind: bytes):
         images.open_picture(png[:place] + bytes([png[place] ^ 0xFF]) + png[place + 1 :])
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
+@needs(CASES)
 def test_a_png_whose_exif_is_broken_is_upright_as_stored():
     assert images.open_picture((CASES / "broken_exif.png").read_bytes()).size == (64, 48)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shared
 import torch
 import torch.nn.functional as F
 from pipelines import ROOT, copied, dvc
@@ -17,8 +18,6 @@ from cycle_sound.params import DIRECTIONS
 from stages import evaluate
 
 RATE = 16000
-SPEECH = Path(__file__).resolve().parents[2] / "shared/data/spoken-digits"
-speech = pytest.mark.skipif(not SPEECH.is_dir(), reason="needs ../shared/data/spoken-digits")
 
 
 def needs(packages: tuple[str, ...]) -> pytest.MarkDecorator:
@@ -123,12 +122,12 @@ def test_the_figure_of_the_detector_stands_beside_the_own_one(monkeypatch: pytes
 @pytest.fixture(scope="module")
 def digits() -> tuple[list[str], np.ndarray]:
     """Real spoken digits, three of each: labels and waveforms."""
-    with (SPEECH / "labels.csv").open(encoding="utf-8") as file:
+    with (shared.DIGITS / "labels.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     some = [row for digit in "0123456789" for row in [row for row in rows if row["label"] == digit][::12][:3]]
     waves = []
     for row in some:
-        wave, rate = sound_files.decode((SPEECH / f"test_data/{row['id']}.mp3").read_bytes())
+        wave, rate = sound_files.decode((shared.DIGITS / f"test_data/{row['id']}.mp3").read_bytes())
         waves.append(sound_files.fit_length(sound_files.resample(wave, rate, RATE), RATE))
     return [row["label"] for row in some], np.stack(waves)
 
@@ -154,7 +153,7 @@ def test_labels_make_a_grammar_where_all_are_words(labels: list[str], known: boo
 
 
 @needs(judges.WORDS)
-@speech
+@shared.needs(shared.DIGITS)
 def test_digits_are_heard_in_real_speech_each_by_itself(digits: tuple[list[str], np.ndarray]) -> None:
     labels, waves = digits
     recogniser = judges.WordRecogniser(labels)
@@ -165,7 +164,7 @@ def test_digits_are_heard_in_real_speech_each_by_itself(digits: tuple[list[str],
 
 
 @needs(judges.WORDS)
-@speech
+@shared.needs(shared.DIGITS)
 def test_words_are_counted_against_those_of_real_speech(digits: tuple[list[str], np.ndarray]) -> None:
     labels, waves = digits
     same = attributes.words(labels, waves, waves, RATE)

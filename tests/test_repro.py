@@ -16,6 +16,7 @@ import pipelines
 import pytest
 from pipelines import copied, digests, dvc, environment, run, steps
 from ruamel.yaml import YAML
+from shared import DIGITS, VGGSOUND, needs
 
 from cycle_sound.acquisition import manifest
 from cycle_sound.evaluation import attributes, generation, metrics
@@ -24,8 +25,7 @@ from cycle_sound.io import params_file
 from cycle_sound.params import DIRECTIONS, MODALITIES
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared/data"
-DIGITS, VIDEOS = SHARED / "spoken-digits", SHARED / "vggsound/videos"
+VIDEOS = VGGSOUND / "videos"
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 MOUNTING = ("unshare", "--user", "--map-root-user", "--mount")
 FIXED_BATCH = dict(fixed_batches.FIXED_BATCH)  # of a build: larger ones than those of other tests
@@ -341,7 +341,7 @@ def after(name: str, graph: dict[str, dict[str, Any]]) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not DIGITS.is_dir(), reason="needs ../shared/data/spoken-digits")
+@needs(DIGITS)
 def test_a_folder_of_real_recordings_goes_all_the_way(tmp_path: Path, build: Callable[..., Path]):
     corpus = tmp_path / "digits"
     with (DIGITS / "labels.csv").open(newline="", encoding="utf-8") as file:
@@ -367,7 +367,7 @@ def test_a_folder_of_real_recordings_goes_all_the_way(tmp_path: Path, build: Cal
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not VIDEOS.is_dir(), reason="needs ../shared/data/vggsound/videos")
+@needs(VIDEOS)
 def test_videos_without_labels_go_all_the_way(build: Callable[..., Path]):
     folder = build(
         data={"source": "videos", "videos": {"path": str(VIDEOS), "labels": "", "pairs_per_clip": 2, "test_share": 0.5}}

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from shared import CASES, VGGSOUND, needs
 from test_images import lossless_jpeg
 
 from cycle_sound.acquisition import acquire, film_jobs, manifest, sources
@@ -31,8 +32,6 @@ from cycle_sound.params import DataConfig, FolderConfig, SyntheticConfig, Videos
 
 RATE = 16000
 ROOT = Path(__file__).resolve().parents[1]
-CASES = ROOT.parent / "shared/cases"
-REAL_VIDEOS = ROOT.parent / "shared/data/vggsound"
 
 
 def data(source: Literal["folder", "videos"], path: Path, **video: Any) -> DataConfig:
@@ -618,7 +617,7 @@ def test_a_film_with_a_tag_in_any_encoding_is_a_good_film(suffix: str, stream: b
     assert videos.cut(Film(path), 0.5, clip_seconds=0.5, min_seconds=0.1, still_difference=0.5, lone=False).picture
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason=f"needs {CASES}")
+@needs(CASES)
 def test_a_film_from_the_field_with_a_tag_in_another_encoding_is_a_good_film():
     videos.check(CASES / "faults/tag_not_utf8.webm")
 
@@ -733,9 +732,9 @@ def test_a_list_labels_the_videos_found_and_asks_for_no_others(tmp_path: Path):
         videos.clips(data("videos", tmp_path, labels=str(tmp_path / "list.csv")))
 
 
-@pytest.mark.skipif(not REAL_VIDEOS.is_dir(), reason=f"needs the real videos of {REAL_VIDEOS}")
+@needs(VGGSOUND)
 def test_real_videos(tmp_path: Path):
-    settings = data("videos", REAL_VIDEOS / "videos", labels=str(REAL_VIDEOS / "test.csv"), test_share=0.2)
+    settings = data("videos", VGGSOUND / "videos", labels=str(VGGSOUND / "test.csv"), test_share=0.2)
     rows = acquire.acquire(sources.clips(settings, RATE, 0), settings, tmp_path, 2)
     assert len(rows) == 7
     assert {row.id: row.status for row in rows if row.status != "ok"} == {"0jZtLuEdjrk_000110": "no_audio"}

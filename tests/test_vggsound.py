@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 from mirror import acquired, counted_film
+from shared import VGGSOUND, needs
 
 from cycle_sound import params as parameters
 from cycle_sound.acquisition import acquire, manifest, sources
@@ -30,8 +31,6 @@ from cycle_sound.errors import BadSource, ParamsError
 from cycle_sound.media import images, sound_files
 from cycle_sound.params import DataConfig, Params
 
-SHARED = Path(__file__).resolve().parents[2] / "shared/data/vggsound"
-real = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data/vggsound")
 DEAF = "0jZtLuEdjrk_000110"  # the real clip without sound
 
 Settings = Callable[..., DataConfig]
@@ -121,9 +120,9 @@ def test_a_bad_list_is_refused_in_one_line(text: str | bytes, message: str, tmp_
         lists.read(tmp_path / "none.csv", None)
 
 
-@real
+@needs(VGGSOUND)
 def test_every_row_of_the_real_test_list_is_read():
-    rows = lists.read(SHARED / "test.csv", "test")
+    rows = lists.read(VGGSOUND / "test.csv", "test")
     assert len(rows) == 15446
     assert len({row.label for row in rows}) == 309
     assert sum(row.excerpt.video.startswith("-") for row in rows) > 100
@@ -482,17 +481,17 @@ def likeness(wave: np.ndarray, other: np.ndarray, reach: int) -> tuple[float, in
     return float(near[best] / np.linalg.norm(wave) / np.linalg.norm(other)), best - reach
 
 
-@real
+@needs(VGGSOUND)
 def test_the_real_clips_give_their_frames_and_their_sound(settings: Settings, tmp_path: Path):
-    stems = sorted(path.stem for path in (SHARED / "videos").iterdir())
+    stems = sorted(path.stem for path in (VGGSOUND / "videos").iterdir())
     write_list(tmp_path / "list.csv", [(f"{stem}.mp4", "x") for stem in stems])
-    data = settings({"pairs": "even"}, path=str(SHARED / "videos"), pairs_per_clip=2)
+    data = settings({"pairs": "even"}, path=str(VGGSOUND / "videos"), pairs_per_clip=2)
     rows = acquire.acquire(vggsound.clips(data), data, tmp_path / "raw", 2)
     assert {row.id for row in rows} == {f"{stem}_{i}" for stem in stems for i in range(2)}
     assert {row.id[:-2]: row.status for row in rows if row.status != "ok"} == {DEAF: "no_audio"}
     assert manifest.read(tmp_path / "raw/manifest.csv") == rows
     for row in (row for row in rows if row.status == "ok"):
-        path, share = SHARED / f"videos/{row.id[:-2]}.mp4", (0.25, 0.75)[int(row.id[-1])]
+        path, share = VGGSOUND / f"videos/{row.id[:-2]}.mp4", (0.25, 0.75)[int(row.id[-1])]
         wave, rate = heard(path)
         with av.open(str(path)) as container:
             ends = [float(stream.duration * stream.time_base) for stream in container.streams]

@@ -29,6 +29,7 @@ import soundfile
 import tiny
 import torch
 from PIL import ExifTags, Image
+from shared import CASES
 
 from cycle_sound import params, paths
 from cycle_sound.acquisition import fingerprints, journal, manifest, summary
@@ -77,7 +78,6 @@ from cycle_sound.models.tokenizer import CodeShape
 from cycle_sound.nn.rng import BatchRng
 from cycle_sound.training.resume import Snapshot, State
 
-CASES = tiny.ROOT.parent / "shared/cases"
 MAX_COMPLAINTS = 1 << 20  # bytes
 SEED, RATE = 7, 16000
 DECODER = "project/data/decoder/image/decoder.safetensors"
