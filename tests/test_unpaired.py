@@ -18,7 +18,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_hygiene import give, melody, pair_of
+from pairs import give, melody, pair_of
 from test_restoring import contents as contents_of
 
 from cycle_sound import paths

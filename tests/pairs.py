@@ -1,0 +1,59 @@
+"""Pairs as corpora hold them: pictures of soft blobs, sounds of random notes."""
+
+import io
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from cycle_sound.acquisition import fingerprints
+from cycle_sound.acquisition.fingerprints import Fingerprint
+from cycle_sound.acquisition.sources.clip import Pair
+from cycle_sound.media import images, sound_files
+
+RATE = 16000
+
+
+def smooth(seed: int) -> Image.Image:
+    """A picture of soft blobs: what photographs are, as far as a fingerprint sees."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)
+    return Image.fromarray(coarse).resize((180, 140), Image.Resampling.BICUBIC)
+
+
+def melody(seed: int, seconds: float = 1.0) -> np.ndarray:
+    """Four random notes over a little noise."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(round(seconds * RATE)) / RATE
+    pitches = rng.uniform(300, 3000, (4, 3)).repeat(-(-len(times) // 4), axis=0)[: len(times)]
+    tones = np.sin(2 * np.pi * pitches * times[:, None]).mean(axis=1)
+    return (0.5 * tones + rng.normal(0, 0.01, len(times))).astype(np.float32)
+
+
+def jpeg(picture: Image.Image, quality: int = 95) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def pair_of(picture: int, sound: int) -> Pair:
+    return Pair(jpeg(smooth(picture)), sound_files.encode_mp3(melody(sound), RATE))
+
+
+def print_of(pair: Pair) -> Fingerprint:
+    assert pair.picture is not None
+    assert pair.sound is not None
+    return fingerprints.of(images.open_picture(pair.picture), sound_files.decode(pair.sound))
+
+
+def differing(one: Fingerprint, other: Fingerprint) -> tuple[int, int]:
+    return fingerprints.differing(one.picture, other.picture), fingerprints.differing(one.sound, other.sound)
+
+
+def give(pair: Pair) -> Pair:
+    return pair
+
+
+def wav(wave: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, wave, rate, format="WAV", subtype=subtype)
+    return file.getvalue()
