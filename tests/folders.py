@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from pipelines import untimed
+
 from cycle_sound import paths
 from cycle_sound.acquisition import sources
 from cycle_sound.io import files, params_file
@@ -35,3 +37,21 @@ def made_pairs(tmp_path: Path) -> Path:
         files.write_bytes(tmp_path / f"own/{split}_data/own.jpg", pair.picture)
         files.write_bytes(tmp_path / f"own/{split}_data/own.mp3", pair.sound)
     return tmp_path / "own"
+
+
+def fill(root: Path, **contents: bytes | str) -> None:
+    """Write files, by their paths in a folder."""
+    for name, content in contents.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file, as `untimed` has it."""
+    return {str(path.relative_to(folder)): untimed(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def digested(folder: Path) -> dict[str, str]:
+    """Every file of a folder without others, hidden ones too: name → digest."""
+    return {path.name: files.digest(path) for path in folder.iterdir()}

@@ -3,15 +3,15 @@
 import base64
 import hashlib
 import json
-import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from local_server import LocalServer
 
-class Hub:
+
+class Hub(LocalServer):
     """`with Hub() as hub:` serves repositories of files at `hub.url`, and counts the files it has sent.
 
     `repositories[NAME]` is a repository's content now: path → bytes. `commits` has what it was at each commit.
@@ -23,17 +23,8 @@ class Hub:
         self.private: dict[str, bool] = {}
         self.sent: Counter[str] = Counter()
         self.claimed: dict[str, int] = {}  # size that a file is said to have
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("HandlerOfHub", (Handler,), {"hub": self}))
-        self.server.daemon_threads = True
+        super().__init__(type("HandlerOfHub", (Handler,), {"hub": self}))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def __enter__(self) -> "Hub":
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        self.server.shutdown()
-        self.server.server_close()
 
     def commit(self, name: str) -> str:
         """The id of a repository's content, as it is now."""

@@ -5,13 +5,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from unittest.mock import patch
 
 import av
 import numpy as np
+from local_server import LocalServer
 
 from cycle_sound.acquisition import acquire
 from cycle_sound.acquisition.journal import Journal
@@ -24,7 +25,7 @@ BLOCK = 1 << 14  # bytes sent between two pauses
 STEP = 0.05  # s between two looks whether a stalled answer may end
 
 
-class Mirror:
+class Mirror(LocalServer):
     """`with Mirror({NAME: content or trouble}) as mirror:` serves http://127.0.0.1:PORT/NAME and counts what is asked.
 
     A trouble is a word: an HTTP status ("404"), "429-then" a file once, "torn" (ends before the length it announced),
@@ -40,17 +41,11 @@ class Mirror:
         self.whole: Counter[str] = Counter()  # whole bodies
         self.headers: list[dict[str, str]] = []
         self.closing = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.server.daemon_threads = True
-
-    def __enter__(self) -> "Mirror":
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
+        super().__init__(self._handler())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         self.closing.set()
-        self.server.shutdown()
-        self.server.server_close()
+        super().__exit__(kind, error, trace)
 
     def url(self, template: str = "{id}_{start:06d}.mp4") -> str:
         return f"http://127.0.0.1:{self.server.server_port}/{template}"
@@ -154,8 +149,8 @@ class Mirror:
             pass
 
 
-def counted_film(path: Path, seconds: float = 3.0, rate: int = 10, gop: int = 12, faststart: bool = False) -> None:
-    """A film whose frame n is as bright as 255 n / frames, and whose sound is as loud as the time is late."""
+def counted_film(path: Path, seconds: float = 3.0, rate: int = 10, gop: int = 12, faststart: bool = False) -> Path:
+    """Write a film whose frame n is as bright as 255 n / frames, and whose sound is as loud as the time is late."""
     frames, sound_rate = round(seconds * rate), 16000
     options = {"movflags": "faststart"} if faststart else {}
     with av.open(str(path), "w", options=options) as container:
@@ -175,6 +170,7 @@ def counted_film(path: Path, seconds: float = 3.0, rate: int = 10, gop: int = 12
             frame.rate, frame.pts, frame.time_base = sound_rate, start, Fraction(1, sound_rate)
             container.mux(sound.encode(frame))
         container.mux(sound.encode())
+    return path
 
 
 def acquired(

@@ -1,4 +1,4 @@
-"""Pairs as corpora hold them: pictures of soft blobs, sounds of random notes."""
+"""Pairs as corpora hold them, of soft blobs and random notes; pure tones and pictures of noise."""
 
 import io
 
@@ -10,6 +10,7 @@ from cycle_sound.acquisition import fingerprints
 from cycle_sound.acquisition.fingerprints import Fingerprint
 from cycle_sound.acquisition.sources.clip import Pair
 from cycle_sound.media import images, sound_files
+from cycle_sound.media.sounds import Sound
 
 RATE = 16000
 
@@ -57,3 +58,15 @@ def wav(wave: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> bytes:
     file = io.BytesIO()
     soundfile.write(file, wave, rate, format="WAV", subtype=subtype)
     return file.getvalue()
+
+
+def tones(count: int, rate: int = RATE) -> list[Sound]:
+    """Sounds of 1.536 s, each of another pitch."""
+    times = np.arange(round(1.536 * rate)) / rate
+    return [Sound((0.3 * np.sin(2 * np.pi * 200 * (1 + n) * times)).astype(np.float32), rate) for n in range(count)]
+
+
+def pictures(count: int) -> list[Image.Image]:
+    """Pictures of noise, higher than they are wide."""
+    generator = np.random.default_rng(0)
+    return [Image.fromarray(generator.integers(0, 256, (80, 64, 3), np.uint8)) for _ in range(count)]

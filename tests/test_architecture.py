@@ -18,6 +18,7 @@ ROOMS = (  # from leaves to roof: a room imports only from those before it
 )
 LEAST_COPY = 20  # nodes of a syntax tree, which a line or two have: any two functions may return an attribute
 IMPORT = re.compile(r"^ *from ((?:cycle_sound|stages)[\w.]*) import (\([^)]*\)|.+)$", re.MULTILINE)
+OF_TESTS = re.compile(r"^ *(?:from|import) (test_\w+)", re.MULTILINE)
 APART = {  # module: what it must not reach, so that the floors stay apart
     "cycle_sound.models.transformer": {"cycle_sound.models.dvae", "cycle_sound.dataset.reader"},
     "cycle_sound.inference.sampling": {"cycle_sound.models.dvae"},
@@ -128,7 +129,7 @@ class Unplaced(ast.NodeTransformer):
 
 def test_no_function_is_a_copy_of_another():
     places: dict[str, list[str]] = {}
-    for path in (path for folder in (*code.PACKAGES, "benchmarks") for path in (ROOT / folder).rglob("*.py")):
+    for path in (path for folder in (*code.PACKAGES, "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 body = Unplaced().visit(node).body[1 if ast.get_docstring(node) else 0 :]
@@ -136,6 +137,13 @@ def test_no_function_is_a_copy_of_another():
                     text = "".join(map(ast.dump, body))
                     places.setdefault(text, []).append(f"{path.relative_to(ROOT)}: {node.name}")
     assert not [found for found in places.values() if len(found) > 1]
+
+
+def test_what_tests_share_stands_in_a_module_without_tests():
+    """A test module may import itself: in a program that it runs in another process."""
+    for path in (ROOT / "tests").glob("*.py"):
+        others = OF_TESTS.findall(path.read_text(encoding="utf-8"))
+        assert {*others} <= {path.stem}, path.name
 
 
 def test_a_test_that_has_the_name_of_a_module_tests_it():

@@ -31,9 +31,7 @@ BROKEN = {2: "cut off", 4: "noise"}  # films
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
-    counted_film(path)
-    return path.read_bytes()
+    return counted_film(tmp_path_factory.mktemp("film") / "film.mp4").read_bytes()
 
 
 @pytest.fixture

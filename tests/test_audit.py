@@ -1,6 +1,5 @@
 """The audit of pairs: judged by models of the other half, spoiled pairs rank low, and the worst alone are dropped."""
 
-import csv
 import io
 import pickle
 import tarfile
@@ -22,7 +21,7 @@ from typer.testing import CliRunner
 from benchmarks import audit as benchmark
 from cycle_sound import paths
 from cycle_sound.app import cli
-from cycle_sound.dataset import dropping, halves, pairing, token_cache
+from cycle_sound.dataset import dropping, halves, pairing, token_cache, writer
 from cycle_sound.dataset.pairing import Pairing
 from cycle_sound.dataset.reader import Split
 from cycle_sound.dataset.tars import Sample
@@ -61,15 +60,11 @@ def pairs(count: int, seed: int, groups: int = COUNT) -> list[Sample]:
     return [sample(number) for number in range(count)]
 
 
-def batched(samples: Sequence[Sample], size: int) -> list[Sequence[Sample]]:
-    return [samples[start : start + size] for start in range(0, len(samples), size)]
-
-
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of pairs, of which every group has two or so."""
     folder = tmp_path_factory.mktemp("shards")
-    sharded(folder, train=batched(pairs(COUNT, 1, COUNT // 2), 50), valid=[pairs(40, 2)])
+    sharded(folder, train=writer.batched(pairs(COUNT, 1, COUNT // 2), 50), valid=[pairs(40, 2)])
     return folder
 
 
@@ -220,13 +215,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def lines(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def test_the_table_has_every_training_pair_the_worst_first(audited: Path):
-    train, table = Split(paths.SHARDS, "train"), lines(audited / "pairs.csv")
+    train, table = Split(paths.SHARDS, "train"), files.read_csv(audited / "pairs.csv")
     assert list(table[0]) == ["rank", "id", "label", "half", "pointwise_mutual_information"]
     assert [line["rank"] for line in table] == [str(rank + 1) for rank in range(len(train))]
     assert {line["id"]: line["label"] for line in table} == dict(zip(train.ids, train.labels, strict=True))
@@ -303,7 +293,7 @@ def test_dropping_drops_exactly_the_worst_share(share: float, left: list[int], t
     dropping.drop(tmp_path / "audit", tmp_path / "kept", share)
     kept = Pairing(tmp_path / "kept", "a" * 64)
     assert kept.rows(torch.arange(len(kept))).tolist() == left
-    fates = lines(tmp_path / "kept/dropped.csv")
+    fates = files.read_csv(tmp_path / "kept/dropped.csv")
     assert {line["id"] for line in fates} == {f"p{row}" for row in range(5) if row not in left}
     assert {line["status"] for line in fates} == {"mismatched"}
     assert fates[0]["reason"] == "its sound and its picture explain each other by -2.00 nats: rank 1 of 5"
@@ -313,7 +303,7 @@ def test_dropping_drops_exactly_the_worst_share(share: float, left: list[int], t
 def test_a_share_of_pairs_is_rounded_not_cut_off(share: float, pairs: int, tmp_path: Path):
     audit_of(tmp_path / "audit", list(range(pairs)))
     dropping.drop(tmp_path / "audit", tmp_path / "kept", share)
-    assert len(lines(tmp_path / "kept/dropped.csv")) == round(Fraction(str(share)) * pairs)
+    assert len(files.read_csv(tmp_path / "kept/dropped.csv")) == round(Fraction(str(share)) * pairs)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.09])

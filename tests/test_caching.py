@@ -9,7 +9,7 @@ import pytest
 import tiny
 import torch
 from pipelines import digests
-from test_distributed import TWO, run
+from processes import TWO, run
 from torch import Tensor
 
 from cycle_sound import params as parameters

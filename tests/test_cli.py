@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from importlib import metadata
 from pathlib import Path
@@ -17,9 +17,10 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from commands import Run, files, is_one_line_of_error, running, told
 from films import evenly, telling_film
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from cycle_sound import paths
 from cycle_sound.acquisition.manifest import Row
@@ -37,18 +38,12 @@ from cycle_sound.params import DIRECTIONS, Params, SamplingConfig, SamplingConfi
 
 RATE = 16000
 
-Run = Callable[..., Result]
-
 
 @pytest.fixture
 def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """`run(*words)`: a command in a folder of its own, with untrained models."""
     monkeypatch.chdir(tmp_path)
-
-    def command(*words: object, models: Path = data) -> Result:
-        return CliRunner().invoke(app, [*map(str, words), "--models", str(models)])
-
-    return command
+    return running(data)
 
 
 def write_sound(path: Path, seconds: float = 1.5, frequency: float = 440) -> Path:
@@ -62,26 +57,6 @@ def write_picture(path: Path, colour: str = "red", size: tuple[int, int] = (64, 
     path.parent.mkdir(exist_ok=True)
     Image.new("RGB", size, colour).save(path)
     return path
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def told(result: Result) -> list[str]:
-    """The lines on stderr, but for the one that says which models are in use."""
-    return [line for line in result.stderr.splitlines() if not line.startswith("using ")]
-
-
-def is_one_line_of_error(result: Result, *words: str) -> bool:
-    lines = told(result)
-    return (
-        result.exit_code == 1
-        and isinstance(result.exception, SystemExit)
-        and len(lines) == 1
-        and lines[0].startswith("error: ")
-        and all(word in lines[0] for word in words)
-    )
 
 
 # --- useful output

@@ -13,19 +13,17 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from commands import Run, is_one_line_of_error, running, told
+from pairs import pictures, tones
 from PIL import Image
 from scipy.special import expit
-from test_cli import is_one_line_of_error, told
-from typer.testing import CliRunner, Result
 
 from cycle_sound import paths
-from cycle_sound.app.cli import app
 from cycle_sound.errors import BadCard, BadConfidence
 from cycle_sound.evaluation import calibration, confidence_fit, metrics
 from cycle_sound.inference import card, confidence, export
 from cycle_sound.inference.confidence import Confidence, Evidence, Familiarity, ModelDigests, Terms
 from cycle_sound.inference.system import CycleSound
-from cycle_sound.media.sounds import Sound
 from cycle_sound.models import dvae
 from cycle_sound.params import DIRECTIONS, MODALITIES, Direction, Params, source_of, target_of
 
@@ -324,16 +322,6 @@ def test_a_copy_is_as_confident(confident: Path, copied: Callable[[CycleSound], 
     assert copied(system).confidences(sources, targets) == system.confidences(sources, targets)
 
 
-def tones(count: int) -> list[Sound]:
-    times = np.arange(round(1.536 * RATE)) / RATE
-    return [Sound((0.3 * np.sin(2 * np.pi * 200 * (1 + n) * times)).astype(np.float32), RATE) for n in range(count)]
-
-
-def pictures(count: int) -> list[Image.Image]:
-    generator = np.random.default_rng(0)
-    return [Image.fromarray(generator.integers(0, 256, (80, 64, 3), np.uint8)) for _ in range(count)]
-
-
 def test_the_same_confidence_in_any_batch_and_at_every_station(confident: Path) -> None:
     system = CycleSound.load(confident)
     for given, make in ((tones(6), system.images), (pictures(6), system.sounds)):
@@ -428,8 +416,6 @@ def test_without_classifiers_an_export_has_no_confidence(confident: Path, tmp_pa
 
 # --- abstaining
 
-Run = Callable[..., Result]
-
 
 @pytest.fixture
 def run(confident: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
@@ -440,11 +426,7 @@ def run(confident: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run
     for number, (sound, picture) in enumerate(zip(tones(3), pictures(3), strict=True)):
         soundfile.write(tmp_path / f"heard/{number}.wav", *sound)
         picture.save(tmp_path / f"seen/{number}.png")
-
-    def command(*words: object, models: Path = confident) -> Result:
-        return CliRunner().invoke(app, [*map(str, words), "--models", str(models)])
-
-    return command
+    return running(confident)
 
 
 def names(folder: Path) -> set[str]:

@@ -1,38 +1,13 @@
 """Any device is answered for, also one that nobody here has; the best that there is is chosen."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from cycle_sound.inference import fixed_batches
 from cycle_sound.inference.fixed_batches import TOGETHER, size_for
 from cycle_sound.models.griffin_lim import GriffinLim
 from cycle_sound.nn import device, distributed
 from cycle_sound.params import Params
-
-
-class Apple(Tensor):
-    """Stands for a tensor on Apple's GPU, with two operations of which some versions of torch lack some cases there."""
-
-    @classmethod
-    def __torch_function__(
-        cls, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        given = kwargs or {}
-        if function is F.interpolate and given.get("antialias"):
-            raise NotImplementedError("The operator 'aten::_upsample_bilinear2d_aa.out' is not implemented for MPS.")
-        if function is F.adaptive_avg_pool2d and args[0].shape[-1] % args[1]:
-            raise RuntimeError("Adaptive pool MPS: input sizes must be divisible by output sizes.")
-        if function == Tensor.device.__get__:  # type: ignore[attr-defined]
-            return torch.device("mps")
-        if function is Tensor.cpu:
-            with torch._C.DisableTorchFunctionSubclass():
-                return args[0].as_subclass(Tensor)
-        return super().__torch_function__(function, types, args, given)
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu:0", "cuda", "cuda:1", "mps", "mps:0", "xpu", "meta"])

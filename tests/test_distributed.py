@@ -4,10 +4,7 @@ How near "the same" must be is measured here, too: by what happens where gradien
 """
 
 import csv
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import product
@@ -15,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import TWO, run
 
 from cycle_sound.io import params_file
 from cycle_sound.nn import distributed
@@ -71,20 +69,11 @@ with distributed.process_group():
             train_vae.main("image", load())
         os.chdir("..")
 """
-TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 # Rounding alone made 0.000001 of difference where this was measured, the least of the faults 0.0003.
 ROUNDING = {"float32": 5e-5, "bfloat16": 2**-8}
 TRAINED = ("train_classifier_audio", "train_transformer_audio_to_image", "train_vae_image", "finetune_decoder_image")
 
 Curves = dict[str, list[dict[str, float]]]  # training → rows
-
-
-def run(folder: Path, script: str, launcher: tuple[str, ...] = (), words: tuple[str, ...] = ()) -> None:
-    (folder / "script.py").write_text(script, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launcher, "script.py", *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

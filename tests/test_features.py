@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_device import Apple
+from devices import Apple
 from tiny import sharded, write_cache, write_shards
 from tiny import small_network as small
 from torch import Tensor

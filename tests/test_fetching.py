@@ -19,11 +19,11 @@ import av
 import films
 import numpy as np
 import pytest
+from excerpts import DEAF, brightness, decoded, heard, ids, likeness, likest, write_list
+from folders import contents
 from mirror import Mirror, acquired, counted_film
-from pipelines import untimed
+from red_films import tagged
 from shared import VGGSOUND, needs
-from test_sources import tagged
-from test_vggsound import DEAF, brightness, decoded, heard, ids, likeness, likest, write_list
 
 from cycle_sound.acquisition import acquire, manifest
 from cycle_sound.acquisition.sources import failures, fetching, vggsound, videos
@@ -360,10 +360,10 @@ def test_the_real_clips_are_fetched_byte_for_byte_and_cut_as_from_their_folder(
     data = settings(url=mirror.url())
     rows = acquire.acquire(vggsound.clips(data), data, tmp_path / "fetched", 1)
     assert {row.id: row.status for row in rows} == {Path(name).stem: "ok" for name in mirror.files} | {DEAF: "no_audio"}
-    assert tree(tmp_path / "store") == mirror.files
+    assert contents(tmp_path / "store") == mirror.files
     own = settings(url="", path=str(VGGSOUND / "videos"))
     acquire.acquire(vggsound.clips(own), own, tmp_path / "own", 1)
-    assert tree(tmp_path / "fetched") == tree(tmp_path / "own")
+    assert contents(tmp_path / "fetched") == contents(tmp_path / "own")
 
 
 @needs(VGGSOUND)
@@ -746,10 +746,6 @@ def killable() -> Any:
     return context
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): untimed(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def settled(store: Path) -> set[str]:
     """What need not be asked for again: the files in the store, and what the journal knows to be gone."""
     journal = store / failures.JOURNAL
@@ -792,6 +788,6 @@ def test_killed_ten_times_the_result_is_the_same_and_nothing_is_fetched_twice(se
         assert settled(store) == settled(tmp_path / "calm")
         assert len(asked) == 11  # nine films, the busy one, and the one that is gone
 
-    assert tree(tmp_path / "raw") == tree(tmp_path / "undisturbed")
+    assert contents(tmp_path / "raw") == contents(tmp_path / "undisturbed")
     fates = {row.id.split("_0")[0]: row.status for row in manifest.read(tmp_path / "raw/manifest.csv")}
     assert sorted(fates.values()) == ["ok"] * 10 + ["unavailable"] * 4

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from test_distributed import TWO, run
+from processes import TWO, run
 from torch import Tensor, nn
 
 from cycle_sound.io import params_file

@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cycle-sound[web]'")
 
-from test_interrupts import NEVER, said, started
+from interrupting import NEVER, said, started
 from visitors import API, CYCLE, DRAWING, FILM, HOSTILE, PICTURE, SOUND, Answer, Visitor, film, png, swollen, wav
 
 from cycle_sound.app.cli import app

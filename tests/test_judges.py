@@ -9,8 +9,8 @@ import pytest
 import shared
 import torch
 import torch.nn.functional as F
+from devices import Apple
 from pipelines import ROOT, copied, dvc
-from test_device import Apple
 
 from cycle_sound.evaluation import attributes, judges, metrics
 from cycle_sound.media import sound_files

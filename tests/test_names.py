@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from folders import fill
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -85,13 +86,6 @@ def data(params: Params) -> Callable[..., DataConfig]:
     return settings
 
 
-def write(root: Path, **contents: Any) -> None:
-    for name, content in contents.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
 def rows_of(*rows: tuple[str, ...]) -> str:
     file = io.StringIO()
     csv.writer(file).writerows(rows)
@@ -137,7 +131,7 @@ def test_files_and_rows_of_a_folder_are_paired_in_any_form(
     one: str, other: str, data: Callable[..., DataConfig], tmp_path: Path
 ) -> None:
     listed = rows_of(("id", "split", "label", "group"), (other, "train", one, other), ("b", "test", other, one))
-    write(
+    fill(
         tmp_path,
         **{f"train_data/{one}.jpg": "", f"train_data/{other}.mp3": "", "test_data/b.jpg": "", "labels.csv": listed},
     )
@@ -151,7 +145,7 @@ def test_files_and_rows_of_a_folder_are_paired_in_any_form(
 @pytest.mark.parametrize(("one", "other"), FORMS.values(), ids=FORMS)
 def test_videos_are_labelled_in_any_form(one: str, other: str, data: Callable[..., DataConfig], tmp_path: Path) -> None:
     listed = rows_of((f"{other}.mp4", one), ("b.mp4", other))
-    write(tmp_path, **{f"{one}.mp4": "", "b.mp4": "", "list.csv": listed})
+    fill(tmp_path, **{f"{one}.mp4": "", "b.mp4": "", "list.csv": listed})
     found = labels(videos.clips(data("videos", tmp_path, labels=str(tmp_path / "list.csv"), pairs_per_clip=1)))
     assert found == dict.fromkeys((names.normal(one), "b"), names.normal(one))
 
@@ -161,7 +155,7 @@ def test_labels_are_selected_in_any_form(one: str, other: str, data: Callable[..
     listed = rows_of(
         *((f"{letter * 11}", "0", label, "train") for letter, label in zip("ab", (one, other), strict=True))
     )
-    write(tmp_path, **{"list.csv": listed})
+    fill(tmp_path, **{"list.csv": listed})
     for asked in (one, other):
         settings = data("vggsound", tmp_path, list=str(tmp_path / "list.csv"), test_list="", labels=[asked]).vggsound
         assert [row.label for row in vggsound.selected(settings)] == [names.normal(one)] * 2
@@ -176,7 +170,7 @@ def test_names_and_labels_reach_the_shards_as_they_are(
         noise = np.random.default_rng(number).normal(0, 0.1, 16000).astype(np.float32)
         blocks = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
         split = "train" if number > 1 else "test"
-        write(
+        fill(
             root,
             **{
                 f"{split}_data/{name}.jpg": picture_files.encode_jpeg(Image.fromarray(blocks)),
@@ -184,7 +178,7 @@ def test_names_and_labels_reach_the_shards_as_they_are(
             },
         )
         listed.append((name, split, f"of {name}"))
-    write(root, **{"labels.csv": rows_of(*listed)})
+    fill(root, **{"labels.csv": rows_of(*listed)})
     params = params.model_copy(update={"data": data("folder", root)})
     rows = acquire.acquire(folder.clips(params.data), params.data, raw, 1)
     assert {(row.id, row.label, row.status) for row in rows} == {(name, f"of {name}", "ok") for name in KEPT.values()}
@@ -212,7 +206,7 @@ TWICE = {
 
 def reading(kind: str, data: Callable[..., DataConfig], root: Path) -> tuple[Path, Callable[[], object]]:
     """Where a list of some kind lies in a folder, and what reads it there."""
-    write(root, **{"train_data/a.jpg": "", "a.mp4": "", "c.mp4": ""})
+    fill(root, **{"train_data/a.jpg": "", "a.mp4": "", "c.mp4": ""})
     path = root / ("labels.csv" if kind == "folder" else "list.csv")
     if kind == "folder":
         return path, lambda: folder.clips(data("folder", root))
@@ -247,10 +241,10 @@ def test_no_label_takes_the_rows_that_follow(
 
 def test_a_comma_cuts_no_label(data: Callable[..., DataConfig], tmp_path: Path) -> None:
     for header, row in (("id,split,label", "a,train,dog, barking"), ("id,split,label,group", "a,train,dog, barking,g")):
-        write(tmp_path, **{"train_data/a.jpg": "", "labels.csv": f"{header}\n{row}\n"})
+        fill(tmp_path, **{"train_data/a.jpg": "", "labels.csv": f"{header}\n{row}\n"})
         with pytest.raises(BadSource, match=r"labels\.csv: line 2: more columns than the header has"):
             folder.clips(data("folder", tmp_path))
-    write(tmp_path, **{"labels.csv": "id,split,label\na,train,dog,,\n"})  # as spreadsheets fill rows up
+    fill(tmp_path, **{"labels.csv": "id,split,label\na,train,dog,,\n"})  # as spreadsheets fill rows up
     assert [clip.label for clip in folder.clips(data("folder", tmp_path))] == ["dog"]
 
 
@@ -272,8 +266,8 @@ CLIP = "a" * 11 + "_000030"
 def test_no_source_reads_hidden_files(data: Callable[..., DataConfig], tmp_path: Path) -> None:
     hidden = ("._x", ".x", ".y/x", "y/.z/x", ".AppleDouble/._x")
     for place, ending in (("train_data", "jpg"), ("train_data", "mp3"), (".", "mp4"), (".", "wav")):
-        write(tmp_path, **{f"{place}/{name}.{ending}": "" for name in hidden}, **{f"{place}/.DS_Store": ""})
-    write(tmp_path, **{"train_data/a.jpg": "", "b.mp4": "", "c.wav": ""})
+        fill(tmp_path, **{f"{place}/{name}.{ending}": "" for name in hidden}, **{f"{place}/.DS_Store": ""})
+    fill(tmp_path, **{"train_data/a.jpg": "", "b.mp4": "", "c.wav": ""})
     assert [clip.id for clip in folder.clips(data("folder", tmp_path))] == ["a"]
     assert [clip.id for clip in videos.clips(data("videos", tmp_path, pairs_per_clip=1))] == ["b"]
     assert inputs.listed(tmp_path, "audio") == [tmp_path / "c.wav"]
@@ -284,7 +278,7 @@ def test_no_source_reads_hidden_files(data: Callable[..., DataConfig], tmp_path:
 @pytest.mark.parametrize("place", ["._{}", ".x/{}", "x/.y/{}", "./.x/{}", "__MACOSX/._{}"])
 def test_no_store_of_clips_offers_hidden_files(place: str, tmp_path: Path) -> None:
     name = place.format(f"{CLIP}.mp4")
-    write(tmp_path / "in a .folder", **{name: "hidden"})
+    fill(tmp_path / "in a .folder", **{name: "hidden"})
     with tarfile.open(tmp_path / "in a .folder/clips.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo(name))
     assert archives.find(tmp_path / "in a .folder") == {}

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 import torch
+from line import Line, trained
 from pipelines import digests, environment, run
-from test_training import Line, trained
 from torch import Tensor
 
 from cycle_sound.errors import BadShard, LoaderLost, TrainingDiverged
@@ -134,7 +134,7 @@ import sys
 import time
 from pathlib import Path
 
-from test_training import Line, trained
+from line import Line, trained
 
 from cycle_sound.params import OptimizerConfig
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines import untimed
+from folders import contents
 
 from cycle_sound import paths
 from cycle_sound.acquisition import manifest, restoring
@@ -31,11 +31,6 @@ def enter(tmp_path: Path, write_tiny: Callable[..., None], monkeypatch: pytest.M
 
     monkeypatch.setattr(pool, "here", lambda jobs, workers=1, here=pool.here: here(jobs, 1))
     return entered
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file, as `untimed` has it."""
-    return {str(path.relative_to(folder)): untimed(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def inodes(folder: Path) -> dict[str, tuple[int, int]]:

@@ -22,6 +22,7 @@ import psutil
 import pytest
 import torch
 import webdataset
+from folders import digested
 from tiny import sharded
 
 from cycle_sound import paths
@@ -71,11 +72,6 @@ def shard(raw: Path, place: Path, params: Params, workers: int = 1) -> dict[str,
     return writer.shard(manifest.read(raw / "manifest.csv"), raw, place / "shards", place / "receipts", params, workers)
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """Every file of a folder, hidden ones too: name → digest."""
-    return {path.name: files.digest(path) for path in folder.iterdir()}
-
-
 def written(folder: Path) -> dict[str, int]:
     """When each shard was written, in nanoseconds."""
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.tar")}
@@ -95,8 +91,8 @@ def rows(count: int, clips_per_group: int) -> list[Row]:
 @pytest.mark.parametrize("workers", [2, 4])
 def test_many_workers_write_the_bytes_of_one(raw: Path, small: Params, folder: Path, tmp_path: Path, workers: int):
     counts = shard(raw, tmp_path, small, workers)
-    assert contents(tmp_path / "shards") == contents(folder)
-    assert "train-000001.tar" in contents(folder)
+    assert digested(tmp_path / "shards") == digested(folder)
+    assert "train-000001.tar" in digested(folder)
     assert counts == {f"{split}_pairs": len(Split(folder, split)) for split in SPLITS}
     assert sum(counts.values()) == 14
 
@@ -104,7 +100,7 @@ def test_many_workers_write_the_bytes_of_one(raw: Path, small: Params, folder: P
 def test_the_order_of_the_manifest_does_not_matter(raw: Path, small: Params, folder: Path, tmp_path: Path):
     rows = manifest.read(raw / "manifest.csv")[::-1]
     writer.shard(rows, raw, tmp_path / "shards", tmp_path / "receipts", small, workers=1)
-    assert contents(tmp_path / "shards") == contents(folder)
+    assert digested(tmp_path / "shards") == digested(folder)
 
 
 def test_plain_webdataset_reads_what_random_access_reads(folder: Path):
@@ -272,7 +268,7 @@ def test_finished_shards_are_kept(raw: Path, small: Params, folder: Path, place:
     shard(raw, place, small)
     after = written(place / "shards")
     assert {name for name in before if after[name] == before[name]} == before.keys() - {"valid-000000.tar"}
-    assert contents(place / "shards") == contents(folder)
+    assert digested(place / "shards") == digested(folder)
 
 
 def test_another_label_touches_its_shard_alone(raw: Path, small: Params, folder: Path, place: Path):
@@ -296,15 +292,15 @@ def test_leftovers_of_other_settings_and_of_killed_workers_are_removed(
     shard(raw, place, larger)
     shard(raw, tmp_path / "fresh", larger)
     (place / "receipts/.ipynb_checkpoints").rmdir()
-    assert contents(place / "shards") == contents(tmp_path / "fresh/shards")
-    assert contents(place / "receipts") == contents(tmp_path / "fresh/receipts")
+    assert digested(place / "shards") == digested(tmp_path / "fresh/shards")
+    assert digested(place / "receipts") == digested(tmp_path / "fresh/receipts")
 
 
 def test_a_shard_that_was_damaged_is_written_again(raw: Path, small: Params, folder: Path, place: Path):
     tar = place / "shards/train-000001.tar"
     tar.write_bytes(tar.read_bytes()[:-1] + b"x")
     shard(raw, place, small)
-    assert contents(place / "shards") == contents(folder)
+    assert digested(place / "shards") == digested(folder)
 
 
 def test_links_into_a_cache_are_replaced_and_never_written_through(raw: Path, small: Params, place: Path):
@@ -312,10 +308,10 @@ def test_links_into_a_cache_are_replaced_and_never_written_through(raw: Path, sm
     for path in (place / "shards").iterdir():
         path.chmod(0o444)
     shutil.copytree(place / "shards", cached, copy_function=os.link)
-    before = contents(cached)
+    before = digested(cached)
     louder = small.model_copy(update={"audio": small.audio.model_copy(update={"max_db": 40.0})})
     shard(raw, place, louder)
-    assert contents(cached) == before
+    assert digested(cached) == before
     assert not {path.name: files.digest(path) for path in (place / "shards").glob("*.tar")}.items() & before.items()
 
 
@@ -395,7 +391,7 @@ def test_a_worker_killed_midway_costs_its_shard_and_not_the_run(small: Params, f
     shard(raw, place / "fresh", small, workers=2)
     thread.join(timeout=60)
     assert not thread.is_alive()
-    assert contents(place / "fresh/shards") == contents(folder)
+    assert digested(place / "fresh/shards") == digested(folder)
 
 
 def test_a_stage_killed_at_any_point_goes_on_to_the_same_shards(
@@ -420,7 +416,7 @@ def test_a_stage_killed_at_any_point_goes_on_to_the_same_shards(
     subprocess.run(stage, check=True, capture_output=True, **options)
     after = written(place / "data/shards")
     assert {name: after[f"{name}.tar"] for name in finished} == {name: before[f"{name}.tar"] for name in finished}
-    assert contents(place / "data/shards") == contents(folder)
+    assert digested(place / "data/shards") == digested(folder)
 
 
 @needs_proc
@@ -432,9 +428,9 @@ def test_a_cluster_writes_the_same_shards_though_one_of_its_two_workers_is_kille
         monkeypatch.setenv(pool.SCHEDULER, cluster.scheduler_address)
         raw, clip = place / "data/raw", Split(folder, "train").ids[4]
         shard(raw, place / "quiet", small)
-        assert contents(place / "quiet/shards") == contents(folder)
+        assert digested(place / "quiet/shards") == digested(folder)
         thread = strike_midway(raw, clip, lambda: kill_reader(raw / "pipe"))
         shard(raw, place / "struck", small)
         thread.join(timeout=60)
         assert not thread.is_alive()
-        assert contents(place / "struck/shards") == contents(folder)
+        assert digested(place / "struck/shards") == digested(folder)

@@ -14,11 +14,11 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from commands import Run, files, is_one_line_of_error, running, told
 from films import chirp, evenly, heard, mux, picture_stream, shade, sound_stream, telling_film
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
-from test_cli import Run, files, is_one_line_of_error, run, told  # noqa: F401
 
 from cycle_sound.app import inputs
 from cycle_sound.errors import BadFilm, BadSteering, BadTarget
@@ -39,6 +39,13 @@ KINDS = [  # suffix, codec, ticks a second, and what the film with its soundtrac
     (".webm", "libvpx", 1000, ".mkv"),
     (".mp4", "libsvtav1", 1000, ".mp4"),
 ]
+
+
+@pytest.fixture
+def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`run(*words)`: a command in a folder of its own, with untrained models."""
+    monkeypatch.chdir(tmp_path)
+    return running(data)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +230,7 @@ def write_avif(path: Path, *colours: str) -> Path:
 
 @pytest.mark.skipif(not features.check("avif"), reason="a Pillow without AVIF")
 @pytest.mark.parametrize("brand", [b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1"])
-def test_a_still_picture_is_no_film(brand: bytes, run: Run, tmp_path: Path):  # noqa: F811
+def test_a_still_picture_is_no_film(brand: bytes, run: Run, tmp_path: Path):
     path = write_avif(tmp_path / "photo.avif", "red")
     path.write_bytes(path.read_bytes().replace(b"ftypavif", b"ftyp" + brand, 1))
     with pytest.raises(BadFilm, match=r"^a still picture, not a film$"):
@@ -476,7 +483,7 @@ def test_the_film_of_a_sound_is_as_long_as_it(share: float, system: CycleSound, 
 @pytest.mark.parametrize("write", [soundless, of_unknown_sound])
 def test_that_there_is_no_sound_to_be_kept_is_said_once(
     write: Callable[[Path], None],
-    run: Run,  # noqa: F811
+    run: Run,
     system: CycleSound,
     tmp_path: Path,
 ) -> None:
@@ -491,7 +498,7 @@ def test_that_there_is_no_sound_to_be_kept_is_said_once(
     assert np.array_equal(sound_of(tmp_path / "mixed.mp4"), sound_of(tmp_path / "alone.mp4"))
 
 
-def test_a_film_gets_a_soundtrack(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_film_gets_a_soundtrack(run: Run, tmp_path: Path) -> None:
     path = telling_film(tmp_path / "film.mp4", evenly(0, 4), (0, 4))
     result = run("sound", "film.mp4", "-o", "out", "--mix", "--samples", 2)
     assert result.exit_code == 0, result.output
@@ -501,7 +508,7 @@ def test_a_film_gets_a_soundtrack(run: Run, tmp_path: Path) -> None:  # noqa: F8
     assert not np.array_equal(sound_of(tmp_path / "out/film.1.mp4"), sound_of(tmp_path / "out/film.2.mp4"))
 
 
-def test_a_film_in_python_is_that_of_the_command_line(run: Run, system: CycleSound, tmp_path: Path) -> None:  # noqa: F811
+def test_a_film_in_python_is_that_of_the_command_line(run: Run, system: CycleSound, tmp_path: Path) -> None:
     telling_film(tmp_path / "film.webm", evenly(0, 4, 25), (0, 4), "libvpx")
     assert run("sound", "film.webm", "-o", "out", "--seed", 3).stdout.split() == ["out/film.mkv"]
     assert system.soundtrack(tmp_path / "film.webm", tmp_path / "mine.mp4", seed=3) == tmp_path / "mine.mkv"
@@ -523,7 +530,7 @@ def test_a_film_that_was_not_named_is_never_replaced(system: CycleSound, tmp_pat
 @pytest.mark.parametrize("command", ["image", "sound"])
 def test_other_sources_steer_films_in_python_as_on_the_command_line(
     command: str,
-    run: Run,  # noqa: F811
+    run: Run,
     system: CycleSound,
     tmp_path: Path,
 ) -> None:
@@ -562,7 +569,7 @@ def test_what_cannot_steer_a_film_is_said_and_nothing_is_written(
     assert files(tmp_path) == ["film.mp4"]
 
 
-def test_a_film_without_pictures_is_one_line_and_the_others_are_made(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_film_without_pictures_is_one_line_and_the_others_are_made(run: Run, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "dark.mp4"), "w") as container:
         mux(container, sound_stream(container), heard(0.1 * np.ones((1, RATE))))
     (tmp_path / "cut.mp4").write_bytes(telling_film(tmp_path / "film.mp4", evenly(0, 1), (0, 1)).read_bytes()[:2000])
@@ -574,7 +581,7 @@ def test_a_film_without_pictures_is_one_line_and_the_others_are_made(run: Run, t
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interrupt_leaves_no_half_film(
-    run: Run,  # noqa: F811
+    run: Run,
     name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -621,7 +628,7 @@ def of_another_source(folder: Path) -> tuple[Path, list[str]]:
 
 @pytest.mark.parametrize("case", [by_a_link, a_link, of_another_source])
 def test_no_film_that_is_read_is_written_over(
-    run: Run,  # noqa: F811
+    run: Run,
     case: Callable[[Path], tuple[Path, list[str]]],
     tmp_path: Path,
 ) -> None:

@@ -4,18 +4,18 @@ import io
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import av
 import numpy as np
 import pytest
 import soundfile
+from folders import fill
 from PIL import Image
+from red_films import film, tagged
 from shared import CASES, VGGSOUND, needs
 from test_images import lossless_jpeg
 
@@ -92,14 +92,6 @@ def some_mp3(name: str) -> bytes:
 
 JPEG = some_jpeg("good")
 MP3 = some_mp3("good")
-
-
-def fill(root: Path, **contents: Any) -> None:
-    """Write files named `split/NAME`."""
-    for name, content in contents.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @pytest.fixture
@@ -521,51 +513,6 @@ def test_an_empty_side_is_refused(tmp_path: Path):
         acceptance.check(acquire.acquire([made("a")], data("folder", tmp_path), tmp_path, 1), 0.25)
 
 
-def film(
-    path: Path,
-    seconds: float = 3.0,
-    *,
-    mute: bool = False,
-    blind: bool = False,
-    still: bool = False,
-    rotation: int = 0,
-    seed: int = 0,
-) -> None:
-    """A video that turns from black to red, with a sound that grows from nothing over its length."""
-    rate, frames = 22050, round(seconds * 10)
-    with av.open(str(path), "w") as container:
-        streams: list[Any] = []  # all of them before the first packet: the header names them
-        if not blind:
-            video = container.add_stream("mpeg4", rate=10)
-            video.width, video.height, video.pix_fmt, video.gop_size = 64, 48, "yuv420p", 12
-            video.set_display_rotation(rotation)
-            streams.append((video, film_frames(frames, still)))
-        if not mute:
-            sound = container.add_stream("pcm_s16le" if path.suffix == ".avi" else "aac", rate=rate, layout="stereo")
-            streams.append((sound, film_sound(seconds, rate, seed)))
-        for stream, parts in streams:
-            for part in parts:
-                container.mux(stream.encode(part))
-            container.mux(stream.encode())
-
-
-def film_frames(count: int, still: bool) -> Iterator[av.VideoFrame]:
-    for i in range(count):
-        picture = np.zeros((48, 64, 3), np.uint8)
-        picture[..., 0] = 100 if still else 255 * i // count
-        yield av.VideoFrame.from_ndarray(picture, format="rgb24")
-
-
-def film_sound(seconds: float, rate: int, seed: int, size: int = 1024) -> Iterator[av.AudioFrame]:
-    wave = np.random.default_rng(seed).normal(0, 0.2, (2, round(seconds * rate)))
-    wave = (wave * np.linspace(0, 1, wave.shape[1])).clip(-1, 1)
-    for start in range(0, wave.shape[1], size):
-        pulses = np.rint(32767 * wave[:, start : start + size].T.reshape(1, -1)).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(pulses, format="s16", layout="stereo")
-        frame.rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
-        yield frame
-
-
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
 def test_a_moment_of_a_video_gives_its_frame_and_the_sound_around_it(suffix: str, tmp_path: Path):
     path = tmp_path / f"-film{suffix}"
@@ -580,23 +527,6 @@ def test_a_moment_of_a_video_gives_its_frame_and_the_sound_around_it(suffix: str
         assert len(wave) == pytest.approx(rate / 2, abs=rate * 0.07)
         levels.append(np.sqrt(np.mean(wave**2)) / (0.2 / np.sqrt(2)))
     assert levels == pytest.approx([0.14, 0.5, 0.92], abs=0.06)
-
-
-def tagged(path: Path, stream: bool, tag: bytes) -> None:
-    """A film with a tag of any bytes: the title of the whole, or of its streams."""
-    plain, marker = path.with_stem("plain"), "M" * len(tag)
-    film(plain)
-    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
-        streams = {one: target.add_stream_from_template(one) for one in source.streams}
-        for metadata in [one.metadata for one in streams.values()] if stream else [target.metadata]:
-            metadata["title"] = marker
-        for packet in source.demux():
-            if packet.dts is not None:
-                packet.stream = streams[packet.stream]
-                target.mux(packet)
-    plain.unlink()
-    assert marker.encode() in path.read_bytes()
-    path.write_bytes(path.read_bytes().replace(marker.encode(), tag))
 
 
 TAGS = {

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tiny
 from pipelines import digests
-from test_distributed import TWO, run
+from processes import TWO, run
 from torch import Tensor
 
 from cycle_sound import paths

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pairs import pictures, tones
 from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
@@ -30,16 +31,6 @@ from cycle_sound.models import dvae, features
 from cycle_sound.params import SamplingConfigs
 
 RATE = 16000
-
-
-def tones(count: int, rate: int = RATE) -> list[Sound]:
-    times = np.arange(round(1.536 * rate)) / rate
-    return [Sound((0.3 * np.sin(2 * np.pi * 200 * (1 + n) * times)).astype(np.float32), rate) for n in range(count)]
-
-
-def pictures(count: int) -> list[Image.Image]:
-    generator = np.random.default_rng(0)
-    return [Image.fromarray(generator.integers(0, 256, (80, 64, 3), np.uint8)) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")

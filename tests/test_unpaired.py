@@ -16,10 +16,10 @@ import films
 import numpy as np
 import pytest
 import torch
+from folders import contents, digested
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import give, melody, pair_of
-from test_restoring import contents as contents_of
 
 from cycle_sound import paths
 from cycle_sound.acquisition import acquire, claims, duplicates, journal, manifest, restoring, sources, splits, summary
@@ -80,11 +80,6 @@ def sharded(rows: Sequence[Row], raw: Path, place: Path, params: Params) -> dict
     return writer.shard(rows, raw, place / "shards", place / "receipts", params, workers=1)
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """Every file of a folder: name → digest."""
-    return {path.name: files.digest(path) for path in folder.iterdir()}
-
-
 def parted(rows: Sequence[Row]) -> list[Row]:
     """The rows whose pictures and sounds come apart."""
     kept = {name for split in SPLITS for name in ids(writer.collected(rows, 0.2, SHARE)[split])}
@@ -125,8 +120,8 @@ def test_shuffling_what_has_no_partners_changes_no_byte(tmp_path_factory, raw: P
     others = [rng.sample(names, len(names)) if what in (side, "both") else names for side in ("pictures", "sounds")]
     take = {name: pair for name, *pair in zip(names, *others, strict=True)}
     sharded(moved(rows, raw, place / "raw", take), place / "raw", place / "after", small)
-    assert contents(place / "after/shards") == contents(place / "before/shards")
-    assert contents(place / "after/receipts") == contents(place / "before/receipts")
+    assert digested(place / "after/shards") == digested(place / "before/shards")
+    assert digested(place / "after/receipts") == digested(place / "before/receipts")
 
 
 def test_shuffling_within_a_label_changes_no_byte_though_labels_stay(raw: Path, small: Params, tmp_path: Path):
@@ -139,7 +134,7 @@ def test_shuffling_within_a_label_changes_no_byte_though_labels_stay(raw: Path, 
         assert len(names) > 1
         take |= {name: (name, other) for name, other in zip(names, names[1:] + names[:1], strict=True)}
     sharded(moved(rows, raw, tmp_path / "raw", take), tmp_path / "raw", tmp_path / "after", small)
-    assert contents(tmp_path / "after/shards") == contents(tmp_path / "before/shards")
+    assert digested(tmp_path / "after/shards") == digested(tmp_path / "before/shards")
     alone = reader.lone(tmp_path / "after/shards", "audio")
     assert alone is not None
     assert alone.known_labels() == set(labels)
@@ -158,7 +153,7 @@ def test_names_groups_and_attributes_of_what_has_no_partners_change_no_byte(raw:
                 shutil.copyfile(source, target)
         renamed.append(of)
     sharded(renamed[::-1], tmp_path / "raw", tmp_path / "after", small)
-    assert contents(tmp_path / "after/shards") == contents(tmp_path / "before/shards")
+    assert digested(tmp_path / "after/shards") == digested(tmp_path / "before/shards")
 
 
 def test_what_came_alone_and_what_was_parted_are_the_same(raw: Path, small: Params, tmp_path: Path, shards: Path):
@@ -173,7 +168,7 @@ def test_what_came_alone_and_what_was_parted_are_the_same(raw: Path, small: Para
     left = [row for row in rows if row not in apart]
     whole = small.model_copy(update={"data": small.data.model_copy(update={"paired_share": 1.0})})
     sharded([*left, *sides], tmp_path / "raw", tmp_path, whole)
-    assert contents(tmp_path / "shards") == contents(shards)
+    assert digested(tmp_path / "shards") == digested(shards)
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -247,8 +242,8 @@ def test_where_all_are_pairs_there_is_nothing_but_pairs(raw: Path, small: Params
     for place in ("before", "fresh"):
         counts = sharded(rows, raw, tmp_path / place, whole)
         assert counts.keys() == {f"{name}_pairs" for name in SPLITS}
-    found = contents(tmp_path / "fresh/shards")
-    assert contents(tmp_path / "before/shards") == found
+    found = digested(tmp_path / "fresh/shards")
+    assert digested(tmp_path / "before/shards") == found
     assert {name.partition("-")[0].partition(".")[0] for name in found} == {*SPLITS, "index"}
     assert {*reader.read_index(tmp_path / "fresh/shards").files} == found.keys() - {"index.json"}
     assert reader.lone(tmp_path / "fresh/shards", "image") is None
@@ -270,7 +265,7 @@ def test_after_a_kill_one_shard_is_written_again(raw: Path, small: Params, shard
     sharded(manifest.read(raw / "manifest.csv"), raw, tmp_path, small)
     after = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("shards/*.tar")}
     assert {name for name in after if after[name] != before.get(name)} == {"lone_audio-000001.tar"}
-    assert contents(tmp_path / "shards") == contents(shards)
+    assert digested(tmp_path / "shards") == digested(shards)
 
 
 # --- what learns
@@ -515,16 +510,16 @@ def test_what_is_alone_comes_back_from_its_source(mine: Path, tmp_path: Path, en
     data = {"source": "folder", "folder": {"path": str(mine)}, "unpaired": "keep", "max_rejected": 1.0}
     params = enter("first", data=data)
     download.main(params)
-    table, raw = paths.MANIFEST.read_bytes(), contents_of(paths.RAW)
+    table, raw = paths.MANIFEST.read_bytes(), contents(paths.RAW)
     params = enter("fresh", data=data)
     files.write_bytes(paths.MANIFEST, table)
     originals = [row.original for row in manifest.read(paths.MANIFEST) if row.status == "ok"]
     restoring.restore(originals, paths.RAW, params)
-    assert contents_of(paths.RAW) == raw
+    assert contents(paths.RAW) == raw
     lost = paths.RAW / "train_data/heard train.mp3"
     lost.unlink()
     restoring.restore(originals, paths.RAW, params)
-    assert contents_of(paths.RAW) == raw
+    assert contents(paths.RAW) == raw
     lost.unlink()
     (mine / "train_data/heard train.mp3").unlink()
     with pytest.raises(LostOriginals, match="heard train: the source does not list it"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from test_distributed import TWO, run
+from processes import TWO, run
 from torch import Tensor
 
 from cycle_sound import params as parameters

@@ -4,9 +4,6 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
-from fractions import Fraction
-from functools import lru_cache
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,6 +11,7 @@ from unittest.mock import patch
 import av
 import numpy as np
 import pytest
+from excerpts import DEAF, brightness, heard, ids, likeness, likest, write_list
 from mirror import acquired, counted_film
 from shared import VGGSOUND, needs
 
@@ -28,10 +26,8 @@ from cycle_sound.acquisition.sources.lists import Excerpt, Listed
 from cycle_sound.acquisition.sources.moments import Frame, Moment
 from cycle_sound.dataset import writer
 from cycle_sound.errors import BadSource, ParamsError
-from cycle_sound.media import images, sound_files
+from cycle_sound.media import sound_files
 from cycle_sound.params import DataConfig, Params
-
-DEAF = "0jZtLuEdjrk_000110"  # the real clip without sound
 
 Settings = Callable[..., DataConfig]
 
@@ -50,20 +46,7 @@ def settings(params: Params, tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
-    counted_film(path)
-    return path.read_bytes()
-
-
-def ids(count: int) -> list[str]:
-    """YouTube ids as hard as they come."""
-    return [f"-_{'abcdefghijklmnop'[i]}_-_000{i // 10}{i % 10}" for i in range(count)]
-
-
-def write_list(path: Path, rows: list[tuple[Any, ...]]) -> None:
-    path.write_text(
-        "".join(",".join(f'"{value}"' if i == 2 else str(value) for i, value in enumerate(row)) + "\n" for row in rows)
-    )
+    return counted_film(tmp_path_factory.mktemp("film") / "film.mp4").read_bytes()
 
 
 # --- lists and names
@@ -374,10 +357,6 @@ def test_a_listed_frame_is_that_frame_and_its_sound(tmp_path: Path):
         cut(Film(tmp_path / "film.mp4"), Frame(46))
 
 
-def brightness(pair: Pair) -> float:
-    return float(images.to_array(images.open_picture(pair.picture), 16).mean())
-
-
 def test_excerpts_without_listed_frames_are_accounted_for(settings: Settings, tmp_path: Path, film: bytes):
     names = ids(3)
     write_list(tmp_path / "list.csv", [(name, 30, "x", "test" if i else "train") for i, name in enumerate(names)])
@@ -442,43 +421,6 @@ def test_impossible_settings_are_one_line_before_any_work(tree: dict[str, Any]):
 
 
 # --- the real clips, against PyAV's own decoding
-
-
-def decoded(path: Path, after: float = 0.0, before: float = np.inf) -> list[tuple[float, np.ndarray]]:
-    """The frames between two times, in seconds from the file's start, decoded from the first on without a jump."""
-    with av.open(str(path)) as container:
-        first = Fraction(container.start_time or 0, 1_000_000)
-        timed = ((float(frame.pts * frame.time_base - first), frame) for frame in container.decode(video=0))
-        shown = takewhile(lambda one: one[0] <= before, timed)
-        return [(time, frame.to_ndarray(format="rgb24")) for time, frame in shown if time >= after]
-
-
-def likest(pair: Pair, path: Path, moment: float) -> float:
-    """When a video shows the picture of a pair, of the frames within half a second of a moment."""
-    picture = np.asarray(images.open_picture(pair.picture)).astype(float)
-    frames = decoded(path, moment - 0.5, moment + 0.5)
-    return min(frames, key=lambda frame: abs(picture - frame[1]).mean())[0]
-
-
-@lru_cache(1)
-def heard(path: Path) -> tuple[np.ndarray, int]:
-    """The whole sound, channels averaged, from the file's start on."""
-    with av.open(str(path)) as container:
-        stream = container.streams.audio[0]
-        resampler = av.AudioResampler(format="fltp", rate=stream.rate)
-        frames = [part for frame in container.decode(stream) for part in resampler.resample(frame)]
-        late = float(frames[0].pts * frames[0].time_base) - (container.start_time or 0) / 1_000_000
-        wave = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
-        return np.pad(wave, (max(0, round(late * stream.rate)), 0)), stream.rate
-
-
-def likeness(wave: np.ndarray, other: np.ndarray, reach: int) -> tuple[float, int]:
-    """The largest correlation of two waveforms within `reach` samples, and how far they are shifted for it."""
-    size = 1 << (len(wave) + len(other)).bit_length()
-    product = np.fft.irfft(np.fft.rfft(other, size) * np.fft.rfft(wave, size).conj())
-    near = np.concatenate([product[-reach:], product[: reach + 1]])
-    best = int(near.argmax())
-    return float(near[best] / np.linalg.norm(wave) / np.linalg.norm(other)), best - reach
 
 
 @needs(VGGSOUND)
