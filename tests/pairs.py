@@ -1,7 +1,9 @@
-"""Pairs as corpora hold them, of soft blobs and random notes; pure tones and pictures of noise."""
+"""Pairs as corpora hold them, of soft blobs and random notes; pure tones, pictures of noise, of odd encodings."""
 
 import io
+from fractions import Fraction
 
+import av
 import numpy as np
 import soundfile
 from PIL import Image
@@ -70,3 +72,17 @@ def pictures(count: int) -> list[Image.Image]:
     """Pictures of noise, higher than they are wide."""
     generator = np.random.default_rng(0)
     return [Image.fromarray(generator.integers(0, 256, (80, 64, 3), np.uint8)) for _ in range(count)]
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    """A picture that gets redder to the right and greener downwards."""
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return Image.fromarray(np.stack([across, down, np.full_like(across, 90)], 2).astype(np.uint8))
+
+
+def lossless_jpeg(form: str = "yuvj420p") -> bytes:
+    """A JPEG of predicted pixels, large enough to be decoded at a part of its size."""
+    codec = av.CodecContext.create("ljpeg", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = 1024, 768, form, Fraction(1, 25)
+    frame = av.VideoFrame.from_image(gradient(1024, 768)).reformat(format=form, dst_color_range="JPEG")
+    return b"".join(bytes(packet) for packet in (*codec.encode(frame), *codec.encode(None)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cycle_sound.io import code
-from cycle_sound.io.code import closure, edges, imported, module_of, parsed
+from cycle_sound.io.code import closure, edges, module_of, parsed
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = (  # from leaves to roof: a room imports only from those before it
@@ -158,7 +158,7 @@ def test_a_test_that_has_the_name_of_a_module_tests_it():
 
 
 def test_params_yaml_is_read_by_stages_and_beside_models_alone():
-    readers = {module for module in code.modules() if "cycle_sound.params" in imported(module).values()}
+    readers = {module for module in code.modules() if "cycle_sound.io.params_file" in edges(module)}
     # a stage's; a project's beside its models; its presets
     assert readers == {"cycle_sound.io.stage", "cycle_sound.inference.card", "cycle_sound.app.presets"}
 

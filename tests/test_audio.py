@@ -97,6 +97,14 @@ def test_channels_that_agree_are_averaged_whatever_their_offsets(samples: np.nda
     assert np.array_equal(sound_files.mono(samples, RATE), samples.sum(1) / np.float32(2))
 
 
+def test_of_opposite_channels_that_are_louder_in_turns_one_is_heard_throughout():
+    """Where pieces of both met, the sound would click."""
+    wave = np.tile(sine(440), 4)
+    louder = np.where(np.arange(len(wave)) // (RATE // 2) % 2, 1.05, 0.95).astype(np.float32)
+    samples = np.stack([wave, -louder * wave], 1)
+    assert np.array_equal(sound_files.mono(samples, RATE), samples[:, 0])
+
+
 def opposite_at_first(seconds: float = 12.0) -> np.ndarray:
     """(samples, channels): two seconds in opposite phase, softly, then loud ones in phase."""
     wave = sine(440, seconds)

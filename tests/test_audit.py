@@ -316,7 +316,7 @@ def test_where_nothing_is_dropped_nothing_is_written(share: float, tmp_path: Pat
 def test_what_is_no_audit_or_of_other_shards_is_refused(tmp_path: Path):
     audit_of(tmp_path / "audit", [3, -1, -2])
     dropping.drop(tmp_path / "audit", tmp_path / "kept", 0.5)
-    with pytest.raises(StaleCache, match=r"other shards \(aaaaaaaaaaaa, not b\)"):
+    with pytest.raises(StaleCache, match="made with shards aaaaaaaaaaaa, not b"):
         Pairing(tmp_path / "kept", "b")
     for content in ([0, 3], [-1, 0], np.zeros(0), np.zeros((2, 2), np.int64), np.zeros(2)):
         np.save(tmp_path / "kept" / dropping.ROWS, np.array(content))

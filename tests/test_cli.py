@@ -474,9 +474,10 @@ def test_what_libraries_warn_of_is_one_line_alone(tmp_path: Path) -> None:
     for name, reason in (("bomb.png", "10000 x 10000 pixels"), ("endless.wav", "NaN or infinite samples")):
         words = [sys.executable, "-m", "cycle_sound", "cycle", name, "-o", "out"]
         done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
-        assert done.stderr.startswith(f"error: {name}: ")
-        assert reason in done.stderr
-        assert done.stderr.count("\n") == 1
+        using, error = done.stderr.splitlines()
+        assert using.startswith("using ")
+        assert error.startswith(f"error: {name}: ")
+        assert reason in error
 
 
 def test_what_would_fill_the_memory_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,7 +268,7 @@ ODD: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("key", "value"), ODD)
 def test_an_odd_file_is_refused_in_one_line(path: Path, key: str, value: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    with pytest.raises(BadConfidence, match=r"confidence.json: not a confidence") as refused:
+    with pytest.raises(BadConfidence, match=r"confidence.json: not a fitted confidence of this version") as refused:
         confidence.read(path)
     assert "\n" not in str(refused.value)
 

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import zlib
 from contextlib import nullcontext
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 import torch
+from pairs import gradient, lossless_jpeg
 from PIL import Image
 from shared import CASES, needs
 
@@ -23,23 +22,10 @@ from cycle_sound.errors import BadPicture
 from cycle_sound.media import containers, images, picture_blocks, picture_files, pixels
 
 
-def gradient(width: int, height: int) -> Image.Image:
-    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    return Image.fromarray(np.stack([across, down, np.full_like(across, 90)], 2).astype(np.uint8))
-
-
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return file.getvalue()
-
-
-def lossless_jpeg(form: str = "yuvj420p") -> bytes:
-    """A JPEG of predicted pixels, large enough to be decoded at a part of its size."""
-    codec = av.CodecContext.create("ljpeg", "w")
-    codec.width, codec.height, codec.pix_fmt, codec.time_base = 1024, 768, form, Fraction(1, 25)
-    frame = av.VideoFrame.from_image(gradient(1024, 768)).reformat(format=form, dst_color_range="JPEG")
-    return b"".join(bytes(packet) for packet in (*codec.encode(frame), *codec.encode(None)))
 
 
 def test_pictures_survive_the_way_to_floats_and_back():

@@ -111,7 +111,7 @@ def test_an_error_in_a_job_is_raised_here(work: Callable[[], Any], error: type[E
 
 
 def test_a_user_error_keeps_its_words():
-    with pytest.raises(StaleWorker, match="other code"):
+    with pytest.raises(StaleWorker, match="different code"):
         list(pool.run({"x": Job(refuse, LONG)}, 2))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from films import evenly, heard, mux, sound_stream, telling_film
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -229,6 +229,7 @@ def test_sounds_that_are_not_finite_or_too_long_are_refused(tmp_path: Path, monk
     rate=st.sampled_from([8000, 11025, 44100]),
     seconds=st.floats(0.2, 2.0),
 )
+@example(samples=23_042, size=500, rate=11_025, seconds=0.46)  # a window begins halfway between two samples
 @settings(deadline=None)
 def test_windows_of_blocks_are_those_of_the_whole(samples: int, size: int, rate: int, seconds: float):
     wave = np.arange(samples, dtype=np.float32)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 from folders import fill
+from pairs import lossless_jpeg
 from PIL import Image
 from red_films import film, tagged
 from shared import CASES, VGGSOUND, needs
-from test_images import lossless_jpeg
 
 from cycle_sound.acquisition import acquire, film_jobs, manifest, sources
 from cycle_sound.acquisition.manifest import Row

@@ -117,7 +117,7 @@ def test_targets_that_repeat_themselves_are_evaluated_without_a_diversity(
     assert found.keys() >= {"class_consistency", "frechet_distance", "recall_at_1", "cycle_consistency"}
     table = list(csv.DictReader((project / paths.figures(direction)).open()))
     assert "class_consistency" in {row["figure"] for row in table}
-    assert "class consistency" in page.measurements({direction: found}).body
+    assert "class consistency" in page.measurements({direction: found}, params_file.load().evaluate).body
     export.export(project / "data", project / "exported")
     assert "| class_consistency |" in (project / "exported" / export.README).read_text(encoding="utf-8")
 

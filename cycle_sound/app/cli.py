@@ -464,6 +464,8 @@ def sound(
     if kind and films == files:
         raise typer.BadParameter(f"{shown[0]}: a film gets a soundtrack, not a sound file", param_hint="--format")
     ending = kind or "wav"
+    for file in steering_files(unlike, blend):
+        inputs.check(file)
     system = opened(models, device)
     sampling = chosen(system, changed)
     read = partial(inputs.picture, size=system.size)
@@ -529,6 +531,7 @@ def cycle(
     from cycle_sound.app import cycle_page, inputs, knowledge, outputs
 
     changed = changes(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    inputs.check(file)
     system = opened(models, device)
     start = inputs.either(file, system.size)
     tell_cut(system, file, start)
@@ -571,6 +574,7 @@ def search(
     from cycle_sound.app import inputs, search
     from cycle_sound.media.sounds import Sound
 
+    inputs.check(query)
     system = opened(models, device)
     read = partial(inputs.picture, size=system.size)
     asked = inputs.either(query, system.size)

@@ -92,7 +92,7 @@ def read_picture(path: str | Path, size: int = images.MAX_SIDE) -> Image.Image:
 
 def film(path: Path, most: float = inf) -> FilmReader:
     """Open a film file, of which so many pixels are decoded at most. Raises `BadInput`."""
-    _check(path)
+    check(path)
     with named(path):
         return FilmReader(path, most)
 
@@ -126,7 +126,7 @@ class LongSound(NamedTuple):
 
 def long_sound(path: Path) -> LongSound:
     """Open a sound file, or a film with a sound. Raises `BadInput`."""
-    _check(path)
+    check(path)
     with named(path):
         return LongSound(path, sound_reader.seconds(path))
 
@@ -159,14 +159,14 @@ def _heard(content: bytes, seconds: float | None) -> Sound:
 
 def _content(path: Path) -> bytes:
     """The content of a file. Raises `BadInput` where it cannot be read, or is larger than `bounded.MAX_MEDIA`."""
-    _check(path)
+    check(path)
     if excess := bounded.excess(path, bounded.MAX_MEDIA):
         raise BadInput(f"{path}: {excess}")
     return path.read_bytes()
 
 
-def _check(path: Path) -> None:
-    """Raise `BadInput` for what is missing, is no regular file, or cannot be opened."""
+def check(path: Path) -> None:
+    """Raise `BadInput` for what is missing, is no regular file, or cannot be opened: before models are read for it."""
     try:
         if not path.exists():
             raise BadInput(f"{path}: no such file")
@@ -179,7 +179,7 @@ def _check(path: Path) -> None:
 
 def _is_readable(path: Path) -> bool:
     try:
-        _check(path)
+        check(path)
     except BadInput:
         return False
     return True

@@ -39,16 +39,23 @@ def windows(blocks: Iterable[Sound], seconds: float) -> Iterator[Sound]:
     """
     rest, start, number, rate = np.zeros(0, np.float32), 0, 0, 1  # `rest` begins at sample `start`
 
+    def edge(of: int) -> int:
+        """The sample at which a window begins."""
+        return round(of * (seconds * rate))
+
+    def end() -> int:
+        """The sample before which what the window holds ends."""
+        return edge(number + 1) + round(sound_files.MARGIN * rate)
+
     def window() -> Sound:
-        width, margin = seconds * rate, round(sound_files.MARGIN * rate)
-        return Sound(rest[round(number * width) - start : round((number + 1) * width) + margin - start], rate)
+        return Sound(rest[edge(number) - start : end() - start], rate)
 
     for block in blocks:
         rest, rate = np.concatenate([rest, block.waveform]), block.sample_rate
-        while start + len(rest) >= round((number + 1) * seconds * rate) + round(sound_files.MARGIN * rate):
+        while start + len(rest) >= end():
             yield window()
             number += 1
-        kept = min(max(round(number * seconds * rate) - start, 0), len(rest))
+        kept = min(max(edge(number) - start, 0), len(rest))
         rest, start = rest[kept:], start + kept
     while number == 0 or (start + len(rest)) / (seconds * rate) - SCRAP > number:
         yield window()

@@ -167,8 +167,9 @@ def mono(samples: np.ndarray, rate: int) -> np.ndarray:
     """Mix channels, (n, channels) → (n,), of at least one sample, at a rate in Hz.
 
     The result is their average; but in each piece in which channels in opposite phase, which ears do not mind, would
-    cancel more than the share CANCELLED of the energy, it is the strongest channel. Pieces of 0.75 s are counted from
-    the first sample on: mixed in parts of whole pieces, a sound is the same. Raises `BadSound` as `checked` does.
+    cancel more than the share CANCELLED of the energy, it is the first channel of at least half the power of the
+    strongest. Pieces of 0.75 s are counted from the first sample on: mixed in parts of whole pieces, a sound is the
+    same. Raises `BadSound` as `checked` does.
     """
     if samples.shape[1] == 1:
         return checked(samples[:, 0])
@@ -310,7 +311,7 @@ def _whole_pieces(samples: float, rate: int) -> int:
 
 
 def _mixed(samples: np.ndarray, rate: int) -> np.ndarray:
-    """The average of channels (n, channels) → (n,), or, piece by piece, the strongest."""
+    """The average of channels (n, channels) → (n,), or, piece by piece, a strong one."""
     mix = reduce(np.add, samples.T)  # over so short an axis numpy's own mean is slow
     mix /= np.float32(samples.shape[1])
     end = len(samples) // _piece(rate) * _piece(rate)
@@ -322,12 +323,16 @@ def _mixed(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _choose(pieces: np.ndarray, mix: np.ndarray, width: int) -> None:
-    """Put the strongest channel into the average (pieces, n) of pieces (pieces, n, channels) that cancel in it."""
+    """Put a strong channel into the average (pieces, n) of pieces (pieces, n, channels) that cancel in it.
+
+    The first of several that are about equally strong: opposite ones in turns would click where pieces meet.
+    """
     cancelled = np.flatnonzero(_cancel(pieces, mix, width))
     if cancelled.size:
         own = pieces[cancelled]
-        strongest = np.var(own, axis=1).argmax(1)
-        mix[cancelled] = np.take_along_axis(own, strongest[:, None, None], 2)[..., 0]
+        power = np.var(own, axis=1)  # (pieces, channels)
+        first = (power >= power.max(1, keepdims=True) / 2).argmax(1)
+        mix[cancelled] = np.take_along_axis(own, first[:, None, None], 2)[..., 0]
 
 
 def _cancel(pieces: np.ndarray, mix: np.ndarray, width: int) -> np.ndarray:
