@@ -38,7 +38,7 @@ from cycle_sound.params import (
 
 T = TypeVar("T")
 
-BATCH = 4  # pairs at a time, for evidence: a single one costs an eighth of what it does in a batch of the device
+BATCH = 2  # pairs at a time, for evidence: of a single one most work is for two rows, with its target and with none
 MAX_BYTES = 1 << 16  # of a file, which has 1 kB
 LIMIT = 1e6  # of any number in a file: no sum of them overflows
 LEAST = 1e-4  # probability that a classifier is believed: what it says beyond would outweigh all else
