@@ -24,7 +24,7 @@ from cycle_sound.evaluation import (
 from cycle_sound.evaluation.examples import Examples
 from cycle_sound.evaluation.generation import DirectionModels
 from cycle_sound.inference import confidence
-from cycle_sound.io import figures, files, memory, stage
+from cycle_sound.io import figures, files, stage
 from cycle_sound.nn import device, distributed, measures
 from cycle_sound.nn.measures import Measures
 from cycle_sound.params import DIRECTIONS, Direction, Params
@@ -36,7 +36,6 @@ JUDGED = "pip install -e '.[judges]', then `dvc repro --force --single-item eval
 @distributed.process_group()
 def main(direction: Direction, params: Params) -> None:
     """Write the figures, the tables of them, of re-ranking and of confidence, the contact sheet and the samples."""
-    memory.give_back()  # what stays of each batch would cut up the heap
     device.prepare(params.seed)
     config, seed = params.evaluate, params.seed
     models = generation.load(direction, "test", params.sampling, params.vocoder)

@@ -39,7 +39,10 @@ class FeatureMoments:
         """Add the features (b, d) of `rows`, b of them."""
         groups = np.array(rows) % GROUPS
         found = np.stack([metrics.moments(features[groups == group]) for group in range(GROUPS)])
-        self._moments[name] = self._moments.get(name, 0.0) + found
+        if name in self._moments:
+            self._moments[name] += found
+        else:
+            self._moments[name] = found
 
     def whole(self) -> dict[str, np.ndarray]:
         """The moments of the features of all processes, by name: (GROUPS, d + 1, d + 1) each."""
