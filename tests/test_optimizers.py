@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from cycle_sound.nn import device
 from cycle_sound.params import OptimizerConfig, Params
 from cycle_sound.training.optimizers import STEP, AdamW, Muon, Optimizers, orthogonal
 
@@ -17,17 +18,31 @@ def config(params: Params) -> OptimizerConfig:
     return params.vae.image.optimizer
 
 
-@pytest.mark.parametrize("shape", [(20, 50), (50, 20), (1, 9)])
+@pytest.mark.parametrize(("dtype", "aside"), [(torch.float32, 1e-3), (torch.bfloat16, 0.1)])
+@pytest.mark.parametrize("shape", [(20, 50), (50, 20), (1, 9), (128, 128)])
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
-def test_orthogonal_keeps_the_singular_vectors_and_evens_the_values(shape: tuple[int, int], size: float) -> None:
+def test_orthogonal_keeps_the_singular_vectors_and_evens_the_values(
+    shape: tuple[int, int], size: float, dtype: torch.dtype, aside: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "dtype", lambda _device: dtype)
     torch.manual_seed(0)
-    given = torch.randn(3, *shape) * size
-    made = torch.stack(orthogonal(given.unbind()))
-    values = torch.linalg.svdvals(made)
-    assert 0.4 < values.min() <= values.max() < 1.6
-    u, _, vh = torch.linalg.svd(given, full_matrices=False)
-    turned = u.mT @ made @ vh.mT  # diagonal where the vectors are the same
-    assert (turned - torch.diag_embed(turned.diagonal(dim1=1, dim2=2))).abs().max() < 1e-3
+    u, values, vh = torch.linalg.svd(torch.randn(3, *shape), full_matrices=False)
+    number = torch.arange(values.shape[1])
+    for spectrum in (values, torch.full_like(values, 1.0), 0.9 ** number.expand_as(values)):
+        given = u @ torch.diag_embed(spectrum) @ vh * size
+        turned = u.mT @ torch.stack(orthogonal(given.unbind())) @ vh.mT  # diagonal where the vectors are the same
+        made = turned.diagonal(dim1=1, dim2=2)
+        assert (turned - torch.diag_embed(made)).abs().max() < aside
+        seen = spectrum > 0.02 * spectrum.norm(dim=1, keepdim=True)
+        assert 0.4 < made[seen].min() <= made.max() < 1.6
+
+
+def test_a_gradient_of_one_direction_does_not_explode_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "dtype", lambda _device: torch.bfloat16)
+    torch.manual_seed(0)
+    for rows, columns in ((1, 9), (64, 144), (128, 512)):
+        given = torch.outer(torch.randn(rows), torch.randn(columns)) + 1e-3 * torch.randn(rows, columns)
+        assert torch.linalg.svdvals(orthogonal([given])[0]).max() < 1.6
 
 
 def test_no_gradient_gives_no_step() -> None:

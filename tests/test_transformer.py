@@ -111,7 +111,20 @@ def test_attention_without_a_mask_equals_attention_under_one(prefix: int, target
         assert torch.allclose(one, other, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("work", [attended, in_parts])
+def test_attention_in_bfloat16_is_near_that_in_float32() -> None:
+    """Forward and gradient, on a CPU by products of its own."""
+    inputs = torch.randn(3, 2, 4, 81, 32, generator=seeded(0)).requires_grad_()
+    towards = torch.randn(2, 81, 128, generator=seeded(1))
+    results = attended(*inputs.bfloat16(), 17), attended(*inputs, 17)
+    for one, other in (results, [torch.autograd.grad(result, inputs, towards)[0] for result in results]):
+        assert (one.float() - other).norm() < 0.01 * other.norm()
+
+
+def in_bfloat16(q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
+    return attended(q.bfloat16(), k.bfloat16(), v.bfloat16(), prefix).float()
+
+
+@pytest.mark.parametrize("work", [attended, in_parts, in_bfloat16])
 def test_the_prefix_sees_itself_in_both_directions_and_no_target(work: Callable[..., Tensor]) -> None:
     """By the share that each value has in each output."""
     shares = work(torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5), torch.eye(5)[None, None], 3)[0]

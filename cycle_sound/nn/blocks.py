@@ -70,6 +70,14 @@ class SyncBatchNorm(nn.BatchNorm2d):
         return (values * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(x.dtype)
 
 
+class ChannelsLast(nn.Sequential):
+    """Layers that see the channels of a pixel side by side: max pooling takes a CPU a twentieth of the time in that."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, channels, h, w) → what the layers make of it."""
+        return super().forward(x.contiguous(memory_format=torch.channels_last))
+
+
 def feature_extractor(channels: int, width: int, downsamples: int) -> tuple[nn.Sequential, int]:
     """Convolutions with batch normalisation, ReLU and max pooling, `downsamples` of each, and their output's width.
 
@@ -82,4 +90,4 @@ def feature_extractor(channels: int, width: int, downsamples: int) -> tuple[nn.S
         convolution = nn.Conv2d(channels, wider, 3, padding=1, bias=False)
         layers += [convolution, SyncBatchNorm(wider), nn.ReLU(), nn.MaxPool2d(2)]
         channels = wider
-    return nn.Sequential(*layers), channels
+    return ChannelsLast(*layers), channels
