@@ -274,7 +274,7 @@ class AugmentConfig(PerModality[ShiftConfig]):
 
 
 class OptimizerConfig(Config):
-    """Muon and AdamW with warm-up and cosine decay, and how the run is watched."""
+    """Muon and AdamW with warm-up and linear decay, and how the run is watched."""
 
     steps: Positive
     batch_size: Positive
