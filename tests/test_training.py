@@ -1,6 +1,7 @@
 """The loop, the schedules and the batches."""
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -397,6 +398,10 @@ def test_learning_rate_warms_up_and_falls_to_its_end(config: OptimizerConfig) ->
     assert rates[: config.warmup] == sorted(rates[: config.warmup])
     assert rates[config.warmup :] == sorted(rates[config.warmup :], reverse=True)
     assert rates[-1] == pytest.approx(peak * config.final_learning_rate)
+    held = [step for step, rate in enumerate(rates) if rate == peak]
+    assert len(held) == pytest.approx(schedules.HELD * (config.steps - config.warmup), abs=2)
+    falls = [before - after for before, after in itertools.pairwise(rates[held[-1] + 1 :])]
+    assert max(falls) == pytest.approx(min(falls))
 
 
 def test_temperature_is_a_pure_function_that_reaches_its_end() -> None:
