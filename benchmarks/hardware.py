@@ -34,7 +34,10 @@ def seconds(work: Callable[[], object], device: torch.device, repeats: int = 5) 
 
 
 def memory(field: str) -> float:
-    """A figure of this process in bytes: VmRSS, what it holds, RssAnon, of it in no file, VmHWM, the most it held."""
+    """A figure of this process in bytes, by its name in Linux's /proc.
+
+    VmRSS is what it holds, RssAnon of it what is in no file, RssShmem what is shared, VmHWM the most it held.
+    """
     found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     assert found
     return 1024 * float(found[1])

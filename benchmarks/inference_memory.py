@@ -101,13 +101,16 @@ def prepare(folder: Path, split: str, pairs: int) -> None:
 
 @contextmanager
 def peak() -> Iterator[list[float]]:
-    """A list of the anonymous memory of this process in bytes, at every look."""
+    """A list of the anonymous memory of this process in bytes, at every look.
+
+    Python's anonymous mappings are shared with children, so Linux counts them apart.
+    """
     looks: list[float] = []
     ended = threading.Event()
 
     def look() -> None:
         while not ended.wait(LOOKED):
-            looks.append(hardware.memory("RssAnon"))
+            looks.append(hardware.memory("RssAnon") + hardware.memory("RssShmem"))
 
     thread = threading.Thread(target=look)
     thread.start()

@@ -409,6 +409,8 @@ def test_the_confidences_areas_and_the_vaes_errors_in_the_results_are_those_meas
     for name in ("confidence_auc", "confidence_auc_unguided"):
         both = [_metrics(here, direction) for direction in DIRECTIONS]
         areas = [(one[name], one[f"{name}_low"], one[f"{name}_high"]) for one in both if name in one]
+        assert areas
+        assert len(areas) == len(both) or "none is wrong, so there is no area" in text
         assert " · ".join(f"{area:.3f} ({low:.2f}–{high:.2f})" for area, low, high in areas) in text
     vae, decoder = (_json(f"{fine}/{stage}_image.json")["psnr"] for stage in ("train_vae", "finetune_decoder"))
     assert f"PSNR of {vae:.1f} dB" in text
