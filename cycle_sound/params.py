@@ -480,11 +480,14 @@ class TransformerArchitecture(Config):
     depth: Depth
     heads: Positive
     above: bool
+    rotary: bool
 
     @model_validator(mode="after")
     def _heads(self) -> "TransformerArchitecture":
         if self.width % self.heads:
             raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        if self.rotary and self.width // self.heads % 8:
+            raise ValueError(f"rotary: heads of {self.width // self.heads} channels, which must be a multiple of 8")
         return self
 
 

@@ -70,6 +70,11 @@ WRONG = {  # what is changed: the key, its new value, and what the line must say
         3,
         "transformer.image_to_audio: .*heads 3",
     ),
+    "heads too narrow for rows and columns": (
+        "transformer.image_to_audio.heads",
+        64,
+        "transformer.image_to_audio: .*rotary: heads of 2 channels",
+    ),
     "an empty range of decibels": ("audio.min_db", 30.0, "audio: .*min_db 30.0 must lie below"),
     "the worst without an audit": ("data.drop_worst", 0.1, "data.drop_worst 0.1 needs .* audit.enabled"),
     "a seed of which bits would be lost": ("seed", 1 << 32, "seed: "),

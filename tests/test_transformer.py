@@ -1,5 +1,7 @@
 """The transformer: causality, conditioning, cached generation, for one code per place and for several."""
 
+import itertools
+import json
 import shutil
 from collections.abc import Callable
 
@@ -8,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor
 
 from cycle_sound.inference import cached_transformer
@@ -17,8 +20,17 @@ from cycle_sound.models import contrastive, transformer
 from cycle_sound.models.features import FeatureShape
 from cycle_sound.models.source_encoder import Summary
 from cycle_sound.models.tokenizer import CodeShape
-from cycle_sound.models.transformer import Shapes, Transformer, attended, attended_in_parts, joined, parted
-from cycle_sound.nn import device
+from cycle_sound.models.transformer import (
+    Shapes,
+    Transformer,
+    attended,
+    attended_in_parts,
+    joined,
+    parted,
+    rotated,
+    rotations,
+)
+from cycle_sound.nn import checkpoint, device
 from cycle_sound.nn.rng import BatchRng, seeded
 from cycle_sound.params import Params, SamplingConfig
 
@@ -30,17 +42,18 @@ GREEDY = SamplingConfig(temperature=0.0, top_k=0, top_p=1.0, guidance=1.0)
 
 @pytest.fixture(
     params=[
-        ("encoder", True, 1),
-        ("tokens", False, 1),
-        ("tokens", True, 2),
-        ("encoder", False, 3),
-        ("features", True, 2),
+        ("encoder", True, False, 1),
+        ("tokens", False, True, 1),
+        ("tokens", True, False, 2),
+        ("encoder", False, True, 3),
+        ("features", True, True, 2),
     ]
 )
 def model(request: pytest.FixtureRequest, params: Params) -> Transformer:
     tiny = {"width": 16, "depth": 2, "heads": 2, "source_width": 8, "source_downsamples": 3, "dropout": 0.0}
-    condition, above, codebooks = request.param
-    config = params.transformer.audio_to_image.model_copy(update={**tiny, "condition": condition, "above": above})
+    condition, above, rotary, codebooks = request.param
+    inputs = {"condition": condition, "above": above, "rotary": rotary}
+    config = params.transformer.audio_to_image.model_copy(update=tiny | inputs)
     torch.manual_seed(0)
     source, target = CodeShape(codebooks, 4, 4, 20), CodeShape(codebooks, 3, 4, SIZE)
     shape = FEATURES if condition == "features" else None
@@ -129,6 +142,20 @@ def test_the_prefix_sees_itself_in_both_directions_and_no_target(work: Callable[
     """By the share that each value has in each output."""
     shares = work(torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5), torch.eye(5)[None, None], 3)[0]
     assert (shares > 0).int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+
+
+def test_rotary_positions_tell_how_far_apart_two_places_are() -> None:
+    """The product of a query and a key is the same wherever both lie, in a grid, and changes with their distance."""
+    turning = rotations(CodeShape(4, 5, 6, SIZE), 2, 16)
+    query, key = torch.randn(2, 1, 1, 1, 16, generator=seeded(0)).expand(-1, -1, -1, 32, -1)
+    products = (rotated(query, turning) @ rotated(key, turning).mT)[0, 0]
+    assert torch.allclose(products[:2, :2], query[0, 0, 0] @ key[0, 0, 0])  # those of the prefix have no place
+    grid = products[2:, 2:].view(5, 6, 5, 6)
+    for rows, columns in itertools.product(range(3), range(4)):
+        between = grid[rows:, columns:, : 5 - rows, : 6 - columns]
+        same = between.diagonal(dim1=0, dim2=2).diagonal(dim1=0, dim2=1)
+        assert torch.allclose(same, same[0, 0], atol=1e-4)
+        assert (not rows and not columns) or (same[0, 0] - grid[0, 0, 0, 0]).abs() > 1e-3
 
 
 @torch.inference_mode()
@@ -289,7 +316,7 @@ def test_layers_that_are_computed_again_have_the_same_gradients(model: Transform
 
 
 def kept_bytes(params: Params, depth: int, checkpointing: bool, precision: torch.dtype) -> int:
-    """What a sample of 16 + 48 positions keeps for the backward pass in layers of width 1,024, beside the weights."""
+    """What a sample of 17 + 48 positions keeps for the backward pass in layers of width 1,024, beside the weights."""
     sizes = {"width": 1024, "depth": depth, "heads": 16, "dropout": 0.1, "checkpointing": checkpointing}
     config = params.transformer.audio_to_image.model_copy(update={**sizes, "source_width": 8})
     codes = CodeShape(1, 6, 8, SIZE)
@@ -301,7 +328,7 @@ def kept_bytes(params: Params, depth: int, checkpointing: bool, precision: torch
         held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    prefix, drawn = torch.zeros(1, 16, 1024, requires_grad=True), torch.zeros(1, 1, 48, dtype=torch.long)
+    prefix, drawn = torch.zeros(1, 17, 1024, requires_grad=True), torch.zeros(1, 1, 48, dtype=torch.long)
     with (
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
         torch.autocast("cpu", precision, enabled=precision != torch.float32),
@@ -316,7 +343,7 @@ def test_layers_that_are_computed_again_keep_their_input_alone(params: Params, p
     """4 kB for each position and layer, instead of 40 kB or more."""
     for checkpointing in (False, True):
         one, two = (kept_bytes(params, depth, checkpointing, precision) for depth in (1, 2))
-        assert (two - one <= 10_000 * 64) if checkpointing else (two - one >= 40_000 * 64)
+        assert (two - one <= 10_000 * 65) if checkpointing else (two - one >= 40_000 * 65)
 
 
 @pytest.mark.slow
@@ -415,3 +442,19 @@ def test_a_checkpoint_rebuilds_the_model_alone(model: Transformer, tmp_path) -> 
     )
     given, codes = sources(model, 2), targets(model, 2)
     assert torch.equal(again(again.encode_source(given), codes), model(model.encode_source(given), codes))
+
+
+def test_a_file_from_before_rotary_positions_is_read_without(model: Transformer, tmp_path) -> None:
+    """Its configuration does not name them."""
+    path, older = tmp_path / "t.safetensors", tmp_path / "older.safetensors"
+    transformer.save(path, model, {}, "c" if model.shapes.source_features else "")
+    tree = json.loads(checkpoint.text(path, transformer.KIND))
+    had = tree["config"].pop("rotary")
+    checkpoint.write(older, load_file(path), json.dumps(tree))
+    assert transformer.load(path)[1].config.rotary is had
+    again, facts = transformer.load(older)
+    assert not facts.config.rotary
+    assert again.rotations is None
+    given, codes = sources(model, 2), targets(model, 2)
+    logits = model(model.encode_source(given), codes)
+    assert torch.equal(again(again.encode_source(given), codes), logits) is not had

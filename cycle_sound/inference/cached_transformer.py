@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cycle_sound.models.transformer import Block, Transformer
+from cycle_sound.models.transformer import Block, Transformer, rotated
 from cycle_sound.nn import device
 
 BLOCK_COLUMNS = 32  # columns of a product that one core computes at a time
@@ -106,11 +106,15 @@ def cache_bytes(model: Transformer, guided: bool) -> int:
 
 
 class CachedBlock:
-    """A transformer block that keeps the keys and values of what it has seen."""
+    """A transformer block that keeps the keys and values of what it has seen.
 
-    def __init__(self, block: Block, rows: int, length: int) -> None:
+    `rotations` (2, positions, d / 4): of rotary positions, by which the prefix does not turn.
+    """
+
+    def __init__(self, block: Block, rows: int, length: int, rotations: Tensor | None) -> None:
         attention, weight = block.attention, block.attention.project_in.weight
         self.heads, self.norm1, self.norm2 = attention.heads, block.norm1, block.norm2
+        self.rotations = rotations
         widen, narrow = (layer for layer in block.feed_forward if isinstance(layer, nn.Linear))
         dtype = device.fast_dtype(weight.device)
         self.project_in = inference_linear(attention.project_in, rows, dtype)
@@ -120,14 +124,14 @@ class CachedBlock:
 
     def start(self, x: Tensor, rows: slice) -> Tensor:
         """A prefix, which sees itself alone, for some rows of the cache, or one for all: (b, n, width) → as given."""
-        queries, new = self._qkv(x)
+        queries, new = self._qkv(x, None)
         self.cache[:, rows, :, : x.shape[1]] = new
         keys, values = new.unbind()
         return self._mlp(x, F.scaled_dot_product_attention(queries, keys, values))
 
     def step(self, x: Tensor, place: int) -> Tensor:
         """One position, which sees itself and all before it: (b, 1, width) → (b, 1, width)."""
-        queries, new = self._qkv(x)
+        queries, new = self._qkv(x, None if self.rotations is None else self.rotations[:, place : place + 1])
         self.cache[:, :, :, place : place + 1] = new
         keys, values = self.cache[:, :, :, : place + 1].unbind()
         return self._mlp(x, F.scaled_dot_product_attention(queries, keys, values))
@@ -137,14 +141,16 @@ class CachedBlock:
 
         No shape depends on the position, so that a CUDA graph can repeat it: (b, 1, width) → (b, 1, width).
         """
-        queries, new = self._qkv(x)
+        queries, new = self._qkv(x, None if self.rotations is None else self.rotations.index_select(1, place))
         self.cache.index_copy_(3, place, new)
         keys, values = self.cache[:, :, :, : bias.shape[1]].unbind()
         return self._mlp(x, F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias))
 
-    def _qkv(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _qkv(self, x: Tensor, rotations: Tensor | None) -> tuple[Tensor, Tensor]:
         """Queries (b, heads, n, d), and keys and values (2, b, heads, n, d)."""
         mixed = self.project_in(self.norm1(x)).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if rotations is not None:
+            mixed[:2] = rotated(mixed[:2], rotations)
         return mixed[0], mixed[1:]
 
     def _mlp(self, x: Tensor, attended: Tensor) -> Tensor:
@@ -190,7 +196,9 @@ class CachedTransformer:
         self.prefix = len(model.null)  # positions before the first target token
         places, width = model.positions().shape
         length, rows = self._within(places), batch * self.copies
-        self.blocks = [CachedBlock(block, rows, length) for block in model.blocks if isinstance(block, Block)]
+        self.blocks = [
+            CachedBlock(block, rows, length, model.rotations) for block in model.blocks if isinstance(block, Block)
+        ]
         self.linear = [inference_linear(layer, rows) for layer in model.head.linear if isinstance(layer, nn.Linear)]
         self.offsets = model.null.new_zeros(places, rows, width)  # what is added to the embedding of each place
         self.numbers = torch.arange(length, device=model.null.device)

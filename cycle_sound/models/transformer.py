@@ -1,21 +1,22 @@
 """A decoder-only transformer over [source prefix | target tokens]: autoregressive p(target tokens | source).
 
 A token is a position of the target's grid with its k codes. Attention is bidirectional within the prefix and causal
-over the target. The first position of the prefix, the source's summary, is also added to every target position, so that
-the condition has an effect before attention has learned to find it. The input at a target position is the embedding of
-the token before, optionally of the one above it, too, and the position, by row and column, of the token to predict.
-Within a token a small head predicts the codes one after another, so the likelihood of a target is exact. The
-transformer knows codes and their shapes, but not the tokenizer.
+over the target, and optionally sees by rotary positions how far apart two target positions are. The first position of
+the prefix, the source's summary, is also added to every target position, so that the condition has an effect before
+attention has learned to find it. The input at a target position is the embedding of the token before, optionally of the
+one above it, too, and the position, by row and column, of the token to predict. Within a token a small head predicts
+the codes one after another, so the likelihood of a target is exact. The transformer knows codes and their shapes, but
+not the tokenizer.
 """
 
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as checkpointed
 
@@ -36,6 +37,7 @@ from cycle_sound.nn.rng import BatchRng
 from cycle_sound.params import FOLDED, MAX_TOKENS, Modality, PictureShape, TransformerConfig
 
 KIND = "transformer"
+WAVELENGTHS = (4.0, 50.0)  # of the rotary positions, in places of a grid: the shortest and the longest
 
 
 class Shapes(NamedTuple):
@@ -55,6 +57,12 @@ class Facts(checkpoint.Facts):
     shapes: Shapes
     tokenizers: dict[Modality, str]  # digests of the tokenizers whose codes it knows
     network_digest: str = ""  # of the network whose features it reads
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _without_rotary_positions(cls, config: Any) -> Any:
+        """Files from before there were any do not say so."""
+        return {"rotary": False} | config if isinstance(config, dict) else config
 
     @model_validator(mode="after")
     def _fits(self) -> "Facts":
@@ -137,6 +145,32 @@ def joined(source: Tensor, target: Tensor) -> Tensor:
     return torch.cat([source.transpose(1, 2), target.transpose(1, 2)], dim=1).flatten(2)
 
 
+def rotations(codes: CodeShape, prefix: int, size: int) -> Tensor:
+    """Cosines and sines of rotary positions for heads of `size` channels: (2, prefix + t, size / 4), float32.
+
+    A quarter of a head's channels turn with the row of a target position and a quarter with its column, in pairs, each
+    at a wavelength of its own, so that the product of a query and a key depends on how far apart their places are (Su
+    et al. 2021, arXiv:2104.09864; along two axes Heo et al. 2024, arXiv:2403.13298). The prefix does not turn, nor do
+    the other channels, by which a target position finds in the source the same wherever it lies.
+    """
+    shortest, longest = WAVELENGTHS
+    ratio = (longest / shortest) ** (1 / max(size // 8 - 1, 1))
+    radians = 2 * torch.pi / shortest / ratio ** torch.arange(size // 8, device="cpu")  # per place
+    places = torch.cartesian_prod(torch.arange(codes.rows, device="cpu"), torch.arange(codes.columns, device="cpu"))
+    angles = F.pad((places[..., None] * radians).flatten(1), (0, 0, prefix, 0))
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def rotated(x: Tensor, rotations: Tensor | None) -> Tensor:
+    """Queries or keys (b, heads, n, d), turned by the `rotations` (2, n, d / 4) of their positions, where given."""
+    if rotations is None:
+        return x
+    cosines, sines = rotations.to(x.dtype)
+    pairs = cosines.shape[-1]
+    one, other, still = x.split((pairs, pairs, x.shape[-1] - 2 * pairs), dim=-1)
+    return torch.cat([one * cosines - other * sines, one * sines + other * cosines, still], dim=-1)
+
+
 class Attention(nn.Module):
     """The projections of multi-head self-attention."""
 
@@ -146,10 +180,10 @@ class Attention(nn.Module):
         self.project_in = nn.Linear(width, 3 * width, bias=False)
         self.project_out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values: (b, n, width) → (b, heads, n, d) three times."""
+    def forward(self, x: Tensor, rotations: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys, both turned by `rotations`, and values: (b, n, width) → (b, heads, n, d) three times."""
         q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return q, k, v
+        return rotated(q, rotations), rotated(k, rotations), v
 
 
 class Block(nn.Module):
@@ -165,17 +199,17 @@ class Block(nn.Module):
         )
         self.dropout = config.dropout
 
-    def forward(self, x: Tensor, prefix: int, rng: BatchRng | None = None) -> Tensor:
+    def forward(self, x: Tensor, prefix: int, rotations: Tensor | None = None, rng: BatchRng | None = None) -> Tensor:
         """(b, n, width) → (b, n, width), of which the first `prefix` positions are seen by all.
 
-        `rng`: of dropout, in a training.
+        `rotations` (2, n, d / 4): of rotary positions. `rng`: of dropout, in a training.
         """
         keep = [kept(x, self.dropout, rng) for _ in range(2)]
         if self.training and device.compiles(x.device):
             begin, end = compiled()
-            parts = Parts(*(part.transpose(1, 2) for part in begin(self, x, prefix)))
+            parts = Parts(*(part.transpose(1, 2) for part in begin(self, x, prefix, rotations)))
             return end(self, x, *attended_in_parts(parts), *keep)
-        q, k, v = self.attention(self.norm1(x))
+        q, k, v = self.attention(self.norm1(x), rotations)
         return self.end(x, attended(q, k, v, prefix), *keep)
 
     def end(self, x: Tensor, seen: Tensor, keep_seen: Tensor | None, keep: Tensor | None) -> Tensor:
@@ -184,12 +218,12 @@ class Block(nn.Module):
         return x + masked(self.feed_forward(self.norm2(x)), self.dropout, keep)
 
 
-def _begin(block: Block, x: Tensor, prefix: int) -> list[Tensor]:
+def _begin(block: Block, x: Tensor, prefix: int, rotations: Tensor | None) -> list[Tensor]:
     """What comes before attention on a GPU: (b, n, width) → its `Parts`, (b, n, heads, d) each.
 
     Each is a copy: torch 2.11 loses the shapes of views that what it compiles returns.
     """
-    q, k, v = block.attention(block.norm1(x))
+    q, k, v = block.attention(block.norm1(x), rotations)
     return [part.transpose(1, 2).contiguous() for part in parted(q, k, v, prefix)]
 
 
@@ -281,6 +315,8 @@ class Losses(NamedTuple):
 class Transformer(nn.Module):
     """The model of one direction."""
 
+    rotations: Tensor | None
+
     def __init__(self, config: TransformerConfig, shapes: Shapes) -> None:
         super().__init__()
         self.config = config
@@ -310,6 +346,8 @@ class Transformer(nn.Module):
         self.before = CodeEmbedding(codes.codebooks, codes.codebook_size, width)
         self.above = CodeEmbedding(codes.codebooks, codes.codebook_size, width) if config.above else None
         self.positions = AxialPositions(codes.rows, codes.columns, width)
+        turning = rotations(codes, len(self.null), width // config.heads) if config.rotary else None
+        self.register_buffer("rotations", turning, persistent=False)
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.depth)])
         self.head = CodeHead(width, codes)
         self._initialise()
@@ -375,7 +413,7 @@ class Transformer(nn.Module):
 
     def _block(self, number: int, x: Tensor, prefix: int, rng: BatchRng | None) -> Tensor:
         """A block with random numbers of its own, so that it draws the same when it is run again."""
-        passed: Tensor = self.blocks[number](x, prefix, rng and rng.fold_in(number))
+        passed: Tensor = self.blocks[number](x, prefix, self.rotations, rng and rng.fold_in(number))
         return passed
 
     def _recomputed(self, number: int, x: Tensor, prefix: int, rng: BatchRng | None) -> Tensor:
