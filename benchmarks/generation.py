@@ -18,7 +18,7 @@ from cycle_sound.nn import device
 from cycle_sound.nn.rng import seeded
 from cycle_sound.params import SamplingConfig
 
-PLAIN = SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=1.0)
+PLAIN = SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=1.0, candidates=1)
 BATCHES = (1, 4, 64)
 
 

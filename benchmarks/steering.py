@@ -65,7 +65,6 @@ class Measure(NamedTuple):
     recorded: Sounds
     rows: dict[str, list[int]]
     sampling: SamplingConfig
-    candidates: int  # to re-rank for each picture
 
     def log_mels(self, rows: Sequence[int]) -> Tensor:
         """The sounds of clips as the models see them."""
@@ -73,11 +72,13 @@ class Measure(NamedTuple):
 
     def pictures(self, sources: Tensor, steering: Steering = PLAIN) -> Tensor:
         """DRAWS pictures of each source, one after another: (n, …) → (n × DRAWS, 3, h, w)."""
-        engine, drawing = self.models.engine, Drawing(DRAWS * self.candidates, self.sampling, SEED, steering)
-        if self.candidates == 1:
+        engine, candidates = self.models.engine, self.sampling.candidates
+        sampling = self.sampling.model_copy(update={"candidates": DRAWS * candidates})
+        drawing = Drawing(sampling, SEED, steering)
+        if candidates == 1:
             return engine.decode("image", engine.draw(DIRECTION, sources, drawing).flatten(0, 1))
         made, information = engine.candidates(DIRECTION, sources, drawing)
-        each = -1, self.candidates
+        each = -1, candidates
         return best(made.flatten(0, 1).unflatten(0, each), information.reshape(each))
 
     def seen(self, pictures: Tensor) -> np.ndarray:
@@ -218,12 +219,13 @@ def blend_figures(measure: Measure, clips: int) -> dict[str, float]:
     return {key: value for name, of in sums.items() for key, value in named(name, metrics.ratio(*of.T)).items()}
 
 
-def sampling_at(own: SamplingConfig, guidance: float | None, what: str) -> SamplingConfig:
-    """The models' own way of sampling, by another guidance if one is given.
+def sampling_at(own: SamplingConfig, guidance: float | None, candidates: int | None, what: str) -> SamplingConfig:
+    """The models' own way of sampling, by another guidance and number of candidates if they are given.
 
     Raises ValueError where `unlike` would be measured at a guidance of 1 or less, at which it is not computed with.
     """
-    config = own if guidance is None else own.model_copy(update={"guidance": guidance})
+    given = {"guidance": guidance, "candidates": candidates}
+    config = own.model_copy(update={name: value for name, value in given.items() if value is not None})
     if what == "unlike" and config.guidance <= 1:
         raise ValueError(f"--guidance {config.guidance:g}: above 1 alone `unlike` takes part in a draw")
     return config
@@ -236,7 +238,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument("--clips", type=int, default=2, help="of each label")
     parser.add_argument("--guidance", type=float)
-    parser.add_argument("--rerank", type=int, default=1)
+    parser.add_argument("--rerank", type=int)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     tree = params_file.load()
@@ -245,10 +247,10 @@ def main() -> None:
     rows = {label: models.split.labelled([label]).tolist() for label in sorted(models.split.known_labels())}
     recorded = sounds.of(models.split, paths.RAW, models.engine.models.audio)
     try:
-        config = sampling_at(models.forward_sampling, given.guidance, given.what)
+        config = sampling_at(models.forward_sampling, given.guidance, given.rerank, given.what)
     except ValueError as error:
         parser.error(str(error))
-    measure = Measure(models, recorded, rows, config, given.rerank)
+    measure = Measure(models, recorded, rows, config)
     figures = unlike_figures if given.what == "unlike" else blend_figures
     printing.show(figures(measure, given.clips), given.json)
 

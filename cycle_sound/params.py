@@ -47,6 +47,7 @@ SIDES: dict[Modality, tuple[str, str]] = {  # of a picture, rows and columns: wh
     "audio": ("audio.mels", "audio frames (data.clip_seconds × audio.sample_rate / audio.hop_length)"),
 }
 MAX_TOKENS = 4096  # of a picture; they are drawn one after another, each looking at all before it
+MAX_CANDIDATES = 1000  # 0.2 MB each while they are re-ranked, of 32 sources at a time
 EXTREME = 1e6  # of what logits are multiplied or divided by: they stay finite
 MAX_SECONDS = 600.0  # of a clip: what is decoded of any sound
 DAY = 86_400.0  # seconds: the system's clocks cannot wait for any number of them
@@ -523,19 +524,21 @@ class ClassifierSection(ClassifierConfig):
 
 
 class SamplingConfig(Config):
-    """How one direction samples codes.
+    """How one direction generates a target.
 
     Logits are divided by `temperature`, which is from 1e-6 to 1e6, or 0 to take the likeliest code each time. Codes are
     sampled from the `top_k` likeliest (0: from all), and of these from the likeliest with a total probability of
     `top_p`, in (0, 1]. `guidance`, from 0 to 1e6, is the scale of classifier-free guidance: 1 follows the source as
-    trained, 0 ignores it. `sampling.model_copy(update={"temperature": 0.5})` is a copy with another value. Raises
-    pydantic's ValidationError, a ValueError, for other values.
+    trained, 0 ignores it. Of `candidates` drawn so, 1 to 1000, the one is kept that best explains the source, according
+    to the other direction. `sampling.model_copy(update={"temperature": 0.5})` is a copy with another
+    value. Raises pydantic's ValidationError, a ValueError, for other values.
     """
 
     temperature: Annotated[float, Field(ge=0, le=EXTREME)]
     top_k: Count
     top_p: Annotated[float, Field(gt=0, le=1)]
     guidance: Guidance
+    candidates: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)]
 
     @field_validator("temperature")
     @classmethod
@@ -554,7 +557,6 @@ class CycleConfig(Config):
 
     rounds: Annotated[int, Field(ge=0, le=100)]
     lone_share: Share  # of a batch
-    candidates: Positive
     keep: Share  # of the drawn sources
     sampling: SamplingConfig
     optimizer: OptimizerConfig

@@ -40,7 +40,7 @@ from cycle_sound.training.resume import Snapshot
 from stages import cache_tokens, train_cycle
 
 CLIPS = {"train": 6, "valid": 5, "test": 1, "lone_image": 7, "lone_audio": 5}
-DRAWING = Drawing(3, SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=1.5), 3)
+DRAWING = Drawing(SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=1.5, candidates=3), 3)
 CPU = torch.device("cpu")
 
 
@@ -234,9 +234,11 @@ def test_a_source_is_the_candidate_that_makes_its_real_target_likeliest(project:
     targets = lone(direction).pictures(target_of(direction), range(len(drawn)))
     codes = models.draw(back, targets, DRAWING)
     pictures = models.decode(target_of(back), codes.flatten(0, 1))
-    scores = models.pointwise_mutual_information(back, targets, pictures).unflatten(0, (-1, DRAWING.candidates))
+    scores = models.pointwise_mutual_information(back, targets, pictures).unflatten(
+        0, (-1, DRAWING.sampling.candidates)
+    )
     assert torch.equal(torch.from_numpy(drawn.scores.copy()), scores.amax(1).double())
-    wanted = pictures.unflatten(0, (-1, DRAWING.candidates))[torch.arange(len(drawn)), scores.argmax(1)]
+    wanted = pictures.unflatten(0, (-1, DRAWING.sampling.candidates))[torch.arange(len(drawn)), scores.argmax(1)]
     stored = pixels.to_float(pixels.to_bytes(wanted)) if direction == "image_to_audio" else wanted.half().float()
     assert torch.equal(drawn.sources(torch.arange(len(drawn))), stored)
 

@@ -321,6 +321,7 @@ def test_an_export_that_was_killed_can_be_done_again(exported: Path, data: Path,
         if path.name not in left:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (exported / export.BEGUN).touch()
+    files.write_bytes(exported / "vae/.image.safetensors.0123abcd.part", b"as far as it was written")
     export.export(data, exported)
     assert contents(exported) == whole
 
@@ -386,6 +387,15 @@ def test_a_card_that_does_not_describe_its_files_is_refused(exported: Path, mode
         CycleSound.load(exported)
 
 
+def test_models_of_an_older_card_draw_one_candidate(exported: Path) -> None:
+    tree = json.loads((exported / card.NAME).read_text(encoding="utf-8"))
+    for of in tree["sampling"].values():
+        del of["candidates"]
+    (exported / card.NAME).write_text(json.dumps(tree), encoding="utf-8")
+    sampling = CycleSound.load(exported).sampling
+    assert [of.candidates for of in (sampling.audio_to_image, sampling.image_to_audio)] == [1, 1]
+
+
 ODD: list[tuple[str, Any]] = [
     ("params", {}),
     ("params", {"data": 3}),
@@ -403,6 +413,8 @@ ODD: list[tuple[str, Any]] = [
     ("params", {"data": {"source": "folder"}, "x": "1e999"}),
     ("params", None),
     ("sampling", {}),
+    ("sampling", 3),
+    ("sampling", {"audio_to_image": None}),
     ("vocoder", {"griffin_lim_rounds": HUGE}),
     ("models", 3),
     ("more", 3),

@@ -29,12 +29,11 @@ from cycle_sound.app.cli import app, changes, chosen
 from cycle_sound.app.web import reading
 from cycle_sound.dataset import writer
 from cycle_sound.inference import bundle, export
-from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.io import bounded, names
 from cycle_sound.io.files import digest
 from cycle_sound.media import images, sound_files, sound_reader
-from cycle_sound.params import DIRECTIONS, Params, SamplingConfig, SamplingConfigs
+from cycle_sound.params import DIRECTIONS, MAX_CANDIDATES, Params, SamplingConfig, SamplingConfigs
 
 RATE = 16000
 
@@ -486,9 +485,46 @@ def test_what_would_fill_the_memory_is_refused(run: Run, tmp_path: Path, monkeyp
     assert is_one_line_of_error(run("image", "x.wav", "-o", "out"), "x.wav", "more than 2 s")
     assert files(tmp_path) == ["x.wav"]
     monkeypatch.setattr(sound_files, "MAX_SECONDS", 2.0)
-    assert is_one_line_of_error(run("cycle", "x.wav", "-o", "out"), "x.wav", "more than 2 s")
+    assert is_one_line_of_error(run("search", "x.wav", "."), "x.wav", "more than 2 s")
     monkeypatch.setattr(bounded, "MAX_MEDIA", 1000)
     assert is_one_line_of_error(run("cycle", "x.wav", "-o", "out"), "x.wav", "GiB")
+
+
+def test_where_one_clip_is_used_no_more_of_a_sound_is_decoded(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it is, and the result is that of its beginning."""
+    write_sound(tmp_path / "bell.wav")
+    wave = np.random.default_rng(0).normal(0, 0.1, RATE * 20)
+    for name, seconds in (("long.wav", 20), ("short.wav", 6)):
+        soundfile.write(tmp_path / name, wave[: RATE * seconds], RATE)
+    monkeypatch.setattr(sound_files, "MAX_SECONDS", 10.0)
+    made = []
+    for name in ("long.wav", "short.wav"):
+        result = run("image", "bell.wav", "-o", "out", "--overwrite", "--unlike", name)
+        assert [f"of {name} are used" in line for line in told(result)] == [True]
+        made.append((tmp_path / "out/bell.png").read_bytes())
+        assert run("cycle", name, "-o", "out").exit_code == 0
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(
+    "read", ["cycle", "image", "sound"], ids=lambda command: f"{command} and a disk that does not give a file"
+)
+def test_a_file_that_a_disk_does_not_give_costs_a_line_that_names_it(read: str, run: Run, tmp_path: Path) -> None:
+    broken = Path("/proc/self/mem")  # readable, it is said; but nothing lies at its beginning
+    if not broken.exists():
+        pytest.skip("no /proc here")
+    (tmp_path / "broken.png").symlink_to(broken)
+    assert is_one_line_of_error(run(read, "broken.png", "-o", "out"), "broken.png: ")
+
+
+def test_a_folder_to_search_is_looked_for_before_models_are_read(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CycleSound, "load", Mock(side_effect=ArithmeticError("models are read")))
+    write_sound(tmp_path / "bell.wav")
+    assert is_one_line_of_error(run("search", "bell.wav", "nowhere"), "nowhere: no such folder")
 
 
 def test_the_sound_of_a_film_becomes_a_film_and_one_in_python(run: Run, tmp_path: Path, data: Path) -> None:
@@ -645,14 +681,15 @@ def test_the_impossible_is_refused_before_models_are_read(
 
 def test_what_is_given_of_the_draw_holds_both_ways_and_the_rest_is_each_ways_own(data: Path) -> None:
     own = SamplingConfigs(  # the two differ, whatever params.yaml says of them
-        audio_to_image=SamplingConfig(temperature=0.9, top_k=0, top_p=1, guidance=2),
-        image_to_audio=SamplingConfig(temperature=0.7, top_k=8, top_p=0.9, guidance=3),
+        audio_to_image=SamplingConfig(temperature=0.9, top_k=0, top_p=1, guidance=2, candidates=1),
+        image_to_audio=SamplingConfig(temperature=0.7, top_k=8, top_p=0.9, guidance=3, candidates=2),
     )
     system = CycleSound(CycleSound.load(data, "cpu").models, own)
     assert chosen(system, changes(temperature=None, guidance=None)) == own
-    changed = chosen(system, changes(temperature=0.0, guidance=None))
-    for direction in DIRECTIONS:
-        assert changed[direction] == own[direction].model_copy(update={"temperature": 0.0})
+    for given in ({"temperature": 0.0}, {"candidates": 4}):
+        changed = chosen(system, changes(guidance=None, **given))
+        for direction in DIRECTIONS:
+            assert changed[direction] == own[direction].model_copy(update=given)
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def picture(seed: int = 0) -> Image.Image:
 
 def windows(system: CycleSound, count: int, laid: Layout, candidates: int = 1, seed: int = 0) -> list[Tensor]:
     seen = system._pictures([picture()])
-    drawing = Drawing(candidates, system.sampling.image_to_audio, seed)
+    drawing = Drawing(system.sampling.image_to_audio.model_copy(update={"candidates": candidates}), seed)
     return list(islice(system.engine.windows("image_to_audio", seen, drawing, laid.carried), count))
 
 
@@ -45,7 +45,7 @@ def test_a_window_begins_with_the_end_of_the_one_before_and_the_first_is_drawn_a
         assert not torch.equal(after[..., begun:], before[..., begun:])
     assert 0 < begun < drawn[0].shape[-1]
     alone = system.engine.decode("audio", drawn[0])
-    drawing = Drawing(candidates, system.sampling.image_to_audio, 0)
+    drawing = Drawing(system.sampling.image_to_audio.model_copy(update={"candidates": candidates}), 0)
     assert torch.equal(alone, system.engine.generate("image_to_audio", system._pictures([picture()]), drawing))
 
 

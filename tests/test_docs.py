@@ -368,7 +368,7 @@ ROWS = {  # of the tables of results → the figure, and how it is written
     "kernel distance, by EfficientNet-Lite0": ("kernel_distance", 3),
     "gradient magnitude, generated / real": ("gradient_ratio", 2),
     "high-frequency energy, generated / real": ("high_frequency_ratio", 2),
-    "vibrato (bird), generated / real": ("warble_ratio", 2),
+    "warble (bird), depth, generated / real": ("warble_ratio", 2),
 }
 
 

@@ -200,7 +200,9 @@ def test_the_judge_says_what_it_sees_whatever_the_classifier_says() -> None:
     labels, judge = ["a", "b", "c", "d"], Names(["a", "b", "c", "e"])
     models = direction(KnownEngine(torch.zeros(4)), labels)._replace(judges={"image": judge})
     made, pairs = torch.tensor([0.0, 1.0, 0.0, 3.0]).view(-1, 1, 1, 1), models.pairs(range(4))
-    generated = Generated(made[:, None], torch.zeros(4, 1), np.empty((4, 0)), made, made, pairs.target)
+    generated = Generated(
+        *(made[:, None], torch.zeros(4, 1), made, torch.zeros(4), np.empty((4, 0)), made, made, pairs.target)
+    )
     found = direction_metrics.judge_figures(labels, judge, direction_metrics.judged(models, pairs, generated))
     assert found["class_consistency_judge"] == pytest.approx(2 / 3)  # of those whose label it knows
     assert found["class_consistency_judge_ceiling"] == found["judge_accuracy"] == 1.0
@@ -214,7 +216,8 @@ def test_pairs_held_are_the_wanted_ones_of_whatever_batch() -> None:
     for rows in (range(8), range(8, COUNT)):
         pairs = models.pairs(rows)
         generated = Generated(
-            *(pairs.target[:, None], torch.zeros(len(rows), 1), np.zeros((len(rows), 2)), *[pairs.target] * 3)
+            *(pairs.target[:, None], torch.zeros(len(rows), 1), pairs.target, torch.zeros(len(rows))),
+            *(np.zeros((len(rows), 2)), *[pairs.target] * 3),
         )
         parts.append(examples.hold(rows, wanted, pairs, generated))
     assert [part["real"].flatten().tolist() for part in parts] == [[1, 2], [9]]

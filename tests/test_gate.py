@@ -214,8 +214,9 @@ def test_of_a_long_sound_only_the_beginning_is_decoded(page: str, monkeypatch: p
 
     monkeypatch.setattr(sound_files, "decode", noted)
     with Visitor(page) as visitor:
-        for button in (SOUND, CYCLE):
-            assert visitor.press(button, visitor.upload("long.flac", wav(90, 8000, "FLAC"))).refused
+        long = visitor.upload("long.flac", wav(90, 8000, "FLAC"))
+        assert visitor.press(SOUND, long).refused
+        assert visitor.press(CYCLE, long, rounds=1).made  # of which only the beginning is used
     assert heard == [reading.HEARD] * 2
 
 
@@ -287,6 +288,26 @@ def test_uploads_are_a_folder_of_the_process_and_no_component_makes_files_of_its
         assert visitor.press(PICTURE, file).made
         assert visitor.press(CYCLE, file, rounds=1).made
     assert uploads.files() == before
+
+
+def test_uploads_that_go_meanwhile_disturb_nobody(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two visitors' uploads may delete old files at one time."""
+    with Visitor(page) as visitor:
+        old = [Path(visitor.upload(f"{number}.png", png())["path"]) for number in range(3)]
+    for path in old:
+        os.utime(path, (0, 0))
+    is_file = Path.is_file
+
+    def slow(path: Path) -> bool:
+        found = is_file(path)
+        if path in old:
+            monkeypatch.setattr(Path, "is_file", is_file)
+            uploads.tidy()
+        return found
+
+    monkeypatch.setattr(Path, "is_file", slow)
+    uploads.tidy()
+    assert not set(old) & uploads.files()
 
 
 KILLED = """

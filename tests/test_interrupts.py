@@ -70,7 +70,7 @@ def test_a_command_that_is_interrupted_says_one_line_and_leaves_nothing(data: Pa
     assert not list((folder / "out").rglob("*"))
 
 
-@pytest.mark.parametrize("module", ["typer", "click.core", "cycle_sound.inference.limits"])
+@pytest.mark.parametrize("module", ["typer", "click.core", "cycle_sound.inference.licenses"])
 @pytest.mark.parametrize("words", ["--version", "image long.wav -o out"])
 def test_a_command_that_is_interrupted_while_it_is_loaded_says_one_line(
     module: str, words: str, tmp_path: Path

@@ -71,6 +71,15 @@ def test_whoever_asks_for_it_gets_a_file_replaced_that_appears_meanwhile(tmp_pat
     assert held(tmp_path) == {"bell.png": b"seen"}
 
 
+def test_a_folder_is_never_replaced_nor_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "bell.png").mkdir()
+    (tmp_path / "bell.wav").write_bytes(OWN)
+    result = Names(tmp_path, [], overwrite=True).result("bell", ".wav", ".png")
+    written = result.write({".wav": content(b"heard"), ".png": content(b"seen")})
+    assert written == [tmp_path / "bell-2.wav", tmp_path / "bell-2.png"]
+    assert (tmp_path / "bell.wav").read_bytes() == OWN
+
+
 @pytest.mark.usefixtures("disk")
 def test_two_commands_in_one_folder_keep_each_others_results(tmp_path: Path) -> None:
     one, other = (Names(tmp_path, []).result("bell", ".png") for _ in range(2))

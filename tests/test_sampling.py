@@ -9,7 +9,7 @@ from cycle_sound.inference.sampling import draw, exponentials, nucleus
 from cycle_sound.nn import rng
 from cycle_sound.params import SamplingConfig
 
-PLAIN = SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=1.0)
+PLAIN = SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=1.0, candidates=1)
 
 
 def logits(count: int) -> Tensor:

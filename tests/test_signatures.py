@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import cycle_sound
+from cycle_sound.app import cli
 from cycle_sound.inference import export, hub
 from cycle_sound.inference.engine import Engine
 from cycle_sound.inference.system import CycleSound
@@ -36,7 +37,7 @@ OPEN = (  # for whom nothing is known of all calls
 )
 
 WRAPPED: dict[str, tuple[str, Callable[..., Any]]] = {  # command → what it calls, as it writes it
-    "image": ("system.images", CycleSound.images),
+    "image": ("changes", cli.changes),
     "sound": ("system.sound_blocks", CycleSound.sound_blocks),
     "cycle": ("system.cycle", CycleSound.cycle),
     "export": ("exporting.export", export.export),

@@ -27,7 +27,7 @@ def test_the_mean_of_logits_draws_where_the_models_are(
     monkeypatch.setattr(steering, "seeded", noted)
     models: Any = SimpleNamespace(engine=system.engine)
     recorded: Any = None
-    measure = Measure(models, recorded, {}, params.sampling.audio_to_image, 1)
+    measure = Measure(models, recorded, {}, params.sampling.audio_to_image)
     rng = np.random.default_rng(0)
     sounds = system.engine.log_mels(
         rng.normal(0, 0.1, (3, round(system.seconds * system.sample_rate))).astype(np.float32)
@@ -39,12 +39,13 @@ def test_the_mean_of_logits_draws_where_the_models_are(
 
 def test_a_guidance_that_is_given_counts_nought_too(params: Params) -> None:
     own = params.sampling.audio_to_image
-    assert steering.sampling_at(own, None, "blend") == own
-    assert [steering.sampling_at(own, one, "blend").guidance for one in (0.0, 1.0, 2.5)] == [0, 1, 2.5]
+    assert steering.sampling_at(own, None, None, "blend") == own
+    assert steering.sampling_at(own, None, 8, "blend") == own.model_copy(update={"candidates": 8})
+    assert [steering.sampling_at(own, one, None, "blend").guidance for one in (0.0, 1.0, 2.5)] == [0, 1, 2.5]
 
 
 @pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0])
 def test_unlike_is_not_measured_where_it_takes_no_part(guidance: float, params: Params) -> None:
-    assert steering.sampling_at(params.sampling.audio_to_image, 1.5, "unlike").guidance == 1.5
+    assert steering.sampling_at(params.sampling.audio_to_image, 1.5, None, "unlike").guidance == 1.5
     with pytest.raises(ValueError, match="unlike"):
-        steering.sampling_at(params.sampling.audio_to_image, guidance, "unlike")
+        steering.sampling_at(params.sampling.audio_to_image, guidance, None, "unlike")

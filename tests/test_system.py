@@ -28,7 +28,7 @@ from cycle_sound.inference.engine import Drawing, Steering
 from cycle_sound.inference.system import CycleSound
 from cycle_sound.media.sounds import Sound
 from cycle_sound.models import dvae, features
-from cycle_sound.params import SamplingConfigs
+from cycle_sound.params import SamplingConfig, SamplingConfigs
 
 RATE = 16000
 
@@ -44,6 +44,10 @@ def conditioned(
 ) -> CycleSound:
     with small_networks():
         return CycleSound.load(untrained(tmp_path_factory.mktemp("project"), *request.param))
+
+
+def of(candidates: int, sampling: SamplingConfig) -> SamplingConfig:
+    return sampling.model_copy(update={"candidates": candidates})
 
 
 def pixels(picture: Image.Image) -> bytes:
@@ -195,13 +199,14 @@ def test_a_share_leads_from_one_source_to_another(conditioned: CycleSound) -> No
 
 def test_to_be_unlike_itself_leaves_a_source_without_guidance(system: CycleSound) -> None:
     (one,) = tones(1)
-    unguided = system.sampling.audio_to_image.model_copy(update={"guidance": 1.0})
-    assert pixels(system.image(*one, unlike=one)) == pixels(system.image(*one, sampling=unguided))
+    guided = of(1, system.sampling.audio_to_image)  # among several, none explains its source more than itself
+    unguided = guided.model_copy(update={"guidance": 1.0})
+    assert pixels(system.image(*one, sampling=guided, unlike=one)) == pixels(system.image(*one, sampling=unguided))
 
 
 def test_reranking_counts_a_mixture_by_its_shares_and_an_unwanted_source_against_it(system: CycleSound) -> None:
     engine, direction, (source, unlike, other) = system.engine, "audio_to_image", system._pictures(tones(3)).split(1)
-    drawing = Drawing(5, system.sampling[direction], 3, Steering(unlike, other, 0.25))
+    drawing = Drawing(of(5, system.sampling[direction]), 3, Steering(unlike, other, 0.25))
     made, information = engine.candidates(direction, source, drawing)
     own, against, mixed = (
         engine.pointwise_mutual_information(direction, one, made[0]) for one in (source, unlike, other)
@@ -229,29 +234,42 @@ def test_what_cannot_steer_is_said_in_one_line(system: CycleSound) -> None:
 
 
 def test_reranking_keeps_the_candidate_that_best_explains_its_source(conditioned: CycleSound) -> None:
-    engine, sampling = conditioned.engine, conditioned.sampling.audio_to_image
+    engine, drawing = conditioned.engine, Drawing(of(6, conditioned.sampling.audio_to_image), 3)
     sources = conditioned._pictures(tones(2))
-    codes = engine.draw("audio_to_image", sources, Drawing(6, sampling, 3))  # (2, 6, k, rows, columns)
+    codes = engine.draw("audio_to_image", sources, drawing)  # (2, 6, k, rows, columns)
     pictures = engine.decode("image", codes.flatten(0, 1))
     scores = engine.pointwise_mutual_information("audio_to_image", sources, pictures).unflatten(0, (2, 6))
     repeated = sources.repeat_interleave(6, dim=0)  # one target for each source, the scores are the same
     assert torch.equal(engine.pointwise_mutual_information("audio_to_image", repeated, pictures), scores.flatten())
     assert len(set(scores[0].tolist())) > 1
-    kept = engine.generate("audio_to_image", sources, Drawing(6, sampling, 3))
+    kept = engine.generate("audio_to_image", sources, drawing)
     for row, best in enumerate(scores.argmax(1).tolist()):
         assert torch.equal(kept[row], pictures.unflatten(0, (2, 6))[row, best])
 
 
 def test_the_first_of_several_candidates_is_the_only_one_of_one(system: CycleSound) -> None:
     engine, sampling, sources = system.engine, system.sampling.audio_to_image, system._pictures(tones(3))
-    several = engine.draw("audio_to_image", sources, Drawing(4, sampling, 3))
-    assert torch.equal(several[:, :1], engine.draw("audio_to_image", sources, Drawing(1, sampling, 3)))
+    several = engine.draw("audio_to_image", sources, Drawing(of(4, sampling), 3))
+    assert torch.equal(several[:, :1], engine.draw("audio_to_image", sources, Drawing(of(1, sampling), 3)))
+
+
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_as_many_candidates_are_drawn_as_sampling_says_unless_told_otherwise(
+    system: CycleSound, candidates: int
+) -> None:
+    sound, sampling = tones(1)[0], of(candidates, system.sampling.audio_to_image)
+    own = CycleSound(system.models, SamplingConfigs(audio_to_image=sampling, image_to_audio=sampling))
+    kept = pixels(own.image(*sound))
+    assert kept == pixels(system.image(*sound, sampling=sampling))
+    assert kept == pixels(system.image(*sound, candidates=candidates))
+    assert pixels(own.image(*sound, candidates=4)) == pixels(system.image(*sound, candidates=4))
 
 
 def test_sources_of_one_seed_draw_apart(system: CycleSound) -> None:
     """Or all samples of an evaluation would hang together."""
     sampling = system.sampling.audio_to_image.model_copy(update={"temperature": 1e6})  # nothing but noise
-    codes = system.engine.draw("audio_to_image", system._pictures(tones(4)), Drawing(2, sampling, 0)).flatten(0, 1)
+    drawing = Drawing(of(2, sampling), 0)
+    codes = system.engine.draw("audio_to_image", system._pictures(tones(4)), drawing).flatten(0, 1)
     agreeing = [(one == other).float().mean() for n, one in enumerate(codes) for other in codes[n + 1 :]]
     assert max(agreeing) < 0.3  # of 16 codes, by chance 0.06
 
@@ -266,7 +284,7 @@ def test_weights_are_packed_once_however_many_batches(system: CycleSound) -> Non
 def test_the_likelihood_of_a_batch_is_that_of_each_row(conditioned: CycleSound) -> None:
     engine, sources = conditioned.engine, conditioned._pictures(tones(11))
     prefixes = engine.prefixes("audio_to_image", sources)
-    codes = engine.draw("audio_to_image", sources, Drawing(1, conditioned.sampling.audio_to_image, 0))[:, 0]
+    codes = engine.draw("audio_to_image", sources, Drawing(of(1, conditioned.sampling.audio_to_image), 0))[:, 0]
     whole = engine.log_likelihood("audio_to_image", prefixes, codes)
     for row in (0, 7, 10):
         alone = engine.log_likelihood("audio_to_image", prefixes[row : row + 1], codes[row : row + 1])
@@ -434,7 +452,7 @@ def test_models_are_not_exported_over_themselves_by_another_name(data: Path, tmp
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     if "mount" in done.stderr or "unshare" in done.stderr:
         pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
-    assert done.stderr == "error: other: not a folder to export to\n"
+    assert done.stderr == "error: other: the folder of the models themselves; name another one\n"
     assert {path: path.read_bytes() for path in before} == before
 
 

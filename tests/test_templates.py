@@ -1,5 +1,7 @@
 """Templates: whatever a name or a label holds, it is text."""
 
+import base64
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,18 @@ def test_the_page_of_a_cycle_shows_labels_and_names_letter_by_letter(params: Par
     assert (text.count("<audio"), text.count("<img")) == (1, 2)
     assert cycle_page.STYLE in text
     assert cycle_page.stations_html([("start", stations[0])], params.audio).startswith('<div class="stations">')
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1), (3000, 2000), (64, 64)], ids=str)
+def test_a_picture_is_shown_on_a_page_as_models_see_it_however_large_or_narrow_it_is(
+    size: tuple[int, int], params: Params
+) -> None:
+    text = cycle_page.stations_html(
+        [("start", Station(Image.new("RGB", size, "red"), None, None, None, 1.0))], params.audio
+    )
+    encoded = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", text)
+    (shown,) = [Image.open(io.BytesIO(base64.b64decode(one))) for one in encoded]
+    assert shown.width == shown.height < 2 * cycle_page.SHOWN
 
 
 def test_the_legend_bounds_the_confidence_as_the_model_card_does(params: Params):

@@ -37,7 +37,7 @@ from cycle_sound.params import Params, SamplingConfig
 PICTURES = {"source_picture": (1, 32, 32), "target_picture": (3, 24, 32)}
 FEATURES = FeatureShape(40, 3, 4)
 PLACES, SIZE = 12, 24
-GREEDY = SamplingConfig(temperature=0.0, top_k=0, top_p=1.0, guidance=1.0)
+GREEDY = SamplingConfig(temperature=0.0, top_k=0, top_p=1.0, guidance=1.0, candidates=1)
 
 
 @pytest.fixture(
@@ -182,7 +182,7 @@ def test_cached_logits_equal_uncached_ones(model: Transformer) -> None:
 @torch.inference_mode()
 def test_guidance_leads_away_from_any_source_and_leaves_no_trace_of_it(model: Transformer) -> None:
     prefix, other, far = model.encode_source(sources(model, 5)).split([3, 1, 1])
-    guided = SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=3.0)
+    guided = SamplingConfig(temperature=1.0, top_k=0, top_p=1.0, guidance=3.0, candidates=1)
     cached = CachedTransformer(model, 3, guided=True)
 
     def drawn(negative: Tensor, behind: CachedTransformer) -> Tensor:
@@ -239,7 +239,7 @@ def test_guidance_moves_away_from_null(model: Transformer) -> None:
 
 
 def test_a_seed_gives_the_same_samples_and_another_does_not(model: Transformer) -> None:
-    config = SamplingConfig(temperature=1.0, top_k=10, top_p=1.0, guidance=2.0)
+    config = SamplingConfig(temperature=1.0, top_k=10, top_p=1.0, guidance=2.0, candidates=1)
     first, again, other = (generate(model, sources(model, 4), config, seed) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -266,7 +266,7 @@ def test_samples_come_as_often_as_the_likelihood_says(model: Transformer) -> Non
 def test_top_k_draws_only_from_the_k_most_likely() -> None:
     logits = torch.randn(500, 24, generator=seeded(0))
     noise = exponentials([seeded(1)] * 500, 24)
-    drawn = draw(logits, SamplingConfig(temperature=2.0, top_k=3, top_p=1.0, guidance=1.0), noise)
+    drawn = draw(logits, SamplingConfig(temperature=2.0, top_k=3, top_p=1.0, guidance=1.0, candidates=1), noise)
     assert (logits.topk(3).indices == drawn[:, None]).any(1).all()
 
 

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from cycle_sound.app.terminal import Abstention, Readable, fail, say, show, warned
 from cycle_sound.errors import MissingPackage, NoDevice, UserError, told
-from cycle_sound.inference.limits import LICENSE, MAX_CANDIDATES
+from cycle_sound.inference import licenses
 from cycle_sound.io import interrupts, names
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cycle_sound.params import SamplingConfigs
 
 HOST_NAME = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")  # as browsers send it: others in Punycode
+BEGINNING = 2.0  # clips of a sound that are decoded where one is used: it may go on for hours
 INTERRUPTED = 130  # the exit code by which shells report a SIGINT
 
 
@@ -79,8 +80,8 @@ def a_mixture(value: tuple[Path, float] | None) -> tuple[Path, float] | None:
 
 def a_license(value: str) -> str:
     """The value of `--license`, after a check that the Hub may know such a name."""
-    if not re.fullmatch(LICENSE, value):
-        raise typer.BadParameter(f"{value!r}: must be the name of a license as on the Hub, such as mit or cc-by-4.0")
+    if refusal := licenses.refusal(value):
+        raise typer.BadParameter(refusal)
     return value
 
 
@@ -121,7 +122,8 @@ def changes(unlike: Path | None = None, **given: float | None) -> dict[str, floa
         SamplingConfig.model_validate({**dict.fromkeys(SamplingConfig.model_fields, 1), **changed})
     except ValidationError as error:
         first = error.errors()[0]
-        raise typer.BadParameter(wrong(first), param_hint=f"--{str(first['loc'][-1]).replace('_', '-')}") from None
+        option = "rerank" if first["loc"] == ("candidates",) else str(first["loc"][-1]).replace("_", "-")
+        raise typer.BadParameter(wrong(first), param_hint=f"--{option}") from None
     if unlike and (guidance := changed.get("guidance", inf)) <= 1:
         reason = f"a guidance of {guidance:g} steers away from nothing; --unlike needs one above 1"
         raise typer.BadParameter(reason, param_hint="--guidance")
@@ -198,10 +200,8 @@ Device = Annotated[str, typer.Option(help="Device to compute on: cpu, cuda, …;
 Samples = Annotated[int, typer.Option(min=1, help="Results per source, with the seeds SEED, SEED + 1, …")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same bytes.")]
 Rerank = Annotated[
-    int,
-    typer.Option(
-        min=1, max=MAX_CANDIDATES, help="Draw this many candidates and keep the one that best explains its source."
-    ),
+    int | None,
+    typer.Option(help="Draw this many candidates and keep the one that best explains its source.", show_default=OWN),
 ]
 Temperature = Annotated[
     float | None,
@@ -367,7 +367,7 @@ def image(
     overwrite: Overwrite = False,
     samples: Samples = 1,
     seed: Seed = 0,
-    rerank: Rerank = 1,
+    rerank: Rerank = None,
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
@@ -386,16 +386,19 @@ def image(
     """
     from cycle_sound.app import inputs, outputs, sound_to_files
 
-    changed = changes(unlike, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    changed = changes(unlike, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, candidates=rerank)
     files = inputs.expanded(sounds, "audio")
-    steering = inputs.steering(inputs.sound, unlike, *(blend or (None, 0.0)))
+    for file in steering_files(unlike, blend):
+        inputs.check(file)
     system = opened(models, device)
+    read = partial(inputs.sound, seconds=BEGINNING * system.seconds)
+    steering = inputs.steering(read, unlike, *(blend or (None, 0.0)))
     if unlike:
         tell_cut(system, unlike, steering["unlike"])
     if blend:
         tell_cut(system, blend[0], steering["blend"][0])
     sampling = chosen(system, changed)
-    draw = partial(system.images, candidates=rerank, sampling=sampling.audio_to_image, **steering)
+    draw = partial(system.images, sampling=sampling.audio_to_image, **steering)
     result = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).result
     readable = Readable(files, inputs.long_sound)
     abstention = Abstention(system, min_confidence, located(models))
@@ -433,7 +436,7 @@ def sound(
     ] = None,
     samples: Samples = 1,
     seed: Seed = 0,
-    rerank: Rerank = 1,
+    rerank: Rerank = None,
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
@@ -453,7 +456,7 @@ def sound(
     from cycle_sound.app import film_to_files, inputs, knowledge, outputs, pictures_to_files
     from cycle_sound.media import film_writer
 
-    changed = changes(unlike, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    changed = changes(unlike, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, candidates=rerank)
     files = inputs.expanded(pictures, "image")
     films = [path for path in files if inputs.is_film(path)]
     shown = [names.printable(str(path)) for path in films]
@@ -470,7 +473,7 @@ def sound(
     sampling = chosen(system, changed)
     read = partial(inputs.picture, size=system.size)
     steering = inputs.steering(read, unlike, *(blend or (None, 0.0)))
-    draw = {"candidates": rerank, "sampling": sampling.image_to_audio, **steering}
+    draw = {"sampling": sampling.image_to_audio, **steering}
     result = outputs.Names(out, [*files, *steering_files(unlike, blend)], overwrite).result
     readable = Readable([path for path in files if path not in films], read)
     readable_films = Readable(films, inputs.film)
@@ -514,7 +517,7 @@ def cycle(
     overwrite: Overwrite = False,
     rounds: Annotated[int, typer.Option(min=1, help="How often to go there and back.")] = 1,
     seed: Seed = 0,
-    rerank: Rerank = 1,
+    rerank: Rerank = None,
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
@@ -530,14 +533,14 @@ def cycle(
     """
     from cycle_sound.app import cycle_page, inputs, knowledge, outputs
 
-    changed = changes(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    changed = changes(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, candidates=rerank)
     inputs.check(file)
     system = opened(models, device)
-    start = inputs.either(file, system.size)
+    start = inputs.either(file, system.size, BEGINNING * system.seconds)
     tell_cut(system, file, start)
     warned(system, file, [start])
     sampling = chosen(system, changed)
-    stations = system.cycle(start, rounds, seed=seed, candidates=rerank, sampling=sampling)
+    stations = system.cycle(start, rounds, seed=seed, sampling=sampling)
     for number, station in enumerate(stations):
         said = ", ".join(f"{name} {text}" for name, text in cycle_page.facts(station).items())
         say(f"{cycle_page.place(number)}: {said}")
@@ -575,6 +578,7 @@ def search(
     from cycle_sound.media.sounds import Sound
 
     inputs.check(query)
+    inputs.check_folder(folder)
     system = opened(models, device)
     read = partial(inputs.picture, size=system.size)
     asked = inputs.either(query, system.size)

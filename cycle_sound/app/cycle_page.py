@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from cycle_sound.inference.system import Station
 from cycle_sound.io import templates
-from cycle_sound.media import enlarging, mel, sound_files, sound_writer
+from cycle_sound.media import enlarging, images, mel, sound_files, sound_writer
 from cycle_sound.media.sounds import Sound
 from cycle_sound.params import AudioConfig
 from cycle_sound.report import embed
@@ -83,7 +83,8 @@ def facts(station: Station) -> dict[str, str]:
 def _shown(caption: str, station: Station, config: AudioConfig) -> Shown:
     thing = station.thing
     if not isinstance(thing, Sound):
-        return Shown(caption, embed.picture(enlarging.nearest(thing, SHOWN)), "", facts(station))
+        seen = images.to_square(thing, min(SHOWN, *thing.size))  # of a start, what models see, however large it is
+        return Shown(caption, embed.picture(enlarging.nearest(seen, SHOWN)), "", facts(station))
     wave = sound_files.resample(*thing, config.sample_rate)
     log_mel = mel.log_mel(wave, config, max(len(wave), config.hop_length))  # of the shortest sounds, one hop
     heard = embed.sound(sound_writer.encoded(thing, "wav"), "wav")

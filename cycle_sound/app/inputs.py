@@ -34,6 +34,12 @@ def listed(folder: Path, modality: Modality) -> list[Path]:
     return found
 
 
+def check_folder(folder: Path) -> None:
+    """Raise `BadInput` for a folder that is missing."""
+    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
+        raise BadInput(f"{folder}: no such folder")
+
+
 def expanded(paths: Sequence[Path], modality: Modality) -> list[Path]:
     """The paths with each folder replaced by its files of a modality. Raises `BadInput` for a folder without any."""
     # Path.is_dir raises for a name that is too long.
@@ -93,7 +99,7 @@ def read_picture(path: str | Path, size: int = images.MAX_SIDE) -> Image.Image:
 def film(path: Path, most: float = inf) -> FilmReader:
     """Open a film file, of which so many pixels are decoded at most. Raises `BadInput`."""
     check(path)
-    with named(path):
+    with named(path), _reading(path):
         return FilmReader(path, most)
 
 
@@ -102,13 +108,13 @@ def is_film(path: Path) -> bool:
     if archives.is_video(path.name) or not _is_readable(path):
         return archives.is_video(path.name)
     try:
-        with path.open("rb") as file:
+        with _reading(path), path.open("rb") as file:
             if film_reader.is_still(file) or images.STARTS.match(file.read(12)):
                 return False
             file.seek(0)
             with containers.opened(file, containers.VIDEOS) as container:
                 return containers.picture_of(container) is not None
-    except av.FFmpegError:
+    except (BadInput, av.FFmpegError):
         return False
 
 
@@ -120,14 +126,14 @@ class LongSound(NamedTuple):
 
     def blocks(self) -> Iterator[Sound]:
         """Its sound from the start to the end. Raises `BadInput`."""
-        with named(self.path):
+        with named(self.path), _reading(self.path):
             yield from sound_reader.blocks(self.path)
 
 
 def long_sound(path: Path) -> LongSound:
     """Open a sound file, or a film with a sound. Raises `BadInput`."""
     check(path)
-    with named(path):
+    with named(path), _reading(path):
         return LongSound(path, sound_reader.seconds(path))
 
 
@@ -162,7 +168,17 @@ def _content(path: Path) -> bytes:
     check(path)
     if excess := bounded.excess(path, bounded.MAX_MEDIA):
         raise BadInput(f"{path}: {excess}")
-    return path.read_bytes()
+    with _reading(path):
+        return path.read_bytes()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise `BadInput`, which names a file, where a disk or a network ceases to give it."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror or error}") from None
 
 
 def check(path: Path) -> None:

@@ -16,7 +16,7 @@ Write = Callable[[Path], object]  # writes a file
 class Names:
     """Hands out file names in one folder: none twice, and none of a file that is there already.
 
-    With `overwrite`, files there may be replaced, except the sources, `read`.
+    With `overwrite`, files there may be replaced, except the sources, `read`; folders never.
     """
 
     def __init__(self, folder: Path, read: Iterable[Path], overwrite: bool = False) -> None:
@@ -25,8 +25,8 @@ class Names:
         # A file is there by the name that is given, and where that is a link perhaps by another one, too.
         places = [place for path in read for place in (_real(path.parent) / path.name, _real(path))]
         self._taken = {_same(place.name) for place in places if _is_same(place.parent, here)}
-        if here.is_dir() and not overwrite:
-            self._taken |= {_same(path.name) for path in here.iterdir()}
+        if here.is_dir():
+            self._taken |= {_same(path.name) for path in here.iterdir() if not overwrite or path.is_dir()}
 
     def result(self, stem: str, *endings: str) -> "Result":
         """A result whose files are to be FOLDER/STEM with `endings`, in whose order their paths are told.

@@ -152,7 +152,7 @@ def _drawn(turn: Turn, latest: Checkpoints, setup: Setup) -> DrawnCache | None:
     if targets is None or turn.number == 0 or setup.config.lone_share == 0:
         return None
     engine = Engine(bundle.generators(paths.DATA, latest, device.best()))
-    how = Drawing(setup.config.candidates, setup.config.sampling, seed_of(turn.number, setup.seed))
+    how = Drawing(setup.config.sampling, seed_of(turn.number, setup.seed))
     identity = f"{setup.identity} {turn.number} {turn.direction}"
     return drawing.draw(turn.drawn, engine, turn.direction, targets, how, identity, setup.shards.files)
 

@@ -34,7 +34,7 @@ def measure(models: DirectionModels, generated: Generated) -> Measures:
     """The measures taken of every pair: attributes of generated pictures, or the class heard in generated sounds."""
     if models.target == "audio":
         return classify("class_consistency_heard", models.classifiers["audio"], generated.perceived)
-    shown = zip(ENDS, (generated.first, generated.tokenized), strict=True)
+    shown = zip(ENDS, (generated.kept, generated.tokenized), strict=True)
     return {f"{figure}{end}": np.array(of) for end, pictures in shown for figure, of in of_pictures(pictures).items()}
 
 

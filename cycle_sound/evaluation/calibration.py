@@ -139,8 +139,8 @@ def _outcomes(models: DirectionModels, measured: Measures, setting: str) -> tupl
 
 def _drawn(models: DirectionModels, sources: Tensor, guidance: float, seed: int) -> Tensor:
     """Target pictures (b, c, h, w) as perceived, one drawn of each source by a guidance."""
-    sampling = models.forward_sampling.model_copy(update={"guidance": guidance})
-    pictures = models.engine.generate(models.direction, sources, Drawing(1, sampling, seed))
+    sampling = models.forward_sampling.model_copy(update={"guidance": guidance, "candidates": 1})
+    pictures = models.engine.generate(models.direction, sources, Drawing(sampling, seed))
     return models.engine.as_perceived(models.target, pictures)
 
 

@@ -91,16 +91,17 @@ def classes(
     if model is None:
         return {}
     real, tokenized = classified(model, pairs.target), classified(model, generated.tokenized)
-    first, *others = (classified(model, pictures) for pictures in generated.samples[:, :2].unbind(1))
+    kept = classified(model, generated.kept)
+    two = [classified(model, pictures).features for pictures in generated.candidates[:, :2].unbind(1)]
     known = labelled(models.split.labels, model, rows)
-    for name, found in (("generated", first), ("tokenized", tokenized), ("real", real)):
+    for name, found in (("generated", kept), ("tokenized", tokenized), ("real", real)):
         moments.add(name, known, found.features[[row - rows.start for row in known]])
     return {
-        "class_consistency": np.array(first.labels),
+        "class_consistency": np.array(kept.labels),
         "class_consistency_ceiling": np.array(tokenized.labels),
         "classifier_accuracy": np.array(real.labels),
         "features": real.features[: max(SPREAD - rows.start, 0)].copy(),  # not a view, which would hold all of them
-        **({"between": np.linalg.norm(first.features - others[0].features, axis=1)} if others else {}),
+        **({"between": np.linalg.norm(two[0] - two[1], axis=1)} if len(two) > 1 else {}),
     }
 
 
@@ -108,7 +109,7 @@ def judged(models: DirectionModels, pairs: Pairs, generated: Generated) -> Measu
     """What the target's judge says of what was generated, and of real targets."""
     judge = models.judges[models.target]
     return {
-        **classify("class_consistency_judge", judge, generated.first),
+        **classify("class_consistency_judge", judge, generated.kept),
         **classify("class_consistency_judge_ceiling", judge, generated.tokenized),
         **classify("judge_accuracy", judge, pairs.target),
     }

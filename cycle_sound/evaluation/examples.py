@@ -39,11 +39,11 @@ def hold(rows: range, wanted: Collection[int], pairs: Pairs, generated: Generate
     places = [row - rows.start for row in rows if row in wanted]
     held = {
         "source": pairs.source,
-        "generated": generated.first,
+        "generated": generated.kept,
         "returned": generated.returned,
         "real": pairs.target,
         "tokenized": generated.tokenized,
-        "information": generated.pointwise_mutual_information[:, 0],
+        "information": generated.kept_scores,
     }
     return {**{show: of[places].numpy() for show, of in held.items()}, "waveform": generated.waveforms[places]}
 

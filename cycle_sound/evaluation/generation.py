@@ -13,7 +13,7 @@ from torch import Tensor
 from cycle_sound import paths
 from cycle_sound.dataset.reader import Split
 from cycle_sound.inference import bundle
-from cycle_sound.inference.engine import Drawing, Engine
+from cycle_sound.inference.engine import Drawing, Engine, best
 from cycle_sound.inference.fixed_batches import size_for
 from cycle_sound.models import classifier
 from cycle_sound.models.classifier import Classifier
@@ -85,9 +85,12 @@ class DirectionModels(NamedTuple):
         return Pairs(self.sources(chosen), target, self.engine.encode(self.target, target))
 
     def go_back(self, pictures: Tensor, seed: int) -> Tensor:
-        """Source pictures that the opposite direction generates from perceived targets, as they are perceived."""
-        back = opposite_of(self.direction)
-        returned = self.engine.generate(back, pictures, Drawing(1, self.backward_sampling, seed))
+        """Source pictures that the opposite direction generates from perceived targets, as they are perceived.
+
+        One is drawn of each: among several, this direction would choose what it is to be judged by.
+        """
+        back, once = opposite_of(self.direction), self.backward_sampling.model_copy(update={"candidates": 1})
+        returned = self.engine.generate(back, pictures, Drawing(once, seed))
         return self.engine.as_perceived(self.source, returned)
 
 
@@ -108,26 +111,23 @@ def load(direction: Direction, split: SplitName, sampling: SamplingConfigs, voco
 class Generated(NamedTuple):
     """What a direction made of pairs' sources, what the other direction made of that, and what the tokenizer leaves."""
 
-    samples: Tensor  # (b, m, c, h, w): target pictures, m candidates per source
-    pointwise_mutual_information: Tensor  # (b, m), nats: by how much a candidate makes its source likelier
-    waveforms: np.ndarray  # (b, samples) of the first candidates; of pictures (b, 0)
-    perceived: Tensor  # (b, c, h, w), of the first candidates
-    returned: Tensor  # source pictures (b, c, h, w) as perceived, from the first candidates as perceived
+    candidates: Tensor  # (b, m, c, h, w): target pictures, m for each source
+    scores: Tensor  # (b, m), nats: by how much a candidate makes its source likelier
+    kept: Tensor  # (b, c, h, w): the best of as many as `sampling` draws, which is what the direction makes
+    kept_scores: Tensor  # (b,), nats
+    waveforms: np.ndarray  # (b, samples) of those kept; of pictures (b, 0)
+    perceived: Tensor  # (b, c, h, w), of those kept
+    returned: Tensor  # source pictures (b, c, h, w) as perceived, from those kept as perceived
     tokenized: Tensor  # (b, c, h, w): real targets through the tokenizer alone
-
-    @property
-    def first(self) -> Tensor:
-        """The first candidate of every source, which is what is drawn alone: (b, c, h, w)."""
-        return self.samples[:, 0]
 
 
 def generate(models: DirectionModels, pairs: Pairs, candidates: int, seed: int) -> Generated:
-    """Generate so many targets for every source, and go back from the first."""
-    engine, target = models.engine, models.target
-    drawing = Drawing(candidates, models.forward_sampling, seed)
-    samples, information = engine.candidates(models.direction, pairs.source, drawing)
-    heard = target == "audio"
-    waveforms = engine.waveforms(samples[:, 0]) if heard else np.empty((len(samples), 0), np.float32)
-    perceived = engine.log_mels(waveforms) if heard else engine.as_perceived("image", samples[:, 0])
-    tokenized = engine.decode(target, pairs.codes)
-    return Generated(samples, information, waveforms, perceived, models.go_back(perceived, seed), tokenized)
+    """Generate a target for every source, and go back from it; at least so many candidates are drawn of each."""
+    engine, target, own = models.engine, models.target, models.forward_sampling.candidates
+    sampling = models.forward_sampling.model_copy(update={"candidates": max(candidates, own)})
+    drawn, scores = engine.candidates(models.direction, pairs.source, Drawing(sampling, seed))
+    kept, heard = best(drawn[:, :own], scores[:, :own]), target == "audio"
+    waveforms = engine.waveforms(kept) if heard else np.empty((len(kept), 0), np.float32)
+    perceived = engine.log_mels(waveforms) if heard else engine.as_perceived("image", kept)
+    returned, tokenized = models.go_back(perceived, seed), engine.decode(target, pairs.codes)
+    return Generated(drawn, scores, kept, scores[:, :own].amax(1), waveforms, perceived, returned, tokenized)

@@ -22,7 +22,7 @@ def measure(pairs: Pairs, generated: Generated) -> Measures:
     """Sharpness of what was generated of some pairs, of real targets, and of these through the tokenizer."""
     ceiling = fidelity.sharpness(generated.tokenized, pairs.target)
     return {
-        **fidelity.sharpness(generated.first, pairs.target),
+        **fidelity.sharpness(generated.kept, pairs.target),
         **{f"{TOKENIZED}{name}": values for name, values in ceiling.items()},
     }
 

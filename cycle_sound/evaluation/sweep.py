@@ -22,8 +22,9 @@ def by_guidance(models: DirectionModels, config: SweepConfig, seed: int) -> list
     settings = {f"guidance {guidance:g}": guidance for guidance in config.guidances}
 
     def guided(sources: Tensor, setting: str) -> Measures:
-        sampling = models.forward_sampling.model_copy(update={"guidance": settings[setting]})
-        candidates, information = models.engine.candidates(models.direction, sources, Drawing(1, sampling, seed))
+        once = {"guidance": settings[setting], "candidates": 1}
+        drawing = Drawing(models.forward_sampling.model_copy(update=once), seed)
+        candidates, information = models.engine.candidates(models.direction, sources, drawing)
         pictures = candidates[:, 0]
         return _measured(models, setting, pictures, information[:, 0], _returned(models, pictures, seed))
 
@@ -39,9 +40,10 @@ def by_candidates(models: DirectionModels, generated: Generated, counts: Sequenc
     """The measures that `table` needs, with the best candidate for each source, for each number of candidates."""
     found: Measures = {}
     for count in counts:
-        information = generated.pointwise_mutual_information[:, :count]
-        pictures = best(generated.samples[:, :count], information)
-        back = generated.returned if count == 1 else _returned(models, pictures, seed)
+        information = generated.scores[:, :count]
+        pictures = best(generated.candidates[:, :count], information)
+        kept = count == models.forward_sampling.candidates
+        back = generated.returned if kept else _returned(models, pictures, seed)
         found |= _measured(models, best_of(count), pictures, information.amax(1), back)
     return found
 

@@ -7,14 +7,13 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue, TypeAdapter
+from pydantic import Field, JsonValue, TypeAdapter, field_validator
 from pydantic_core import from_json
 
 from cycle_sound import params, paths
 from cycle_sound.errors import BadCard, OtherDigest
-from cycle_sound.inference import bundle, confidence, locating
+from cycle_sound.inference import bundle, confidence, licenses, locating
 from cycle_sound.inference.confidence import NONE, Confidences
-from cycle_sound.inference.limits import LICENSE
 from cycle_sound.io import files, params_file
 from cycle_sound.params import Config, SamplingConfigs, VocoderConfig, fault
 
@@ -34,7 +33,15 @@ class Card(Config):
     metrics: dict[str, Figures]  # metrics/NAME.json, by NAME
     models: dict[str, dict[str, JsonValue]]  # of each exported file: digest, bits of a weight, kind, configuration
     # Of the models, once they are exported; "" where nobody has said.
-    license: Annotated[str, Field(pattern=LICENSE)] = ""
+    license: Annotated[str, Field(pattern=licenses.NAME)] = ""
+
+    @field_validator("sampling", mode="before")
+    @classmethod
+    def _of_one_candidate(cls, sampling: Any) -> Any:
+        """Older cards do not say how many candidates are drawn: there was one."""
+        if not isinstance(sampling, dict):
+            return sampling
+        return {one: {"candidates": 1} | of if isinstance(of, dict) else of for one, of in sampling.items()}
 
     @property
     def source(self) -> str:

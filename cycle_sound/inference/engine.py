@@ -45,7 +45,6 @@ class Steering(NamedTuple):
 class Drawing(NamedTuple):
     """How targets are drawn for each source."""
 
-    candidates: int
     sampling: SamplingConfig
     seed: int
     steering: Steering = Steering()
@@ -167,7 +166,7 @@ class Engine:
         With a `priming` targets are drawn one at a time, since windows wait for each other.
         """
         model, device = self.models.transformers[direction], self.models.device
-        candidates, sampling, seed, steering = drawing
+        sampling, seed, steering = drawing
         cached = self._cached_transformer(direction, sampling.guidance != 1, alone=priming is not None)
         if cached.copies == 2:
             unlike = steering.unlike
@@ -178,11 +177,11 @@ class Engine:
             return sample(cached, prefix, sampling, generators, *begin)
 
         window, begin = ((), []) if priming is None else ((priming.window,), [priming.codes])
-        seeds = torch.tensor([(number, key, *window) for key in keys for number in range(candidates)])
-        prefixes, *begin = (one.repeat_interleave(candidates, dim=0) for one in (prefixes, *begin))
+        seeds = torch.tensor([(number, key, *window) for key in keys for number in range(sampling.candidates)])
+        prefixes, *begin = (one.repeat_interleave(sampling.candidates, dim=0) for one in (prefixes, *begin))
         codes = map_fixed_batches(drawn, device, prefixes, seeds, *begin, size=cached.batch)
         shape = model.shapes.target_codes
-        return codes.unflatten(2, (shape.rows, shape.columns)).unflatten(0, (-1, candidates))
+        return codes.unflatten(2, (shape.rows, shape.columns)).unflatten(0, (-1, sampling.candidates))
 
     def generate(self, direction: Direction, sources: Tensor, drawing: Drawing) -> Tensor:
         """A target picture for each source picture: (n, c, h, w) → (n, c, h, w).
@@ -193,7 +192,7 @@ class Engine:
         return torch.cat([self._generate(direction, part, drawing) for part in parts])
 
     def _generate(self, direction: Direction, sources: Tensor, drawing: Drawing) -> Tensor:
-        if drawing.candidates == 1:
+        if drawing.sampling.candidates == 1:
             return self.decode(target_of(direction), self.draw(direction, sources, drawing)[:, 0])
         return best(*self.candidates(direction, sources, drawing))
 
@@ -213,7 +212,7 @@ class Engine:
 
     def _best_codes(self, direction: Direction, sources: Tensor, codes: Tensor, drawing: Drawing) -> Tensor:
         """Of each source's candidates the codes that `generate` keeps: → (n, k, rows, columns)."""
-        if drawing.candidates == 1:
+        if drawing.sampling.candidates == 1:
             return codes[:, 0]
         return best(codes, self._decoded(direction, sources, codes, drawing)[1])
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from jinja2 import TemplateError
 
 from cycle_sound import paths
 from cycle_sound.errors import BadCard, BadTarget
-from cycle_sound.inference import bundle, card, confidence
+from cycle_sound.inference import bundle, card, confidence, licenses
 from cycle_sound.inference.card import Card, Figures
 from cycle_sound.inference.confidence import Confidences
 from cycle_sound.io import figures, files, templates
@@ -39,12 +38,14 @@ def export(source: str | Path, folder: str | Path, license: str = "", half: bool
     anything else, or a README.md or models that were changed by hand, and for an invalid license; also what
     `CycleSound.load` raises.
     """
-    source, folder = Path(source).expanduser(), Path(folder).expanduser()
-    if not re.fullmatch(card.LICENSE, license):
-        raise BadTarget(f"{license}: not the name of a license as on the Hub, such as mit or cc-by-4.0")
+    source, folder = (Path(os.path.expanduser(one)) for one in (source, folder))
+    if refusal := licenses.refusal(license):
+        raise BadTarget(refusal)
     described = card.read(source)
-    if folder.exists() and (not folder.is_dir() or folder.samefile(source)):
-        raise BadTarget(f"{folder}: not a folder to export to")
+    if folder.exists() and not folder.is_dir():
+        raise BadTarget(f"{folder}: not a folder")
+    if folder.exists() and folder.samefile(source):
+        raise BadTarget(f"{folder}: the folder of the models themselves; name another one")
     _check_target(folder, described.vocoder)
     bundle.load(source, described.vocoder, torch.device("cpu"))  # what cannot be used is not passed on
     files.write_bytes(folder / BEGUN, b"")
@@ -59,6 +60,8 @@ def export(source: str | Path, folder: str | Path, license: str = "", half: bool
     written = [folder / name for name in described.models]
     card.write(folder, described)
     files.write_bytes(folder / README, readme(described).encode())
+    for part in _parts(written):
+        part.unlink()
     (folder / BEGUN).unlink()
     return [*written, folder / card.NAME, folder / README]
 
@@ -67,7 +70,7 @@ def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
     """Raise `BadTarget` for a folder in which anything but an earlier export would be written over."""
     earlier, models = replaceable(folder), {*bundle.model_files(folder, vocoder)}
     # An export that did not end has left models there, and no card; without its mark they are somebody else's.
-    begun = {*models, folder / BEGUN} if (folder / BEGUN).is_file() else set()
+    begun = {*models, *_parts(models), folder / BEGUN} if (folder / BEGUN).is_file() else set()
     if earlier is None and not {path for path in folder.rglob("*") if not path.is_dir()} <= begun:
         raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
     if earlier is not None and not begun:
@@ -75,6 +78,11 @@ def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
     for path in models:
         if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
             raise BadTarget(f"{path.parent}: a link out of the folder; name a new or an empty one")
+
+
+def _parts(paths: Iterable[Path]) -> list[Path]:
+    """What kills have left of files that were being written, as `files.replacing` names it."""
+    return [part for path in paths for part in path.parent.glob(f".{path.name}.*.part")]
 
 
 def _check_own(folder: Path, earlier: Card, models: Iterable[Path]) -> None:

@@ -28,14 +28,13 @@ from cycle_sound.inference.bundle import Models
 from cycle_sound.inference.confidence import NONE, Confidences
 from cycle_sound.inference.engine import Drawing, Engine, Steering
 from cycle_sound.inference.fixed_batches import batched
-from cycle_sound.inference.limits import MAX_CANDIDATES
 from cycle_sound.io import files
 from cycle_sound.media import film_writer, images, mel, picture_files, pixels, sound_reader
 from cycle_sound.media.blocks import windows
 from cycle_sound.media.film_reader import FilmReader
 from cycle_sound.media.sounds import Sound
 from cycle_sound.nn import device as devices
-from cycle_sound.params import MODALITIES, Direction, SamplingConfig, SamplingConfigs, source_of
+from cycle_sound.params import MAX_CANDIDATES, MODALITIES, Direction, SamplingConfig, SamplingConfigs, source_of
 
 CPU = torch.device("cpu")
 
@@ -73,9 +72,9 @@ class CycleSound:
     shorter one is padded with silence; `cycle_sound.windows` cuts a longer one into clips. Generated waveforms
     are float32 at `sample_rate`.
 
-    The same source, `seed` (from 0) and settings give the same bytes in any batch on one machine. `candidates` (1 to
-    1000) are drawn for each source, and the one that best explains the source, according to the other direction, is
-    kept. `sampling` says how codes are sampled (default: `self.sampling` of the direction).
+    The same source, `seed` (from 0) and settings give the same bytes in any batch on one machine. `sampling` says how
+    codes are sampled, and how many candidates are drawn for each source, of which the one that best explains the source
+    is kept (default: `self.sampling` of the direction). `candidates` (1 to 1000) stands for another number of them.
 
     Other sources, of the same modality, can steer sampling. Guidance then steers away from `unlike` instead of from no
     source at all (negative prompting); the further it is above 1, the stronger the effect. `blend` is a source and its
@@ -160,7 +159,7 @@ class CycleSound:
         sample_rate: int,
         *,
         seed: int = 0,
-        candidates: int = 1,
+        candidates: int | None = None,
         sampling: SamplingConfig | None = None,
         unlike: Sound | None = None,
         blend: tuple[Sound, float] | None = None,
@@ -180,7 +179,7 @@ class CycleSound:
         sounds: Sequence[Sound],
         *,
         seed: int = 0,
-        candidates: int = 1,
+        candidates: int | None = None,
         sampling: SamplingConfig | None = None,
         unlike: Sound | None = None,
         blend: tuple[Sound, float] | None = None,
@@ -203,7 +202,7 @@ class CycleSound:
         picture: Image.Image,
         *,
         seed: int = 0,
-        candidates: int = 1,
+        candidates: int | None = None,
         sampling: SamplingConfig | None = None,
         unlike: Image.Image | None = None,
         blend: tuple[Image.Image, float] | None = None,
@@ -225,7 +224,7 @@ class CycleSound:
         pictures: Sequence[Image.Image],
         *,
         seed: int = 0,
-        candidates: int = 1,
+        candidates: int | None = None,
         sampling: SamplingConfig | None = None,
         unlike: Image.Image | None = None,
         blend: tuple[Image.Image, float] | None = None,
@@ -257,7 +256,7 @@ class CycleSound:
         seconds: float,
         *,
         seed: int = 0,
-        candidates: int = 1,
+        candidates: int | None = None,
         sampling: SamplingConfig | None = None,
         unlike: Image.Image | None = None,
         blend: tuple[Image.Image, float] | None = None,
@@ -282,7 +281,7 @@ class CycleSound:
         *,
         mix: bool = False,
         seed: int = 0,
-        candidates: int = 1,
+        candidates: int | None = None,
         sampling: SamplingConfig | None = None,
         unlike: Image.Image | None = None,
         blend: tuple[Image.Image, float] | None = None,
@@ -310,7 +309,7 @@ class CycleSound:
         to: str | Path,
         *,
         seed: int = 0,
-        candidates: int = 1,
+        candidates: int | None = None,
         sampling: SamplingConfig | None = None,
         unlike: Sound | None = None,
         blend: tuple[Sound, float] | None = None,
@@ -408,7 +407,7 @@ class CycleSound:
         rounds: int = 1,
         *,
         seed: int = 0,
-        candidates: int = 1,
+        candidates: int | None = None,
         sampling: SamplingConfigs | None = None,
     ) -> list[Station]:
         """Send a sound or a picture there and back `rounds` times: the start and 2 × rounds stations.
@@ -421,7 +420,7 @@ class CycleSound:
         return list(islice(self.stations(start, seed=seed, candidates=candidates, sampling=sampling), count))
 
     def stations(
-        self, start: Thing, *, seed: int = 0, candidates: int = 1, sampling: SamplingConfigs | None = None
+        self, start: Thing, *, seed: int = 0, candidates: int | None = None, sampling: SamplingConfigs | None = None
     ) -> Iterator[Station]:
         """The stations of `cycle` one after another, without end; each is made when it is requested.
 
@@ -468,7 +467,7 @@ class CycleSound:
         return self._pictures([thing])
 
     def _used(self, thing: Thing) -> Thing:
-        """The part of a sound or a picture that the models see. Raises `BadSound`."""
+        """The part of a sound that the models see, or a picture as it is. Raises `BadSound`."""
         if not isinstance(thing, Sound):
             return thing
         wave, rate = arguments.samples(thing.waveform), arguments.rate(thing.sample_rate)
@@ -508,18 +507,20 @@ class CycleSound:
         self,
         direction: Direction,
         seed: int,
-        candidates: int,
+        candidates: int | None,
         sampling: SamplingConfig | None,
         unlike: Thing | None,
         blend: tuple[Thing, float] | None,
     ) -> Drawing:
         """The settings for the engine. Raises `BadDraw` and `BadSteering`."""
         number = arguments.whole("seed", seed, 0)
-        count = arguments.whole("candidates", candidates, 1, MAX_CANDIDATES)
         draw = self.sampling[direction] if sampling is None else arguments.checked(sampling, SamplingConfig)
+        if candidates is not None:
+            count = arguments.whole("candidates", candidates, 1, MAX_CANDIDATES)
+            draw = draw.model_copy(update={"candidates": count})
         if unlike is not None and draw.guidance <= 1:
             raise BadSteering(f"unlike: a guidance of {draw.guidance:g} steers away from nothing; give one above 1")
-        return Drawing(count, draw, number, self._steering(direction, unlike, blend))
+        return Drawing(draw, number, self._steering(direction, unlike, blend))
 
     def _steering(self, direction: Direction, unlike: Thing | None, blend: tuple[Thing, float] | None) -> Steering:
         """Other sources as the engine takes them. Raises `BadSteering`."""

@@ -29,7 +29,7 @@ def blocks(path: Path) -> Iterator[Sound]:
     for block in _blocks(path):
         samples += len(block.waveform)
         if samples > MAX_SECONDS * block.sample_rate:
-            raise BadSound(f"more than {MAX_SECONDS:.0f} s of sound")
+            raise _too_long()
         yield block
     if not samples:
         raise BadSound("no samples")
@@ -38,7 +38,7 @@ def blocks(path: Path) -> Iterator[Sound]:
 def seconds(path: Path) -> float:
     """How long the sound of a file is, nearly: as libsndfile's header says, or else FFmpeg's packets.
 
-    Raises `BadSound` for what is no sound, or empty.
+    Raises `BadSound` for what is no sound, empty, or longer than MAX_SECONDS.
     """
     if not path.stat().st_size:
         raise BadSound("empty file")
@@ -49,7 +49,14 @@ def seconds(path: Path) -> float:
         file.seek(0)
         with sound_files.opened(file) as (container, track):
             packets = containers.packets(container, track)
-            return float(sum(packet.duration or 0 for packet in packets) * track.time_base)
+            counted = float(sum(packet.duration or 0 for packet in packets) * track.time_base)
+    if counted > MAX_SECONDS:
+        raise _too_long()
+    return counted
+
+
+def _too_long() -> BadSound:
+    return BadSound(f"more than {MAX_SECONDS:.0f} s of sound")
 
 
 # --- the two decoders

@@ -27,21 +27,17 @@ class SamplingRequest(NamedTuple):
 
     seed: int  # of the first result; the seeds of the others follow
     results: int  # per source
-    candidates: int  # to re-rank for each result
     sampling: SamplingConfigs
 
 
 def sampling(own: SamplingConfigs) -> list[Control]:
-    """The inputs that `request` reads: seed, results, candidates, then the sliders of each direction."""
+    """The inputs that `request` reads: seed, results, then the sliders of each direction."""
     controls: list[Control] = [
         gr.Number(
             0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, info="The same seed gives the same result."
         ),
         gr.Slider(
             1, 4, 1, step=1, label="Results", info="For each source, with the seeds that follow; one of a cycle."
-        ),
-        gr.Slider(
-            1, 16, 1, step=1, label="Candidates", info="Draw this many, keep the one that best explains its source."
         ),
     ]
     for direction, title in TITLES.items():
@@ -52,12 +48,10 @@ def sampling(own: SamplingConfigs) -> list[Control]:
 
 def request(values: Sequence[float]) -> SamplingRequest:
     """The values of `sampling` as a request. Raises `BadInput` for one that no slider has but somebody may type."""
-    seed, results, candidates, *sliders = values
+    seed, results, *sliders = values
     count = len(SamplingConfig.model_fields)
     parts = [_sampling(*sliders[:count]), _sampling(*sliders[count:])]
-    return SamplingRequest(
-        int(seed), int(results), int(candidates), SamplingConfigs(**dict(zip(TITLES, parts, strict=True)))
-    )
+    return SamplingRequest(int(seed), int(results), SamplingConfigs(**dict(zip(TITLES, parts, strict=True))))
 
 
 def steering(
@@ -85,6 +79,7 @@ def _sliders(sampling: SamplingConfig) -> list[gr.Slider]:
         _slider(0, 256, sampling.top_k, step=1, label="Top k", info="Sample from the k likeliest codes; 0: from all."),
         _slider(0.05, 1, sampling.top_p, step=0.05, label="Top p", info="From the likeliest, of this probability."),
         _slider(0, 6, sampling.guidance, step=0.25, label="Guidance", info="How strongly to follow the source."),
+        _slider(1, 16, sampling.candidates, step=1, label="Candidates", info="The best of so many draws is kept."),
     ]
 
 
@@ -93,8 +88,10 @@ def _slider(least: float, most: float, own: float, **how: Any) -> gr.Slider:
     return gr.Slider(min(least, own), max(most, own), own, **how)
 
 
-def _sampling(temperature: float, top_k: float, top_p: float, guidance: float) -> SamplingConfig:
+def _sampling(temperature: float, top_k: float, top_p: float, guidance: float, candidates: float) -> SamplingConfig:
     try:
-        return SamplingConfig(temperature=temperature, top_k=int(top_k), top_p=top_p, guidance=guidance)
+        return SamplingConfig(
+            temperature=temperature, top_k=int(top_k), top_p=top_p, guidance=guidance, candidates=int(candidates)
+        )
     except ValidationError as error:
         raise BadInput(fault(error)) from None

@@ -150,7 +150,7 @@ class Gate:
         host = request.headers.get("host", "").lower()
         name = re.sub(r":\d+$", "", host).strip("[]")
         if name not in self._names and not (self._others and _is_address(name)):
-            raise HTTPException(421, "this server goes by another name")
+            raise HTTPException(421, f"not a name of this server; if it is, start it with --name {name:.100}")
         origin = request.headers.get("origin")
         if origin is not None and not self._is_own(origin.lower(), host):
             raise HTTPException(403, "another site's page may not ask this")

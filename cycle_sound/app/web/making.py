@@ -10,6 +10,7 @@ from cycle_sound.errors import BadInput
 from cycle_sound.inference.fixed_batches import size_for
 from cycle_sound.inference.system import CycleSound, Station, Thing
 from cycle_sound.media.contact_sheet import clock
+from cycle_sound.params import Direction, SamplingConfig
 
 T = TypeVar("T")
 
@@ -18,28 +19,27 @@ REAL = "real"  # the caption of an example's own target
 THIS = "This source"  # in a warning
 
 
-def check_draws(windows: int, request: SamplingRequest) -> None:
-    """Raise `BadInput` for a request of more than MAX_DRAWS."""
-    if windows * request.results * request.candidates > MAX_DRAWS:
+def check_draws(windows: int, results: int, candidates: int) -> None:
+    """Raise `BadInput` for more than MAX_DRAWS."""
+    if windows * results * candidates > MAX_DRAWS:
         raise BadInput(
-            f"{windows} windows × {request.results} results × {request.candidates} candidates: "
-            f"no more than {MAX_DRAWS} in all"
+            f"{windows} windows × {results} results × {candidates} candidates: no more than {MAX_DRAWS} in all"
         )
 
 
 def attended(
-    system: CycleSound, make: Callable[..., list[T]], candidates: int, expect: Expect
+    system: CycleSound, make: Callable[..., list[T]], sampling: SamplingConfig, expect: Expect
 ) -> Callable[..., Iterator[T]]:
-    """`make(sources, candidates=candidates, …)` as a function that makes a batch of the models at a time.
+    """`make(sources, sampling=sampling, …)` as a function that makes a batch of the models at a time.
 
     It raises as `expect` does, before each.
     """
-    together = max(1, size_for(system.models.device) // candidates)  # sources
+    together = max(1, size_for(system.models.device) // sampling.candidates)  # sources
 
     def made(sources: Sequence[Thing], **how: Any) -> Iterator[T]:
         for first in range(0, len(sources), together):
             expect()
-            yield from make(sources[first : first + together], candidates=candidates, **how)
+            yield from make(sources[first : first + together], sampling=sampling, **how)
 
     return made
 
@@ -49,6 +49,7 @@ def results(
     sources: Sequence[Thing],
     make: Callable[..., list[Any]],
     request: SamplingRequest,
+    direction: Direction,
     expect: Expect,
     real: Thing | None,
     each: int = 1,
@@ -61,9 +62,10 @@ def results(
     Raises `BadInput` for more than MAX_DRAWS, and as `expect` does before each batch of the models and each result that
     is described.
     """
-    check_draws(len(sources) * each, request)
+    sampling = request.sampling[direction]
+    check_draws(len(sources) * each, request.results, sampling.candidates)
     shown: list[tuple[str, Station]] = []
-    draw = attended(system, make, request.candidates, expect)
+    draw = attended(system, make, sampling, expect)
     for seed in range(request.seed, request.seed + request.results):
         for place, (source, thing) in enumerate(zip(sources, draw(sources, seed=seed), strict=True)):
             expect()

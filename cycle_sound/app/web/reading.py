@@ -19,7 +19,15 @@ def sound(path: Path | None) -> Sound:
     """The uploaded sound."""
     if path is None:
         raise BadInput("upload or record a sound first")
-    return _short(inputs.sound(path, HEARD))
+    sound = beginning(path)
+    if sound.seconds > MAX_SECONDS:
+        raise BadInput(f"no more than {MAX_SECONDS:.0f} s of sound are allowed here")
+    return sound
+
+
+def beginning(path: Path) -> Sound:
+    """The beginning of an uploaded sound of which no more is used."""
+    return inputs.sound(path, HEARD)
 
 
 def picture(path: Path | None, size: int) -> Image.Image:
@@ -30,11 +38,10 @@ def picture(path: Path | None, size: int) -> Image.Image:
 
 
 def either(path: Path | None, size: int) -> Thing:
-    """The uploaded sound, or picture, for models that see pictures at a size in pixels."""
+    """The beginning of the uploaded sound, or the picture, for models that see pictures at a size in pixels."""
     if path is None:
         raise BadInput("upload a sound or a picture first")
-    start = inputs.either(path, size, HEARD)
-    return _short(start) if isinstance(start, Sound) else start
+    return inputs.either(path, size, HEARD)
 
 
 def film(path: Path | None) -> FilmReader:
@@ -45,9 +52,3 @@ def film(path: Path | None) -> FilmReader:
     if film.seconds > MAX_SECONDS:
         raise BadInput(f"no more than {MAX_SECONDS:.0f} s of film are allowed here")
     return film
-
-
-def _short(sound: Sound) -> Sound:
-    if sound.seconds > MAX_SECONDS:
-        raise BadInput(f"no more than {MAX_SECONDS:.0f} s of sound are allowed here")
-    return sound

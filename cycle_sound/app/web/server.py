@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from cycle_sound.app import cycle_page
-from cycle_sound.app.terminal import say
+from cycle_sound.app.terminal import complain, say
 from cycle_sound.app.web import connections, gate, uploads
 from cycle_sound.app.web.sessions import Page
 from cycle_sound.errors import BadAddress, BadLogin
@@ -132,7 +132,10 @@ async def _tidied(_: Any, blocks: Page, kept: set[Path]) -> AsyncIterator[None]:
     async def tidy() -> None:
         while True:
             await asyncio.sleep(TIDY_EVERY)
-            await run_in_threadpool(uploads.tidy, kept)
+            try:
+                await run_in_threadpool(uploads.tidy, kept)
+            except OSError as error:  # as from a full disk; the next time comes
+                complain(f"uploads cannot be deleted: {error!s:.200}")
             left = {str(path) for path in uploads.files()}
             for known in blocks.temp_file_sets:
                 known.intersection_update(left)

@@ -50,7 +50,8 @@ def free(ending: str) -> Path:
 
 def files() -> set[Path]:
     """All files in the folder, those that are still being sent among them."""
-    return {path for path in FOLDER.rglob("*") if path.is_file()}
+    walk = os.walk(FOLDER)  # passes over a folder that has gone meanwhile
+    return {path for folder, _, names in walk for path in map(Path(folder).joinpath, names) if path.is_file()}
 
 
 def tidy(kept: Collection[Path] = ()) -> None:

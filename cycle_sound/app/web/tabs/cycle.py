@@ -33,7 +33,7 @@ def _stations(
     system: CycleSound, known: Examples, expect: Expect, path: Path | None, rounds: float, *values: float
 ) -> str:
     start, request = reading.either(path, system.size), controls.request(values)
-    stations = system.stations(start, seed=request.seed, candidates=request.candidates, sampling=request.sampling)
+    stations = system.stations(start, seed=request.seed, sampling=request.sampling)
     shown: list[tuple[str, Station]] = []
     for number in range(1 + 2 * int(rounds)):
         expect()

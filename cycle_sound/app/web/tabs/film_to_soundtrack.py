@@ -45,10 +45,11 @@ def _soundtracks(
     *values: float,
 ) -> str:
     film, request = reading.film(path), controls.request(values)
-    making.check_draws(soundtrack.layout(film.seconds, system.models).windows, request)
+    sampling = request.sampling.image_to_audio
+    windows = soundtrack.layout(film.seconds, system.models).windows
+    making.check_draws(windows, request.results, sampling.candidates)
     steering = inputs.steering(partial(inputs.picture, size=system.size), unlike, blend, share)
-    draw = partial(system.sounds, sampling=request.sampling.image_to_audio, **steering)
-    attended = making.attended(system, draw, request.candidates, expect)
+    attended = making.attended(system, partial(system.sounds, **steering), sampling, expect)
 
     found: list[float] = []  # how familiar the frames are: the same ones with every seed
 

@@ -49,7 +49,8 @@ def _sounds(
 ) -> str:
     picture, request = reading.picture(path, system.size), controls.request(values)
     steering = inputs.steering(partial(inputs.picture, size=system.size), unlike, blend, share)
-    draw, seconds = request.sampling.image_to_audio, length or None
-    make = partial(system.sounds, sampling=draw, seconds=seconds, callback=expect, **steering)
+    seconds = length or None
+    make = partial(system.sounds, seconds=seconds, callback=expect, **steering)
     each = 1 if seconds is None else continuation.layout(seconds, system.models).windows
-    return making.results(system, [picture], make, request, expect, known.real(path, system.size), each)
+    real = known.real(path, system.size)
+    return making.results(system, [picture], make, request, "image_to_audio", expect, real, each)

@@ -35,6 +35,6 @@ def _pictures(
     *values: float,
 ) -> str:
     parts, request = list(windows([reading.sound(path)], system.seconds)), controls.request(values)
-    steering = inputs.steering(reading.sound, unlike, blend, share)
-    make = partial(system.images, sampling=request.sampling.audio_to_image, **steering)
-    return making.results(system, parts, make, request, expect, known.real(path, system.size))
+    steering = inputs.steering(reading.beginning, unlike, blend, share)
+    make, real = partial(system.images, **steering), known.real(path, system.size)
+    return making.results(system, parts, make, request, "audio_to_image", expect, real)
