@@ -321,7 +321,8 @@ def test_an_export_that_was_killed_can_be_done_again(exported: Path, data: Path,
         if path.name not in left:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (exported / export.BEGUN).touch()
-    files.write_bytes(exported / "vae/.image.safetensors.0123abcd.part", b"as far as it was written")
+    for part in ("vae/.image.safetensors.0123abcd.part", ".card.json.0123abcd.part", ".README.md.0123abcd.part"):
+        files.write_bytes(exported / part, b"as far as it was written")
     export.export(data, exported)
     assert contents(exported) == whole
 

@@ -311,7 +311,6 @@ def swollen_sound(page: str) -> Iterator[Answer]:
     with Visitor(page) as visitor:
         file = visitor.upload("long.flac", wav(590, 8000, "FLAC"))
         yield visitor.press(SOUND, file)
-        yield visitor.press(CYCLE, file)
 
 
 def hostile_film(page: str) -> Iterator[Answer]:

@@ -60,7 +60,7 @@ def export(source: str | Path, folder: str | Path, license: str = "", half: bool
     written = [folder / name for name in described.models]
     card.write(folder, described)
     files.write_bytes(folder / README, readme(described).encode())
-    for part in _parts(written):
+    for part in _parts(folder, written):
         part.unlink()
     (folder / BEGUN).unlink()
     return [*written, folder / card.NAME, folder / README]
@@ -70,7 +70,7 @@ def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
     """Raise `BadTarget` for a folder in which anything but an earlier export would be written over."""
     earlier, models = replaceable(folder), {*bundle.model_files(folder, vocoder)}
     # An export that did not end has left models there, and no card; without its mark they are somebody else's.
-    begun = {*models, *_parts(models), folder / BEGUN} if (folder / BEGUN).is_file() else set()
+    begun = {*models, *_parts(folder, models), folder / BEGUN} if (folder / BEGUN).is_file() else set()
     if earlier is None and not {path for path in folder.rglob("*") if not path.is_dir()} <= begun:
         raise BadTarget(f"{folder}: holds other files; name a new or an empty folder")
     if earlier is not None and not begun:
@@ -80,9 +80,10 @@ def _check_target(folder: Path, vocoder: VocoderConfig) -> None:
             raise BadTarget(f"{path.parent}: a link out of the folder; name a new or an empty one")
 
 
-def _parts(paths: Iterable[Path]) -> list[Path]:
-    """What kills have left of files that were being written, as `files.replacing` names it."""
-    return [part for path in paths for part in path.parent.glob(f".{path.name}.*.part")]
+def _parts(folder: Path, models: Iterable[Path]) -> list[Path]:
+    """What kills have left in a folder of files that were being written, as `files.replacing` names it."""
+    whole = *models, folder / card.NAME, folder / README
+    return [part for path in whole for part in path.parent.glob(f".{path.name}.*.part")]
 
 
 def _check_own(folder: Path, earlier: Card, models: Iterable[Path]) -> None:
