@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cycle_sound.app.terminal import complain
 from cycle_sound.app.web import connections, uploads
+from cycle_sound.io import files
 
 MAX_FILE = 32 << 20  # bytes: a minute of 48 kHz float WAV has 12 MB, a large photograph 20, a minute's film 30 or less
 MAX_UPLOAD = MAX_FILE + (1 << 16)  # bytes of a request that sends a file, or the three pictures of a drawing
@@ -43,7 +44,6 @@ READ = re.compile(  # what the page reads
     rf"/|/config/?|/logout|/(assets|static|svelte)/.+|/(favicon\.ico|manifest\.json|robots\.txt|theme\.css)"
     rf"|{API}/(theme\.css|startup-events|info/?|user/?|login_check/?|file=(/|[A-Za-z]:[/\\]).+|heartbeat/{SESSION}|queue/data)"
 )
-FULL = (errno.ENOSPC, errno.EDQUOT)
 OF_NAMES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL)  # that a visitor may send
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -224,7 +224,7 @@ def _fault(error: Exception) -> tuple[int, str]:
     """The status and the words for what gradio raises: of a system's error the server's fault, else the visitor's."""
     if not isinstance(error, OSError) or error.errno is None or error.errno in OF_NAMES:
         return 400, f"not what the page asks: {type(error).__name__}"
-    return 507 if error.errno in FULL else 503, f"the server: {os.strerror(error.errno)}"
+    return 507 if error.errno in files.FULL else 503, f"the server: {os.strerror(error.errno)}"
 
 
 def _call(body: bytes, functions: dict[int, Any]) -> _Call:
