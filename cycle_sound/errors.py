@@ -300,6 +300,12 @@ class OtherInit(BadCheckpoint):
     text = "{key}: {path}: its {what} is {found}; params.yaml asks for {wanted}"
 
 
+class NotEmptied(UserError):
+    """What lies where models are to be copied, and cannot be removed: a training would begin from it."""
+
+    text = "{path}: cannot be removed, and a training would begin from it: remove it, or the link that leads to it"
+
+
 class MixedInit(BadCheckpoint):
     """A transformer from which a training cannot start: it knows the codes of another VAE than the one in use."""
 

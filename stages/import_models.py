@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from cycle_sound import paths
+from cycle_sound.errors import NotEmptied
 from cycle_sound.io import files, stage
 from cycle_sound.params import Params
 
@@ -25,6 +26,8 @@ def main(params: Params) -> None:
         named = importing.checked(params)
     for folder in paths.inits():
         files.empty(folder)
+        if left := next(folder.iterdir(), None):  # as in a link to a folder, or in one of another user
+            raise NotEmptied(path=left)
     for folder, path in named.items():
         with files.replacing(folder / paths.INIT_NAME, path.stat().st_size) as part:
             shutil.copyfile(path, part)

@@ -147,10 +147,10 @@ def stopped_after(count: int, asked: list[Clip], settings: DataConfig, folder: P
     with suppress(Stopped), journal.keeping(folder / "journal.jsonl", "key") as kept:
         add, left = kept.add, iter(range(count))
 
-        def adding(clip: int, finished: Finished) -> None:
+        def adding(finished: Finished) -> None:
             if next(left, None) is None:
                 raise Stopped
-            add(clip, finished)
+            add(finished)
 
         kept.add = adding  # type: ignore[method-assign]
         acquired(asked, settings, folder / "raw", 1, kept)
@@ -225,3 +225,15 @@ def test_an_archive_that_asks_for_more_memory_than_any_needs_is_refused(
     monkeypatch.setattr(xz, "MAX_MEMORY", 1 << 20)  # of 8 MB that the file needs
     with pytest.raises(BadSource, match=r"x\.tar\.xz: broken archive: .* limit"):
         archives.find(tmp_path)
+
+
+def test_films_lie_in_folders_that_links_lead_to_as_well(tmp_path: Path, film: bytes):
+    store, disk = tmp_path / "store", tmp_path / "disk"
+    (disk / "deeper").mkdir(parents=True)
+    store.mkdir()
+    (disk / f"deeper/{NAMES[0]}.mp4").write_bytes(film)
+    (disk / "round").symlink_to(store)  # and back again
+    (store / "part").symlink_to(disk)
+    (store / ".hidden").symlink_to(disk)
+    (video,) = archives.find(store).values()
+    assert video.path == store / f"part/deeper/{NAMES[0]}.mp4"

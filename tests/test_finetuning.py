@@ -15,7 +15,7 @@ from tiny import write_shards
 
 from benchmarks import finetuning as benchmark
 from cycle_sound import paths
-from cycle_sound.errors import BadCheckpoint, MisplacedInit, MixedInit, OtherInit, ParamsError
+from cycle_sound.errors import BadCheckpoint, MisplacedInit, MixedInit, NotEmptied, OtherInit, ParamsError
 from cycle_sound.io import files, params_file
 from cycle_sound.nn import checkpoint
 from cycle_sound.params import DIRECTIONS, MODALITIES, Modality, Params
@@ -141,6 +141,18 @@ def test_a_model_in_the_folder_that_models_are_copied_to_is_refused_and_stays(
 def filled(tree: Any, value: str) -> Any:
     """A tree with a value as its one leaf."""
     return {key: filled(below, value) for key, below in tree.items()} if isinstance(tree, dict) else value
+
+
+def test_a_model_that_cannot_be_removed_is_none_that_a_training_begins_from(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / paths.INIT_NAME).write_bytes(b"of somebody")
+    folder = paths.inits()[0]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(tmp_path / "elsewhere")
+    nothing = {"vae": dict.fromkeys(MODALITIES, ""), "transformer": dict.fromkeys(DIRECTIONS, ""), "vocoder": ""}
+    with pytest.raises(NotEmptied, match="would begin from it"):
+        import_models.main(project(init=nothing))
+    assert (tmp_path / "elsewhere" / paths.INIT_NAME).read_bytes() == b"of somebody"
 
 
 def test_no_steps_need_a_vae_to_leave_as_it_is(project: Project) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -137,18 +137,20 @@ DONE = [
     Finished(Row("c", "test", "", "c", "silent", "too quiet"), None, (State(1 << 40, 1_700_000_000_123_456_789), None)),
     Finished(Row("d", "test", "", "d", "ok", "", {}, "3" * 64, "4" * 64), Fingerprint(bytes(18), bytes(32))),
 ]
+OTHER = DONE[1]._replace(row=Row("e", "train", "", "e", "silent", "too quiet"))
 
 
 class Stopped(Exception):
     """A run that does not end well."""
 
 
-def stopped(path: Path, key: str, done: dict[int, Finished]) -> dict[int, Finished]:
+def stopped(path: Path, key: str, done: Sequence[Finished]) -> list[Finished]:
     """What a run finds that then adds some clips and is stopped."""
     with suppress(Stopped), journal.keeping(path, key) as kept:
-        found = dict(kept.finished)
-        for clip, fate in done.items():
-            kept.add(clip, fate)
+        found = list(kept.finished.values())
+        assert [*kept.finished] == [(one.row.split, one.row.id) for one in found]
+        for fate in done:
+            kept.add(fate)
         raise Stopped
     return found
 
@@ -157,22 +159,22 @@ def stopped(path: Path, key: str, done: dict[int, Finished]) -> dict[int, Finish
 @settings(deadline=None)
 def test_a_journal_torn_anywhere_keeps_the_whole_lines_before_and_grows_on(tmp_path_factory, cut: int):
     path = tmp_path_factory.mktemp("journal") / "work/journal.jsonl"
-    assert stopped(path, "key", dict(enumerate(DONE))) == {}
+    assert stopped(path, "key", DONE) == []
     whole = path.read_bytes()
     path.write_bytes(whole[:cut])
     lines = whole[:cut].count(b"\n")
-    left = dict(enumerate(DONE[: max(0, lines - 1)]))
-    assert stopped(path, "key", {7: DONE[0]}) == left
-    assert stopped(path, "key", {}) == left | {7: DONE[0]}
+    left = DONE[: max(0, lines - 1)]
+    assert stopped(path, "key", [OTHER]) == left
+    assert stopped(path, "key", []) == [*left, OTHER]
 
 
 def test_a_journal_of_another_key_or_of_nonsense_is_none(tmp_path: Path):
     path = tmp_path / "journal.jsonl"
-    stopped(path, "key", dict(enumerate(DONE)))
-    assert stopped(path, "another", {}) == {}
-    assert stopped(path, "key", {0: DONE[0]}) == {}
+    stopped(path, "key", DONE)
+    assert stopped(path, "another", []) == []
+    assert stopped(path, "key", DONE[:1]) == []
     path.write_bytes(b"\xff\x00{]\n" + path.read_bytes())
-    assert stopped(path, "key", {}) == {}
+    assert stopped(path, "key", []) == []
     with journal.keeping(path, "key"):
         assert path.exists()
     assert not path.exists()
@@ -188,28 +190,26 @@ def test_a_journal_of_another_key_or_of_nonsense_is_none(tmp_path: Path):
         b"null",
         b"\x00" * 200,
         b"[" * 100_000,
-        b'{"clip": 1}',
-        b'{"clip": 1, "row": {}}',
-        b'{"clip": -1, "row": ROW}',
-        b'{"clip": "1", "row": ROW}',
-        b'{"clip": 1, "row": ROW, "more": 2}',
-        b'{"clip": 1, "row": ROW, "picture": "zz", "sound": "zz"}',
-        b'{"clip": 1, "row": ROW, "picture": "00", "sound": "00"}',
-        b'{"clip": 1, "row": ROW, "files": 3}',
-        b'{"clip": 1, "row": ROW, "files": [[1]]}',
-        b'{"clip": 1, "row": ROW, "files": [["1", 2]]}',
-        b'{"clip": 1, "row": ROW, "files": [[1, 1e400]]}',
-        b'{"clip": 1, "row": {"id": "c", "split": "valid", "label": "", "group": "c", "status": "ok", "reason": ""}}',
+        b'{"clip": 1, "row": ROW}',
+        b'{"row": {}}',
+        b'{"row": ROW, "more": 2}',
+        b'{"row": ROW, "picture": "zz", "sound": "zz"}',
+        b'{"row": ROW, "picture": "00", "sound": "00"}',
+        b'{"row": ROW, "files": 3}',
+        b'{"row": ROW, "files": [[1]]}',
+        b'{"row": ROW, "files": [["1", 2]]}',
+        b'{"row": ROW, "files": [[1, 1e400]]}',
+        b'{"row": {"id": "c", "split": "valid", "label": "", "group": "c", "status": "ok", "reason": ""}}',
     ],
 )
 def test_a_line_that_no_journal_has_ends_it_and_the_rest_is_asked_for_again(line: bytes, tmp_path: Path):
     path = tmp_path / "journal.jsonl"
-    stopped(path, "key", dict(enumerate(DONE)))
+    stopped(path, "key", DONE)
     header, first, *rest = path.read_bytes().splitlines(keepends=True)
     row = b'{"id": "c", "split": "test", "label": "", "group": "c", "status": "silent", "reason": ""}'
     path.write_bytes(header + first + line.replace(b"ROW", row) + b"\n" + b"".join(rest))
-    assert stopped(path, "key", {7: DONE[1]}) == {0: DONE[0]}
-    assert stopped(path, "key", {}) == {0: DONE[0], 7: DONE[1]}
+    assert stopped(path, "key", [DONE[1]]) == [DONE[0]]
+    assert stopped(path, "key", []) == DONE[:2]
 
 
 def test_a_key_names_all_that_determines_a_clip_and_nothing_that_is_judged_later(params: Params):
@@ -219,6 +219,13 @@ def test_a_key_names_all_that_determines_a_clip_and_nothing_that_is_judged_later
         return journal.key(listed, params.data.model_copy(update=data), params.audio.sample_rate, seed)
 
     assert key() == key() == key(max_rejected=0.9) == key(near_sound=3)
+    several = [Clip(name, split, "x", "g", Pair) for name in "ab" for split in ("train", "test")]
+    assert key(several) == key(several[::-1])  # their order follows from where they lie
+    vggsound = params.data.vggsound
+    again = {"fetch_jobs": 2, "rate_limit": 5.0, "retries": 9, "cookies": "cookies.txt", "proxy": "socks5://a:1"}
+    ways = [vggsound.model_copy(update=way) for way in ({}, again, {"path": "elsewhere"})]
+    one, other, elsewhere = (key(source="vggsound", vggsound=way) for way in ways)
+    assert one == other != elsewhere
     others = [
         key(seed=1),
         key(silence_db=-30.0),
@@ -262,6 +269,21 @@ def test_only_what_was_unavailable_damaged_or_not_yet_done_is_asked_for_again(pa
         (tmp_path / "raw/train_data/lost.jpg").unlink()
     assert asked == [sorted(names), ["gone", "lost", "spoiled"]]
     assert manifest.read(tmp_path / "raw/manifest.csv") == sorted(rows, key=lambda row: (row.split, row.id))
+
+
+def test_what_is_done_stays_done_wherever_it_stands_in_the_list(params: Params, tmp_path: Path):
+    """A clip that was fetched meanwhile may move others, as the order in which archives are read does."""
+    clips = [Clip(name, "test" if name == "test" else "train", "", name, partial(ask, name)) for name in ("a", "test")]
+    data = params.data.model_copy(update={"max_rejected": 1.0})
+    asked = []
+    for order in (clips, clips[::-1]):
+        ASKED.clear()
+        key = journal.key(order, data, 16000, 0)
+        with suppress(Stopped), journal.keeping(tmp_path / "journal.jsonl", key) as kept:
+            acquire.acquire(order, data, tmp_path / "raw", 1, kept)
+            raise Stopped
+        asked.append(sorted(ASKED))
+    assert asked == [["a", "test"], []]
 
 
 def test_what_is_made_of_files_that_have_changed_since_is_asked_for_again(params: Params, tmp_path: Path):

@@ -484,7 +484,7 @@ def test_a_picture_or_sound_alone_that_a_pair_has_or_that_comes_twice_is_a_dupli
 def test_an_unfinished_download_goes_on_with_what_is_alone(params: Params, mine: Path, tmp_path: Path):
     data = of_folder(params, mine)
     fresh = obtained(data, tmp_path / "fresh")
-    finished: dict[int, journal.Finished] = {}
+    finished: dict[journal.Name, journal.Finished] = {}
     with suppress(KeyboardInterrupt), journal.keeping(tmp_path / "journal", "key") as past:
         obtained(data, tmp_path / "raw", past)
         raise KeyboardInterrupt

@@ -508,9 +508,7 @@ def _headers(into: Path) -> None:
         Row("two", "train", "bärenfell", "g", "ok", "", {}, "c" * 64, "d" * 64),
         Row("three", "test", "", "h", "too_short", "0.1 s of sound"),
     ]
-    lines = [b'{"key": "key"}\n'] + [
-        journal._line(number, Finished(row, bits if row.status == "ok" else None)) for number, row in enumerate(rows)
-    ]
+    lines = [b'{"key": "key"}\n'] + [journal._line(Finished(row, bits if row.status == "ok" else None)) for row in rows]
     (into / "download.jsonl").write_bytes(b"".join(lines))
     manifest.write(into / "raw/manifest.csv", rows)
     (into / "raw/.claimed").write_text(f"train_data/one\t{'a' * 64} {'b' * 64}\ntest_data/three\t\n")

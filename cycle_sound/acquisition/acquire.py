@@ -87,12 +87,16 @@ def _audible(sound: bytes, data: DataConfig) -> tuple[np.ndarray, int]:
 
 def _fates(clips: Sequence[Clip], data: DataConfig, into: Path, jobs: int, journal: Journal | None) -> list[Finished]:
     """What becomes of each clip, in the order of the clips; on record as soon as it is known."""
+    fates = _refused(clips)
     states = {index: file_states(clip) for index, clip in enumerate(clips)} if journal else {}
-    fates = _refused(clips) | (_standing(journal.finished, states, into, jobs) if journal else {})
+    called = {index: (clip.split, clip.id) for index, clip in enumerate(clips) if index not in fates}
+    known = {} if journal is None else journal.finished
+    past = {index: known[name] for index, name in called.items() if name in known}
+    fates |= _standing(past, states, into, jobs)
     todo = {index: clip for index, clip in enumerate(clips) if index not in fates}
     for index, finished in progress.track(_finished(todo, data, into, jobs), len(todo), "download"):
         if journal:
-            journal.add(index, finished._replace(files=states[index]))
+            journal.add(finished._replace(files=states[index]))
         fates[index] = finished
     return [fates[index] for index in range(len(clips))]
 

@@ -19,14 +19,17 @@ from cycle_sound.acquisition.manifest import Row
 from cycle_sound.acquisition.sources.clip import Clip
 from cycle_sound.io import bounded, code, files
 from cycle_sound.io.files import State
-from cycle_sound.params import Config, Count, DataConfig
+from cycle_sound.params import Config, DataConfig
 
 # What decides once all clips are there.
 JUDGED_LATER = {"max_rejected", "valid_share", "paired_share", "drop_worst", "near_picture", "near_sound"}
+# How clips are fetched, and as whom: what was got once stands, and what was not is tried again in any case.
+FETCHING = {"fetch_jobs", "rate_limit", "retries", "backoff_seconds", "timeout_seconds", "cookies", "proxy"}
 SOURCES = {*get_args(DataConfig.model_fields["source"].annotation)}  # each has a section of its own
 
 
 States = tuple[State | None, ...]  # of all files of a clip; None for one that is not there
+Name = tuple[str, str]  # of a clip: its split and its id
 
 
 class Finished(NamedTuple):
@@ -40,7 +43,6 @@ class Finished(NamedTuple):
 class Entry(Config):
     """A line of a journal."""
 
-    clip: Count
     row: Row
     picture: Annotated[str, Field(pattern=f"^[0-9a-f]{{{PICTURE_BITS // 4}}}$")] | None = None
     sound: Annotated[str, Field(pattern=f"^[0-9a-f]{{{SOUND_BITS // 4}}}$")] | None = None
@@ -55,21 +57,26 @@ class Entry(Config):
 
 
 class Journal:
-    """What an earlier run has finished, by the clip's place in the source's list; what is added is on disk at once."""
+    """What an earlier run has finished, by the clip's name; what is added is on disk at once."""
 
-    def __init__(self, finished: Mapping[int, Finished], path: Path) -> None:
+    def __init__(self, finished: Mapping[Name, Finished], path: Path) -> None:
         self.finished = finished
         self._path = path
 
-    def add(self, clip: int, finished: Finished) -> None:
+    def add(self, finished: Finished) -> None:
         """Note what became of a clip. Raises `DiskFull`."""
-        files.append(self._path, _line(clip, finished))
+        files.append(self._path, _line(finished))
 
 
 def key(clips: Sequence[Clip], data: DataConfig, sample_rate: int, seed: int) -> str:
-    """A digest of all that determines what becomes of each clip: the list, the parameters, and the code."""
+    """A digest of all that determines what becomes of each clip: the list, the parameters, and the code.
+
+    Not of the list's order, which may follow from where the clips lie; only of those with one name the first counts.
+    """
     settings = data.model_dump(exclude=JUDGED_LATER | SOURCES - {data.source})
-    facts = [(clip.id, clip.split, clip.label, clip.group, dict(clip.attributes)) for clip in clips]
+    settings[data.source] = {name: value for name, value in settings[data.source].items() if name not in FETCHING}
+    facts = [(clip.split, clip.id, clip.label, clip.group, dict(clip.attributes)) for clip in clips]
+    facts.sort(key=lambda fact: fact[:2])
     return code.identity("stages.download", settings, sample_rate, seed, facts)
 
 
@@ -94,9 +101,9 @@ def keeping(path: Path, key: str) -> Iterator[Journal]:
     path.unlink()
 
 
-def _read(path: Path, key: str) -> tuple[dict[int, Finished], int]:
-    """The finished clips by number, and the length of the valid part in bytes: 0 without a journal of this key."""
-    finished: dict[int, Finished] = {}
+def _read(path: Path, key: str) -> tuple[dict[Name, Finished], int]:
+    """The finished clips by name, and the length of the valid part in bytes: 0 without a journal of this key."""
+    finished: dict[Name, Finished] = {}
     size = 0
     if path.exists():
         with path.open("rb") as file:
@@ -104,7 +111,7 @@ def _read(path: Path, key: str) -> tuple[dict[int, Finished], int]:
                 return {}, 0
             size = file.tell()
             while entry := _entry(file.readline(bounded.MAX_LINE)):
-                finished[entry.clip] = entry.finished()
+                finished[entry.row.split, entry.row.id] = entry.finished()
                 size = file.tell()
     return finished, size
 
@@ -124,10 +131,10 @@ def _entry(line: bytes) -> Entry | None:
         return None
 
 
-def _line(clip: int, finished: Finished) -> bytes:
+def _line(finished: Finished) -> bytes:
     halves = finished.fingerprint._asdict() if finished.fingerprint else {}
     prints = {name: half.hex() for name, half in halves.items() if half}
-    return _dumped({"clip": clip, "row": asdict(finished.row), **prints, "files": finished.files})
+    return _dumped({"row": asdict(finished.row), **prints, "files": finished.files})
 
 
 def _dumped(entry: dict[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ are ignored.
 
 import bz2
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -66,8 +67,7 @@ def find(root: Path) -> dict[Excerpt, Video]:
 
     Raises `BadSource` for a broken archive: what it should hold would be missed silently.
     """
-    shown = (path for path in sorted(root.rglob("*")) if not names.is_hidden(path.relative_to(root)))
-    files = [path for path in shown if path.is_file()]
+    files = _files(root)
     found: dict[Excerpt, Video] = {}
     for path in files:
         _add(found, path.name, Video(path))
@@ -76,6 +76,24 @@ def find(root: Path) -> dict[Excerpt, Video]:
             for name, video in _members(path):
                 _add(found, name, video)
     return found
+
+
+def _files(root: Path) -> list[Path]:
+    """The files below a folder, hidden ones aside, in order of their paths; also in folders that links lead to.
+
+    What several ways lead to is found by one of them, and a link back to where it came from leads nowhere.
+    """
+    seen: set[tuple[int, int]] = set()
+    found = []
+    for place, folders, files in os.walk(root, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not names.is_hidden(Path(name)))
+        found += [Path(place, name) for name in files if not names.is_hidden(Path(name))]
+    return sorted(path for path in found if path.is_file())
 
 
 def _add(found: dict[Excerpt, Video], name: str, video: Video) -> None:
