@@ -243,7 +243,7 @@ def inference() -> dict[str, float]:
 
 def inference_memory(stage: str, pairs: int) -> float:
     """The most memory of a stage of inference over so many pairs, in bytes, in a process of its own."""
-    around = {"PYTHONPATH": os.pathsep.join([str(code.ROOT), str(code.ROOT / "tests")])}
+    around = {"PYTHONPATH": str(code.ROOT)}
     command = [sys.executable, "-m", "benchmarks.inference_memory", stage, str(pairs)]
     done = subprocess.run(command, env=os.environ | around, capture_output=True, text=True, check=True)
     return float(done.stdout.splitlines()[-1])

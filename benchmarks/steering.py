@@ -141,9 +141,9 @@ def unlike_figures(measure: Measure, clips: int) -> dict[str, float]:
     for place, prefix in enumerate(("", "ambiguous_")):
         of = {name: values[:, place] for name, values in sums.items()}
         figures[f"{prefix}pictures"] = of["pictures"].sum()
-        for name in sums.keys() - {"pictures", "unwanted_alone"}:
+        for name in [name for name in sums if name not in ("pictures", "unwanted_alone")]:
             figures |= named(f"{prefix}{name}", metrics.ratio(of[name], of["pictures"]))
-        left = metrics.ratio(of["unwanted_unlike"], of["unwanted"])
+        left = metrics.ratio(of["unwanted_unlike"], of["unwanted_floor"])  # ambiguous ones are chosen by `unwanted`
         figures |= named(f"{prefix}fall", metrics.Interval(1 - left.value, 1 - left.high, 1 - left.low))
         figures |= named(f"{prefix}wanted_kept", metrics.ratio(of["wanted_unlike"], of["wanted"]))
     return figures
